@@ -1,0 +1,100 @@
+"""What the frozen prefix makes of a split: computed in chunks, in storage order.
+
+An activation is a constant of (view, weights, depth, precision). To keep it one, it is
+always computed in the same chunks and rounded to the storage type, whether it is then
+kept or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from trainable.device import Device
+from trainable.views import Views
+
+CHUNK: Final = 256
+"""Images that pass through the prefix at once."""
+
+
+def apply_prefix(
+    prefix: nn.Sequential, render: Callable[[int, int], Tensor], count: int, device: Device
+) -> Tensor:
+    """The prefix's output on `count` images, with channels last in memory.
+
+    Args:
+        prefix: Frozen stages, in eval mode. Empty passes pixels through.
+        render: Gives images `start` to `stop` as uint8 of shape (n, 3, S, S).
+        count: Number N of images.
+        device: Where the prefix computes, and the type its output is stored in.
+
+    Returns:
+        On the device, uint8 of shape (N, S, S, 3) for an empty prefix, else `device.dtype`
+        of shape (N, H, W, C), or (N, C) after the pooling.
+    """
+    parts = []
+    for start in range(0, count, CHUNK):
+        pixels = render(start, min(start + CHUNK, count)).to(device.torch)
+        parts.append(_to_storage(_forward(prefix, pixels, device), device))
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def _forward(prefix: nn.Sequential, pixels: Tensor, device: Device) -> Tensor:
+    with device.autocast():
+        return prefix(pixels.contiguous(memory_format=torch.channels_last))
+
+
+def _to_storage(output: Tensor, device: Device) -> Tensor:
+    if output.dtype != torch.uint8:
+        output = output.to(device.dtype)
+    return output.permute(0, 2, 3, 1).contiguous() if output.ndim == 4 else output
+
+
+class Activations:
+    """The prefix's output on the views of a training split.
+
+    The renditions of the current view are kept, so that a policy with few of them pays
+    for each once.
+    """
+
+    def __init__(self, views: Views, prefix: nn.Sequential, device: Device) -> None:
+        self._views, self._prefix, self._device = views, prefix, device
+        self._kept: dict[int, Tensor] = {}
+        self._choice = torch.empty(0, dtype=torch.int64)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the view of `epoch` the one that :meth:`batch` draws from."""
+        wanted = self._views.renditions_of(epoch)
+        self._kept = {r: self._kept[r] for r in wanted if r in self._kept}
+        for rendition in wanted:
+            if rendition not in self._kept:
+                self._kept[rendition] = self._compute(rendition)
+        self._order = [self._kept[rendition] for rendition in wanted]
+        self._choice = self._views.choice(epoch)
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """The activations of images `indices` (int64, on the CPU), ready for the tail.
+
+        Returns:
+            Of shape (n, C, H, W), channels last in memory, or (n, C).
+        """
+        out = self._order[0][indices.to(self._device.torch)]
+        for number, rendition in enumerate(self._order[1:], start=1):
+            taken = (self._choice[indices] == number).nonzero().squeeze(1)
+            out[taken.to(self._device.torch)] = rendition[indices[taken].to(self._device.torch)]
+        return as_tail_input(out)
+
+    def _compute(self, rendition: int) -> Tensor:
+        def render(start: int, stop: int) -> Tensor:
+            return self._views.render(rendition, start, stop)
+
+        return apply_prefix(self._prefix, render, len(self._views), self._device)
+
+
+def as_tail_input(stored: Tensor) -> Tensor:
+    """Stored activations (N, H, W, C) seen as (N, C, H, W), without a copy."""
+    return stored.permute(0, 3, 1, 2) if stored.ndim == 4 else stored

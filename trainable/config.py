@@ -1,0 +1,188 @@
+"""What a trial is: frozen, validated, and nothing else decides its result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Source = Literal["digits", "cifar10", "image_folder"]
+Policy = Literal["none", "flip", "flip_crop", "trivial", "rand"]
+
+MAX_DEPTH = 5
+"""Unfreeze depth that trains everything: head, layer4, layer3, layer2, layer1, stem."""
+
+
+class Config(BaseModel):
+    """Base of every configuration: immutable, hashable, closed to unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class DataConfig(Config):
+    """Which images, and how they are split."""
+
+    source: Source = "digits"
+    """`digits` (scikit-learn's, no download), `cifar10` (torchvision's, downloaded
+    into `root`) or `image_folder` (`root` with one folder per class, or with
+    `train/`, `val/`, `test/` folders of those)."""
+
+    root: Path | None = None
+    """Folder of the images. Required for `image_folder`; for `cifar10` where the
+    files are kept (default: torchvision's cache folder)."""
+
+    limit: int | None = Field(default=None, ge=2)
+    """At most so many images of the training split, taken class by class before the
+    validation images are split off. The test split is never cut."""
+
+    image_size: int = Field(default=64, ge=8, le=1024)
+    """Side of the square the network sees, in pixels."""
+
+    val_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the training images held out for validation, where the data has no
+    validation split of its own."""
+
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the images held out for the test, where the data has no test split of
+    its own."""
+
+    mirror: bool | None = None
+    """Whether a mirrored image keeps its label. By default true for everything but
+    digits. Where it is false, `flip` is refused and `flip_crop` only crops."""
+
+    @property
+    def mirrors(self) -> bool:
+        """`mirror`, with its default by source."""
+        return self.source != "digits" if self.mirror is None else self.mirror
+
+    @model_validator(mode="after")
+    def _folder_has_root(self) -> DataConfig:
+        if self.source == "image_folder" and self.root is None:
+            raise ValueError("data.root is required with data.source=image_folder")
+        return self
+
+
+def _as_tuple(value: Any) -> Any:
+    """A single weights name as a list of one."""
+    return (value,) if isinstance(value, str | Path) else value
+
+
+class ModelConfig(Config):
+    """Which network, where its weights come from, and how much of it is trained."""
+
+    arch: Literal["resnet18"] = "resnet18"
+    """A ResNet of torchvision."""
+
+    weights: Annotated[
+        tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_as_tuple)
+    ] = Field(default=("bundled",), min_length=1)
+    """`bundled` (comes with this package, trained on CIFAR-10), `imagenet`
+    (torchvision's), `random`, or the path of a state dict (`.pt`, `.pth`,
+    `.safetensors`). Of a list, the first that can be had."""
+
+    unfreeze_depth: int = Field(default=1, ge=0, le=MAX_DEPTH)
+    """0 trains the head alone, 1 adds layer4, 2 layer3, 3 layer2, 4 layer1, and 5 the
+    stem: everything."""
+
+
+class AugmentConfig(Config):
+    """How training images vary from epoch to epoch."""
+
+    policy: Policy = "none"
+    """`none`, `flip`, `flip_crop` (mirror and random crop), `trivial`
+    (TrivialAugmentWide, Müller & Hutter 2021) or `rand` (RandAugment, Cubuk et al.
+    2020)."""
+
+    mixup: float = Field(default=0.0, ge=0, le=10)
+    """Alpha of MixUp (Zhang et al. 2018) on what enters the trained layers; 0 is off."""
+
+    cutmix: float = Field(default=0.0, ge=0, le=10)
+    """Alpha of CutMix (Yun et al. 2019) on what enters the trained layers; 0 is off.
+    With both on, each batch takes one of them at even odds."""
+
+    num_views: int = Field(default=8, ge=1, le=1000)
+    """How many views a random policy has. Epoch `e` trains on view `e mod num_views`."""
+
+
+class OptimConfig(Config):
+    """How weights are updated."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    """SGD has Nesterov momentum 0.9."""
+
+    lr: float = Field(default=1e-3, gt=0, le=100)
+    """Learning rate of the head at the schedule's peak."""
+
+    weight_decay: float = Field(default=1e-4, ge=0, le=10)
+    """Weight decay of the convolution and head weights; biases and BatchNorm have none."""
+
+    l1: float = Field(default=0.0, ge=0, le=10)
+    """Weight of the sum of absolute convolution and head weights in the loss."""
+
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Each stage's learning rate over that of the stage above it (Howard & Ruder 2018)."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each target spread evenly over the classes (Szegedy et al. 2016)."""
+
+
+class ScheduleConfig(Config):
+    """How the learning rate moves."""
+
+    name: Literal["constant", "cosine", "one_cycle", "step", "plateau"] = "one_cycle"
+    """`step` divides by 10 after each third of the run; `plateau` after two epochs
+    without a lower validation loss; the others are by step (Smith & Topin 2018 for
+    `one_cycle`)."""
+
+    warmup: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the run in which the rate rises to its peak. Default: 0.3 with
+    `one_cycle`, else none."""
+
+    @property
+    def warmup_share(self) -> float:
+        """`warmup`, with its default by schedule."""
+        if self.warmup is not None:
+            return self.warmup
+        return 0.3 if self.name == "one_cycle" else 0.0
+
+
+class TrainConfig(Config):
+    """How long, in which batches and at which precision."""
+
+    epochs: int = Field(default=8, ge=1, le=10_000)
+    """Passes over the training split."""
+
+    batch_size: int = Field(default=64, ge=2, le=65_536)
+    """Images a step. An incomplete last batch is left out."""
+
+    early_stopping: int | None = Field(default=None, ge=1)
+    """Stop after so many epochs without a lower validation loss. Default: never."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` is bf16 where the device multiplies it natively, else fp32."""
+
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    """Of the head's first weights, the order of the batches and the mixing."""
+
+
+class TrialConfig(Config):
+    """All that decides a trial's metrics, but for the device and its threads."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
+    optim: OptimConfig = OptimConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _flip_keeps_labels(self) -> TrialConfig:
+        if self.augment.policy == "flip" and not self.data.mirrors:
+            raise ValueError(
+                "augment.policy=flip needs data whose mirror image keeps its label: "
+                "use none or flip_crop (which then only crops), or set data.mirror=true"
+            )
+        return self

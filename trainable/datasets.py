@@ -1,0 +1,273 @@
+"""Images and labels in memory, split once and for all.
+
+Every source ends as the same thing: square uint8 images of one size, integer labels,
+class names, and a fingerprint of all of it. The split depends on the data alone, never
+on a trial's seed, so that all trials are judged on the same images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torchvision.datasets import CIFAR10
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from trainable.config import DataConfig
+
+SplitName = Literal["train", "val", "test"]
+SPLIT_SEED = 0
+"""Seed of every split, so that all trials of all searches see the same one."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one purpose.
+
+    Attributes:
+        images: uint8 of shape (N, 3, R, R), RGB.
+        labels: int64 of shape (N,), indices into the dataset's classes.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The three splits of a source, with the names of its classes.
+
+    Attributes:
+        fingerprint: SHA-256 (hex) of the pixels, labels, class names and split.
+        skipped: Files of the image folder that are not of an image type.
+    """
+
+    train: Split
+    val: Split
+    test: Split
+    classes: tuple[str, ...]
+    fingerprint: str
+    skipped: int = 0
+
+    def split(self, name: SplitName) -> Split:
+        """The split called `name`."""
+        return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+
+@dataclass
+class _Parts:
+    """Raw arrays by split name, as a source gives them; missing splits are carved."""
+
+    images: dict[SplitName, NDArray[np.uint8]]
+    labels: dict[SplitName, NDArray[np.int64]]
+    classes: tuple[str, ...]
+    skipped: int = 0
+
+    def keep(self, name: SplitName, indices: NDArray[np.int64], source: SplitName) -> None:
+        images, labels = self.images[source], self.labels[source]
+        self.images[name], self.labels[name] = images[indices], labels[indices]
+
+    def carve(self, name: SplitName, share: float) -> None:
+        """Move a stratified `share` of the training split into a split of its own."""
+        if name in self.images:
+            return
+        rest, held_out = _stratified(self.labels["train"], test_size=share)
+        self.keep(name, held_out, "train")
+        self.keep("train", rest, "train")
+
+    def limit(self, count: int) -> None:
+        """Keep a stratified `count` images of the training split."""
+        if count < len(self.labels["train"]):
+            kept, _ = _stratified(self.labels["train"], train_size=count)
+            self.keep("train", np.sort(kept), "train")
+
+
+@lru_cache(maxsize=1)
+def load_dataset(config: DataConfig) -> Dataset:
+    """Load, split and fingerprint what `config` names.
+
+    The last dataset is kept, since the trials of a search all ask for the same one.
+
+    Raises:
+        ValueError: The data is missing, unreadable, or too small to split.
+    """
+    parts = {"digits": _digits, "cifar10": _cifar10, "image_folder": _image_folder}[config.source](
+        config
+    )
+    parts.carve("test", config.test_fraction)
+    if config.limit is not None:
+        parts.limit(config.limit)
+    parts.carve("val", config.val_fraction)
+    splits = {
+        name: Split(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(y))
+        for (name, images), y in zip(parts.images.items(), parts.labels.values(), strict=True)
+    }
+    return Dataset(
+        train=splits["train"],
+        val=splits["val"],
+        test=splits["test"],
+        classes=parts.classes,
+        fingerprint=_fingerprint(parts),
+        skipped=parts.skipped,
+    )
+
+
+def _stratified(
+    labels: NDArray[np.int64], *, train_size: int | None = None, test_size: float | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    try:
+        first, second = train_test_split(
+            np.arange(len(labels)),
+            train_size=train_size,
+            test_size=test_size,
+            stratify=labels,
+            random_state=SPLIT_SEED,
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{len(labels)} training images cannot be split with every class on both sides "
+            f"(data.limit, data.val_fraction, data.test_fraction): {error}"
+        ) from error
+    return first, second
+
+
+def _fingerprint(parts: _Parts) -> str:
+    digest = hashlib.sha256(repr(parts.classes).encode())
+    for name in sorted(parts.images):
+        digest.update(f"{name} {parts.images[name].shape}".encode())
+        digest.update(np.ascontiguousarray(parts.images[name]))
+        digest.update(np.ascontiguousarray(parts.labels[name]))
+    return digest.hexdigest()
+
+
+def _digits(config: DataConfig) -> _Parts:
+    """The 1,797 8x8 digits of the UCI test set (Alpaydin & Kaynak 1998)."""
+    bunch = load_digits()
+    grey = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+    return _Parts(
+        images={"train": np.repeat(grey[..., None], 3, axis=3)},
+        labels={"train": bunch.target.astype(np.int64)},
+        classes=tuple(str(name) for name in bunch.target_names),
+    )
+
+
+def _cifar10(config: DataConfig) -> _Parts:
+    """CIFAR-10 (Krizhevsky 2009), downloaded where it is not there yet."""
+    root = config.root or Path(torch.hub.get_dir()).parent / "datasets"
+    try:
+        train, test = (CIFAR10(root, train=part, download=True) for part in (True, False))
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"CIFAR-10 is not in {root} and could not be downloaded ({error}): put "
+            "cifar-10-python.tar.gz there, or set data.root"
+        ) from error
+    return _Parts(
+        images={"train": train.data, "test": test.data},
+        labels={"train": np.array(train.targets), "test": np.array(test.targets)},
+        classes=tuple(train.classes),
+    )
+
+
+def _image_folder(config: DataConfig) -> _Parts:
+    """A folder of class folders, or of `train`, `val`, `test` folders of those."""
+    root = config.root
+    assert root is not None
+    names: tuple[SplitName, ...] = ("train", "val", "test")
+    folders = {name: root / name for name in names if (root / name).is_dir()}
+    if "train" not in folders:
+        folders = {"train": root}
+    classes = _class_names(folders["train"])
+    for folder in folders.values():
+        if _class_names(folder) != classes:
+            raise ValueError(f"{folder} has other class folders than {folders['train']}")
+    files = {name: _labelled_files(folder, classes) for name, folder in folders.items()}
+    paths = [path for pairs in files.values() for path, _ in pairs]
+    side = _stored_side(paths, config.image_size)
+    return _Parts(
+        images={name: _decode([path for path, _ in pairs], side) for name, pairs in files.items()},
+        labels={name: np.array([label for _, label in pairs]) for name, pairs in files.items()},
+        classes=classes,
+        skipped=sum(_count_files(folder, classes) for folder in folders.values()) - len(paths),
+    )
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise ValueError(f"data.root={folder} is not a folder: give one with a folder per class")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    if len(names) < 2:
+        raise ValueError(f"{folder} has {len(names)} class folders: at least 2 are needed")
+    return tuple(names)
+
+
+def _labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
+    """The image files in sorted order, so that storage order is the same everywhere."""
+    found = [
+        (path, label)
+        for label, name in enumerate(classes)
+        for path in sorted((folder / name).rglob("*"))
+        if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
+    ]
+    empty = set(range(len(classes))) - {label for _, label in found}
+    if empty:
+        raise ValueError(f"{folder / classes[min(empty)]} holds no image ({', '.join(IMG_EXTENSIONS)})")
+    return found
+
+
+def _count_files(folder: Path, classes: Sequence[str]) -> int:
+    return sum(path.is_file() for name in classes for path in (folder / name).rglob("*"))
+
+
+def _stored_side(paths: Sequence[Path], image_size: int) -> int:
+    """Side at which images are kept: their own where all are alike, square and small,
+    else 8/7 of what the network sees (256 for 224), which leaves room for crops."""
+    sizes = {_open(path).size for path in paths}
+    width, height = next(iter(sizes))
+    if len(sizes) == 1 and width == height <= image_size:
+        return width
+    return round(image_size * 8 / 7)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is not a readable image ({error}): repair or remove it") from error
+
+
+def _decode(paths: Sequence[Path], side: int) -> NDArray[np.uint8]:
+    """Decode files to uint8 of shape (N, side, side, 3): short side resized, centre cropped."""
+    out = np.empty((len(paths), side, side, 3), np.uint8)
+
+    def decode(index: int) -> None:
+        out[index] = _square(paths[index], side)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for _ in pool.map(decode, range(len(paths))):
+            pass
+    return out
+
+
+def _square(path: Path, side: int) -> NDArray[np.uint8]:
+    image = _open(path)
+    try:
+        image.draft("RGB", (2 * side, 2 * side))
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is not a readable image ({error}): repair or remove it") from error
+    return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR))

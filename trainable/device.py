@@ -1,0 +1,70 @@
+"""Where a trial computes: device, precision, threads, and its share of GPU memory."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """A resolved device. Build it with :func:`resolve_device`.
+
+    Attributes:
+        torch: The device of tensors and modules.
+        dtype: What convolutions compute in and the prefix's output is stored in.
+        num_threads: Threads of a CPU operation. Part of what fixes a result bit for bit.
+    """
+
+    torch: torch.device
+    dtype: torch.dtype
+    num_threads: int
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Context in which operations that bear it run in `dtype`."""
+        enabled = self.dtype != torch.float32
+        return torch.autocast(self.torch.type, dtype=self.dtype, enabled=enabled)
+
+    @property
+    def precision(self) -> Literal["fp32", "bf16"]:
+        """`dtype`, as configurations name it."""
+        return "fp32" if self.dtype == torch.float32 else "bf16"
+
+
+def resolve_device(
+    precision: Precision = "auto",
+    num_threads: int | None = None,
+    memory_fraction: float | None = None,
+) -> Device:
+    """Choose the GPU where there is one, and set this process up for it.
+
+    Args:
+        precision: `auto` takes bf16 where the device multiplies it natively.
+        num_threads: Threads of a CPU operation; as PyTorch has it where None.
+        memory_fraction: Share of the GPU's memory PyTorch may allocate; None is all.
+            The CUDA context itself (a few hundred MB) does not count.
+    """
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
+    on_gpu = torch.cuda.is_available()
+    if on_gpu and memory_fraction is not None and memory_fraction < 1:
+        torch.cuda.set_per_process_memory_fraction(memory_fraction)
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else cpu_has_bf16()
+    use_bf16 = precision == "bf16" or (precision == "auto" and native)
+    return Device(
+        torch=torch.device("cuda" if on_gpu else "cpu"),
+        dtype=torch.bfloat16 if use_bf16 else torch.float32,
+        num_threads=torch.get_num_threads(),
+    )
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively. Where it does not, bf16 is slower
+    than fp32."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,103 @@
+"""Optimizer, layer-wise learning rates, and how they move."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+from trainable.backbone import CutResNet, stage_of, trained_stages
+from trainable.config import OptimConfig, ScheduleConfig
+
+def build_optimizer(config: OptimConfig, network: CutResNet) -> Optimizer:
+    """The optimizer of a tail: one group per stage for weights, one for the rest.
+
+    A stage `n` below the head learns at `lr * layer_decay**n`. Biases and BatchNorm
+    parameters, all of one dimension, have no weight decay.
+    """
+    groups: list[dict[str, Any]] = []
+    for below_head, stage in enumerate(reversed(trained_stages(network.depth))):
+        named = [p for name, p in network.net.named_parameters() if stage_of(name) == stage]
+        lr = config.lr * config.layer_decay**below_head
+        for decayed in (True, False):
+            params = [p for p in named if (p.ndim > 1) == decayed]
+            decay = config.weight_decay if decayed else 0.0
+            groups.append({"params": params, "lr": lr, "weight_decay": decay})
+    match config.name:
+        case "sgd":
+            return SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
+        case "adam":
+            return Adam(groups, lr=config.lr, fused=True)
+        case "adamw":
+            return AdamW(groups, lr=config.lr, fused=True)
+
+
+def penalized_weights(network: CutResNet) -> list[nn.Parameter]:
+    """The weights that weight decay and L1 act on."""
+    return [p for p in network.tail.parameters() if p.ndim > 1]
+
+
+class Schedule:
+    """A learning-rate schedule, stepped after each batch and after each epoch."""
+
+    def __init__(self, config: ScheduleConfig, optimizer: Optimizer, total_steps: int) -> None:
+        self._by_step = _by_step(config, optimizer, total_steps)
+        self._by_epoch = (
+            ReduceLROnPlateau(optimizer, factor=0.1, patience=2)
+            if config.name == "plateau"
+            else None
+        )
+
+    def after_batch(self) -> None:
+        """Move on by one step."""
+        self._by_step.step()
+
+    def after_epoch(self, val_loss: float) -> None:
+        """Tell the epoch's validation loss, which `plateau` goes by."""
+        if self._by_epoch is not None:
+            self._by_epoch.step(val_loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What :meth:`load_state_dict` needs to go on from here."""
+        by_epoch = None if self._by_epoch is None else self._by_epoch.state_dict()
+        return {"by_step": self._by_step.state_dict(), "by_epoch": by_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was taken."""
+        self._by_step.load_state_dict(state["by_step"])
+        if self._by_epoch is not None:
+            self._by_epoch.load_state_dict(state["by_epoch"])
+
+
+def _by_step(config: ScheduleConfig, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+    warmup_steps = round(config.warmup_share * total_steps)
+    if config.name == "one_cycle":
+        return OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
+            total_steps=max(2, total_steps),
+            pct_start=config.warmup_share,
+        )
+    if config.name == "plateau":
+        # It scales the rate it finds, so it leaves ReduceLROnPlateau's cuts alone.
+        return LinearLR(optimizer, 1 / (warmup_steps + 1), total_iters=warmup_steps)
+    shape = _SHAPES[config.name]
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        return shape((step - warmup_steps) / max(1, total_steps - warmup_steps))
+
+    return LambdaLR(optimizer, factor)
+
+
+_SHAPES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: (1 + math.cos(math.pi * min(progress, 1))) / 2,
+    "step": lambda progress: 0.1 ** min(2, int(3 * progress)),
+}
+"""Share of the peak rate by progress (0 to 1) through what follows the warm-up."""

@@ -1,0 +1,166 @@
+"""Views: augmented renditions of a training split that are the same everywhere.
+
+A *rendition* is the whole split after one draw of a policy. View `k` takes each image
+from one rendition. Both are pure functions of (dataset fingerprint, policy, image size,
+`k`): no trial, process or machine sees other pixels. That makes trials comparable, and
+whatever a frozen network makes of a view a constant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torchvision.transforms.v2 as transforms
+import torchvision.transforms.v2.functional as F
+from torch import Tensor
+
+from trainable.config import Policy
+
+_PER_IMAGE: Final = {
+    "trivial": transforms.TrivialAugmentWide(),
+    "rand": transforms.RandAugment(),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """The views of a split under a policy.
+
+    Attributes:
+        images: uint8 of shape (N, 3, R, R).
+        fingerprint: Of the dataset the images come from.
+        policy: Of the augmentation.
+        image_size: Side S of the rendered images, in pixels.
+        num_views: How many renditions a random policy has.
+        mirror: Whether `flip_crop`, `trivial` and `rand` mirror images too.
+    """
+
+    images: Tensor
+    fingerprint: str
+    policy: Policy = "none"
+    image_size: int = 64
+    num_views: int = 1
+    mirror: bool = True
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def renditions_of(self, epoch: int) -> tuple[int, ...]:
+        """The renditions that the view of `epoch` is made of."""
+        match self.policy:
+            case "none":
+                return (0,)
+            case "flip":
+                return (0, 1)
+            case _:
+                return (epoch % self.num_views,)
+
+    def choice(self, epoch: int) -> Tensor:
+        """Which of :meth:`renditions_of` each image takes: int64 of shape (N,)."""
+        if self.policy != "flip":
+            return torch.zeros(len(self), dtype=torch.int64)
+        generator = self._generator("choice", epoch % self.num_views)
+        return torch.randint(2, (len(self),), generator=generator)
+
+    def render(self, rendition: int, start: int, stop: int) -> Tensor:
+        """Images `start` to `stop` of a rendition: uint8 of shape (stop - start, 3, S, S)."""
+        images = self.images[start:stop]
+        match self.policy:
+            case "none":
+                return fit(images, self.image_size)
+            case "flip":
+                plain = fit(images, self.image_size)
+                return plain.flip(3) if rendition else plain
+            case "flip_crop":
+                return self._flip_crop(rendition, start, stop)
+            case "trivial" | "rand":
+                return self._augment_each(rendition, start, stop)
+
+    def _generator(self, *key: object) -> torch.Generator:
+        return torch.Generator().manual_seed(self._seed(*key))
+
+    def _seed(self, *key: object) -> int:
+        text = repr((self.fingerprint, self.policy, self.image_size, *key))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+
+    def _flip_crop(self, rendition: int, start: int, stop: int) -> Tensor:
+        draws = torch.rand(len(self), 5, generator=self._generator("crop", rendition))[start:stop]
+        mirrored = (draws[:, 0] < 0.5) & self.mirror
+        images = torch.where(
+            mirrored[:, None, None, None], self.images[start:stop].flip(3), self.images[start:stop]
+        )
+        if images.shape[-1] > self.image_size:
+            return _resized_crops(images, draws[:, 1:], self.image_size)
+        return fit(_shifted(images, draws[:, 1:3]), self.image_size)
+
+    def _augment_each(self, rendition: int, start: int, stop: int) -> Tensor:
+        cropped = self._flip_crop(rendition, start, stop)
+        augment = _PER_IMAGE[self.policy]
+        seeds = self._generator("augment", rendition)
+        seeds_of = torch.randint(2**31, (len(self),), generator=seeds)[start:stop].tolist()
+        # torchvision's policies draw from the global generator alone.
+        with torch.random.fork_rng(devices=[]):
+            for index, seed in enumerate(seeds_of):
+                torch.manual_seed(seed)
+                cropped[index] = augment(cropped[index])
+        return cropped
+
+
+def fit(images: Tensor, size: int) -> Tensor:
+    """Images at the network's size without augmentation: the centre of larger ones,
+    smaller ones enlarged.
+
+    Args:
+        images: uint8 of shape (N, 3, R, R).
+        size: Side S wanted, in pixels.
+
+    Returns:
+        uint8 of shape (N, 3, S, S).
+    """
+    if images.shape[-1] > size:
+        return F.center_crop(images, [size, size])
+    return F.resize(images, [size, size], antialias=True)
+
+
+def _shifted(images: Tensor, draws: Tensor) -> Tensor:
+    """Each image moved by up to an eighth of its side, the rim mirrored.
+
+    Args:
+        images: uint8 of shape (n, 3, R, R).
+        draws: Uniform in [0, 1), of shape (n, 2).
+    """
+    side = images.shape[-1]
+    reach = max(1, side // 8)
+    padded = F.pad(images, [reach] * 4, padding_mode="reflect")
+    offsets = (draws * (2 * reach + 1)).long()
+    rows = offsets[:, :1] + torch.arange(side)
+    cols = offsets[:, 1:] + torch.arange(side)
+    batch = torch.arange(len(images))[:, None, None]
+    return padded[batch, :, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _resized_crops(images: Tensor, draws: Tensor, size: int) -> Tensor:
+    """A random quarter to the whole of each image, at `size` (Szegedy et al. 2015).
+
+    Args:
+        images: uint8 of shape (n, 3, R, R).
+        draws: Uniform in [0, 1), of shape (n, 4): area, aspect ratio, top, left.
+        size: Side S of the result, in pixels.
+    """
+    side = images.shape[-1]
+    area = (0.25 + 0.75 * draws[:, 0]) * side**2
+    ratio = torch.exp((2 * draws[:, 1] - 1) * torch.log(torch.tensor(4 / 3)))
+    heights = (area / ratio).sqrt().round().clamp(1, side).int()
+    widths = (area * ratio).sqrt().round().clamp(1, side).int()
+    tops = (draws[:, 2] * (side - heights + 1)).int()
+    lefts = (draws[:, 3] * (side - widths + 1)).int()
+    boxes = torch.stack([tops, lefts, heights, widths], dim=1).tolist()
+    return torch.stack(
+        [
+            F.resized_crop(image, *box, [size, size], antialias=True)
+            for image, box in zip(images, boxes, strict=True)
+        ]
+    )
