@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +25,8 @@ BUNDLED: Final = Path(__file__).parent / "weights" / "resnet18-cifar10.safetenso
 """The backbone this package carries; its model card lies beside it."""
 REACH_SECONDS: Final = 5.0
 """How long a download's server may take to answer before it counts as out of reach."""
+
+_IMAGENET: Final = "IMAGENET1K_V1"
 
 STAGES: Final = ("stem", "layer1", "layer2", "layer3", "layer4", "pool", "head")
 """From the bottom. The pooling has no weights and belongs to whatever is above the cut,
@@ -85,13 +86,15 @@ class CutResNet:
         """
         expected = {k: v.shape for k, v in self.tail_state().items()}
         if expected != {k: v.shape for k, v in state.items()}:
-            raise ValueError(f"the checkpoint is not of a tail of depth {self.depth} of this network")
+            raise ValueError(
+                f"the checkpoint is not of a tail of depth {self.depth} of this network"
+            )
         self.net.load_state_dict(state, strict=False)
 
 
 def stage_of(name: str) -> str:
     """The stage a torchvision parameter belongs to: `bn1.weight` is of the stem."""
-    return {"conv1": "stem", "bn1": "stem", "fc": "head"}.get(top := name.split(".")[0], top)
+    return {"conv1": "stem", "bn1": "stem", "fc": "head"}.get(top := name.split(".", maxsplit=1)[0], top)
 
 
 def trained_stages(depth: int) -> tuple[str, ...]:
@@ -165,10 +168,7 @@ def load_weights(weights: str, arch: str) -> StateDict:
         ValueError: It cannot be had, or is no state dict. Pickled code is refused.
     """
     if weights == "imagenet":
-        enum = get_model_weights(arch)
-        state = enum["DEFAULT" if arch != "resnet18" else "IMAGENET1K_V1"].get_state_dict(
-            progress=False, check_hash=True
-        )
+        state = get_model_weights(arch)[_IMAGENET].get_state_dict(progress=False, check_hash=True)
     else:
         state = _read_state(BUNDLED if weights == "bundled" else Path(weights))
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
@@ -218,7 +218,7 @@ def _why_not(weights: str, arch: str) -> str | None:
     if weights == "random":
         return None
     if weights == "imagenet":
-        return _why_no_download(get_model_weights(arch)["DEFAULT" if arch != "resnet18" else "IMAGENET1K_V1"].url)
+        return _why_no_download(get_model_weights(arch)[_IMAGENET].url)
     if weights == "bundled" and arch != "resnet18":
         return "the bundled backbone is a resnet18"
     path = BUNDLED if weights == "bundled" else Path(weights)
@@ -230,26 +230,24 @@ def _why_no_download(url: str) -> str | None:
     if cached.is_file():
         return None
     host = urlparse(url).hostname
-    # A look-up of a name has no timeout of its own, so it waits in a thread.
-    pool = ThreadPoolExecutor(1)
-    try:
-        pool.submit(_connect, host).result(REACH_SECONDS + 1)
-    except (OSError, FutureTimeoutError) as error:
-        return f"{host} is out of reach, {type(error).__name__}, and {cached} is not there"
-    finally:
-        pool.shutdown(wait=False)
-    return None
+    assert host is not None
+    return None if _answers(host) else f"{host} is out of reach, and {cached} is not there"
 
 
-def _connect(host: str | None) -> None:
-    socket.create_connection((host, 443), timeout=REACH_SECONDS).close()
+def _answers(host: str) -> bool:
+    """Whether `host` takes connections, decided within :data:`REACH_SECONDS`.
 
+    Looking up a name has no timeout of its own, so it happens in a thread that a process
+    can leave behind.
+    """
+    answered = threading.Event()
 
-def weights_hash(state: Mapping[str, Tensor], keep: Callable[[str], bool] = lambda name: True) -> str:
-    """SHA-256 (hex) of the tensors whose names `keep` accepts, names and types included."""
-    digest = hashlib.sha256()
-    for name in sorted(filter(keep, state)):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    def connect() -> None:
+        with suppress(OSError):
+            socket.create_connection((host, 443), timeout=REACH_SECONDS).close()
+            answered.set()
+
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(REACH_SECONDS)
+    return answered.is_set()

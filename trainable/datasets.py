@@ -18,7 +18,6 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
@@ -26,6 +25,7 @@ from torchvision.datasets import CIFAR10
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from trainable.config import DataConfig
+from trainable.images import image_size_of, read_square
 
 SplitName = Literal["train", "val", "test"]
 SPLIT_SEED = 0
@@ -225,7 +225,9 @@ def _labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, in
     ]
     empty = set(range(len(classes))) - {label for _, label in found}
     if empty:
-        raise ValueError(f"{folder / classes[min(empty)]} holds no image ({', '.join(IMG_EXTENSIONS)})")
+        raise ValueError(
+            f"{folder / classes[min(empty)]} holds no image ({', '.join(IMG_EXTENSIONS)})"
+        )
     return found
 
 
@@ -235,19 +237,13 @@ def _count_files(folder: Path, classes: Sequence[str]) -> int:
 
 def _stored_side(paths: Sequence[Path], image_size: int) -> int:
     """Side at which images are kept: their own where all are alike, square and small,
-    else 8/7 of what the network sees (256 for 224), which leaves room for crops."""
-    sizes = {_open(path).size for path in paths}
+    else 8/7 of what the network sees (256 for 224), which leaves room for crops.
+    """
+    sizes = {image_size_of(path) for path in paths}
     width, height = next(iter(sizes))
     if len(sizes) == 1 and width == height <= image_size:
         return width
     return round(image_size * 8 / 7)
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is not a readable image ({error}): repair or remove it") from error
 
 
 def _decode(paths: Sequence[Path], side: int) -> NDArray[np.uint8]:
@@ -255,19 +251,9 @@ def _decode(paths: Sequence[Path], side: int) -> NDArray[np.uint8]:
     out = np.empty((len(paths), side, side, 3), np.uint8)
 
     def decode(index: int) -> None:
-        out[index] = _square(paths[index], side)
+        out[index] = read_square(paths[index], side)
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for _ in pool.map(decode, range(len(paths))):
             pass
     return out
-
-
-def _square(path: Path, side: int) -> NDArray[np.uint8]:
-    image = _open(path)
-    try:
-        image.draft("RGB", (2 * side, 2 * side))
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is not a readable image ({error}): repair or remove it") from error
-    return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR))

@@ -65,6 +65,7 @@ def resolve_device(
 
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 natively. Where it does not, bf16 is slower
-    than fp32."""
+    than fp32.
+    """
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainable.activations import CHUNK, Activations, apply_prefix, as_tail_input
-from trainable.backbone import CutResNet, StateDict, build, resolve_weights
+from trainable.backbone import CutResNet, build, resolve_weights
+from trainable.classifier import Classifier, Spec
 from trainable.config import TrialConfig
 from trainable.datasets import Dataset, SplitName, load_dataset
 from trainable.device import Device, resolve_device
@@ -137,9 +138,16 @@ class FineTuner:
         self._lowest_val_loss = state["lowest_val_loss"]
         self._epochs_without_gain = state["epochs_without_gain"]
 
-    def weights(self) -> StateDict:
-        """The whole network's weights on the CPU, under torchvision's names."""
-        return {name: value.cpu() for name, value in self.network.net.state_dict().items()}
+    def classifier(self) -> Classifier:
+        """The model as trained so far, ready to label image files."""
+        spec = Spec(
+            arch=self.config.model.arch,
+            classes=self.dataset.classes,
+            stored_side=self.dataset.train.images.shape[-1],
+            image_size=self.config.data.image_size,
+        )
+        weights = self.network.net.state_dict()
+        return Classifier(spec, {name: value.cpu().contiguous() for name, value in weights.items()})
 
     def _build_network(self) -> CutResNet:
         model = self.config.model
@@ -203,9 +211,7 @@ class FineTuner:
             def render(start: int, stop: int) -> Tensor:
                 return fit(images[start:stop], self.config.data.image_size)
 
-            self._fixed[split] = apply_prefix(
-                self.network.prefix, render, len(images), self.device
-            )
+            self._fixed[split] = apply_prefix(self.network.prefix, render, len(images), self.device)
         return self._fixed[split]
 
     def _order(self, epoch: int) -> Tensor:

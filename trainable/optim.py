@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, OneCycleLR
 from trainable.backbone import CutResNet, stage_of, trained_stages
 from trainable.config import OptimConfig, ScheduleConfig
 
+
 def build_optimizer(config: OptimConfig, network: CutResNet) -> Optimizer:
     """The optimizer of a tail: one group per stage for weights, one for the rest.
 

@@ -1,0 +1,263 @@
+"""What a search is: the trial it starts from, the space around it, and its means."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from trainable.config import Config, TrialConfig
+
+NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""What experiments and searches may be called: safe in a path, a URL and a table."""
+
+_UNITS = {"h": 3600, "m": 60, "s": 1}
+
+
+def parse_duration(value: Any) -> Any:
+    """Seconds of a duration such as `90s`, `30m` or `1h30m`; numbers are seconds.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"(\d+[hms])+|\d+(\.\d+)?", value):
+        raise ValueError("a duration is written 90s, 30m or 1h30m")
+    if value[-1].isdigit():
+        return float(value)
+    return sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([hms])", value))
+
+
+class Range(Config):
+    """Numbers from `low` to `high`, both included. Whole if the key takes whole numbers."""
+
+    low: float
+    high: float
+    log: bool = False
+    """Search the logarithm: for what varies by factors, such as a learning rate."""
+    step: float | None = Field(default=None, gt=0)
+    """Only every so many; not with `log`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low={self.low:g} must not be above high={self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"with log, low={self.low:g} must be above 0")
+        if self.log and self.step is not None:
+            raise ValueError("log and step exclude each other")
+        return self
+
+
+class Choices(Config):
+    """One of a list."""
+
+    choices: tuple[str | bool | int | float, ...] = Field(min_length=1)
+
+    @field_validator("choices")
+    @classmethod
+    def _distinct(cls, choices: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len({repr(choice) for choice in choices}) < len(choices):
+            raise ValueError("choices must differ from each other")
+        return choices
+
+
+def _kind(value: Any) -> str:
+    has_choices = isinstance(value, Choices) or (isinstance(value, Mapping) and "choices" in value)
+    return "Choices" if has_choices else "Range"
+
+
+Values = Annotated[
+    Annotated[Range, Tag("Range")] | Annotated[Choices, Tag("Choices")], Discriminator(_kind)
+]
+"""What a key of the space may be."""
+
+
+def _flatten_space(space: Any) -> Any:
+    """`{"optim": {"lr": {"low": ...}}}` as `{"optim.lr": {"low": ...}}`; lists are choices."""
+    return dict(_leaves(space)) if isinstance(space, Mapping) else space
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, list | tuple):
+            yield prefix + key, {"choices": value}
+        elif isinstance(value, Mapping) and not value.keys() & {"low", "high", "choices"}:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+class SamplerConfig(Config):
+    """How Optuna proposes trials."""
+
+    name: Literal["tpe", "random"] = "tpe"
+    """`tpe` is the Tree-structured Parzen Estimator (Bergstra et al. 2011)."""
+
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    """Of the proposals."""
+
+    startup_trials: int = Field(default=6, ge=1)
+    """Random proposals before `tpe` has enough to go by."""
+
+
+class SchedulerConfig(Config):
+    """Who is stopped early."""
+
+    name: Literal["asha", "fifo"] = "asha"
+    """`asha` is asynchronous successive halving (Li et al. 2020); `fifo` stops nobody."""
+
+    grace_epochs: int = Field(default=1, ge=1)
+    """Epochs that every trial gets."""
+
+    reduction_factor: float = Field(default=3, gt=1)
+    """At each rung the best one in so many goes on, to so many times the epochs."""
+
+
+class BudgetConfig(Config):
+    """How much is tried."""
+
+    num_samples: int = Field(default=20, ge=1, le=100_000)
+    """Trials."""
+
+    time: Annotated[float, BeforeValidator(parse_duration)] | None = Field(default=None, gt=0)
+    """Start no trial and end all after so long (`90s`, `30m`, `1h30m`)."""
+
+
+class ResourcesConfig(Config):
+    """What a trial occupies."""
+
+    cpu: float = Field(default=1, gt=0)
+    """CPUs a trial; its threads are the whole number below, at least one."""
+
+    gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    """GPUs a trial: a fraction shares one between trials and caps each one's memory.
+    `auto` shares the GPUs there are between as many trials as the CPUs feed, four to a
+    GPU at most."""
+
+    max_concurrent: int | None = Field(default=None, ge=1)
+    """Trials at once, where the machine would hold more."""
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _fraction_or_whole(cls, gpu: Any) -> Any:
+        if gpu == "auto":
+            return gpu
+        if isinstance(gpu, bool) or not isinstance(gpu, int | float):
+            raise ValueError("must be a number of GPUs, such as 0.25, or auto")
+        if gpu > 1 and gpu != int(gpu):
+            raise ValueError("above 1 it must be a whole number of GPUs")
+        return gpu
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of a trial."""
+        return max(1, int(self.cpu))
+
+
+class TrackingConfig(Config):
+    """Where the record is kept."""
+
+    uri: str | None = None
+    """MLflow's; by default what MLflow itself takes: `MLFLOW_TRACKING_URI`, else
+    `mlflow.db` here."""
+
+    study: str | None = None
+    """URL of Optuna's storage; by default `mlruns/optuna.db` here."""
+
+
+class RegistryConfig(Config):
+    """What becomes of the best checkpoint."""
+
+    register_best: bool = True
+    """Register it as a version of `resnet18-<name>` with the alias `champion`."""
+
+
+class SearchConfig(TrialConfig):
+    """A search. The keys of the trial stand beside it, as what it starts from."""
+
+    name: str = Field(default="default", pattern=NAME_RULE)
+    """Name of the MLflow experiment, and of the registered model after `resnet18-`."""
+
+    space: Annotated[dict[str, Values], BeforeValidator(_flatten_space)] = {}
+    """What is searched: for each key of the trial, `{low, high, log, step}` or a list."""
+
+    sampler: SamplerConfig = SamplerConfig()
+    scheduler: SchedulerConfig = SchedulerConfig()
+    budget: BudgetConfig = BudgetConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    registry: RegistryConfig = RegistryConfig()
+
+    @property
+    def base(self) -> TrialConfig:
+        """The trial the search starts from."""
+        return TrialConfig(**{name: getattr(self, name) for name in TrialConfig.model_fields})
+
+    @property
+    def model_name(self) -> str:
+        """Name of the registered model."""
+        return f"{self.model.arch}-{self.name}"
+
+    def trial(self, values: Mapping[str, Any]) -> TrialConfig:
+        """The base with some keys set, such as `{"optim.lr": 1e-3}`.
+
+        Raises:
+            ValidationError: A value breaks its key's rule.
+        """
+        tree = self.base.model_dump()
+        for key, value in values.items():
+            part, _, field = key.partition(".")
+            tree[part][field] = value
+        return TrialConfig.model_validate(tree)
+
+    @model_validator(mode="after")
+    def _space_makes_trials(self) -> Self:
+        for key, values in self.space.items():
+            if key not in TRIAL_KEYS:
+                near = difflib.get_close_matches(key, TRIAL_KEYS, 1, cutoff=0.5)
+                hint = f"; nearest: space.{near[0]}" if near else ""
+                raise ValueError(f"space.{key}: no such key of a trial{hint}")
+            for value in _extremes(key, values):
+                self._check_value(key, value)
+        return self
+
+    def _check_value(self, key: str, value: Any) -> None:
+        try:
+            self.trial({key: value})
+        except ValidationError as error:
+            rule = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ValueError(f"space.{key} holds {value}: {rule}") from error
+
+
+def is_whole(key: str) -> bool:
+    """Whether a trial's key takes whole numbers only."""
+    return TRIAL_KEYS[key] in (int, int | None)
+
+
+def _extremes(key: str, values: Range | Choices) -> list[Any]:
+    """Values which, if they are valid, make all of the space's valid."""
+    if isinstance(values, Choices):
+        return list(values.choices)
+    ends = [values.low, values.high, *([] if values.step is None else [values.low + values.step])]
+    return [int(end) if end == int(end) and is_whole(key) else end for end in ends]
+
+
+TRIAL_KEYS: dict[str, Any] = {
+    f"{part}.{field}": info.annotation
+    for part, outer in TrialConfig.model_fields.items()
+    for field, info in outer.annotation.model_fields.items()  # type: ignore[union-attr]
+}
+"""Every dotted key of a trial, with its type."""

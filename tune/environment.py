@@ -1,0 +1,21 @@
+"""Settings of the libraries, made before any of them is imported."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+_SETTINGS: Final = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing here phones home
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 this silences Ray: the progress is ours
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config mean the same in a worker
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as Ray will do by default; silences its notice
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the record is MLflow's
+}
+
+
+def prepare_environment() -> None:
+    """Set what the libraries read when they load. What the user has set stays."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,118 @@
+"""From a YAML file and `key=value` words to a valid config, or one line that says why not."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+from yaml import YAMLError
+
+from tune.config import TRIAL_KEYS, SearchConfig
+
+DEFAULT_CONFIG = Path("configs/digits.yaml")
+
+
+class ConfigError(ValueError):
+    """A mistake in a config or a command, told in one line: key, value, rule, nearest key."""
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> SearchConfig:
+    """Read a config and set single keys of it.
+
+    An override of a key that is searched fixes it: the key leaves the space.
+
+    Args:
+        path: A YAML file.
+        overrides: Words of the form `optim.lr=1e-3`.
+
+    Raises:
+        ConfigError: The file or a word cannot be read, or breaks a rule.
+    """
+    tree = _read(path)
+    words = [_parse_override(word) for word in overrides]
+    for word in words:
+        tree = OmegaConf.merge(tree, word)
+    content = OmegaConf.to_container(tree, resolve=True)
+    assert isinstance(content, dict)
+    fixed = {word.split("=", 1)[0] for word in overrides}
+    _fix(content, fixed & TRIAL_KEYS.keys())
+    try:
+        return SearchConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, path, fixed)) from error
+
+
+def _read(path: Path) -> DictConfig:
+    if not path.is_file():
+        near = difflib.get_close_matches(str(path), map(str, Path("configs").glob("**/*.yaml")), 1)
+        hint = f"; nearest: {near[0]}" if near else ""
+        raise ConfigError(f"--config {path}: no such file{hint}")
+    try:
+        tree = OmegaConf.load(path)
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"--config {path}: not readable as YAML: {_squeeze(error)}") from error
+    if not isinstance(tree, DictConfig):
+        raise ConfigError(f"--config {path}: must hold keys and values, not a list")
+    return tree
+
+
+def _parse_override(word: str) -> DictConfig:
+    key, equals, _ = word.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{word!r}: an override is written key=value, such as optim.lr=1e-3")
+    try:
+        return OmegaConf.from_dotlist([word])
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{word}: {_squeeze(error)}") from error
+
+
+def _fix(content: dict[Any, Any], keys: Iterable[str]) -> None:
+    """Take `keys` out of the space, however deep they stand in it."""
+    for key in keys:
+        part, _, field = key.partition(".")
+        space = content.get("space")
+        inner = space.get(part) if isinstance(space, dict) else None
+        if isinstance(inner, dict):
+            inner.pop(field, None)
+
+
+def _one_line(error: ValidationError, path: Path, overridden: set[str]) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
+    where = "command line" if key in overridden else str(path)
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, known_keys(), 1, cutoff=0.5)
+        hint = f"; nearest: {near[0]}" if near else ""
+        return f"{key}={first['input']}: no such key{hint} ({where})"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] in {"model_type", "dict_type"}:
+        message = "must hold keys of its own"
+    if not key:  # a rule between keys names them itself
+        return f"{message} ({where})"
+    return f"{key}={_squeeze(first['input'])}: {message[0].lower()}{message[1:]} ({where})"
+
+
+def _is_branch(part: int | str) -> bool:
+    """Whether pydantic put `part` into a location to say which branch of a union failed."""
+    return isinstance(part, str) and part in {"Range", "Choices"}
+
+
+def known_keys(model: type[BaseModel] = SearchConfig, prefix: str = "") -> list[str]:
+    """Every dotted key of a config."""
+    keys = []
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += known_keys(field.annotation, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def _squeeze(value: object, width: int = 120) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= width else text[: width - 1] + "…"
