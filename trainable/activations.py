@@ -37,7 +37,7 @@ def apply_prefix(
     """
     parts = []
     for start in range(0, count, CHUNK):
-        pixels = render(start, min(start + CHUNK, count)).to(device.torch)
+        pixels = render(start, min(start + CHUNK, count)).to(device.torch_device)
         parts.append(_to_storage(_forward(prefix, pixels, device), device))
     return torch.cat(parts)
 
@@ -82,10 +82,10 @@ class Activations:
         Returns:
             Of shape (n, C, H, W), channels last in memory, or (n, C).
         """
-        out = self._order[0][indices.to(self._device.torch)]
+        out = self._order[0][indices.to(self._device.torch_device)]
         for number, rendition in enumerate(self._order[1:], start=1):
             taken = (self._choice[indices] == number).nonzero().squeeze(1)
-            out[taken.to(self._device.torch)] = rendition[indices[taken].to(self._device.torch)]
+            out[taken.to(self._device.torch_device)] = rendition[indices[taken].to(self._device.torch_device)]
         return as_tail_input(out)
 
     def _compute(self, rendition: int) -> Tensor:

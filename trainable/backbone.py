@@ -94,7 +94,8 @@ class CutResNet:
 
 def stage_of(name: str) -> str:
     """The stage a torchvision parameter belongs to: `bn1.weight` is of the stem."""
-    return {"conv1": "stem", "bn1": "stem", "fc": "head"}.get(top := name.split(".", maxsplit=1)[0], top)
+    top = name.split(".", maxsplit=1)[0]
+    return {"conv1": "stem", "bn1": "stem", "fc": "head"}.get(top, top)
 
 
 def trained_stages(depth: int) -> tuple[str, ...]:

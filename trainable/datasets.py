@@ -150,12 +150,12 @@ def _fingerprint(parts: _Parts) -> str:
     digest = hashlib.sha256(repr(parts.classes).encode())
     for name in sorted(parts.images):
         digest.update(f"{name} {parts.images[name].shape}".encode())
-        digest.update(np.ascontiguousarray(parts.images[name]))
-        digest.update(np.ascontiguousarray(parts.labels[name]))
+        digest.update(np.ascontiguousarray(parts.images[name]).data)
+        digest.update(np.ascontiguousarray(parts.labels[name]).data)
     return digest.hexdigest()
 
 
-def _digits(config: DataConfig) -> _Parts:
+def _digits(_: DataConfig) -> _Parts:
     """The 1,797 8x8 digits of the UCI test set (Alpaydin & Kaynak 1998)."""
     bunch = load_digits()
     grey = np.round(bunch.images * (255 / 16)).astype(np.uint8)
@@ -236,8 +236,10 @@ def _count_files(folder: Path, classes: Sequence[str]) -> int:
 
 
 def _stored_side(paths: Sequence[Path], image_size: int) -> int:
-    """Side at which images are kept: their own where all are alike, square and small,
-    else 8/7 of what the network sees (256 for 224), which leaves room for crops.
+    """Side at which images are kept, in pixels.
+
+    Their own where all are alike, square and small; else 8/7 of what the network
+    sees (256 for 224), which leaves room for crops.
     """
     sizes = {image_size_of(path) for path in paths}
     width, height = next(iter(sizes))

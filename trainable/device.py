@@ -16,19 +16,19 @@ class Device:
     """A resolved device. Build it with :func:`resolve_device`.
 
     Attributes:
-        torch: The device of tensors and modules.
+        torch_device: The device of tensors and modules.
         dtype: What convolutions compute in and the prefix's output is stored in.
         num_threads: Threads of a CPU operation. Part of what fixes a result bit for bit.
     """
 
-    torch: torch.device
+    torch_device: torch.device
     dtype: torch.dtype
     num_threads: int
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which operations that bear it run in `dtype`."""
         enabled = self.dtype != torch.float32
-        return torch.autocast(self.torch.type, dtype=self.dtype, enabled=enabled)
+        return torch.autocast(self.torch_device.type, dtype=self.dtype, enabled=enabled)
 
     @property
     def precision(self) -> Literal["fp32", "bf16"]:
@@ -57,15 +57,13 @@ def resolve_device(
     native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else cpu_has_bf16()
     use_bf16 = precision == "bf16" or (precision == "auto" and native)
     return Device(
-        torch=torch.device("cuda" if on_gpu else "cpu"),
+        torch_device=torch.device("cuda" if on_gpu else "cpu"),
         dtype=torch.bfloat16 if use_bf16 else torch.float32,
         num_threads=torch.get_num_threads(),
     )
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 natively. Where it does not, bf16 is slower
-    than fp32.
-    """
+    """Whether this CPU multiplies bfloat16 natively; else bf16 is slower than fp32."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

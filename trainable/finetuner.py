@@ -49,7 +49,7 @@ class FineTuner:
         self.network = self._build_network()
         self.epoch = 0
         self._activations = Activations(self._views(), self.network.prefix, self.device)
-        self._labels = self.dataset.train.labels.to(self.device.torch)
+        self._labels = self.dataset.train.labels.to(self.device.torch_device)
         self._fixed: dict[SplitName, Tensor] = {}
         self._batch_size = min(config.train.batch_size, len(self._labels))
         self._penalized = penalized_weights(self.network)
@@ -159,7 +159,7 @@ class FineTuner:
             seed=self.config.train.seed,
         )
         for part in (network.prefix, network.tail):
-            part.to(self.device.torch, memory_format=torch.channels_last)
+            part.to(self.device.torch_device).to(memory_format=torch.channels_last)
         return network
 
     def _views(self) -> Views:

@@ -97,7 +97,7 @@ def _by_step(config: ScheduleConfig, optimizer: Optimizer, total_steps: int) -> 
 
 
 _SHAPES: dict[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
+    "constant": lambda _: 1.0,
     "cosine": lambda progress: (1 + math.cos(math.pi * min(progress, 1))) / 2,
     "step": lambda progress: 0.1 ** min(2, int(3 * progress)),
 }

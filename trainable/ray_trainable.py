@@ -53,7 +53,7 @@ class FineTuneTrainable(tune.Trainable):
             **metrics,
             "finished": finished,
             "done": finished,
-            "device": device.torch.type,
+            "device": device.torch_device.type,
             "precision": device.precision,
             "threads": device.num_threads,
         }

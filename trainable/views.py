@@ -110,8 +110,9 @@ class Views:
 
 
 def fit(images: Tensor, size: int) -> Tensor:
-    """Images at the network's size without augmentation: the centre of larger ones,
-    smaller ones enlarged.
+    """Images at the network's size, without augmentation.
+
+    Larger ones are cut to their centre, smaller ones enlarged.
 
     Args:
         images: uint8 of shape (N, 3, R, R).

@@ -191,7 +191,9 @@ class SearchConfig(TrialConfig):
     name: str = Field(default="default", pattern=NAME_RULE)
     """Name of the MLflow experiment, and of the registered model after `resnet18-`."""
 
-    space: Annotated[dict[str, Values], BeforeValidator(_flatten_space)] = {}
+    space: Annotated[dict[str, Values], BeforeValidator(_flatten_space)] = Field(
+        default_factory=dict
+    )
     """What is searched: for each key of the trial, `{low, high, log, step}` or a list."""
 
     sampler: SamplerConfig = SamplerConfig()

@@ -36,7 +36,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SearchConfig:
     tree = _read(path)
     words = [_parse_override(word) for word in overrides]
     for word in words:
-        tree = OmegaConf.merge(tree, word)
+        tree = DictConfig(OmegaConf.merge(tree, word))
     content = OmegaConf.to_container(tree, resolve=True)
     assert isinstance(content, dict)
     fixed = {word.split("=", 1)[0] for word in overrides}

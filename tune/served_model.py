@@ -14,7 +14,7 @@ import pandas as pd
 from trainable.classifier import Classifier
 
 
-class ServedClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class ServedClassifier(mlflow.pyfunc.PythonModel):
     """Labels images that come as base64 text, in a column called `image`."""
 
     def load_context(self, context: Any) -> None:
