@@ -1,0 +1,45 @@
+# `make help` explains the targets. Arguments pass through: make search ARGS="--num-samples 5"
+PYTHON ?= $(firstword $(shell command -v python3.11) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install search debug ui test check bench clean
+
+help: ## Explain every target
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+install: $(INSTALLED) ## Create .venv from requirements.lock (the other targets do it as needed)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+search: $(INSTALLED) ## Search on the digits: 20 trials, recorded in mlflow.db, the best registered
+	$(BIN)/python -m tune.search --num-samples 20 $(ARGS)
+
+debug: $(INSTALLED) ## Run one trial in this process, without Ray
+	$(BIN)/python -m tune.debug $(ARGS)
+
+ui: $(INSTALLED) ## Show the record in a browser, on http://127.0.0.1:5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 $(ARGS)
+
+test: $(INSTALLED) ## Run the tests; those that need real data or a GPU skip without it
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## Lint, format, types, and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --quiet || $(BIN)/lint-imports --no-cache
+
+bench: $(INSTALLED) ## Measure again what benchmarks/RESULTS.md states, the short way
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script --quick || exit 1; done
+
+clean: ## Remove .venv and caches; the record in mlflow.db and mlruns/ stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,157 @@
+"""Decoding one image file."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from trainable.images import ImageError, image_size_of, read_square
+
+ORIENTATION = 0x0112
+ROTATED = 6
+"""EXIF orientation of a picture whose top is on the right of what is stored."""
+
+
+def noise(width: int, height: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def ramp(side: int) -> Image.Image:
+    """Darkest at the top, brightest at the bottom."""
+    column = np.linspace(0, 255, side).astype(np.uint8)
+    return Image.fromarray(np.repeat(column[:, None], side, axis=1)).convert("RGB")
+
+
+def encoded(image: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def huge_png() -> bytes:
+    """A header that promises four hundred megapixels, and no pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return b"\x89PNG\r\n\x1a\n" + chunk
+
+
+def png_with_a_wrong_checksum() -> bytes:
+    data = bytearray(encoded(Image.fromarray(noise(8, 8)), "png"))
+    data[29] ^= 0xFF
+    return bytes(data)
+
+
+BROKEN = {
+    "empty": b"",
+    "text": b"these are words",
+    "truncated_jpeg": encoded(Image.fromarray(noise(64, 64)), "jpeg")[:900],
+    "truncated_png": encoded(Image.fromarray(noise(64, 64)), "png")[:900],
+    "wrong_checksum": png_with_a_wrong_checksum(),
+    "huge": huge_png(),
+}
+
+
+def test_a_square_of_the_wanted_side_is_read_as_it_is(tmp_path: Path) -> None:
+    pixels = noise(10, 10)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+
+    square = read_square(tmp_path / "a.png", 10)
+
+    assert square.dtype == np.uint8
+    np.testing.assert_array_equal(square, pixels)
+
+
+@pytest.mark.parametrize("size", [(40, 20), (20, 40)])
+def test_the_centre_of_an_oblong_is_kept(tmp_path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[height // 2 - 10 : height // 2 + 10, width // 2 - 10 : width // 2 + 10] = (0, 200, 0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+
+    np.testing.assert_array_equal(
+        read_square(tmp_path / "a.png", 20), np.full((20, 20, 3), (0, 200, 0))
+    )
+
+
+@pytest.mark.parametrize("side", [5, 64])
+def test_the_short_side_becomes_the_wanted_side(tmp_path: Path, side: int) -> None:
+    Image.fromarray(noise(30, 20)).save(tmp_path / "a.png")
+
+    assert read_square(tmp_path / "a.png", side).shape == (side, side, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK"])
+def test_every_mode_ends_as_rgb(tmp_path: Path, mode: str) -> None:
+    Image.new("RGB", (8, 8), (255, 255, 255)).convert(mode).save(tmp_path / "a.tif")
+
+    np.testing.assert_array_equal(read_square(tmp_path / "a.tif", 8), np.full((8, 8, 3), 255))
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+def test_a_photograph_taken_sideways_stands_upright(tmp_path: Path, kind: str) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = ROTATED
+    ramp(64).transpose(Image.Transpose.ROTATE_90).save(tmp_path / f"a.{kind}", exif=exif)
+
+    square = read_square(tmp_path / f"a.{kind}", 16).astype(int)
+
+    assert square[0].max() < 30
+    assert square[-1].min() > 225
+
+
+def test_a_jpeg_decoded_at_a_fraction_of_its_size_looks_the_same(tmp_path: Path) -> None:
+    ramp(512).save(tmp_path / "a.jpg", quality=95)
+    ramp(512).save(tmp_path / "a.png")
+
+    small, exact = (read_square(tmp_path / f"a.{kind}", 32).astype(int) for kind in ("jpg", "png"))
+
+    assert np.abs(small - exact).max() <= 3
+
+
+def test_an_open_file_reads_like_a_path(tmp_path: Path) -> None:
+    Image.fromarray(noise(20, 30)).save(tmp_path / "a.png")
+
+    with (tmp_path / "a.png").open("rb") as file:
+        np.testing.assert_array_equal(read_square(file, 16), read_square(tmp_path / "a.png", 16))
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN.keys())
+def test_a_file_that_is_no_image_is_named_in_the_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(content)
+
+    with pytest.raises(ImageError, match=r"holiday\.jpg cannot be read as an image \(.+\): repair"):
+        read_square(path, 16)
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN.keys())
+def test_an_upload_that_is_no_image_is_refused(content: bytes) -> None:
+    with pytest.raises(ImageError, match="the upload cannot be read as an image"):
+        read_square(io.BytesIO(content), 16)
+
+
+def test_a_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"nothing\.png"):
+        read_square(tmp_path / "nothing.png", 16)
+
+
+def test_the_size_is_width_and_height(tmp_path: Path) -> None:
+    Image.fromarray(noise(30, 20)).save(tmp_path / "a.png")
+
+    assert image_size_of(tmp_path / "a.png") == (30, 20)
+
+
+@pytest.mark.parametrize("content", [b"", b"these are words", huge_png()])
+def test_the_size_of_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "holiday.png"
+    path.write_bytes(content)
+
+    with pytest.raises(ImageError, match=r"holiday\.png"):
+        image_size_of(path)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.tune.conftest import DIGITS, REPOSITORY, SMALL, FinishedSearch, run_module
+
+
+def test_it_prints_the_metrics_that_the_search_recorded(
+    finished_search: FinishedSearch, tmp_path: Path
+) -> None:
+    done = run_module("tune.debug", "--config", str(DIGITS), *SMALL, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    last = finished_search.runs("trial")[0].data.metrics
+    printed = done.stdout.splitlines()[-1]
+    for name in ("train_loss", "train_acc", "val_loss", "val_acc"):
+        assert f"{name} {last[name]:.6f}" in printed
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_batch_is_learnt_by_heart(tmp_path: Path) -> None:
+    words = ["--overfit-batch", *SMALL, "model.unfreeze_depth=5", "train.batch_size=32"]
+    done = run_module("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "learnt by heart" in done.stdout
+
+
+def test_a_trial_that_cannot_learn_one_batch_is_told_so(tmp_path: Path) -> None:
+    words = ["--overfit-batch", *SMALL, "optim.lr=1e-9"]
+    done = run_module("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "something keeps it from learning" in done.stdout
+
+
+def test_pdb_stops_in_the_trial_itself(tmp_path: Path) -> None:
+    commands = "break trainable.finetuner:FineTuner.train_epoch\ncontinue\nwhere\nquit\n"
+    done = subprocess.run(
+        [sys.executable, "-m", "pdb", "-m", "tune.debug", "--config", str(DIGITS), *SMALL],
+        input=commands.replace("trainable.finetuner:FineTuner.train_epoch", breakpoint_place()),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert re.search(r"> \S*finetuner\.py\(\d+\)train_epoch\(\)", done.stdout), done.stdout
+
+
+def breakpoint_place() -> str:
+    """File and line of the first statement of `FineTuner.train_epoch`."""
+    path = REPOSITORY / "trainable" / "finetuner.py"
+    lines = path.read_text().splitlines()
+    start = next(i for i, line in enumerate(lines) if "def train_epoch" in line)
+    inside = next(i for i in range(start, len(lines)) if "perf_counter()" in lines[i])
+    return f"{path}:{inside + 1}"
+
+
+def test_the_best_epoch_can_be_saved_and_started_from(tmp_path: Path) -> None:
+    words = ["--config", str(DIGITS), *SMALL, "model.unfreeze_depth=5"]
+    saved = run_module("tune.debug", *words, "--save", "own.safetensors", "--test", cwd=tmp_path)
+    assert saved.returncode == 0, saved.stderr
+    assert "test  accuracy" in saved.stdout
+    weights = load_file(tmp_path / "own.safetensors")
+    assert weights["conv1.weight"].dtype.itemsize == 2
+    start = [*words, "model.weights=own.safetensors", "model.unfreeze_depth=0"]
+    again = run_module("tune.debug", *start, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["optim.lrr=1"], "nearest: optim.lr"),
+        (["--save", "model.bin"], ".safetensors"),
+        (["model.weights=missing.pt"], "missing.pt"),
+        (["data.limit=3"], "data.limit"),
+    ],
+)
+def test_a_mistake_ends_with_2_and_one_line(words: list[str], told: str, tmp_path: Path) -> None:
+    done = run_module("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

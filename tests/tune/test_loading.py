@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tune.conftest import DIGITS, REPOSITORY
+from tune.config import Choices, Range
+from tune.loading import ConfigError, known_keys, load_config
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").rglob("*.yaml")), ids=str)
+def test_every_config_that_comes_along_is_valid(path: Path) -> None:
+    load_config(path, ["data.root=photos"])
+
+
+def test_an_override_sets_its_key() -> None:
+    config = load_config(DIGITS, ["data.limit=200", "resources.gpu=0.25", "budget.time=1h30m"])
+    assert (config.data.limit, config.resources.gpu, config.budget.time) == (200, 0.25, 5400)
+
+
+def test_an_override_of_a_searched_key_fixes_it() -> None:
+    config = load_config(DIGITS, ["optim.lr=1e-3"])
+    assert config.optim.lr == 1e-3
+    assert "optim.lr" not in config.space
+    assert "optim.weight_decay" in config.space
+
+
+def test_the_space_may_be_overridden_in_part() -> None:
+    space = load_config(DIGITS, ["space.optim.lr.high=1", "space.augment.policy=[none]"]).space
+    assert space["optim.lr"] == Range(low=1e-4, high=1, log=True)
+    assert space["augment.policy"] == Choices(choices=("none",))
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("optim.lrr=1", ["optim.lrr=1", "no such key", "nearest: optim.lr", "command line"]),
+        ("optim.lr=-1", ["optim.lr=-1", "greater than 0"]),
+        ("optim.lr=fast", ["optim.lr=fast", "valid number"]),
+        ("optim.lr=.nan", ["optim.lr=nan"]),
+        ("train=3", ["train=3", "keys of its own"]),
+        ("budget.num_samples=0", ["budget.num_samples=0", "greater than or equal to 1"]),
+        ("budget.time=30x", ["budget.time=30x", "90s, 30m or 1h30m"]),
+        ("resources.gpu=1.5", ["resources.gpu=1.5", "whole number"]),
+        ("resources.gpu=some", ["resources.gpu=some", "or auto"]),
+        ("data.source=imagenet", ["data.source=imagenet", "'digits'"]),
+        ("data.source=image_folder", ["data.root is required"]),
+        ("augment.policy=flip", ["augment.policy=flip", "data.mirror"]),
+        ("space=null", ["space=None"]),
+        ("space.optim.lr=5", ["space.optim.lr=5", "keys of its own"]),
+        ("space.optim.lr.low=1", ["space.optim.lr", "low=1 must not be above high=0.01"]),
+        ("space.optim.lr.low=0", ["space.optim.lr", "with log"]),
+        ("space.optim.lr.step=0.1", ["log and step"]),
+        ("space.optim.momentum=[0.8,0.9]", ["space.optim.momentum", "no such key of a trial"]),
+        ("space.optim.lrr=[0.8,0.9]", ["nearest: space.optim.lr"]),
+        ("space.augment.policy=[none,none]", ["space.augment.policy", "differ"]),
+        ("space.augment.policy=[]", ["space.augment.policy", "at least 1"]),
+        ("space.augment.policy=[none,flip]", ["space.augment.policy holds flip"]),
+        ("space.model.unfreeze_depth.high=9", ["space.model.unfreeze_depth holds 9"]),
+        ("space.model.unfreeze_depth.low=0.5", ["space.model.unfreeze_depth holds 0.5"]),
+        ("name=../escape", ["name=../escape"]),
+        ("lr", ["'lr'", "key=value"]),
+        ("=1", ["key=value"]),
+        ("a=${b}", ["a"]),
+        ("a={", ["a={"]),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_key_value_and_rule(
+    override: str, told: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(DIGITS, [override])
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in told:
+        assert part in message
+
+
+@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "\x00", "just words"])
+def test_a_file_that_is_no_config_is_told_by_name(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"broken\.yaml") as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_told_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(ConfigError, match=r"no such file; nearest: configs/digits\.yaml"):
+        load_config(Path("configs/digit.yaml"))
+
+
+def test_known_keys_reach_the_leaves() -> None:
+    assert {"optim.lr", "space", "resources.gpu", "name"} <= set(known_keys())

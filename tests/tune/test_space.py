@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from tests.tune.conftest import DIGITS
+from tune.config import SearchConfig
+from tune.loading import load_config
+from tune.space import distributions, starting_point
+
+
+@pytest.fixture(scope="module")
+def config() -> SearchConfig:
+    return load_config(DIGITS)
+
+
+def test_each_key_has_the_distribution_of_its_type(config: SearchConfig) -> None:
+    assert distributions(config) == {
+        "optim.lr": FloatDistribution(1e-4, 1e-2, log=True),
+        "optim.weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
+        "model.unfreeze_depth": IntDistribution(0, 5),
+        "augment.policy": CategoricalDistribution(["none", "flip_crop", "trivial", "rand"]),
+    }
+
+
+@given(seed=st.integers(0, 2**31 - 1))
+def test_whatever_is_drawn_makes_a_trial(seed: int) -> None:
+    config = load_config(DIGITS)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    trial = config.trial(study.ask(distributions(config)).params)
+    assert 1e-4 <= trial.optim.lr <= 1e-2
+    assert trial.data == config.data
+
+
+def test_the_starting_point_is_the_base_trial(config: SearchConfig) -> None:
+    assert config.trial(starting_point(config)) == config.base
+
+
+def test_the_starting_point_leaves_out_what_lies_outside_the_space() -> None:
+    config = load_config(DIGITS, ["space.optim.lr.high=1e-3", "space.augment.policy=[rand]"])
+    assert starting_point(config).keys() == {"optim.weight_decay", "model.unfreeze_depth"}
