@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile(
-    "repeatable", deadline=None, derandomize=True, database=None, max_examples=25
+    "repeatable", deadline=None, derandomize=True, database=None, max_examples=50
 )
 settings.load_profile("repeatable")
 

@@ -85,7 +85,9 @@ class Activations:
         out = self._order[0][indices.to(self._device.torch_device)]
         for number, rendition in enumerate(self._order[1:], start=1):
             taken = (self._choice[indices] == number).nonzero().squeeze(1)
-            out[taken.to(self._device.torch_device)] = rendition[indices[taken].to(self._device.torch_device)]
+            out[taken.to(self._device.torch_device)] = rendition[
+                indices[taken].to(self._device.torch_device)
+            ]
         return as_tail_input(out)
 
     def _compute(self, rendition: int) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Final
 
 _SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing here phones home
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 this silences Ray: the progress is ours
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config mean the same in a worker

@@ -33,12 +33,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SearchConfig:
     Raises:
         ConfigError: The file or a word cannot be read, or breaks a rule.
     """
-    tree = _read(path)
-    words = [_parse_override(word) for word in overrides]
-    for word in words:
-        tree = DictConfig(OmegaConf.merge(tree, word))
-    content = OmegaConf.to_container(tree, resolve=True)
-    assert isinstance(content, dict)
+    content = _merge(_read(path), overrides)
     fixed = {word.split("=", 1)[0] for word in overrides}
     _fix(content, fixed & TRIAL_KEYS.keys())
     try:
@@ -59,6 +54,16 @@ def _read(path: Path) -> DictConfig:
     if not isinstance(tree, DictConfig):
         raise ConfigError(f"--config {path}: must hold keys and values, not a list")
     return tree
+
+
+def _merge(tree: DictConfig, overrides: Sequence[str]) -> dict[Any, Any]:
+    words = [_parse_override(word) for word in overrides]
+    try:
+        content = OmegaConf.to_container(OmegaConf.merge(tree, *words), resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_squeeze(error)) from error
+    assert isinstance(content, dict)
+    return content
 
 
 def _parse_override(word: str) -> DictConfig:

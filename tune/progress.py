@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -50,12 +51,18 @@ class Progress(DriverOnly, Callback):
     Args:
         config: The search.
         console: Where to show it. The table is live where this is a terminal.
+        clock: Seconds that never run backwards.
     """
 
-    def __init__(self, config: SearchConfig, console: Console) -> None:
-        self._config, self._console = config, console
+    def __init__(
+        self,
+        config: SearchConfig,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config, self._console, self._clock = config, console, clock
         self._views: dict[str, TrialView] = {}
-        self._started = time.monotonic()
+        self._started = clock()
         self._live = Live(
             get_renderable=self._render,
             console=console,
@@ -110,7 +117,7 @@ class Progress(DriverOnly, Callback):
     @property
     def elapsed(self) -> float:
         """Seconds since the search began."""
-        return time.monotonic() - self._started
+        return self._clock() - self._started
 
     def _end(self, trial: Trial, state: TrialState) -> None:
         view = self._views[trial.trial_id]

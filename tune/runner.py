@@ -10,9 +10,9 @@ from typing import Any
 
 import optuna
 from mlflow.entities import RunStatus
+from optuna.study import Study
 from optuna.trial import TrialState
 from ray.tune import (
-    CheckpointConfig,
     ResultGrid,
     RunConfig,
     TuneConfig,
@@ -28,13 +28,14 @@ from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
 from trainable.metrics import Predictions
 from trainable.ray_trainable import FineTuneTrainable, read_checkpoint
+from tune.checkpoints import DropPruned, checkpoint_config
 from tune.cluster import TrialResources, fit_resources, start_ray
 from tune.config import SearchConfig
 from tune.loading import ConfigError
 from tune.progress import Progress
 from tune.registry import register
 from tune.scheduler import build_scheduler
-from tune.searcher import METRIC, MODE, StudySearcher, create_study, final_state
+from tune.searcher import METRIC, StudySearcher, create_study, final_state
 from tune.tracking import MlflowCallback, SearchRecord
 
 HOME = Path("mlruns")
@@ -96,10 +97,11 @@ def run_search(config: SearchConfig, name: str, console: Console) -> Outcome:
     start_ray()
     resources = fit_resources(config.resources)
     console.print(f"trials   {config.budget.num_samples}, {resources.describe()}")
+    study = create_study(config, name, config.tracking.study or _default_study())
     record = SearchRecord(config, name)
     status = RunStatus.FAILED
     try:
-        outcome = _search(config, name, resources, record, console)
+        outcome = _search(config, study, resources, record, console)
         if outcome.winner is not None:
             outcome = _conclude(config, outcome, record)
             status = RunStatus.KILLED if outcome.interrupted else RunStatus.FINISHED
@@ -133,13 +135,12 @@ def _settle(config: SearchConfig, console: Console) -> SearchConfig:
 
 def _search(
     config: SearchConfig,
-    name: str,
+    study: Study,
     resources: TrialResources,
     record: SearchRecord,
     console: Console,
 ) -> Outcome:
     """Run the trials: a study proposes, a scheduler stops the weak, the callbacks tell."""
-    study = create_study(config, name, config.tracking.study or _default_study())
     with Progress(config, console) as progress:
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
@@ -152,15 +153,10 @@ def _search(
                 reuse_actors=True,
             ),
             run_config=RunConfig(
-                name=name,
+                name=study.study_name,
                 storage_path=str((HOME / "searches").resolve()),
-                callbacks=[MlflowCallback(record), progress],
-                checkpoint_config=CheckpointConfig(
-                    num_to_keep=1,
-                    checkpoint_score_attribute=METRIC,
-                    checkpoint_score_order=MODE,
-                    checkpoint_frequency=1,
-                ),
+                callbacks=[MlflowCallback(record), progress, DropPruned()],
+                checkpoint_config=checkpoint_config(),
                 verbose=0,
             ),
         )
@@ -221,5 +217,6 @@ def _conclude(config: SearchConfig, outcome: Outcome, record: SearchRecord) -> O
     if not config.registry.register_best or outcome.interrupted:
         return replace(outcome, test=test)
     version_tags = {name: str(value) for name, value in {**scores, **tags}.items()}
-    version = register(tuner.classifier(), config.model_name, record.run_id, version_tags)
+    example = tuner.dataset.test.images[0]
+    version = register(tuner.classifier(), example, config.model_name, record.run_id, version_tags)
     return replace(outcome, test=test, version=version)

@@ -108,10 +108,18 @@ def _report(config: SearchConfig, outcome: Outcome, winner: Winner, console: Con
     if outcome.version is not None:
         console.print(f"\nRegistered {config.model_name} version {outcome.version}, alias champion")
     console.print("\nLook further:")
-    console.print("  mlflow ui                                  every run, metric and model")
-    console.print(
-        "  optuna-dashboard sqlite:///mlruns/optuna.db  the study (pip install optuna-dashboard)"
-    )
+    for command, shows in _further(config).items():
+        console.print(f"  {command:45s}{shows}", soft_wrap=True)
+
+
+def _further(config: SearchConfig) -> dict[str, str]:
+    """Commands that show more, with what they show."""
+    uri, study = config.tracking.uri, config.tracking.study or "sqlite:///mlruns/optuna.db"
+    ui = f"mlflow ui --backend-store-uri {uri}" if uri else "mlflow ui"
+    return {
+        ui: "every run, metric and model",
+        f"optuna-dashboard {study}": "the study (pip install optuna-dashboard)",
+    }
 
 
 if __name__ == "__main__":

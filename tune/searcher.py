@@ -10,14 +10,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import optuna
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
+from sqlalchemy.exc import SQLAlchemyError
 
 from trainable.ray_trainable import TrialSpec
 from tune.cluster import DriverOnly
 from tune.config import SamplerConfig, SearchConfig
+from tune.loading import ConfigError
 from tune.space import distributions, starting_point
 
 METRIC: Final = "val_acc"
@@ -31,13 +34,24 @@ def create_study(config: SearchConfig, name: str, storage: str) -> Study:
         config: The search.
         name: Of the study, unique in its storage.
         storage: URL of Optuna's storage.
+
+    Raises:
+        ConfigError: The name is taken, or the storage cannot be used.
     """
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        sampler=_sampler(config.sampler),
-        direction="maximize",
-    )
+    try:
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            sampler=_sampler(config.sampler),
+            direction="maximize",
+        )
+    except DuplicatedStudyError as error:
+        raise ConfigError(
+            f"--name {name}: there is a search of this name; choose another"
+        ) from error
+    except (SQLAlchemyError, StorageInternalError, ImportError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"tracking.study={storage} cannot be used: {reason}") from error
     study.enqueue_trial(starting_point(config))
     return study
 

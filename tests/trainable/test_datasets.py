@@ -337,6 +337,22 @@ class TestImageFolder:
         assert dataset.train.images.shape[1:] == (3, 32, 32)
         assert (dataset.classes, dataset.skipped) == (("ants", "bees"), 1)
 
+    @pytest.mark.realdata
+    def test_photographs_of_one_small_size_are_kept_at_it(
+        self, real_data: Path, tmp_path: Path
+    ) -> None:
+        with tarfile.open(real_data / "data" / "cifar10-jpeg.tar.gz", "r|gz") as archive:
+            for member in archive:
+                if member.isfile() and member.name.endswith("00.jpg"):
+                    archive.extract(member, tmp_path, filter="data")
+        (root,) = (path.parent for path in tmp_path.rglob("train"))
+
+        dataset = load_dataset(folder_config(root, 64))
+
+        assert dataset.train.images.shape[1:] == (3, 32, 32)
+        assert (len(dataset.classes), dataset.skipped) == (10, 0)
+        assert set(dataset.test.labels.tolist()) == set(range(10))
+
 
 class TestFingerprint:
     def of(self, root: Path, **changes: float) -> str:

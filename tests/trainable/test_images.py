@@ -94,6 +94,15 @@ def test_every_mode_ends_as_rgb(tmp_path: Path, mode: str) -> None:
     np.testing.assert_array_equal(read_square(tmp_path / "a.tif", 8), np.full((8, 8, 3), 255))
 
 
+def test_a_grey_image_of_sixteen_bits_keeps_its_shades(tmp_path: Path) -> None:
+    shades = np.linspace(0, 65_535, 64).astype(np.uint16)
+    Image.fromarray(np.repeat(shades[:, None], 64, axis=1)).save(tmp_path / "a.png")
+
+    square = read_square(tmp_path / "a.png", 64).astype(int)
+
+    assert np.abs(square[:, 0, 0] - shades // 256).max() <= 1
+
+
 @pytest.mark.parametrize("kind", ["jpg", "png"])
 def test_a_photograph_taken_sideways_stands_upright(tmp_path: Path, kind: str) -> None:
     exif = Image.Exif()

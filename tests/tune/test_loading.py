@@ -62,7 +62,7 @@ def test_the_space_may_be_overridden_in_part() -> None:
         ("name=../escape", ["name=../escape"]),
         ("lr", ["'lr'", "key=value"]),
         ("=1", ["key=value"]),
-        ("a=${b}", ["a"]),
+        ("data.root=${nowhere}", ["nowhere", "data.root"]),
         ("a={", ["a={"]),
     ],
 )

@@ -73,6 +73,7 @@ def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
 def test_the_time_left_never_exceeds_the_budget() -> None:
     config = load_config(DIGITS, ["budget.num_samples=1000", "budget.time=60s"])
     stream = io.StringIO()
-    with Progress(config, Console(file=stream, width=400)) as progress:
+    now = iter([0.0])
+    with Progress(config, Console(file=stream, width=400), lambda: next(now, 6.0)) as progress:
         follow(progress, config)
-    assert "about 1:00 left" in stream.getvalue().splitlines()[-1]
+    assert "0:06 gone, about 0:54 left" in stream.getvalue().splitlines()[-1]

@@ -1,0 +1,99 @@
+"""Where a trial computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from trainable.device import cpu_has_bf16, resolve_device
+
+
+def product(dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.ones(2, 2, dtype=dtype) @ torch.ones(2, 2, dtype=dtype)
+
+
+@pytest.fixture
+def whole_memory() -> Iterator[None]:
+    yield
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    torch.cuda.empty_cache()
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_a_precision_asked_for_is_had(
+    precision: Any, dtype: torch.dtype, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+
+    device = resolve_device(precision)
+
+    assert device.dtype == dtype
+    assert device.precision == precision
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({}, "fp32"),
+        ({"avx512_bf16": False, "amx_bf16": False}, "fp32"),
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+    ],
+)
+def test_auto_is_bf16_where_the_cpu_multiplies_it(
+    capabilities: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+
+    assert cpu_has_bf16() is (precision == "bf16")
+    assert resolve_device("auto").precision == precision
+    assert resolve_device().precision == precision
+
+
+def test_a_trial_computes_on_the_cpu_where_there_is_no_gpu() -> None:
+    assert resolve_device().torch_device == torch.device("cpu")
+
+
+@pytest.mark.gpu
+def test_a_trial_computes_on_the_gpu_where_there_is_one() -> None:
+    assert resolve_device("fp32").torch_device.type == "cuda"
+
+
+def test_threads_are_set_and_told() -> None:
+    assert resolve_device("fp32", 1).num_threads == torch.get_num_threads() == 1
+    assert resolve_device("fp32", 2).num_threads == torch.get_num_threads() == 2
+    assert resolve_device("fp32").num_threads == 2
+
+
+def test_a_share_of_memory_is_no_matter_on_a_cpu() -> None:
+    assert resolve_device("fp32", 1, 0.25) == resolve_device("fp32", 1)
+
+
+def test_fp32_computes_in_fp32() -> None:
+    with resolve_device("fp32").autocast():
+        assert product().dtype == torch.float32
+        assert not torch.is_autocast_enabled("cpu")
+
+
+def test_bf16_computes_in_bf16_what_bears_it() -> None:
+    with resolve_device("bf16").autocast():
+        assert product().dtype == torch.bfloat16
+        assert torch.ones(2).softmax(0).dtype == torch.float32
+    assert product().dtype == torch.float32
+
+
+@pytest.mark.gpu
+def test_a_trial_cannot_take_more_than_its_share_of_the_gpus_memory(whole_memory: None) -> None:
+    total = torch.cuda.get_device_properties(0).total_memory
+    device = resolve_device("fp32", memory_fraction=0.1)
+
+    fits = torch.empty(total // 20, dtype=torch.uint8, device=device.torch_device)
+    with pytest.raises(torch.OutOfMemoryError):
+        torch.empty(total // 5, dtype=torch.uint8, device=device.torch_device)
+    assert fits.is_cuda

@@ -1,0 +1,462 @@
+"""One trial: repeatable, resumable, and it learns."""
+
+from __future__ import annotations
+
+import io
+import math
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.models import resnet18
+from torchvision.transforms.v2 import functional as F
+
+from trainable.backbone import MEAN, STD, stage_of, trained_stages
+from trainable.config import TrialConfig
+from trainable.device import Device, resolve_device
+from trainable.finetuner import DivergedError, FineTuner
+from trainable.views import fit
+
+TinyConfig = Callable[..., TrialConfig]
+Metrics = dict[str, float]
+
+REGULARIZED = {
+    "data": {"mirror": True, "limit": 100},
+    "augment": {"policy": "flip", "mixup": 0.4, "cutmix": 1.0, "num_views": 2},
+    "optim": {"l1": 1e-5, "label_smoothing": 0.1, "layer_decay": 0.7},
+}
+"""A trial with a draw of every kind in it."""
+
+RESUMED = [
+    *(
+        (0, name, schedule)
+        for name in ("sgd", "adam", "adamw")
+        for schedule in ("constant", "cosine", "one_cycle", "step", "plateau")
+    ),
+    (1, "sgd", "plateau"),
+    (1, "adamw", "one_cycle"),
+    (5, "adam", "cosine"),
+    (5, "sgd", "one_cycle"),
+]
+"""Depth, optimizer and schedule."""
+
+GOLDEN: dict[int, list[Metrics]] = {
+    0: [
+        {"train_loss": 2.312466, "train_acc": 0.1125, "val_loss": 2.307185, "val_acc": 0.2},
+        {"train_loss": 2.307078, "train_acc": 0.15, "val_loss": 2.300244, "val_acc": 0.15},
+    ],
+    1: [
+        {"train_loss": 2.40725, "train_acc": 0.1375, "val_loss": 2.289479, "val_acc": 0.175},
+        {"train_loss": 1.838861, "train_acc": 0.4125, "val_loss": 2.253105, "val_acc": 0.2},
+    ],
+}
+"""By depth, the metrics of two epochs in fp32 on one thread."""
+
+
+def epochs(tuner: FineTuner, count: int) -> list[Metrics]:
+    """Metrics of so many epochs, but for the time they took."""
+    seen = [tuner.train_epoch() for _ in range(count)]
+    return [{k: v for k, v in metrics.items() if k != "epoch_seconds"} for metrics in seen]
+
+
+def until_the_end(tuner: FineTuner) -> list[float]:
+    """Validation losses of all epochs until the trial ends itself."""
+    losses = []
+    while not tuner.finished:
+        losses.append(tuner.train_epoch()["val_loss"])
+    return losses
+
+
+def weights(tuner: FineTuner) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in tuner.network.net.state_dict().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    """A state written and read back, without pickled code."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def penalty(tuner: FineTuner) -> float:
+    return sum(p.abs().sum().item() for p in tuner.network.tail.parameters() if p.ndim > 1)
+
+
+@pytest.fixture
+def tune(tiny: TinyConfig, device: Device) -> Callable[..., FineTuner]:
+    """A tuner of a small trial, its sections changed by keyword."""
+    return lambda **sections: FineTuner(tiny(**sections), device)
+
+
+class TestRepeatability:
+    @pytest.mark.parametrize("depth", [0, 1, 5])
+    def test_the_same_config_gives_the_same_metrics_and_weights(
+        self, depth: int, tune: Callable[..., FineTuner]
+    ) -> None:
+        first, second = (
+            tune(**{**REGULARIZED, "model": {"unfreeze_depth": depth}}) for _ in range(2)
+        )
+        metrics = epochs(first, 2)
+        torch.manual_seed(1)
+
+        assert epochs(second, 2) == metrics
+        assert same(weights(first), weights(second))
+
+    @pytest.mark.parametrize("policy", ["flip_crop", "trivial", "rand"])
+    def test_random_views_are_the_same_in_each_trial(
+        self, policy: str, tune: Callable[..., FineTuner]
+    ) -> None:
+        first, second = (
+            tune(data={"limit": 100}, augment={"policy": policy, "num_views": 2}) for _ in range(2)
+        )
+
+        assert epochs(first, 3) == epochs(second, 3)
+
+    def test_another_seed_gives_another_trial_on_the_same_split(
+        self, tune: Callable[..., FineTuner]
+    ) -> None:
+        first, second = (tune(train={"seed": seed}) for seed in (0, 1))
+
+        assert first.dataset.fingerprint == second.dataset.fingerprint
+        assert epochs(first, 1) != epochs(second, 1)
+
+    def test_evaluating_in_between_changes_nothing(self, tune: Callable[..., FineTuner]) -> None:
+        plain, watched = (tune(data={"limit": 100}, model={"unfreeze_depth": 1}) for _ in range(2))
+
+        watched.evaluate("test")
+        first = epochs(watched, 1)
+        watched.evaluate("train")
+
+        assert first + epochs(watched, 1) == epochs(plain, 2)
+
+    def test_training_leaves_the_global_generator_alone(
+        self, tune: Callable[..., FineTuner]
+    ) -> None:
+        before = torch.get_rng_state()
+
+        epochs(tune(**REGULARIZED), 1)
+
+        assert torch.equal(torch.get_rng_state(), before)
+
+    @pytest.mark.parametrize("depth", [0, 1])
+    def test_two_epochs_give_the_recorded_metrics(
+        self, depth: int, tune: Callable[..., FineTuner]
+    ) -> None:
+        tuner = tune(
+            model={"unfreeze_depth": depth},
+            augment={"policy": "flip_crop"},
+            optim={"name": "sgd", "lr": 0.002},
+        )
+
+        assert epochs(tuner, 2) == [pytest.approx(metrics, rel=1e-3) for metrics in GOLDEN[depth]]
+
+
+class TestResuming:
+    @pytest.mark.parametrize(("depth", "optimizer", "schedule"), RESUMED)
+    def test_a_trial_resumed_from_a_checkpoint_equals_one_uninterrupted(
+        self, depth: int, optimizer: str, schedule: str, tune: Callable[..., FineTuner]
+    ) -> None:
+        sections = {
+            "data": {"limit": 100},
+            "model": {"unfreeze_depth": depth},
+            "optim": {"name": optimizer, "lr": 0.02},
+            "schedule": {"name": schedule},
+        }
+        whole, resumed = tune(**sections), tune(**sections)
+        epochs(whole, 1)
+        resumed.load_state_dict(through_a_file(whole.state_dict()))
+
+        assert epochs(resumed, 2) == epochs(whole, 2)
+        assert same(weights(resumed), weights(whole))
+
+    @pytest.mark.parametrize("done", [1, 2, 3])
+    def test_a_trial_can_be_resumed_after_any_epoch(
+        self, done: int, tune: Callable[..., FineTuner]
+    ) -> None:
+        sections = {**REGULARIZED, "train": {"epochs": 4}}
+        whole, resumed = tune(**sections), tune(**sections)
+        epochs(whole, done)
+        resumed.load_state_dict(through_a_file(whole.state_dict()))
+
+        assert epochs(resumed, 4 - done) == epochs(whole, 4 - done)
+        assert resumed.finished
+
+    def test_one_state_serves_any_number_of_trials(self, tune: Callable[..., FineTuner]) -> None:
+        whole, first, second = (tune(train={"epochs": 4}) for _ in range(3))
+        epochs(whole, 1)
+        state = through_a_file(whole.state_dict())
+
+        first.load_state_dict(state)
+        rest = epochs(first, 3)
+        second.load_state_dict(state)
+
+        assert epochs(second, 3) == rest
+
+    def test_plateau_and_early_stopping_go_on_counting(
+        self, tune: Callable[..., FineTuner]
+    ) -> None:
+        sections = {
+            "optim": {"name": "sgd", "lr": 1.0},
+            "schedule": {"name": "plateau"},
+            "train": {"epochs": 60, "early_stopping": 8},
+        }
+        whole, resumed = tune(**sections), tune(**sections)
+        until_the_end(whole)
+        stopped_at = whole.epoch
+        first = tune(**sections)
+        epochs(first, stopped_at - 4)
+        resumed.load_state_dict(through_a_file(first.state_dict()))
+
+        until_the_end(resumed)
+
+        assert resumed.epoch == stopped_at < 60
+        assert same(weights(resumed), weights(whole))
+
+    def test_a_checkpoint_of_another_depth_is_refused(self, tune: Callable[..., FineTuner]) -> None:
+        with pytest.raises(ValueError, match="not of a tail of depth 1"):
+            tune(model={"unfreeze_depth": 1}).load_state_dict(tune().state_dict())
+
+    def test_a_checkpoint_holds_the_tail_alone(self, tune: Callable[..., FineTuner]) -> None:
+        tuner = tune(model={"unfreeze_depth": 1})
+
+        assert {stage_of(name) for name in tuner.state_dict()["tail"]} == {"layer4", "head"}
+
+
+class TestFrozenLayers:
+    @pytest.mark.parametrize("depth", range(6))
+    def test_training_changes_the_tail_alone(
+        self, depth: int, tune: Callable[..., FineTuner]
+    ) -> None:
+        tuner = tune(data={"limit": 100}, model={"unfreeze_depth": depth})
+        before = weights(tuner)
+
+        epochs(tuner, 1)
+
+        after = weights(tuner)
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        assert changed == set(tuner.network.tail_state())
+        assert {stage_of(name) for name in changed} == set(trained_stages(depth))
+
+    @pytest.mark.parametrize("depth", [0, 2])
+    def test_evaluating_changes_nothing(self, depth: int, tune: Callable[..., FineTuner]) -> None:
+        tuner = tune(model={"unfreeze_depth": depth})
+        before = weights(tuner)
+
+        tuner.evaluate("val")
+
+        assert same(before, weights(tuner))
+
+
+class TestMetrics:
+    def test_an_epoch_tells_losses_accuracies_and_time(
+        self, tune: Callable[..., FineTuner]
+    ) -> None:
+        metrics = tune().train_epoch()
+
+        assert set(metrics) == {"train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds"}
+        assert all(type(value) is float and math.isfinite(value) for value in metrics.values())
+        assert 0 <= metrics["train_acc"] <= 1
+        assert metrics["epoch_seconds"] > 0
+
+    def test_validation_metrics_are_those_of_the_validation_split(
+        self, tune: Callable[..., FineTuner]
+    ) -> None:
+        tuner = tune()
+        metrics = tuner.train_epoch()
+        val = tuner.evaluate("val")
+
+        assert (val.loss, val.accuracy) == (metrics["val_loss"], metrics["val_acc"])
+        assert torch.equal(val.labels, tuner.dataset.val.labels)
+        assert val.logits.shape == (40, 10)
+
+    @pytest.mark.parametrize("depth", [0, 1, 5])
+    @pytest.mark.parametrize("split", ["val", "test"])
+    def test_predictions_are_those_of_the_whole_network(
+        self, depth: int, split: Any, tune: Callable[..., FineTuner]
+    ) -> None:
+        tuner = tune(data={"limit": 100}, model={"unfreeze_depth": depth})
+        epochs(tuner, 1)
+        plain = resnet18(num_classes=10)
+        plain.load_state_dict(tuner.network.net.state_dict())
+        pixels = fit(tuner.dataset.split(split).images, 16)
+
+        with torch.no_grad():
+            expected = plain.eval()(F.normalize(pixels / 255, list(MEAN), list(STD)))
+
+        torch.testing.assert_close(tuner.evaluate(split).logits, expected, rtol=1e-3, atol=1e-3)
+
+    def test_the_training_loss_is_told_without_the_penalty(
+        self, tune: Callable[..., FineTuner]
+    ) -> None:
+        tuner = tune(optim={"l1": 1.0, "lr": 1e-8})
+
+        assert tuner.train_epoch()["train_loss"] < 10
+
+
+class TestEnding:
+    def test_a_trial_is_finished_after_its_last_epoch(self, tune: Callable[..., FineTuner]) -> None:
+        tuner = tune(train={"epochs": 2})
+
+        ends = [tuner.finished]
+        for _ in range(2):
+            tuner.train_epoch()
+            ends.append(tuner.finished)
+
+        assert ends == [False, False, True]
+
+    @pytest.mark.parametrize("patience", [1, 3])
+    def test_early_stopping_ends_a_trial_whose_validation_loss_stays(
+        self, patience: int, tune: Callable[..., FineTuner]
+    ) -> None:
+        tuner = tune(
+            optim={"lr": 0.5},
+            schedule={"name": "constant"},
+            train={"epochs": 200, "early_stopping": patience},
+        )
+
+        losses = until_the_end(tuner)
+
+        best = losses.index(min(losses))
+        assert len(losses) == best + 1 + patience < 200
+        for end in range(1, best + 1):
+            since = end - 1 - losses.index(min(losses[:end]))
+            assert since < patience
+
+    def test_without_early_stopping_a_trial_goes_on(self, tune: Callable[..., FineTuner]) -> None:
+        tuner = tune(optim={"lr": 0.5}, schedule={"name": "constant"}, train={"epochs": 30})
+
+        losses = until_the_end(tuner)
+
+        assert len(losses) == 30
+        assert losses.index(min(losses)) < 29
+
+    def test_a_loss_that_is_no_number_ends_the_trial(self, tune: Callable[..., FineTuner]) -> None:
+        tuner = tune(
+            model={"unfreeze_depth": 1},
+            optim={"name": "sgd", "lr": 100, "weight_decay": 10},
+            schedule={"name": "constant"},
+            train={"epochs": 20},
+        )
+
+        with pytest.raises(DivergedError, match=r"epoch \d+: train_loss=\S+, val_loss=\S+"):
+            epochs(tuner, 20)
+        assert not tuner.finished
+
+
+class TestLearning:
+    @pytest.mark.parametrize("depth", [1, 5])
+    def test_one_batch_is_learnt_by_heart(self, depth: int, tune: Callable[..., FineTuner]) -> None:
+        tuner = tune(
+            model={"unfreeze_depth": depth},
+            schedule={"name": "constant"},
+            train={"batch_size": 16},
+        )
+
+        losses = tuner.overfit_batch(steps=20)
+
+        assert len(losses) == 20
+        assert losses[0] > 1.5
+        assert losses[-1] < 0.05
+
+    def test_a_few_epochs_lower_the_loss(self, tune: Callable[..., FineTuner]) -> None:
+        seen = epochs(tune(model={"unfreeze_depth": 1}), 3)
+
+        assert seen[-1]["train_loss"] < 0.5 * seen[0]["train_loss"]
+        assert seen[-1]["train_acc"] > 0.9
+
+    def test_batches_are_no_larger_than_the_data(self, tune: Callable[..., FineTuner]) -> None:
+        whole, huge = (tune(train={"batch_size": size}) for size in (160, 1000))
+
+        assert epochs(whole, 2) == epochs(huge, 2)
+
+    def test_an_l1_penalty_shrinks_weights(self, tune: Callable[..., FineTuner]) -> None:
+        plain, penalized = (tune(optim={"l1": l1, "lr": 0.01}) for l1 in (0.0, 0.1))
+        epochs(plain, 3)
+        epochs(penalized, 3)
+
+        assert penalty(penalized) < 0.7 * penalty(plain)
+
+    def test_weight_decay_shrinks_weights(self, tune: Callable[..., FineTuner]) -> None:
+        plain, decayed = (tune(optim={"weight_decay": decay, "lr": 0.01}) for decay in (0.0, 5.0))
+        epochs(plain, 3)
+        epochs(decayed, 3)
+
+        assert penalty(decayed) < 0.8 * penalty(plain)
+
+    def test_label_smoothing_keeps_the_training_loss_above_the_targets_entropy(
+        self, tune: Callable[..., FineTuner]
+    ) -> None:
+        model = {"unfreeze_depth": 1}
+        entropy = -(0.55 * math.log(0.55) + 9 * 0.05 * math.log(0.05))
+
+        sharp, smooth = (
+            epochs(tune(model=model, optim={"label_smoothing": share}), 2)[1]["train_loss"]
+            for share in (0.0, 0.5)
+        )
+
+        assert sharp < entropy < smooth
+
+    @pytest.mark.parametrize("depth", [0, 5])
+    @pytest.mark.parametrize("alphas", [{"mixup": 0.4}, {"cutmix": 1.0}])
+    def test_mixed_batches_train_what_enters_the_tail(
+        self, depth: int, alphas: dict[str, float], tune: Callable[..., FineTuner]
+    ) -> None:
+        sections = {"data": {"limit": 100}, "model": {"unfreeze_depth": depth}}
+        plain, mixed = tune(**sections), tune(**sections, augment=alphas)
+
+        assert epochs(plain, 1) != (seen := epochs(mixed, 1))
+        assert all(math.isfinite(value) for value in seen[0].values())
+        assert not same(weights(plain), weights(mixed))
+
+    @pytest.mark.parametrize("depth", [0, 5])
+    def test_lower_precision_learns_much_the_same(
+        self, depth: int, tiny: TinyConfig, device: Device
+    ) -> None:
+        config = tiny(data={"limit": 100}, model={"unfreeze_depth": depth})
+
+        exact = epochs(FineTuner(config, device), 1)
+        rounded = epochs(FineTuner(config, resolve_device("bf16", 1)), 1)
+
+        assert rounded != exact
+        assert rounded[0]["train_loss"] == pytest.approx(exact[0]["train_loss"], rel=0.05)
+
+    @pytest.mark.gpu
+    @pytest.mark.parametrize("depth", [0, 1])
+    def test_a_gpu_learns_what_a_cpu_learns(self, depth: int, tiny: TinyConfig) -> None:
+        config = tiny(model={"unfreeze_depth": depth})
+        cpu = Device(torch.device("cpu"), torch.float32, 1)
+
+        there, here = (FineTuner(config, device) for device in (resolve_device("fp32"), cpu))
+
+        expected = here.train_epoch()["train_loss"]
+        assert there.device.torch_device.type == "cuda"
+        assert there.train_epoch()["train_loss"] == pytest.approx(expected, rel=0.02)
+
+    @pytest.mark.realdata
+    def test_a_head_on_a_real_backbone_tells_real_photographs_apart(
+        self, real_data: Path, tmp_path: Path, device: Device
+    ) -> None:
+        with tarfile.open(real_data / "data" / "hymenoptera.tar") as archive:
+            archive.extractall(tmp_path, filter="data")
+        (root,) = (path.parent for path in tmp_path.rglob("train"))
+        backbone = real_data / "weights" / "resnet18-complete.pt"
+        config = TrialConfig.model_validate(
+            {
+                "data": {"source": "image_folder", "root": root, "image_size": 64},
+                "model": {"weights": backbone, "unfreeze_depth": 0},
+                "train": {"epochs": 20, "batch_size": 32},
+            }
+        )
+
+        accuracies = [metrics["val_acc"] for metrics in epochs(FineTuner(config, device), 20)]
+
+        assert max(accuracies) > 0.65
