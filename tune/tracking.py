@@ -45,6 +45,10 @@ class SearchRecord:
             mlflow.set_tracking_uri(config.tracking.uri)
         self.client = MlflowClient()
         self.experiment_id = mlflow.set_experiment(config.name).experiment_id
+        # Without it the user interface takes the experiment for one with language models.
+        self.client.set_experiment_tag(
+            self.experiment_id, "mlflow.experimentKind", "custom_model_development"
+        )
         self._children: dict[str, str] = {}
         self.run_id = self._create(name, {"tune.kind": "search", "tune.search": name})
         self.client.log_batch(self.run_id, params=_params(_search_params(config)))

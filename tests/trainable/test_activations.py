@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trainable.activations import CHUNK, Activations, apply_prefix, as_tail_input
-from trainable.backbone import build
+from trainable.backbone import Normalize, build
 from trainable.config import Policy
 from trainable.device import Device
 from trainable.views import Views
@@ -99,6 +99,16 @@ class TestApplyPrefix:
 
         assert (exact.dtype, rounded.dtype) == (torch.float32, torch.bfloat16)
         torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
+
+    def test_what_crosses_the_cut_is_rounded_where_the_prefix_is_more_exact(
+        self, device: Device
+    ) -> None:
+        half = replace(device, dtype=torch.bfloat16)
+        exact = Normalize()(Source().render(0, 8))
+
+        rounded = apply_prefix(nn.Sequential(Normalize()), Source().render, 8, half)
+
+        assert torch.equal(as_tail_input(rounded), exact.bfloat16())
 
 
 class TestActivations:

@@ -35,17 +35,22 @@ def encoded(image: Image.Image, kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + checksum
+
+
 def huge_png() -> bytes:
-    """A header that promises four hundred megapixels, and no pixels."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-    return b"\x89PNG\r\n\x1a\n" + chunk
+    """A header that promises four hundred megapixels, and next to nothing after it."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0"))
 
 
-def png_with_a_wrong_checksum() -> bytes:
-    data = bytearray(encoded(Image.fromarray(noise(8, 8)), "png"))
-    data[29] ^= 0xFF
-    return bytes(data)
+def png_with_a_broken_part(number: int) -> bytes:
+    """Pixels in several parts, one of which does not say what it is."""
+    parts = encoded(Image.fromarray(noise(200, 200)), "png").split(b"IDAT")
+    assert len(parts) > number
+    return b"IDAT".join(parts[:number]) + b"\0\0\0\0" + b"IDAT".join(parts[number:])
 
 
 BROKEN = {
@@ -53,7 +58,8 @@ BROKEN = {
     "text": b"these are words",
     "truncated_jpeg": encoded(Image.fromarray(noise(64, 64)), "jpeg")[:900],
     "truncated_png": encoded(Image.fromarray(noise(64, 64)), "png")[:900],
-    "wrong_checksum": png_with_a_wrong_checksum(),
+    "broken_start": png_with_a_broken_part(1),
+    "broken_middle": png_with_a_broken_part(2),
     "huge": huge_png(),
 }
 

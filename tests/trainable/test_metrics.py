@@ -91,10 +91,10 @@ def test_calibration_error_weighs_each_bins_gap_by_its_images() -> None:
 
 
 def test_gaps_in_one_bin_cancel_and_gaps_in_two_do_not() -> None:
-    opposed = predictions([[0.9, 0.1], [0.6, 0.4]], [1, 0])
+    opposed = predictions([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3]], [1, 0])
 
-    assert opposed.calibration_error(bins=1) == pytest.approx(abs(1 / 2 - 0.75))
-    assert opposed.calibration_error(bins=10) == pytest.approx((0.9 + 0.4) / 2)
+    assert opposed.calibration_error(bins=1) == pytest.approx(abs(1 / 2 - 0.65))
+    assert opposed.calibration_error(bins=2) == pytest.approx((0.9 + 0.6) / 2)
 
 
 def test_the_summary_holds_it_all_as_json(three_classes: Predictions) -> None:

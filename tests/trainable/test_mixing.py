@@ -93,6 +93,15 @@ def test_cutmix_pastes_one_box_in_the_same_place_of_all_images() -> None:
     assert place.sum() == place.any(0).sum() * place.any(1).sum()
 
 
+def test_cutmix_pastes_boxes_up_to_every_edge() -> None:
+    mix = mixer(cutmix=1.0)
+    places = [(mix(maps(), LABELS)[0] != maps()).any(1).any(0) for _ in range(200)]
+    partial = torch.stack([place for place in places if not (place.any(0) | place.any(1)).all()])
+
+    for edge in (partial[:, 0], partial[:, -1], partial[:, :, 0], partial[:, :, -1]):
+        assert 5 < edge.any(1).sum() < len(partial)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_cutmix_blends_pooled_vectors(seed: int) -> None:
     mixed, targets = mixer(seed, cutmix=1.0)(vectors(), LABELS)

@@ -146,11 +146,6 @@ class TestRandomPolicies:
 
         assert not torch.equal(whole(first), whole(second))
 
-    def test_another_size_has_other_draws(self, policy: Policy, side: int) -> None:
-        small, large = (views(side, policy=policy, image_size=size) for size in (SIZE, 2 * SIZE))
-
-        assert not torch.equal(fit(whole(large), SIZE), whole(small))
-
     def test_each_image_has_its_own_draw(self, policy: Policy, side: int) -> None:
         alike = noise(side, 1).expand(8, -1, -1, -1).contiguous()
 
@@ -257,12 +252,28 @@ class TestFlipCrop:
             (down, right) for down in range(-2, 3) for right in range(-2, 3)
         }
 
-    def test_a_large_image_is_cut_to_a_quarter_or_more(self) -> None:
-        rendered = whole(Views(ramps(64, 200), "a", "flip_crop", SIZE, 4, mirror=False))
+    @pytest.mark.parametrize("side", SIDES)
+    def test_another_size_has_other_draws(self, side: int) -> None:
+        small, large = (
+            brightens_to_the_right(whole(Views(ramps(side), "a", "flip_crop", size, 4)))
+            for size in (SIZE, SIZE + 1)
+        )
 
-        spans = rendered[:, 0, 0, -1].int() - rendered[:, 0, 0, 0].int()
-        assert spans.min() > 0.35 * 255
-        assert spans.max() > 0.9 * 255
+        assert 20 < (small != large).sum() < 44
+
+    @pytest.mark.parametrize("upright", [False, True])
+    def test_a_large_image_is_cut_to_a_quarter_or_more_of_it_anywhere(self, upright: bool) -> None:
+        images = ramps(64, 200).transpose(2, 3) if upright else ramps(64, 200)
+
+        rendered = whole(Views(images, "a", "flip_crop", SIZE, 4, mirror=False))
+
+        levels = rendered[:, 0].float() / 255
+        first, last = levels[:, 0, 0], levels[:, -1, -1]
+        assert 0.35 < (last - first).min() < 0.5
+        assert (last - first).max() > 0.9
+        assert first.min() < 0.05
+        assert first.max() > 0.4
+        assert last.max() > 0.95
 
 
 class TestFit:
