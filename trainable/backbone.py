@@ -168,27 +168,27 @@ def load_weights(weights: str, arch: str) -> StateDict:
     Raises:
         ValueError: It cannot be had, or is no state dict. Pickled code is refused.
     """
-    if weights == "imagenet":
-        state = get_model_weights(arch)[_IMAGENET].get_state_dict(progress=False, check_hash=True)
-    else:
-        state = _read_state(BUNDLED if weights == "bundled" else Path(weights))
+    try:
+        state = _read(weights, arch)
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
+        raise ValueError(f"model.weights={weights} cannot be read: {_first_line(error)}") from error
+    except Exception as error:  # torch.load lets the unpickler's own errors through
+        raise ValueError(
+            f"model.weights={weights} is refused: it is not plain tensors ({_first_line(error)})"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"model.weights={weights} is not a state dict: save model.state_dict()")
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
-def _read_state(path: Path) -> StateDict:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
-        raise ValueError(f"model.weights={path} cannot be read: {_first_line(error)}") from error
-    except Exception as error:  # torch.load lets the unpickler's own errors through
-        raise ValueError(
-            f"model.weights={path} is refused: it is not plain tensors ({_first_line(error)})"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"model.weights={path} is not a state dict: save model.state_dict()")
-    return dict(state)
+def _read(weights: str, arch: str) -> object:
+    if weights == "imagenet":
+        enum = get_model_weights(arch)[_IMAGENET]
+        return enum.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    path = BUNDLED if weights == "bundled" else Path(weights)
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -58,7 +58,7 @@ class Classifier:
     def save(self, folder: Path) -> None:
         """Write the weights as safetensors and the rest as JSON into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(self._weights, folder / _WEIGHTS)
+        save_file({k: v.contiguous() for k, v in self._weights.items()}, folder / _WEIGHTS)
         (folder / _SPEC).write_text(json.dumps(asdict(self.spec), indent=2))
 
     def read(self, files: Sequence[Path | BinaryIO]) -> Tensor:

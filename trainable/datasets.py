@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from sklearn.utils import resample
 from torch import Tensor
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.folder import IMG_EXTENSIONS
@@ -86,14 +87,21 @@ class _Parts:
         """Move a stratified `share` of the training split into a split of its own."""
         if name in self.images:
             return
-        rest, held_out = _stratified(self.labels["train"], test_size=share)
+        rest, held_out = _stratified(self.labels["train"], share)
         self.keep(name, held_out, "train")
         self.keep("train", rest, "train")
 
     def limit(self, count: int) -> None:
         """Keep a stratified `count` images of the training split."""
         if count < len(self.labels["train"]):
-            kept, _ = _stratified(self.labels["train"], train_size=count)
+            labels = self.labels["train"]
+            kept = resample(
+                np.arange(len(labels)),
+                replace=False,
+                n_samples=count,
+                stratify=labels,
+                random_state=SPLIT_SEED,
+            )
             self.keep("train", np.sort(kept), "train")
 
 
@@ -128,15 +136,12 @@ def load_dataset(config: DataConfig) -> Dataset:
 
 
 def _stratified(
-    labels: NDArray[np.int64], *, train_size: int | None = None, test_size: float | None = None
+    labels: NDArray[np.int64], share: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices without and with the `share` held out, each class split alike."""
     try:
         first, second = train_test_split(
-            np.arange(len(labels)),
-            train_size=train_size,
-            test_size=test_size,
-            stratify=labels,
-            random_state=SPLIT_SEED,
+            np.arange(len(labels)), test_size=share, stratify=labels, random_state=SPLIT_SEED
         )
     except ValueError as error:
         raise ValueError(

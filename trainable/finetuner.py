@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import time
@@ -132,7 +133,8 @@ class FineTuner:
             ValueError: The state is of another network.
         """
         self.network.load_tail_state(state["tail"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        # The optimizer would go on to write into the caller's tensors.
+        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self._schedule.load_state_dict(state["schedule"])
         self.epoch = state["epoch"]
         self._lowest_val_loss = state["lowest_val_loss"]
@@ -146,8 +148,9 @@ class FineTuner:
             stored_side=self.dataset.train.images.shape[-1],
             image_size=self.config.data.image_size,
         )
-        weights = self.network.net.state_dict()
-        return Classifier(spec, {name: value.cpu().contiguous() for name, value in weights.items()})
+        # Copies, so that the model stays as it is when the trial goes on.
+        weights = {k: v.cpu().clone() for k, v in self.network.net.state_dict().items()}
+        return Classifier(spec, weights)
 
     def _build_network(self) -> CutResNet:
         model = self.config.model

@@ -34,10 +34,16 @@ def read_square(file: Path | BinaryIO, side: int) -> NDArray[np.uint8]:
         with Image.open(file) as image:
             # A JPEG decodes straight to a fraction of its size: far faster, as good here.
             image.draft("RGB", (2 * side, 2 * side))
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright = _as_rgb(ImageOps.exif_transpose(image))
             return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR))
     except _UNREADABLE as error:
         raise _unreadable(file, error) from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # Pillow would clip its shades, not scale them
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def image_size_of(path: Path) -> tuple[int, int]:

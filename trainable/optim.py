@@ -81,7 +81,8 @@ def _by_step(config: ScheduleConfig, optimizer: Optimizer, total_steps: int) -> 
             optimizer,
             max_lr=[group["lr"] for group in optimizer.param_groups],
             total_steps=max(2, total_steps),
-            pct_start=config.warmup_share,
+            # A rise of a step or less has no slope: the run starts at the peak then.
+            pct_start=config.warmup_share if config.warmup_share * total_steps > 1 else 0.0,
         )
     if config.name == "plateau":
         # It scales the rate it finds, so it leaves ReduceLROnPlateau's cuts alone.

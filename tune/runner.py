@@ -115,6 +115,9 @@ def _quieten() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # A trial's error is told in its line and its run, not as a traceback in between.
+    for name in ("ray.tune", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _settle(config: SearchConfig, console: Console) -> SearchConfig:

@@ -30,10 +30,13 @@ def main(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
     ] = None,
     config: Annotated[Path, typer.Option(help="The search, as YAML.")] = DEFAULT_CONFIG,
-    num_samples: Annotated[int | None, typer.Option(help="Trials to run.")] = None,
-    time_budget: Annotated[str | None, typer.Option(help="Stop after 90s, 30m or 1h30m.")] = None,
+    num_samples: Annotated[str | None, typer.Option(metavar="N", help="Trials to run.")] = None,
+    time_budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop after 90s, 30m or 1h30m.")
+    ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the search; by default the config's and the time.")
+        str | None,
+        typer.Option(metavar="NAME", help="Of the search; by default the config's and the time."),
     ] = None,
 ) -> None:
     """Search hyperparameters for fine-tuning a ResNet, and register the best checkpoint.
