@@ -111,7 +111,7 @@ class OptimConfig(Config):
     """How weights are updated."""
 
     name: Literal["sgd", "adam", "adamw"] = "adamw"
-    """SGD has Nesterov momentum 0.9."""
+    """SGD has Nesterov momentum 0.9; `one_cycle` moves it against the learning rate."""
 
     lr: float = Field(default=1e-3, gt=0, le=100)
     """Learning rate of the head at the schedule's peak."""
@@ -133,9 +133,9 @@ class ScheduleConfig(Config):
     """How the learning rate moves."""
 
     name: Literal["constant", "cosine", "one_cycle", "step", "plateau"] = "one_cycle"
-    """`step` divides by 10 after each third of the run; `plateau` after two epochs
-    without a lower validation loss; the others are by step (Smith & Topin 2018 for
-    `one_cycle`)."""
+    """`step` divides by 10 after each third of the run; `plateau` at the third epoch in
+    a row without a lower validation loss; the others move with each batch (Smith & Topin
+    2018 for `one_cycle`)."""
 
     warmup: float | None = Field(default=None, ge=0, lt=1)
     """Share of the run in which the rate rises to its peak. Default: 0.3 with

@@ -27,6 +27,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from trainable.config import DataConfig
 from trainable.images import image_size_of, read_square
+from trainable.views import stored_side
 
 SplitName = Literal["train", "val", "test"]
 SPLIT_SEED = 0
@@ -214,7 +215,9 @@ def _image_folder(config: DataConfig) -> _Parts:
 def _class_names(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise ValueError(f"data.root={folder} is not a folder: give one with a folder per class")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    names = sorted(
+        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
+    )
     if len(names) < 2:
         raise ValueError(f"{folder} has {len(names)} class folders: at least 2 are needed")
     return tuple(names)
@@ -250,7 +253,7 @@ def _stored_side(paths: Sequence[Path], image_size: int) -> int:
     width, height = next(iter(sizes))
     if len(sizes) == 1 and width == height <= image_size:
         return width
-    return round(image_size * 8 / 7)
+    return stored_side(image_size)
 
 
 def _decode(paths: Sequence[Path], side: int) -> NDArray[np.uint8]:

@@ -112,7 +112,7 @@ class Views:
 def fit(images: Tensor, size: int) -> Tensor:
     """Images at the network's size, without augmentation.
 
-    Larger ones are cut to their centre, smaller ones enlarged.
+    Larger ones are reduced to 8/7 of it and cut to their centre, smaller ones enlarged.
 
     Args:
         images: uint8 of shape (N, 3, R, R).
@@ -121,9 +121,17 @@ def fit(images: Tensor, size: int) -> Tensor:
     Returns:
         uint8 of shape (N, 3, S, S).
     """
-    if images.shape[-1] > size:
-        return F.center_crop(images, [size, size])
-    return F.resize(images, [size, size], antialias=True)
+    side = images.shape[-1]
+    if side <= size:
+        return F.resize(images, [size, size], antialias=True)
+    if side > (roomy := stored_side(size)):
+        images = F.resize(images, [roomy, roomy], antialias=True)
+    return F.center_crop(images, [size, size])
+
+
+def stored_side(size: int) -> int:
+    """Side at which photographs are kept for a network that sees `size`: 256 for 224."""
+    return round(size * 8 / 7)
 
 
 def _shifted(images: Tensor, draws: Tensor) -> Tensor:

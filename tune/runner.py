@@ -19,6 +19,7 @@ from ray.tune import (
     Tuner,
     with_resources,
 )
+from ray.tune.experiment import Trial
 from rich.console import Console
 
 from trainable.backbone import resolve_weights
@@ -154,6 +155,7 @@ def _search(
                 max_concurrent_trials=resources.concurrent,
                 time_budget_s=config.budget.time,
                 reuse_actors=True,
+                trial_dirname_creator=_folder_name,
             ),
             run_config=RunConfig(
                 name=study.study_name,
@@ -166,6 +168,10 @@ def _search(
         results = tuner.fit()
         counts = progress.counts()
     return Outcome(counts, _is_interrupted(config, counts, progress.elapsed), _winner(results))
+
+
+def _folder_name(trial: Trial) -> str:
+    return f"trial-{trial.config['number']:03d}"
 
 
 def _default_study() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import mlflow
@@ -139,8 +140,9 @@ class MlflowCallback(DriverOnly, Callback):
 
 def error_of(trial: Trial) -> str:
     """The last line of what broke a trial."""
-    error = str(trial.get_error() or "unknown error").strip()
-    return error.splitlines()[-1][:500]
+    # Not trial.get_error(), whose file in the experiment's storage comes later.
+    text = Path(trial.error_file).read_text() if trial.error_file else "unknown error"
+    return text.strip().splitlines()[-1][:500]
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

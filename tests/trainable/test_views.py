@@ -17,7 +17,7 @@ from torch import Tensor
 
 import trainable
 from trainable.config import Policy
-from trainable.views import Views, fit
+from trainable.views import Views, fit, stored_side
 
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 RANDOM: tuple[Policy, ...] = ("flip_crop", "trivial", "rand")
@@ -277,10 +277,18 @@ class TestFlipCrop:
 
 
 class TestFit:
-    def test_a_larger_image_is_cut_to_its_centre(self) -> None:
-        images = noise(24)
+    def test_a_slightly_larger_image_is_cut_to_its_centre(self) -> None:
+        images = noise(stored_side(SIZE))
 
-        assert torch.equal(fit(images, SIZE), images[:, :, 4:20, 4:20])
+        assert torch.equal(fit(images, SIZE), images[:, :, 1:17, 1:17])
+
+    def test_a_much_larger_image_is_reduced_before_it_is_cut(self) -> None:
+        images = torch.zeros(1, 3, 96, 96, dtype=torch.uint8)
+        images[..., 24:72, 24:72] = 255
+
+        bright = fit(images, SIZE)[0, 0, SIZE // 2] > 200
+
+        assert bright.sum() == 8  # 9 of the 18 pixels it is reduced to, less the blurred rims
 
     def test_an_image_of_the_size_is_left_alone(self) -> None:
         assert torch.equal(fit(noise(SIZE), SIZE), noise(SIZE))
