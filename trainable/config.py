@@ -10,6 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 Source = Literal["digits", "cifar10", "image_folder"]
 Policy = Literal["none", "flip", "flip_crop", "trivial", "rand"]
 
+WEIGHTS_NAMES = ("bundled", "imagenet", "random")
+"""What `model.weights` may name beside a path."""
+
 MAX_DEPTH = 5
 """Unfreeze depth that trains everything: head, layer4, layer3, layer2, layer1, stem."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tune.environment import prepare_environment
-from tune.loading import DEFAULT_CONFIG, ConfigError, load_config
+from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config
 
 if TYPE_CHECKING:
     from trainable.finetuner import FineTuner
@@ -54,7 +54,9 @@ def main(
     try:
         if save is not None and save.suffix != ".safetensors":
             raise ConfigError(f"--save {save}: the file's name must end in .safetensors")
-        tuner = _build(load_config(config, overrides or []))
+        settings = load_config(config, overrides or [])
+        check_files(settings)
+        tuner = _build(settings)
     except ConfigError as error:
         print(f"tune.debug: {error}", file=sys.stderr)
         sys.exit(MISTAKE)

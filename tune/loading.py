@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
+from trainable.config import WEIGHTS_NAMES
 from tune.config import TRIAL_KEYS, SearchConfig
 
 DEFAULT_CONFIG = Path("configs/digits.yaml")
@@ -40,6 +41,23 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SearchConfig:
         return SearchConfig.model_validate(content)
     except ValidationError as error:
         raise ConfigError(_one_line(error, path, fixed)) from error
+
+
+def check_files(config: SearchConfig) -> None:
+    """Check that what the config names on disk is there, before anything slow is loaded.
+
+    Raises:
+        ConfigError: The images or all of the weights are missing.
+    """
+    root = config.data.root
+    if config.data.source == "image_folder" and root is not None and not root.is_dir():
+        raise ConfigError(f"data.root={root}: no such folder; give one with a folder per class")
+    weights = config.model.weights
+    if not any(name in WEIGHTS_NAMES or Path(name).is_file() for name in weights):
+        raise ConfigError(
+            f"model.weights={', '.join(weights)}: no such file; give one, or "
+            f"one of {', '.join(WEIGHTS_NAMES)}"
+        )
 
 
 def _read(path: Path) -> DictConfig:

@@ -124,15 +124,15 @@ def _quieten() -> None:
 def _settle(config: SearchConfig, console: Console) -> SearchConfig:
     """Check the data and choose the weights, once for all trials."""
     try:
-        dataset = load_dataset(config.data)
         weights = resolve_weights(config.model.weights, config.model.arch)
+        console.print(f"weights  {weights}")
+        dataset = load_dataset(config.data)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     sizes = " + ".join(f"{len(dataset.split(part))} {part}" for part in ("train", "val", "test"))
     console.print(f"data     {config.data.source}: {sizes} images, {len(dataset.classes)} classes")
     if dataset.skipped:
         console.print(f"         {dataset.skipped} files are no images and were left out")
-    console.print(f"weights  {weights}")
     model = ModelConfig(**{**config.model.model_dump(), "weights": weights})
     return config.model_copy(update={"model": model})
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tune.config import NAME_RULE, SearchConfig
 from tune.environment import prepare_environment
-from tune.loading import DEFAULT_CONFIG, ConfigError, load_config
+from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config
 
 if TYPE_CHECKING:
     from tune.runner import Outcome, Winner
@@ -69,6 +69,7 @@ def main(
 def _check(config: SearchConfig) -> SearchConfig:
     if not config.space:
         raise ConfigError("space is empty: name at least one key to search, such as optim.lr")
+    check_files(config)
     return config
 
 
