@@ -2,44 +2,51 @@
 
 An activation is a constant of (view, weights, depth, precision). To keep it one, it is
 always computed in the same chunks and rounded to the storage type, whether it is then
-kept or not.
+stored or not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from trainable.array_store import ArrayStore, Key
+from trainable.backbone import state_hash
 from trainable.device import Device
 from trainable.views import Views
 
 CHUNK: Final = 256
 """Images that pass through the prefix at once."""
 
+MEANING: Final = 1
+"""To be raised when the code comes to make other bytes of the same inputs."""
+
+
+Render = Callable[[int, int], Tensor]
+"""Gives images `start` to `stop` of a split as uint8 of shape (n, 3, S, S)."""
+
 
 def apply_prefix(
-    prefix: nn.Sequential, render: Callable[[int, int], Tensor], count: int, device: Device
-) -> Tensor:
+    prefix: nn.Sequential, render: Render, count: int, device: Device
+) -> Iterator[Tensor]:
     """The prefix's output on `count` images, with channels last in memory.
 
     Args:
         prefix: Frozen stages, in eval mode. Empty passes pixels through.
-        render: Gives images `start` to `stop` as uint8 of shape (n, 3, S, S).
+        render: Gives the images.
         count: Number N of images.
         device: Where the prefix computes, and the type its output is stored in.
 
-    Returns:
-        On the device, uint8 of shape (N, S, S, 3) for an empty prefix, else `device.dtype`
-        of shape (N, H, W, C), or (N, C) after the pooling.
+    Yields:
+        In parts, on the device: uint8 of shape (N, S, S, 3) for an empty prefix, else
+        `device.dtype` of shape (N, H, W, C), or (N, C) after the pooling.
     """
-    parts = []
     for start in range(0, count, CHUNK):
         pixels = render(start, min(start + CHUNK, count)).to(device.torch_device)
-        parts.append(_to_storage(_forward(prefix, pixels, device), device))
-    return torch.cat(parts)
+        yield _to_storage(_forward(prefix, pixels, device), device)
 
 
 @torch.no_grad()
@@ -54,6 +61,47 @@ def _to_storage(output: Tensor, device: Device) -> Tensor:
     return output.permute(0, 2, 3, 1).contiguous() if output.ndim == 4 else output
 
 
+class PrefixOutputs:
+    """A frozen prefix with the store of what it made of things.
+
+    Args:
+        prefix: Frozen stages, in eval mode.
+        device: Where it computes.
+        store: Where its outputs are kept; None computes each time.
+    """
+
+    def __init__(
+        self, prefix: nn.Sequential, device: Device, store: ArrayStore | None = None
+    ) -> None:
+        self.device = device
+        self._prefix, self._store = prefix, store
+        self._identity: dict[str, str | int] = {
+            "meaning": MEANING,
+            "prefix": state_hash(prefix.state_dict()),
+            "dtype": str(device.dtype),
+            "computed_by": device.identity,
+        }
+
+    def on(self, images: Key, render: Render, count: int) -> Tensor:
+        """The prefix's output, on the device.
+
+        Args:
+            images: All that determines the images.
+            render: Gives them.
+            count: How many they are.
+        """
+
+        def compute() -> Iterator[Tensor]:
+            return apply_prefix(self._prefix, render, count, self.device)
+
+        if self._store is None:
+            return torch.cat(list(compute()))
+        stored = self._store.get(
+            {**self._identity, **images}, count, lambda: (part.cpu() for part in compute())
+        )
+        return stored.to(self.device.torch_device)
+
+
 class Activations:
     """The prefix's output on the views of a training split.
 
@@ -61,8 +109,8 @@ class Activations:
     for each once.
     """
 
-    def __init__(self, views: Views, prefix: nn.Sequential, device: Device) -> None:
-        self._views, self._prefix, self._device = views, prefix, device
+    def __init__(self, views: Views, outputs: PrefixOutputs) -> None:
+        self._views, self._outputs = views, outputs
         self._kept: dict[int, Tensor] = {}
         self._choice = torch.empty(0, dtype=torch.int64)
 
@@ -82,11 +130,11 @@ class Activations:
         Returns:
             Of shape (n, C, H, W), channels last in memory, or (n, C).
         """
-        out = self._order[0][indices.to(self._device.torch_device)]
+        out = self._order[0][indices.to(self._outputs.device.torch_device)]
         for number, rendition in enumerate(self._order[1:], start=1):
             taken = (self._choice[indices] == number).nonzero().squeeze(1)
-            out[taken.to(self._device.torch_device)] = rendition[
-                indices[taken].to(self._device.torch_device)
+            out[taken.to(self._outputs.device.torch_device)] = rendition[
+                indices[taken].to(self._outputs.device.torch_device)
             ]
         return as_tail_input(out)
 
@@ -94,7 +142,7 @@ class Activations:
         def render(start: int, stop: int) -> Tensor:
             return self._views.render(rendition, start, stop)
 
-        return apply_prefix(self._prefix, render, len(self._views), self._device)
+        return self._outputs.on(self._views.key(rendition), render, len(self._views))
 
 
 def as_tail_input(stored: Tensor) -> Tensor:

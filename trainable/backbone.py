@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import threading
 from collections.abc import Mapping, Sequence
@@ -193,6 +194,15 @@ def _read(weights: str, arch: str) -> object:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in state.items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def resolve_weights(candidates: Sequence[str], arch: str) -> str:

@@ -25,6 +25,16 @@ class Device:
     dtype: torch.dtype
     num_threads: int
 
+    @property
+    def identity(self) -> str:
+        """What else fixes a result bit for bit: processor, threads and PyTorch's version."""
+        if self.torch_device.type == "cuda":
+            processor = torch.cuda.get_device_name(self.torch_device)
+        else:
+            flags = torch.cpu.get_capabilities()
+            processor = " ".join(f"{name}={flags[name]}" for name in sorted(flags))
+        return f"{processor}, {self.num_threads} threads, torch {torch.__version__}"
+
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which operations that bear it run in `dtype`."""
         enabled = self.dtype != torch.float32

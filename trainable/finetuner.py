@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainable.activations import CHUNK, Activations, apply_prefix, as_tail_input
+from trainable.activations import CHUNK, Activations, PrefixOutputs, as_tail_input
+from trainable.array_store import ArrayStore
 from trainable.backbone import CutResNet, build, resolve_weights
 from trainable.classifier import Classifier, Spec
 from trainable.config import TrialConfig
@@ -21,7 +22,7 @@ from trainable.device import Device, resolve_device
 from trainable.metrics import Predictions
 from trainable.mixing import Mixer
 from trainable.optim import Schedule, build_optimizer, penalized_weights
-from trainable.views import Views, fit
+from trainable.views import Views
 
 
 class DivergedError(ArithmeticError):
@@ -38,18 +39,25 @@ class FineTuner:
     Args:
         config: The trial.
         device: Where to compute; by default what :func:`resolve_device` finds.
+        store: Where the prefix's outputs are kept. With or without, the metrics are the same.
 
     Raises:
         ValueError: The data or the weights cannot be had, or do not fit.
     """
 
-    def __init__(self, config: TrialConfig, device: Device | None = None) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        device: Device | None = None,
+        store: ArrayStore | None = None,
+    ) -> None:
         self.config = config
         self.device = device or resolve_device(config.train.precision)
         self.dataset: Dataset = load_dataset(config.data)
         self.network = self._build_network()
         self.epoch = 0
-        self._activations = Activations(self._views(), self.network.prefix, self.device)
+        self._outputs = PrefixOutputs(self.network.prefix, self.device, store)
+        self._activations = Activations(self._views("train"), self._outputs)
         self._labels = self.dataset.train.labels.to(self.device.torch_device)
         self._fixed: dict[SplitName, Tensor] = {}
         self._batch_size = min(config.train.batch_size, len(self._labels))
@@ -165,15 +173,17 @@ class FineTuner:
             part.to(self.device.torch_device).to(memory_format=torch.channels_last)
         return network
 
-    def _views(self) -> Views:
+    def _views(self, split: SplitName) -> Views:
+        """The views of a split; only those of the training split are augmented."""
         data, augment = self.config.data, self.config.augment
         return Views(
-            self.dataset.train.images,
+            self.dataset.split(split).images,
             self.dataset.fingerprint,
-            augment.policy,
+            augment.policy if split == "train" else "none",
             data.image_size,
             augment.num_views,
             data.mirrors,
+            split,
         )
 
     def _train(self) -> tuple[float, float]:
@@ -209,12 +219,10 @@ class FineTuner:
     def _fixed_inputs(self, split: SplitName) -> Tensor:
         """The prefix's output on an unaugmented split; computed once and kept."""
         if split not in self._fixed:
-            images = self.dataset.split(split).images
-
-            def render(start: int, stop: int) -> Tensor:
-                return fit(images[start:stop], self.config.data.image_size)
-
-            self._fixed[split] = apply_prefix(self.network.prefix, render, len(images), self.device)
+            views = self._views(split)
+            self._fixed[split] = self._outputs.on(
+                views.key(0), lambda start, stop: views.render(0, start, stop), len(views)
+            )
         return self._fixed[split]
 
     def _order(self, epoch: int) -> Tensor:

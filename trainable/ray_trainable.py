@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import torch
 from ray import tune
 
+from trainable.array_store import open_store
 from trainable.config import TrialConfig
 from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
@@ -23,12 +24,16 @@ class TrialSpec(TypedDict):
         trial: A :class:`TrialConfig`, dumped as JSON.
         threads: CPU threads.
         memory_fraction: Share of the GPU's memory, or None for all.
+        cache_root: Folder of the node's store of activations, or None for the default.
+        cache_bytes: Its cap; 0 is no store.
     """
 
     number: int
     trial: dict[str, Any]
     threads: int
     memory_fraction: float | None
+    cache_root: str | None
+    cache_bytes: int
 
 
 class FineTuneTrainable(tune.Trainable):
@@ -42,7 +47,8 @@ class FineTuneTrainable(tune.Trainable):
         """Build the trial of a :class:`TrialSpec`."""
         trial = TrialConfig.model_validate(config["trial"])
         device = resolve_device(trial.train.precision, config["threads"], config["memory_fraction"])
-        self._tuner = FineTuner(trial, device)
+        store = open_store(config["cache_root"], config["cache_bytes"])
+        self._tuner = FineTuner(trial, device, store)
 
     def step(self) -> dict[str, Any]:
         """Train an epoch."""

@@ -36,6 +36,7 @@ class Views:
         image_size: Side S of the rendered images, in pixels.
         num_views: How many renditions a random policy has.
         mirror: Whether `flip_crop`, `trivial` and `rand` mirror images too.
+        split: Name of the split, which tells its images from the dataset's others.
     """
 
     images: Tensor
@@ -44,9 +45,22 @@ class Views:
     image_size: int = 64
     num_views: int = 1
     mirror: bool = True
+    split: str = "train"
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def key(self, rendition: int) -> dict[str, str | int | bool]:
+        """All that determines the pixels of a rendition."""
+        unchanged = self.policy == "flip" and rendition == 0
+        return {
+            "data": self.fingerprint,
+            "split": self.split,
+            "policy": "none" if unchanged else self.policy,
+            "image_size": self.image_size,
+            "mirror": self.mirror,
+            "rendition": rendition,
+        }
 
     def renditions_of(self, epoch: int) -> tuple[int, ...]:
         """The renditions that the view of `epoch` is made of."""

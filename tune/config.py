@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -167,6 +168,24 @@ class ResourcesConfig(Config):
         return max(1, int(self.cpu))
 
 
+class CacheConfig(Config):
+    """What a node keeps of the frozen layers' outputs, so that no trial computes them twice."""
+
+    enabled: bool = True
+    """Off changes no metric, only the time."""
+
+    root: Path | None = None
+    """Folder; by default `TUNE_CACHE`, else one in the user's cache on each node."""
+
+    max_gb: float = Field(default=20, gt=0)
+    """Above this, what was used longest ago is deleted."""
+
+    @property
+    def max_bytes(self) -> int:
+        """`max_gb` in bytes; 0 where the cache is off."""
+        return int(self.max_gb * 10**9) if self.enabled else 0
+
+
 class TrackingConfig(Config):
     """Where the record is kept."""
 
@@ -200,6 +219,7 @@ class SearchConfig(TrialConfig):
     scheduler: SchedulerConfig = SchedulerConfig()
     budget: BudgetConfig = BudgetConfig()
     resources: ResourcesConfig = ResourcesConfig()
+    cache: CacheConfig = CacheConfig()
     tracking: TrackingConfig = TrackingConfig()
     registry: RegistryConfig = RegistryConfig()
 

@@ -66,12 +66,13 @@ def main(
 
 
 def _build(config: SearchConfig) -> FineTuner:
+    from trainable.array_store import open_store
     from trainable.device import resolve_device
     from trainable.finetuner import FineTuner
 
     device = resolve_device(config.train.precision, config.resources.threads)
     try:
-        return FineTuner(config.base, device)
+        return FineTuner(config.base, device, open_store(config.cache.root, config.cache.max_bytes))
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

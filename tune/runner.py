@@ -22,6 +22,7 @@ from ray.tune import (
 from ray.tune.experiment import Trial
 from rich.console import Console
 
+from trainable.array_store import open_store
 from trainable.backbone import resolve_weights
 from trainable.config import ModelConfig, TrialConfig
 from trainable.datasets import load_dataset
@@ -212,7 +213,8 @@ def _conclude(config: SearchConfig, outcome: Outcome, record: SearchRecord) -> O
     winner = outcome.winner
     assert winner is not None
     device = resolve_device(winner.config.train.precision, config.resources.threads)
-    tuner = FineTuner(winner.config, device)
+    store = open_store(config.cache.root, config.cache.max_bytes)
+    tuner = FineTuner(winner.config, device, store)
     tuner.load_state_dict(read_checkpoint(winner.checkpoint))
     test = tuner.evaluate("test")
     scores = {

@@ -93,13 +93,15 @@ class StudySearcher(DriverOnly, Searcher):
         trial = self._study.ask(self._distributions)
         trial.set_user_attr("ray_trial_id", trial_id)
         self._open[trial_id] = trial
-        config = self._config.trial(trial.params)
+        config, cache = self._config.trial(trial.params), self._config.cache
         return dict(
             TrialSpec(
                 number=trial.number,
                 trial=config.model_dump(mode="json"),
                 threads=self._config.resources.threads,
                 memory_fraction=self._memory_fraction,
+                cache_root=None if cache.root is None else str(cache.root.resolve()),
+                cache_bytes=cache.max_bytes,
             )
         )
 

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainable.activations import CHUNK, Activations, apply_prefix, as_tail_input
+from trainable.activations import (
+    CHUNK,
+    Activations,
+    PrefixOutputs,
+    Render,
+    apply_prefix,
+    as_tail_input,
+)
 from trainable.backbone import Normalize, build
 from trainable.config import Policy
 from trainable.device import Device
@@ -22,6 +29,10 @@ def views(policy: Policy = "none", count: int = COUNT, num_views: int = 2) -> Vi
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (count, 3, 8, 8), generator=generator, dtype=torch.uint8)
     return Views(images, "a", policy, SIZE, num_views)
+
+
+def whole(prefix: nn.Sequential, render: Render, count: int, device: Device) -> Tensor:
+    return torch.cat(list(apply_prefix(prefix, render, count, device)))
 
 
 def prefix_of(depth: int) -> nn.Sequential:
@@ -58,7 +69,7 @@ class TestApplyPrefix:
     def test_it_is_one_pass_per_chunk(self, depth: int, device: Device) -> None:
         prefix, source = prefix_of(depth), Source()
 
-        stored = apply_prefix(prefix, source.render, COUNT, device)
+        stored = whole(prefix, source.render, COUNT, device)
 
         chunks = [(0, CHUNK), (CHUNK, COUNT)]
         assert source.asked == chunks
@@ -71,7 +82,7 @@ class TestApplyPrefix:
         assert not stored.requires_grad
 
     def test_maps_are_stored_with_channels_last(self, device: Device) -> None:
-        stored = apply_prefix(prefix_of(4), Source().render, COUNT, device)
+        stored = whole(prefix_of(4), Source().render, COUNT, device)
 
         assert stored.shape == (COUNT, 4, 4, 64)
         assert stored.is_contiguous()
@@ -79,13 +90,13 @@ class TestApplyPrefix:
         assert as_tail_input(stored).data_ptr() == stored.data_ptr()
 
     def test_pooled_vectors_are_stored_as_they_are(self, device: Device) -> None:
-        stored = apply_prefix(prefix_of(0), Source().render, COUNT, device)
+        stored = whole(prefix_of(0), Source().render, COUNT, device)
 
         assert stored.shape == (COUNT, 512)
         assert as_tail_input(stored) is stored
 
     def test_an_empty_prefix_passes_pixels_through(self, device: Device) -> None:
-        stored = apply_prefix(prefix_of(5), Source().render, COUNT, device)
+        stored = whole(prefix_of(5), Source().render, COUNT, device)
 
         assert stored.dtype == torch.uint8
         assert torch.equal(as_tail_input(stored), views().render(0, 0, COUNT))
@@ -94,8 +105,8 @@ class TestApplyPrefix:
     def test_what_crosses_the_cut_is_of_the_devices_type(self, depth: int, device: Device) -> None:
         half = replace(device, dtype=torch.bfloat16)
 
-        exact = apply_prefix(prefix_of(depth), Source().render, 8, device)
-        rounded = apply_prefix(prefix_of(depth), Source().render, 8, half)
+        exact = whole(prefix_of(depth), Source().render, 8, device)
+        rounded = whole(prefix_of(depth), Source().render, 8, half)
 
         assert (exact.dtype, rounded.dtype) == (torch.float32, torch.bfloat16)
         torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
@@ -106,24 +117,24 @@ class TestApplyPrefix:
         half = replace(device, dtype=torch.bfloat16)
         exact = Normalize()(Source().render(0, 8))
 
-        rounded = apply_prefix(nn.Sequential(Normalize()), Source().render, 8, half)
+        rounded = whole(nn.Sequential(Normalize()), Source().render, 8, half)
 
         assert torch.equal(as_tail_input(rounded), exact.bfloat16())
 
 
 class TestActivations:
     def test_a_batch_is_the_stored_images_in_the_order_asked_for(self, device: Device) -> None:
-        activations = Activations(views(), prefix_of(4), device)
+        activations = Activations(views(), PrefixOutputs(prefix_of(4), device))
         activations.set_epoch(0)
         indices = torch.tensor([5, 0, COUNT - 1, 5])
 
-        everything = apply_prefix(prefix_of(4), Source().render, COUNT, device)
+        everything = whole(prefix_of(4), Source().render, COUNT, device)
 
         assert torch.equal(activations.batch(indices), as_tail_input(everything)[indices])
 
     def test_a_batch_takes_each_image_from_the_rendition_it_chose(self, device: Device) -> None:
         flip = views("flip", num_views=3)
-        activations = Activations(flip, prefix_of(5), device)
+        activations = Activations(flip, PrefixOutputs(prefix_of(5), device))
         indices = torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))[:100]
         plain, mirrored = (flip.render(rendition, 0, COUNT) for rendition in (0, 1))
 
@@ -135,7 +146,7 @@ class TestActivations:
             assert torch.equal(batch, torch.where(chosen, mirrored, plain)[indices])
 
     def test_a_batch_may_be_written_to(self, device: Device) -> None:
-        activations = Activations(views("flip"), prefix_of(4), device)
+        activations = Activations(views("flip"), PrefixOutputs(prefix_of(4), device))
         activations.set_epoch(0)
         before = activations.batch(torch.arange(9)).clone()
 
@@ -152,7 +163,7 @@ class TestActivations:
         counted: nn.Sequential,
         passes: list[int],
     ) -> None:
-        activations = Activations(views(policy, 20), counted, device)
+        activations = Activations(views(policy, 20), PrefixOutputs(counted, device))
 
         for epoch in range(5):
             activations.set_epoch(epoch)
@@ -162,7 +173,7 @@ class TestActivations:
     def test_only_the_current_rendition_of_a_random_policy_is_kept(
         self, device: Device, counted: nn.Sequential, passes: list[int]
     ) -> None:
-        activations = Activations(views("flip_crop", 20), counted, device)
+        activations = Activations(views("flip_crop", 20), PrefixOutputs(counted, device))
         made = []
 
         for epoch in (0, 0, 1, 2, 2):
@@ -173,7 +184,7 @@ class TestActivations:
 
     def test_a_random_policy_gives_the_rendition_of_the_epoch(self, device: Device) -> None:
         crops = views("flip_crop")
-        activations = Activations(crops, prefix_of(5), device)
+        activations = Activations(crops, PrefixOutputs(prefix_of(5), device))
 
         for epoch in range(3):
             activations.set_epoch(epoch)

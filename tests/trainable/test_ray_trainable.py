@@ -26,7 +26,12 @@ LEARNT = ("train_loss", "train_acc", "val_loss", "val_acc")
 
 def spec(trial: TrialConfig, number: int = 0) -> TrialSpec:
     return TrialSpec(
-        number=number, trial=trial.model_dump(mode="json"), threads=1, memory_fraction=None
+        number=number,
+        trial=trial.model_dump(mode="json"),
+        threads=1,
+        memory_fraction=None,
+        cache_root=None,
+        cache_bytes=0,
     )
 
 
@@ -166,7 +171,14 @@ def test_a_trial_that_diverges_has_no_result(start: Callable[..., FineTuneTraina
 
 
 def test_a_spec_that_is_no_trial_is_refused(start: Callable[..., FineTuneTrainable]) -> None:
-    broken = {"number": 0, "trial": {"optim": {"lr": -1}}, "threads": 1, "memory_fraction": None}
+    broken = {
+        "number": 0,
+        "trial": {"optim": {"lr": -1}},
+        "threads": 1,
+        "memory_fraction": None,
+        "cache_root": None,
+        "cache_bytes": 0,
+    }
 
     with pytest.raises(ValueError, match=r"optim\.lr"):
         FineTuneTrainable(config=broken)
