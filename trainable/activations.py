@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from trainable.array_store import ArrayStore, Key
-from trainable.backbone import state_hash
 from trainable.device import Device
+from trainable.pretrained import state_hash
 from trainable.views import Views
 
 CHUNK: Final = 256

@@ -1,39 +1,23 @@
-"""The ResNet, where its weights come from, and the cut into prefix and tail."""
+"""The ResNet, and the cut into a frozen prefix and a trained tail."""
 
 from __future__ import annotations
 
-import hashlib
-import socket
-import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
-from urllib.parse import urlparse
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models import ResNet, get_model, get_model_weights
+from torchvision.models import ResNet, get_model
 
 from trainable.config import MAX_DEPTH
+from trainable.pretrained import StateDict, load_weights
 
 MEAN: Final = (0.485, 0.456, 0.406)
 STD: Final = (0.229, 0.224, 0.225)
-BUNDLED: Final = Path(__file__).parent / "weights" / "resnet18-cifar10.safetensors"
-"""The backbone this package carries; its model card lies beside it."""
-REACH_SECONDS: Final = 5.0
-"""How long a download's server may take to answer before it counts as out of reach."""
-
-_IMAGENET: Final = "IMAGENET1K_V1"
-
 STAGES: Final = ("stem", "layer1", "layer2", "layer3", "layer4", "pool", "head")
 """From the bottom. The pooling has no weights and belongs to whatever is above the cut,
 but for a head trained alone, whose input is the pooled vector."""
-
-StateDict = dict[str, Tensor]
 
 
 class Normalize(nn.Module):
@@ -161,104 +145,3 @@ def _load_pretrained(net: ResNet, state: StateDict, depth: int, source: str) -> 
 
 def _is_weight(name: str) -> bool:
     return not name.endswith("num_batches_tracked")
-
-
-def load_weights(weights: str, arch: str) -> StateDict:
-    """The state dict that `bundled`, `imagenet` or a path names, as float32.
-
-    Raises:
-        ValueError: It cannot be had, or is no state dict. Pickled code is refused.
-    """
-    try:
-        state = _read(weights, arch)
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
-        raise ValueError(f"model.weights={weights} cannot be read: {_first_line(error)}") from error
-    except Exception as error:  # torch.load lets the unpickler's own errors through
-        raise ValueError(
-            f"model.weights={weights} is refused: it is not plain tensors ({_first_line(error)})"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"model.weights={weights} is not a state dict: save model.state_dict()")
-    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-
-
-def _read(weights: str, arch: str) -> object:
-    if weights == "imagenet":
-        enum = get_model_weights(arch)[_IMAGENET]
-        return enum.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    path = BUNDLED if weights == "bundled" else Path(weights)
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def state_hash(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hex) of names, types, shapes and values."""
-    digest = hashlib.sha256()
-    for name, value in state.items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def resolve_weights(candidates: Sequence[str], arch: str) -> str:
-    """The first of `candidates` that can be had, decided within ten seconds.
-
-    Args:
-        candidates: Names or paths, as `model.weights` lists them.
-        arch: Name of a torchvision ResNet.
-
-    Raises:
-        ValueError: None can be had; says why, for each.
-    """
-    reasons = []
-    for weights in candidates:
-        reason = _why_not(weights, arch)
-        if reason is None:
-            return weights
-        reasons.append(f"{weights} ({reason})")
-    raise ValueError(f"no model.weights can be had: {'; '.join(reasons)}; random needs none")
-
-
-def _why_not(weights: str, arch: str) -> str | None:
-    """Why `weights` cannot be had, or None."""
-    if weights == "random":
-        return None
-    if weights == "imagenet":
-        return _why_no_download(get_model_weights(arch)[_IMAGENET].url)
-    if weights == "bundled" and arch != "resnet18":
-        return "the bundled backbone is a resnet18"
-    path = BUNDLED if weights == "bundled" else Path(weights)
-    return None if path.is_file() else "no such file"
-
-
-def _why_no_download(url: str) -> str | None:
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
-    if cached.is_file():
-        return None
-    host = urlparse(url).hostname
-    assert host is not None
-    return None if _answers(host) else f"{host} is out of reach, and {cached} is not there"
-
-
-def _answers(host: str) -> bool:
-    """Whether `host` takes connections, decided within :data:`REACH_SECONDS`.
-
-    Looking up a name has no timeout of its own, so it happens in a thread that a process
-    can leave behind.
-    """
-    answered = threading.Event()
-
-    def connect() -> None:
-        with suppress(OSError):
-            socket.create_connection((host, 443), timeout=REACH_SECONDS).close()
-            answered.set()
-
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(REACH_SECONDS)
-    return answered.is_set()

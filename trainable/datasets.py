@@ -8,12 +8,9 @@ on a trial's seed, so that all trials are judged on the same images.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,13 +20,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import resample
 from torch import Tensor
 from torchvision.datasets import CIFAR10
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from trainable.config import DataConfig
-from trainable.images import image_size_of, read_square
-from trainable.views import stored_side
+from trainable.image_folder import SplitName, read_image_folder
 
-SplitName = Literal["train", "val", "test"]
 SPLIT_SEED = 0
 """Seed of every split, so that all trials of all searches see the same one."""
 
@@ -191,79 +185,6 @@ def _cifar10(config: DataConfig) -> _Parts:
 
 def _image_folder(config: DataConfig) -> _Parts:
     """A folder of class folders, or of `train`, `val`, `test` folders of those."""
-    root = config.root
-    assert root is not None
-    names: tuple[SplitName, ...] = ("train", "val", "test")
-    folders = {name: root / name for name in names if (root / name).is_dir()}
-    if "train" not in folders:
-        folders = {"train": root}
-    classes = _class_names(folders["train"])
-    for folder in folders.values():
-        if _class_names(folder) != classes:
-            raise ValueError(f"{folder} has other class folders than {folders['train']}")
-    files = {name: _labelled_files(folder, classes) for name, folder in folders.items()}
-    paths = [path for pairs in files.values() for path, _ in pairs]
-    side = _stored_side(paths, config.image_size)
-    return _Parts(
-        images={name: _decode([path for path, _ in pairs], side) for name, pairs in files.items()},
-        labels={name: np.array([label for _, label in pairs]) for name, pairs in files.items()},
-        classes=classes,
-        skipped=sum(_count_files(folder, classes) for folder in folders.values()) - len(paths),
-    )
-
-
-def _class_names(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise ValueError(f"data.root={folder} is not a folder: give one with a folder per class")
-    names = sorted(
-        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
-    )
-    if len(names) < 2:
-        raise ValueError(f"{folder} has {len(names)} class folders: at least 2 are needed")
-    return tuple(names)
-
-
-def _labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
-    """The image files in sorted order, so that storage order is the same everywhere."""
-    found = [
-        (path, label)
-        for label, name in enumerate(classes)
-        for path in sorted((folder / name).rglob("*"))
-        if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
-    ]
-    empty = set(range(len(classes))) - {label for _, label in found}
-    if empty:
-        raise ValueError(
-            f"{folder / classes[min(empty)]} holds no image ({', '.join(IMG_EXTENSIONS)})"
-        )
-    return found
-
-
-def _count_files(folder: Path, classes: Sequence[str]) -> int:
-    return sum(path.is_file() for name in classes for path in (folder / name).rglob("*"))
-
-
-def _stored_side(paths: Sequence[Path], image_size: int) -> int:
-    """Side at which images are kept, in pixels.
-
-    Their own where all are alike, square and small; else 8/7 of what the network
-    sees (256 for 224), which leaves room for crops.
-    """
-    sizes = {image_size_of(path) for path in paths}
-    width, height = next(iter(sizes))
-    if len(sizes) == 1 and width == height <= image_size:
-        return width
-    return stored_side(image_size)
-
-
-def _decode(paths: Sequence[Path], side: int) -> NDArray[np.uint8]:
-    """Decode files to uint8 of shape (N, side, side, 3): short side resized, centre cropped."""
-    out = np.empty((len(paths), side, side, 3), np.uint8)
-
-    def decode(index: int) -> None:
-        out[index] = read_square(paths[index], side)
-
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for _ in pool.map(decode, range(len(paths))):
-            pass
-    return out
+    assert config.root is not None
+    folder = read_image_folder(config.root, config.image_size)
+    return _Parts(folder.images, folder.labels, folder.classes, folder.skipped)

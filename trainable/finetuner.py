@@ -14,14 +14,16 @@ from torch.nn import functional as F
 
 from trainable.activations import CHUNK, Activations, PrefixOutputs, as_tail_input
 from trainable.array_store import ArrayStore
-from trainable.backbone import CutResNet, build, resolve_weights
+from trainable.backbone import CutResNet, build
 from trainable.classifier import Classifier, Spec
 from trainable.config import TrialConfig
-from trainable.datasets import Dataset, SplitName, load_dataset
+from trainable.datasets import Dataset, load_dataset
 from trainable.device import Device, resolve_device
+from trainable.image_folder import SplitName
 from trainable.metrics import Predictions
 from trainable.mixing import Mixer
 from trainable.optim import Schedule, build_optimizer, penalized_weights
+from trainable.pretrained import resolve_weights
 from trainable.views import Views
 
 

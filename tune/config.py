@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
     field_validator,
     model_validator,
 )
 
 from trainable.config import Config, TrialConfig
+from tune.ranges import Choices, Range, Values, flatten_space
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """What experiments and searches may be called: safe in a path, a URL and a table."""
@@ -39,66 +38,6 @@ def parse_duration(value: Any) -> Any:
     if value[-1].isdigit():
         return float(value)
     return sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([hms])", value))
-
-
-class Range(Config):
-    """Numbers from `low` to `high`, both included. Whole if the key takes whole numbers."""
-
-    low: float
-    high: float
-    log: bool = False
-    """Search the logarithm: for what varies by factors, such as a learning rate."""
-    step: float | None = Field(default=None, gt=0)
-    """Only every so many; not with `log`."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low={self.low:g} must not be above high={self.high:g}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"with log, low={self.low:g} must be above 0")
-        if self.log and self.step is not None:
-            raise ValueError("log and step exclude each other")
-        return self
-
-
-class Choices(Config):
-    """One of a list."""
-
-    choices: tuple[str | bool | int | float, ...] = Field(min_length=1)
-
-    @field_validator("choices")
-    @classmethod
-    def _distinct(cls, choices: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len({repr(choice) for choice in choices}) < len(choices):
-            raise ValueError("choices must differ from each other")
-        return choices
-
-
-def _kind(value: Any) -> str:
-    has_choices = isinstance(value, Choices) or (isinstance(value, Mapping) and "choices" in value)
-    return "Choices" if has_choices else "Range"
-
-
-Values = Annotated[
-    Annotated[Range, Tag("Range")] | Annotated[Choices, Tag("Choices")], Discriminator(_kind)
-]
-"""What a key of the space may be."""
-
-
-def _flatten_space(space: Any) -> Any:
-    """`{"optim": {"lr": {"low": ...}}}` as `{"optim.lr": {"low": ...}}`; lists are choices."""
-    return dict(_leaves(space)) if isinstance(space, Mapping) else space
-
-
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, list | tuple):
-            yield prefix + key, {"choices": value}
-        elif isinstance(value, Mapping) and not value.keys() & {"low", "high", "choices"}:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 class SamplerConfig(Config):
@@ -210,7 +149,7 @@ class SearchConfig(TrialConfig):
     name: str = Field(default="default", pattern=NAME_RULE)
     """Name of the MLflow experiment, and of the registered model after `resnet18-`."""
 
-    space: Annotated[dict[str, Values], BeforeValidator(_flatten_space)] = Field(
+    space: Annotated[dict[str, Values], BeforeValidator(flatten_space)] = Field(
         default_factory=dict
     )
     """What is searched: for each key of the trial, `{low, high, log, step}` or a list."""

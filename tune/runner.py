@@ -23,12 +23,12 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from trainable.array_store import open_store
-from trainable.backbone import resolve_weights
 from trainable.config import ModelConfig, TrialConfig
 from trainable.datasets import load_dataset
 from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
 from trainable.metrics import Predictions
+from trainable.pretrained import resolve_weights
 from trainable.ray_trainable import FineTuneTrainable, read_checkpoint
 from tune.checkpoints import DropPruned, checkpoint_config
 from tune.cluster import TrialResources, fit_resources, start_ray

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from tune.config import Range, SearchConfig
+from tune.config import SearchConfig
+from tune.ranges import Range
 from tune.searcher import METRIC, MODE
 
 

@@ -11,7 +11,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from tune.config import Choices, Range, SearchConfig, is_whole
+from tune.config import SearchConfig, is_whole
+from tune.ranges import Choices, Range
 
 
 def distributions(config: SearchConfig) -> dict[str, BaseDistribution]:

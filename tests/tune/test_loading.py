@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.tune.conftest import DIGITS, REPOSITORY
-from tune.config import Choices, Range
 from tune.loading import ConfigError, known_keys, load_config
+from tune.ranges import Choices, Range
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").rglob("*.yaml")), ids=str)

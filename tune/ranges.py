@@ -1,0 +1,70 @@
+"""What a key may be searched over: a range of numbers, or a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from trainable.config import Config
+
+
+class Range(Config):
+    """Numbers from `low` to `high`, both included. Whole if the key takes whole numbers."""
+
+    low: float
+    high: float
+    log: bool = False
+    """Search the logarithm: for what varies by factors, such as a learning rate."""
+    step: float | None = Field(default=None, gt=0)
+    """Only every so many; not with `log`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low={self.low:g} must not be above high={self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"with log, low={self.low:g} must be above 0")
+        if self.log and self.step is not None:
+            raise ValueError("log and step exclude each other")
+        return self
+
+
+class Choices(Config):
+    """One of a list."""
+
+    choices: tuple[str | bool | int | float, ...] = Field(min_length=1)
+
+    @field_validator("choices")
+    @classmethod
+    def _distinct(cls, choices: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len({repr(choice) for choice in choices}) < len(choices):
+            raise ValueError("choices must differ from each other")
+        return choices
+
+
+def _kind(value: Any) -> str:
+    has_choices = isinstance(value, Choices) or (isinstance(value, Mapping) and "choices" in value)
+    return "Choices" if has_choices else "Range"
+
+
+Values = Annotated[
+    Annotated[Range, Tag("Range")] | Annotated[Choices, Tag("Choices")], Discriminator(_kind)
+]
+"""What a key of the space may be."""
+
+
+def flatten_space(space: Any) -> Any:
+    """`{"optim": {"lr": {"low": ...}}}` as `{"optim.lr": {"low": ...}}`; lists are choices."""
+    return dict(_leaves(space)) if isinstance(space, Mapping) else space
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, list | tuple):
+            yield prefix + key, {"choices": value}
+        elif isinstance(value, Mapping) and not value.keys() & {"low", "high", "choices"}:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
