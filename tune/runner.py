@@ -146,11 +146,12 @@ def _search(
     console: Console,
 ) -> Outcome:
     """Run the trials: a study proposes, a scheduler stops the weak, the callbacks tell."""
+    searcher = StudySearcher(study, config, resources.memory_fraction)
     with Progress(config, console) as progress:
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=TuneConfig(
-                search_alg=StudySearcher(study, config, resources.memory_fraction),
+                search_alg=searcher,
                 scheduler=build_scheduler(config),
                 num_samples=config.budget.num_samples,
                 max_concurrent_trials=resources.concurrent,
@@ -167,6 +168,7 @@ def _search(
             ),
         )
         results = tuner.fit()
+        searcher.close()
         counts = progress.counts()
     return Outcome(counts, _is_interrupted(config, counts, progress.elapsed), _winner(results))
 

@@ -120,6 +120,12 @@ class StudySearcher(DriverOnly, Searcher):
         value = best if state is TrialState.COMPLETE else None
         self._study.tell(trial, value, state=state)
 
+    def close(self) -> None:
+        """Tell trials that an interrupted search has left open: they failed."""
+        for trial in self._open.values():
+            self._study.tell(trial, state=TrialState.FAIL)
+        self._open.clear()
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study's storage holds all there is."""
 

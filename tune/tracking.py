@@ -51,6 +51,7 @@ class SearchRecord:
             self.experiment_id, "mlflow.experimentKind", "custom_model_development"
         )
         self._children: dict[str, str] = {}
+        self._open: set[str] = set()
         self.run_id = self._create(name, {"tune.kind": "search", "tune.search": name})
         self.client.log_batch(self.run_id, params=_params(_search_params(config)))
         self.client.log_dict(self.run_id, config.model_dump(mode="json"), "config.yaml")
@@ -66,6 +67,7 @@ class SearchRecord:
         run_id = self._create(f"trial-{number:03d}", tags)
         self.client.log_batch(run_id, params=_params(flatten(params)))
         self._children[trial_id] = run_id
+        self._open.add(trial_id)
 
     def log_epoch(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Record a trial's epoch."""
@@ -78,6 +80,7 @@ class SearchRecord:
     def end_trial(self, trial_id: str, state: TrialState, error: str | None = None) -> None:
         """Close the child run of a trial."""
         run_id = self._children[trial_id]
+        self._open.discard(trial_id)
         self.client.set_tag(run_id, "tune.state", state.name)
         if error is not None:
             self.client.set_tag(run_id, "tune.error", error)
@@ -96,9 +99,8 @@ class SearchRecord:
 
     def close(self, status: int) -> None:
         """Close the parent run, and any child that is still open as failed."""
-        for run_id in self._children.values():
-            if self.client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING):
-                self.client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
+        for trial_id in self._open.copy():
+            self.end_trial(trial_id, TrialState.FAIL, "interrupted")
         self.client.set_terminated(self.run_id, RunStatus.to_string(status))
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,19 +20,37 @@ SMALL = ("data.image_size=16", "data.limit=300", "train.epochs=3", "model.weight
 """Overrides that make a digits trial take about a second."""
 
 
-def run_module(module: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run one of the commands in `cwd`, as a user would."""
+def start_module(module: str, *words: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start one of the commands in `cwd`, as a user would."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", module, *words],
         cwd=cwd,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=240,
-        check=False,
     )
+
+
+def run_module(module: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run one of the commands in `cwd` to its end."""
+    with start_module(module, *words, cwd=cwd) as process:
+        try:
+            output, errors = process.communicate(timeout=240)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for a condition, or fail."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.2)
 
 
 @dataclass(frozen=True)
@@ -54,9 +73,14 @@ class FinishedSearch:
         return f"sqlite:///{self.folder / 'mlflow.db'}"
 
     @property
+    def study_path(self) -> Path:
+        """File of Optuna's storage."""
+        return self.folder / "mlruns" / "optuna.db"
+
+    @property
     def study_url(self) -> str:
         """Optuna's storage."""
-        return f"sqlite:///{self.folder / 'mlruns' / 'optuna.db'}"
+        return f"sqlite:///{self.study_path}"
 
     def runs(self, kind: str) -> list[Run]:
         """The runs of a kind, `search` or `trial`, in the order of their trials."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -15,7 +16,14 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 from PIL import Image
 
-from tests.tune.conftest import DIGITS, SMALL, FinishedSearch, run_module
+from tests.tune.conftest import (
+    DIGITS,
+    SMALL,
+    FinishedSearch,
+    run_module,
+    start_module,
+    wait_until,
+)
 from trainable.config import TrialConfig
 from trainable.datasets import load_dataset
 from trainable.device import resolve_device
@@ -210,3 +218,29 @@ def test_a_mistake_ends_with_2_and_one_line_before_anything_is_written(
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_search_ends_with_130_and_leaves_nothing_running(tmp_path: Path) -> None:
+    words = ["--config", str(DIGITS), "--name=cut-short", *SMALL, "train.epochs=1000"]
+    search = start_module("tune.search", *words, cwd=tmp_path)
+    record = FinishedSearch(tmp_path, "", samples=20)
+    wait_until(lambda: bool(epochs_of_first_trial(record)))
+    search.send_signal(signal.SIGINT)
+    output, errors = search.communicate(timeout=60)
+    assert search.returncode == 130, output + errors
+    assert "Traceback" not in errors
+    statuses = {run.info.status for kind in ("search", "trial") for run in record.runs(kind)}
+    assert "RUNNING" not in statuses
+    study = optuna.load_study(study_name="cut-short", storage=record.study_url)
+    assert all(trial.state.is_finished() for trial in study.trials if trial.params)
+
+
+def epochs_of_first_trial(record: FinishedSearch) -> int:
+    """Epochs recorded so far; 0 while there is no database yet."""
+    if not (record.folder / "mlflow.db").exists():
+        return 0
+    with sqlite3.connect(record.folder / "mlflow.db") as database:
+        tables = database.execute("select name from sqlite_master where name = 'metrics'")
+        if not tables.fetchall():
+            return 0
+        return int(database.execute("select count(*) from metrics").fetchone()[0])

@@ -75,6 +75,13 @@ def test_a_broken_trial_has_no_value(searcher: StudySearcher, study: Study, reac
     assert (trial.state, trial.value) == (TrialState.FAIL, None)
 
 
+def test_a_trial_left_open_by_an_interruption_fails(searcher: StudySearcher, study: Study) -> None:
+    searcher.suggest("a")
+    searcher.on_trial_result("a", epoch(1, 0.5))
+    searcher.close()
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+
+
 def test_the_same_seed_proposes_the_same_trials(config: SearchConfig, tmp_path: Path) -> None:
     def proposals(name: str) -> list[Any]:
         study = create_study(config, name, f"sqlite:///{tmp_path / name}.db")
