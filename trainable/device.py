@@ -50,6 +50,7 @@ def resolve_device(
     precision: Precision = "auto",
     num_threads: int | None = None,
     memory_fraction: float | None = None,
+    use_gpu: bool = True,
 ) -> Device:
     """Choose the GPU where there is one, and set this process up for it.
 
@@ -58,10 +59,11 @@ def resolve_device(
         num_threads: Threads of a CPU operation; as PyTorch has it where None.
         memory_fraction: Share of the GPU's memory PyTorch may allocate; None is all.
             The CUDA context itself (a few hundred MB) does not count.
+        use_gpu: Whether to take a GPU where there is one.
     """
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    on_gpu = torch.cuda.is_available()
+    on_gpu = use_gpu and torch.cuda.is_available()
     if on_gpu and memory_fraction is not None and memory_fraction < 1:
         torch.cuda.set_per_process_memory_fraction(memory_fraction)
     native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else cpu_has_bf16()

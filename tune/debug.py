@@ -70,7 +70,9 @@ def _build(config: SearchConfig) -> FineTuner:
     from trainable.device import resolve_device
     from trainable.finetuner import FineTuner
 
-    device = resolve_device(config.train.precision, config.resources.threads)
+    device = resolve_device(
+        config.train.precision, config.resources.threads, use_gpu=config.resources.gpu != 0
+    )
     try:
         return FineTuner(config.base, device, open_store(config.cache.root, config.cache.max_bytes))
     except ValueError as error:

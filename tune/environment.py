@@ -12,7 +12,7 @@ _SETTINGS: Final = {
     "RAY_worker_niceness": "0",  # the trials are what the machine was asked to do
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 this silences Ray: the progress is ours
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config mean the same in a worker
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as Ray will do by default; silences its notice
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the record is MLflow's
 }
 

@@ -214,7 +214,9 @@ def _conclude(config: SearchConfig, outcome: Outcome, record: SearchRecord) -> O
     """Test the winner, once, and register it."""
     winner = outcome.winner
     assert winner is not None
-    device = resolve_device(winner.config.train.precision, config.resources.threads)
+    device = resolve_device(
+        winner.config.train.precision, config.resources.threads, use_gpu=config.resources.gpu != 0
+    )
     store = open_store(config.cache.root, config.cache.max_bytes)
     tuner = FineTuner(winner.config, device, store)
     tuner.load_state_dict(read_checkpoint(winner.checkpoint))
