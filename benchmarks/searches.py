@@ -1,6 +1,7 @@
 """Whole searches, run as a user runs them: wall time, validation and test accuracy.
 
     python benchmarks/searches.py            # all
+    python benchmarks/searches.py --only hymenoptera
     python benchmarks/searches.py --quick    # the digits alone, six trials
 
 The digits always run. Ants and bees (hymenoptera) and CIFAR-10 (JPEG) need
@@ -72,12 +73,16 @@ def main() -> None:
     """Run the searches and print a table, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the digits alone, six trials")
-    quick = parser.parse_args().quick
+    parser.add_argument("--only", metavar="NAME", help="one of the searches")
+    arguments = parser.parse_args()
+    quick = arguments.quick
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, {versions()}")
     real = os.environ.get("TUNE_REAL_DATA")
     searches = [DIGITS] if quick or not real else [DIGITS, HYMENOPTERA, CIFAR10]
     figures = {}
     for search in searches:
+        if arguments.only not in {None, search.name}:
+            continue
         figures[search.name] = run(search, real, ["budget.num_samples=6"] if quick else [])
         print(f"{search.name:14s} {figures[search.name]}", flush=True)
     print(json.dumps(figures))

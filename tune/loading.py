@@ -25,7 +25,8 @@ class ConfigError(ValueError):
 def load_config(path: Path, overrides: Sequence[str] = ()) -> SearchConfig:
     """Read a config and set single keys of it.
 
-    An override of a key that is searched fixes it: the key leaves the space.
+    An override of a key that is searched fixes it: the key leaves the space, unless
+    another override says what to search it over.
 
     Args:
         path: A YAML file.
@@ -36,7 +37,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SearchConfig:
     """
     content = _merge(_read(path), overrides)
     fixed = {word.split("=", 1)[0] for word in overrides}
-    _fix(content, fixed & TRIAL_KEYS.keys())
+    _fix(content, {key for key in fixed & TRIAL_KEYS.keys() if not _searched(key, fixed)})
     try:
         return SearchConfig.model_validate(content)
     except ValidationError as error:
@@ -92,6 +93,11 @@ def _parse_override(word: str) -> DictConfig:
         return OmegaConf.from_dotlist([word])
     except (YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{word}: {_squeeze(error)}") from error
+
+
+def _searched(key: str, overridden: Iterable[str]) -> bool:
+    space = f"space.{key}"
+    return any(other == space or other.startswith(space + ".") for other in overridden)
 
 
 def _fix(content: dict[Any, Any], keys: Iterable[str]) -> None:

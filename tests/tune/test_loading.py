@@ -26,6 +26,12 @@ def test_an_override_of_a_searched_key_fixes_it() -> None:
     assert "optim.weight_decay" in config.space
 
 
+def test_an_override_of_the_space_keeps_a_key_that_is_set_too() -> None:
+    config = load_config(DIGITS, ["optim.lr=1e-3", "space.optim.lr.high=5e-3"])
+    assert config.optim.lr == 1e-3
+    assert config.space["optim.lr"] == Range(low=1e-4, high=5e-3, log=True)
+
+
 def test_the_space_may_be_overridden_in_part() -> None:
     space = load_config(DIGITS, ["space.optim.lr.high=1", "space.augment.policy=[none]"]).space
     assert space["optim.lr"] == Range(low=1e-4, high=1, log=True)
