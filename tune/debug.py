@@ -83,7 +83,7 @@ def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
     from trainable.finetuner import DivergedError
 
     device = tuner.device
-    print(f"{device.torch_device.type}, {device.precision}, {device.num_threads} threads")
+    print(f"{device.torch_device.type}, {device.precision}, threads: {device.num_threads}")
     best = -1.0
     while not tuner.finished:
         try:
