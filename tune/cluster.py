@@ -54,12 +54,13 @@ class DriverOnly:
 def start_ray() -> None:
     """Connect to the cluster that `RAY_ADDRESS` names, or start a local one.
 
-    A local one listens on loopback only and prints nothing.
+    A local one prints nothing, and listens on loopback only: :mod:`tune.environment` sees
+    to that, before Ray is imported.
     """
     if ray.is_initialized():
         return
     address = os.environ.get("RAY_ADDRESS")
-    local: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    local: dict[str, Any] = {"include_dashboard": False}
     ray.init(
         address=address,
         log_to_driver=False,

@@ -17,7 +17,17 @@ _SETTINGS: Final = {
 }
 
 
+_LOOPBACK_ONLY: Final = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Set to 0, it makes a local Ray listen on loopback alone, on Linux too.
+
+`ray.init(_node_ip_address="127.0.0.1")` does not: Ray replaces that by an address that other
+machines can reach.
+"""
+
+
 def prepare_environment() -> None:
     """Set what the libraries read when they load. What the user has set stays."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault(_LOOPBACK_ONLY, "0")

@@ -60,12 +60,10 @@ class FinishedSearch:
     Attributes:
         folder: Its working directory.
         output: What it printed.
-        samples: Trials it was asked for.
     """
 
     folder: Path
     output: str
-    samples: int
 
     @property
     def uri(self) -> str:
@@ -105,7 +103,7 @@ def finished_search(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    return FinishedSearch(folder, done.stdout, samples=5)
+    return FinishedSearch(folder, done.stdout)
 
 
 @pytest.fixture

@@ -5,12 +5,15 @@ import io
 import json
 import signal
 import sqlite3
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import optuna
 import pandas as pd
+import psutil
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
@@ -173,7 +176,7 @@ def test_a_second_search_appends_a_parent_run_and_a_version(
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Registered resnet18-digits version 2" in done.stdout
-    again = FinishedSearch(tmp_path, done.stdout, samples=2)
+    again = FinishedSearch(tmp_path, done.stdout)
     assert len(again.runs("search")) == 2
     assert len(again.runs("trial")) == 7
 
@@ -186,7 +189,7 @@ def test_a_search_whose_every_trial_breaks_fails_and_registers_nothing(tmp_path:
     assert done.returncode == 1
     assert "no trial was completed" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
-    broken = FinishedSearch(tmp_path, done.stdout, samples=2)
+    broken = FinishedSearch(tmp_path, done.stdout)
     assert {run.data.tags["tune.state"] for run in broken.runs("trial")} == {"FAIL"}
     assert all("DivergedError" in run.data.tags["tune.error"] for run in broken.runs("trial"))
     assert MlflowClient(broken.uri).search_registered_models() == []
@@ -220,11 +223,16 @@ def test_a_mistake_ends_with_2_and_one_line_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_search_ends_with_130_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_a_search_listens_on_loopback_only_and_interrupted_leaves_nothing_running(
+    tmp_path: Path,
+) -> None:
     words = ["--config", str(DIGITS), "--name=cut-short", *SMALL, "train.epochs=1000"]
     search = start_module("tune.search", *words, cwd=tmp_path)
-    record = FinishedSearch(tmp_path, "", samples=20)
+    record = FinishedSearch(tmp_path, "")
     wait_until(lambda: bool(epochs_of_first_trial(record)))
+    addresses = listening_addresses(search.pid)
+    assert addresses  # Ray's own processes and the trials
+    assert {str(address) for address in addresses if not address.is_loopback} == set()
     search.send_signal(signal.SIGINT)
     output, errors = search.communicate(timeout=60)
     assert search.returncode == 130, output + errors
@@ -233,6 +241,19 @@ def test_an_interrupted_search_ends_with_130_and_leaves_nothing_running(tmp_path
     assert "RUNNING" not in statuses
     study = optuna.load_study(study_name="cut-short", storage=record.study_url)
     assert all(trial.state.is_finished() for trial in study.trials if trial.params)
+
+
+def listening_addresses(pid: int) -> list[IPv4Address | IPv6Address]:
+    """Addresses at which a process and those it started take connections."""
+    parent = psutil.Process(pid)
+    found = []
+    for process in [parent, *parent.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    address = ip_address(connection.laddr.ip)
+                    found.append(getattr(address, "ipv4_mapped", None) or address)
+    return found
 
 
 def epochs_of_first_trial(record: FinishedSearch) -> int:
