@@ -7,46 +7,57 @@ stored or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from trainable.array_store import ArrayStore, Key
+from trainable.array_store import ArrayStore
+from trainable.assembly import Chunks
 from trainable.device import Device
 from trainable.pretrained import state_hash
 from trainable.views import Views
 
 CHUNK: Final = 256
-"""Images that pass through the prefix at once."""
+"""Images that pass through a network at once, at most."""
 
-MEANING: Final = 1
+_CACHED_PIXELS: Final = 2**19
+"""Pixels of a chunk whose maps stay in a CPU's caches between one layer and the next."""
+
+MEANING: Final = 2
 """To be raised when the code comes to make other bytes of the same inputs."""
 
 
-Render = Callable[[int, int], Tensor]
-"""Gives images `start` to `stop` of a split as uint8 of shape (n, 3, S, S)."""
+def chunk_size(image_size: int, device: Device) -> int:
+    """Images that pass through the prefix at once.
+
+    On a CPU as many as its caches have room for: at 224 px 8, which are 1.4 times as fast as
+    256 there.
+
+    Args:
+        image_size: Side of the images, in pixels.
+        device: Where the prefix computes.
+    """
+    if device.torch_device.type != "cpu":
+        return CHUNK
+    fit = max(1, _CACHED_PIXELS // image_size**2)
+    return min(CHUNK, 2 ** int(math.log2(fit)))
 
 
-def apply_prefix(
-    prefix: nn.Sequential, render: Render, count: int, device: Device
-) -> Iterator[Tensor]:
-    """The prefix's output on `count` images, with channels last in memory.
+def apply_prefix(prefix: nn.Sequential, pixels: Tensor, device: Device) -> Tensor:
+    """The prefix's output on a chunk of images, with channels last in memory.
 
     Args:
         prefix: Frozen stages, in eval mode. Empty passes pixels through.
-        render: Gives the images.
-        count: Number N of images.
+        pixels: uint8 of shape (n, 3, S, S).
         device: Where the prefix computes, and the type its output is stored in.
 
-    Yields:
-        In parts, on the device: uint8 of shape (N, S, S, 3) for an empty prefix, else
-        `device.dtype` of shape (N, H, W, C), or (N, C) after the pooling.
+    Returns:
+        On the device: uint8 of shape (n, S, S, 3) for an empty prefix, else `device.dtype`
+        of shape (n, H, W, C), or (n, C) after the pooling.
     """
-    for start in range(0, count, CHUNK):
-        pixels = render(start, min(start + CHUNK, count)).to(device.torch_device)
-        yield _to_storage(_forward(prefix, pixels, device), device)
+    return _to_storage(_forward(prefix, pixels.to(device.torch_device), device), device)
 
 
 @torch.no_grad()
@@ -82,22 +93,19 @@ class PrefixOutputs:
             "computed_by": device.identity,
         }
 
-    def on(self, images: Key, render: Render, count: int) -> Tensor:
-        """The prefix's output, on the device.
+    def on(self, views: Views, rendition: int) -> Tensor:
+        """The prefix's output on a rendition of a split, on the device."""
 
-        Args:
-            images: All that determines the images.
-            render: Gives them.
-            count: How many they are.
-        """
+        def compute(start: int, stop: int) -> Tensor:
+            pixels = views.render(rendition, start, stop)
+            return apply_prefix(self._prefix, pixels, self.device)
 
-        def compute() -> Iterator[Tensor]:
-            return apply_prefix(self._prefix, render, count, self.device)
-
+        size = chunk_size(views.image_size, self.device)
         if self._store is None:
-            return torch.cat(list(compute()))
+            return Chunks(len(views), size, compute).whole()
         stored = self._store.get(
-            {**self._identity, **images}, count, lambda: (part.cpu() for part in compute())
+            {**self._identity, **views.key(rendition)},
+            Chunks(len(views), size, lambda start, stop: compute(start, stop).cpu()),
         )
         return stored.to(self.device.torch_device)
 
@@ -120,7 +128,7 @@ class Activations:
         self._kept = {r: self._kept[r] for r in wanted if r in self._kept}
         for rendition in wanted:
             if rendition not in self._kept:
-                self._kept[rendition] = self._compute(rendition)
+                self._kept[rendition] = self._outputs.on(self._views, rendition)
         self._order = [self._kept[rendition] for rendition in wanted]
         self._choice = self._views.choice(epoch)
 
@@ -137,12 +145,6 @@ class Activations:
                 indices[taken].to(self._outputs.device.torch_device)
             ]
         return as_tail_input(out)
-
-    def _compute(self, rendition: int) -> Tensor:
-        def render(start: int, stop: int) -> Tensor:
-            return self._views.render(rendition, start, stop)
-
-        return self._outputs.on(self._views.key(rendition), render, len(self._views))
 
 
 def as_tail_input(stored: Tensor) -> Tensor:

@@ -1,14 +1,14 @@
 """Arrays on disk, named by all that determines them: computed once on a node, then mapped.
 
-An entry is a folder with the raw bytes and their description. It is written aside and
-renamed into place, so that it is whole or not there. Its checksum is compared when a process
-first opens it. It is mapped, so that processes share its pages. Whatever goes wrong with an
-entry, the array is computed: the store can only ever save time.
+An entry is a folder with the raw bytes, their checksums and their description. It is computed
+aside, by all processes that ask for it together, and renamed into place, so that it is whole
+or not there. Its checksums are compared when a process first opens it. It is mapped, so that
+processes share its pages. Whatever goes wrong with an entry, the array is computed: the store
+can only ever save time.
 
-Two kinds of lock: one per entry, held while it is computed, so that others wait for it; and
-one for the store, held for moments while entries come, go or are opened. A process that has
-an entry open holds a shared lock on its data, which keeps it from being deleted for room.
-All are the system's own, and end with the process.
+A lock on the store is held for moments, while entries come, go or are opened. A process that
+has an entry open, or computes it, holds a shared lock on its data, which keeps it from being
+deleted for room. All locks are the system's own, and end with the process.
 """
 
 from __future__ import annotations
@@ -19,11 +19,9 @@ import json
 import math
 import os
 import shutil
-import tempfile
 import warnings
 import weakref
-import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +31,13 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from trainable.assembly import DATA, DESCRIPTION, Assembly, Chunks, verify
+
 DEFAULT_MAX_BYTES: Final = 20 * 10**9
-_DATA, _DESCRIPTION = "data", "entry.json"
+_ASIDE: Final = ".part"
 _DTYPES: Final = {"uint8": torch.uint8, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Key = Mapping[str, str | int | float | bool]
-Compute = Callable[[], Iterable[Tensor]]
 
 
 def default_root() -> Path:
@@ -83,15 +82,14 @@ class ArrayStore:
         self.root, self.max_bytes = root, max_bytes
         self._verified: set[tuple[str, int]] = set()
 
-    def get(self, key: Key, rows: int, compute: Compute) -> Tensor:
+    def get(self, key: Key, chunks: Chunks) -> Tensor:
         """The array that `key` determines: mapped if it is there, else computed and kept.
 
-        Of several processes that ask at once, one computes and the others wait for it.
+        Processes that ask at once compute it together, each chunk once.
 
         Args:
             key: All that determines the array's bytes.
-            rows: Length of its first dimension.
-            compute: Gives the array in parts, along its first dimension.
+            chunks: Gives the array.
 
         Returns:
             The array, on the CPU. What is written to it stays in this process.
@@ -99,20 +97,21 @@ class ArrayStore:
         folder = self.root / _name(key)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_suffix(".lock")):
+            found = self._open(folder)
+            if found is None:
+                self._add(folder, key, chunks)
                 found = self._open(folder)
-                if found is None:
-                    self._add(folder, key, rows, compute)
-                    found = self._open(folder)
         except OSError as error:
             _warn(f"{self.root}: {error}; the array is computed and not kept")
             found = None
-        return torch.cat(list(compute())) if found is None else found
+        return chunks.whole() if found is None else found
 
     def entries(self) -> list[Entry]:
         """What is in the store, the most recently opened first."""
         found = []
-        for description in self.root.glob(f"*/{_DESCRIPTION}"):
+        for description in self.root.glob(f"*/{DESCRIPTION}"):
+            if description.parent.suffix == _ASIDE:
+                continue
             with suppress(OSError, ValueError, KeyError):
                 content = json.loads(description.read_text())
                 used = description.stat().st_mtime
@@ -135,12 +134,12 @@ class ArrayStore:
             return None
         try:
             with self._lock():
-                content = json.loads((folder / _DESCRIPTION).read_text())
-                array = _map(folder / _DATA, content)
-                os.utime(folder / _DESCRIPTION)
-                mark = (folder.name, (folder / _DATA).stat().st_mtime_ns)
+                content = json.loads((folder / DESCRIPTION).read_text())
+                array = _map(folder / DATA, content)
+                os.utime(folder / DESCRIPTION)
+                mark = (folder.name, (folder / DATA).stat().st_mtime_ns)
             if mark not in self._verified:
-                _verify(array, content["checksum"])
+                verify(array, folder, content["chunk"])
                 self._verified.add(mark)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             _warn(f"{folder} is damaged ({error}); it is computed again")
@@ -148,33 +147,23 @@ class ArrayStore:
             return None
         return array
 
-    def _add(self, folder: Path, key: Key, rows: int, compute: Compute) -> None:
-        """Write an entry aside, and rename it into place when it is whole."""
-        aside = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.root))
+    def _add(self, folder: Path, key: Key, chunks: Chunks) -> None:
+        """Compute an entry aside, and rename it into place when it is whole."""
+        aside = folder.with_suffix(_ASIDE)
+        with self._lock():
+            if folder.is_dir():
+                return
+            assembly = Assembly(aside, key, chunks, self._make_room)
         try:
-            with (aside / _DATA).open("wb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH)
-                description = self._write(file, rows, compute)
-            text = json.dumps({"key": dict(key), **description})
-            (aside / _DESCRIPTION).write_text(text)
+            with assembly:
+                assembly.run()
+                with self._lock():
+                    if not folder.is_dir():
+                        aside.rename(folder)
+        except OSError:
             with self._lock():
-                aside.rename(folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-
-    def _write(self, file: Any, rows: int, compute: Compute) -> dict[str, Any]:
-        """Write the parts as they come; returns what describes them."""
-        checksum, size, part = 0, 0, None
-        for part in compute():
-            if size == 0:
-                self._make_room(rows * _bytes_of(part[:1]).nbytes)
-            content = _bytes_of(part)
-            file.write(content)
-            checksum, size = zlib.crc32(content, checksum), size + content.nbytes
-        assert part is not None, "an array has at least one part"
-        dtype = str(part.dtype).removeprefix("torch.")
-        shape = [rows, *part.shape[1:]]
-        return {"dtype": dtype, "shape": shape, "size": size, "checksum": checksum}
+                _delete_unless_open(aside)
+            raise
 
     def _make_room(self, size: int) -> None:
         """Delete what was opened longest ago until `size` more bytes fit.
@@ -185,9 +174,8 @@ class ArrayStore:
         if size > self.max_bytes:
             raise OSError(f"an array of {size:,} bytes is over the cap of {self.max_bytes:,}")
         with self._lock():
-            for folder in self.root.glob("tmp-*"):  # of processes that were killed
-                if (folder / _DATA).exists():
-                    _delete_unless_open(folder)
+            for folder in self.root.glob(f"*{_ASIDE}"):  # of processes that were killed
+                _delete_unless_open(folder)
             entries = self.entries()
             total = size + sum(entry.size for entry in entries)
             for entry in reversed(entries):
@@ -197,10 +185,6 @@ class ArrayStore:
 
 def _name(key: Key) -> str:
     return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _bytes_of(array: Tensor) -> memoryview:
-    return array.contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def _map(path: Path, content: Mapping[str, Any]) -> Tensor:
@@ -218,16 +202,10 @@ def _map(path: Path, content: Mapping[str, Any]) -> Tensor:
     return array
 
 
-def _verify(array: Tensor, checksum: int) -> None:
-    found = zlib.crc32(_bytes_of(array))
-    if found != checksum:
-        raise ValueError(f"its checksum is {found:08x}, not {checksum:08x}")
-
-
 def _delete_unless_open(folder: Path) -> bool:
     """Delete an entry, unless a process has it open or is writing it."""
     try:
-        with (folder / _DATA).open("rb") as file:
+        with (folder / DATA).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder)
     except OSError:

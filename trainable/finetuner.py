@@ -221,10 +221,7 @@ class FineTuner:
     def _fixed_inputs(self, split: SplitName) -> Tensor:
         """The prefix's output on an unaugmented split; computed once and kept."""
         if split not in self._fixed:
-            views = self._views(split)
-            self._fixed[split] = self._outputs.on(
-                views.key(0), lambda start, stop: views.render(0, start, stop), len(views)
-            )
+            self._fixed[split] = self._outputs.on(self._views(split), 0)
         return self._fixed[split]
 
     def _order(self, epoch: int) -> Tensor:

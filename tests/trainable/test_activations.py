@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,9 +13,8 @@ from trainable.activations import (
     CHUNK,
     Activations,
     PrefixOutputs,
-    Render,
-    apply_prefix,
     as_tail_input,
+    chunk_size,
 )
 from trainable.backbone import Normalize, build
 from trainable.config import Policy
@@ -31,23 +31,22 @@ def views(policy: Policy = "none", count: int = COUNT, num_views: int = 2) -> Vi
     return Views(images, "a", policy, SIZE, num_views)
 
 
-def whole(prefix: nn.Sequential, render: Render, count: int, device: Device) -> Tensor:
-    return torch.cat(list(apply_prefix(prefix, render, count, device)))
+def whole(prefix: nn.Sequential, source: Views, device: Device) -> Tensor:
+    return PrefixOutputs(prefix, device).on(source, 0)
 
 
 def prefix_of(depth: int) -> nn.Sequential:
     return build("resnet18", num_classes=3, depth=depth).prefix
 
 
-class Source:
-    """Renders a split and notes which pieces it was asked for."""
+class Source(Views):
+    """Notes which pieces of it were rendered."""
 
-    def __init__(self) -> None:
-        self.views, self.asked = views(), list[tuple[int, int]]()
+    asked: ClassVar[list[tuple[int, int]]] = []
 
-    def render(self, start: int, stop: int) -> Tensor:
+    def render(self, rendition: int, start: int, stop: int) -> Tensor:
         self.asked.append((start, stop))
-        return self.views.render(0, start, stop)
+        return super().render(rendition, start, stop)
 
 
 @pytest.fixture
@@ -64,12 +63,13 @@ def counted(passes: list[int]) -> nn.Sequential:
     return prefix
 
 
-class TestApplyPrefix:
+class TestPrefixOutputs:
     @pytest.mark.parametrize("depth", [0, 4])
     def test_it_is_one_pass_per_chunk(self, depth: int, device: Device) -> None:
-        prefix, source = prefix_of(depth), Source()
+        prefix, source = prefix_of(depth), Source(views().images, "a", "none", SIZE)
+        source.asked.clear()
 
-        stored = whole(prefix, source.render, COUNT, device)
+        stored = whole(prefix, source, device)
 
         chunks = [(0, CHUNK), (CHUNK, COUNT)]
         assert source.asked == chunks
@@ -82,7 +82,7 @@ class TestApplyPrefix:
         assert not stored.requires_grad
 
     def test_maps_are_stored_with_channels_last(self, device: Device) -> None:
-        stored = whole(prefix_of(4), Source().render, COUNT, device)
+        stored = whole(prefix_of(4), views(), device)
 
         assert stored.shape == (COUNT, 4, 4, 64)
         assert stored.is_contiguous()
@@ -90,13 +90,13 @@ class TestApplyPrefix:
         assert as_tail_input(stored).data_ptr() == stored.data_ptr()
 
     def test_pooled_vectors_are_stored_as_they_are(self, device: Device) -> None:
-        stored = whole(prefix_of(0), Source().render, COUNT, device)
+        stored = whole(prefix_of(0), views(), device)
 
         assert stored.shape == (COUNT, 512)
         assert as_tail_input(stored) is stored
 
     def test_an_empty_prefix_passes_pixels_through(self, device: Device) -> None:
-        stored = whole(prefix_of(5), Source().render, COUNT, device)
+        stored = whole(prefix_of(5), views(), device)
 
         assert stored.dtype == torch.uint8
         assert torch.equal(as_tail_input(stored), views().render(0, 0, COUNT))
@@ -105,8 +105,8 @@ class TestApplyPrefix:
     def test_what_crosses_the_cut_is_of_the_devices_type(self, depth: int, device: Device) -> None:
         half = replace(device, dtype=torch.bfloat16)
 
-        exact = whole(prefix_of(depth), Source().render, 8, device)
-        rounded = whole(prefix_of(depth), Source().render, 8, half)
+        exact = whole(prefix_of(depth), views(count=8), device)
+        rounded = whole(prefix_of(depth), views(count=8), half)
 
         assert (exact.dtype, rounded.dtype) == (torch.float32, torch.bfloat16)
         torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
@@ -115,11 +115,19 @@ class TestApplyPrefix:
         self, device: Device
     ) -> None:
         half = replace(device, dtype=torch.bfloat16)
-        exact = Normalize()(Source().render(0, 8))
+        exact = Normalize()(views().render(0, 0, 8))
 
-        rounded = whole(nn.Sequential(Normalize()), Source().render, 8, half)
+        rounded = whole(nn.Sequential(Normalize()), views(count=8), half)
 
         assert torch.equal(as_tail_input(rounded), exact.bfloat16())
+
+
+@pytest.mark.parametrize(
+    ("image_size", "on_cpu"), [(16, 256), (48, 128), (64, 128), (112, 32), (224, 8), (1024, 1)]
+)
+def test_a_chunk_stays_in_a_cpus_caches(image_size: int, on_cpu: int, device: Device) -> None:
+    assert chunk_size(image_size, device) == on_cpu
+    assert chunk_size(image_size, replace(device, torch_device=torch.device("cuda"))) == CHUNK
 
 
 class TestActivations:
@@ -128,7 +136,7 @@ class TestActivations:
         activations.set_epoch(0)
         indices = torch.tensor([5, 0, COUNT - 1, 5])
 
-        everything = whole(prefix_of(4), Source().render, COUNT, device)
+        everything = whole(prefix_of(4), views(), device)
 
         assert torch.equal(activations.batch(indices), as_tail_input(everything)[indices])
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,24 +20,32 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from trainable.array_store import ArrayStore, default_root
+from trainable.assembly import Chunks
 from trainable.config import TrialConfig
 from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
 
 KEY = {"what": "test", "number": 1}
-ROWS = 40
+ROWS, CHUNK = 40, 10
 
 
 class Computation:
-    """Gives an array in four parts and counts how often it was asked to."""
+    """Gives an array in four chunks and notes which it was asked for."""
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
-        self.calls = 0
+        self.asked: list[int] = []
         self.array = torch.arange(ROWS * 25).reshape(ROWS, 5, 5).to(dtype)
+        self.chunks = Chunks(ROWS, CHUNK, self.rows)
 
-    def __call__(self) -> Iterator[Tensor]:
-        self.calls += 1
-        yield from self.array.split(10)
+    def rows(self, start: int, stop: int) -> Tensor:
+        assert stop - start == CHUNK
+        self.asked.append(start)
+        return self.array[start:stop]
+
+    @property
+    def times(self) -> float:
+        """How often the whole array was computed."""
+        return len(self.asked) / 4
 
 
 @pytest.fixture
@@ -62,29 +70,29 @@ class TestKeeping:
     ) -> None:
         compute = Computation(dtype)
         for _ in range(3):
-            found = store.get(KEY, ROWS, compute)
+            found = store.get(KEY, compute.chunks)
             assert found.dtype == dtype
             assert torch.equal(found, compute.array)
-        assert compute.calls == 1
+        assert compute.times == 1
 
     def test_another_store_on_the_same_folder_finds_it(
         self, store: ArrayStore, compute: Computation
     ) -> None:
-        store.get(KEY, ROWS, compute)
-        assert torch.equal(ArrayStore(store.root).get(KEY, ROWS, compute), compute.array)
-        assert compute.calls == 1
+        store.get(KEY, compute.chunks)
+        assert torch.equal(ArrayStore(store.root).get(KEY, compute.chunks), compute.array)
+        assert compute.times == 1
 
     def test_every_part_of_the_key_counts(self, store: ArrayStore, compute: Computation) -> None:
         for key in (KEY, {**KEY, "number": 2}, {"what": "test"}):
-            store.get(key, ROWS, compute)
-        assert compute.calls == 3
+            store.get(key, compute.chunks)
+        assert compute.times == 3
         assert len(store.entries()) == 3
 
     def test_what_is_written_to_an_array_stays_in_the_process(
         self, store: ArrayStore, compute: Computation
     ) -> None:
-        store.get(KEY, ROWS, compute).zero_()
-        assert torch.equal(ArrayStore(store.root).get(KEY, ROWS, compute), compute.array)
+        store.get(KEY, compute.chunks).zero_()
+        assert torch.equal(ArrayStore(store.root).get(KEY, compute.chunks), compute.array)
 
     def test_the_folder_is_named_by_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TUNE_CACHE", "/somewhere")
@@ -98,29 +106,39 @@ def ask(root: Path, log: Path, together: Callable[[], int]) -> None:
     """What each of several processes does: wait for the others, then ask."""
     compute = Computation()
 
-    def slowly() -> Iterator[Tensor]:
+    def slowly(start: int, stop: int) -> Tensor:
         with log.open("a") as file:
-            file.write("computed\n")
-        time.sleep(0.5)
-        return compute()
+            file.write(f"{start} {os.getpid()}\n")
+        time.sleep(0.3)
+        return compute.rows(start, stop)
 
     together()
-    assert torch.equal(ArrayStore(root).get(KEY, ROWS, slowly), compute.array)
+    found = ArrayStore(root).get(KEY, Chunks(ROWS, CHUNK, slowly))
+    assert torch.equal(found, compute.array)
 
 
-def test_eight_processes_asking_at_once_compute_once(tmp_path: Path) -> None:
+def ask_at_once(count: int, root: Path, log: Path) -> list[list[str]]:
+    """Let processes ask together; returns which chunk was computed by which."""
     context = multiprocessing.get_context("fork")
-    together = context.Barrier(8)
-    processes = [
-        context.Process(target=ask, args=(tmp_path / "store", tmp_path / "log", together.wait))
-        for _ in range(8)
-    ]
+    together = context.Barrier(count)
+    processes = [context.Process(target=ask, args=(root, log, together.wait)) for _ in range(count)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
-    assert [process.exitcode for process in processes] == [0] * 8
-    assert (tmp_path / "log").read_text() == "computed\n"
+    assert [process.exitcode for process in processes] == [0] * count
+    return sorted(line.split() for line in log.read_text().splitlines())
+
+
+def test_eight_processes_asking_at_once_compute_each_chunk_once(tmp_path: Path) -> None:
+    computed = ask_at_once(8, tmp_path / "store", tmp_path / "log")
+    assert [start for start, _ in computed] == ["0", "10", "20", "30"]
+
+
+def test_two_processes_asking_at_once_share_the_work(tmp_path: Path) -> None:
+    computed = ask_at_once(2, tmp_path / "store", tmp_path / "log")
+    assert [start for start, _ in computed] == ["0", "10", "20", "30"]
+    assert len({process for _, process in computed}) == 2
 
 
 class TestDamage:
@@ -129,15 +147,15 @@ class TestDamage:
     def spoil_and_ask(
         self, store: ArrayStore, compute: Computation, spoil: Callable[[Path], None]
     ) -> None:
-        store.get(KEY, ROWS, compute)
+        store.get(KEY, compute.chunks)
         spoil(data_of(store))
         with pytest.warns(RuntimeWarning, match="damaged") as caught:
-            found = ArrayStore(store.root).get(KEY, ROWS, compute)
+            found = ArrayStore(store.root).get(KEY, compute.chunks)
         assert len(caught) == 1
         assert torch.equal(found, compute.array)
-        assert compute.calls == 2
-        assert torch.equal(ArrayStore(store.root).get(KEY, ROWS, compute), compute.array)
-        assert compute.calls == 2
+        assert compute.times == 2
+        assert torch.equal(ArrayStore(store.root).get(KEY, compute.chunks), compute.array)
+        assert compute.times == 2
 
     def test_a_flipped_bit(self, store: ArrayStore, compute: Computation) -> None:
         def spoil(data: Path) -> None:
@@ -163,24 +181,52 @@ KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
 from trainable.array_store import ArrayStore
+from trainable.assembly import Chunks
 
-def compute():
-    yield torch.zeros(10, 5, 5)
-    os.kill(os.getpid(), signal.SIGKILL)
+def compute(start, stop):
+    if start == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return torch.arange(start * 25, stop * 25, dtype=torch.float32).reshape(-1, 5, 5)
 
-ArrayStore(Path(sys.argv[1])).get({"what": "test", "number": 1}, 40, compute)
+ArrayStore(Path(sys.argv[1])).get({"what": "test", "number": 1}, Chunks(40, 10, compute))
 """
 
 
-def test_a_process_killed_while_writing_leaves_nothing_behind(
+def kill_while_computing(root: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(root)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+
+def test_what_a_killed_process_had_computed_is_used_by_the_next(
     store: ArrayStore, compute: Computation
 ) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(store.root)], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert list(store.root.glob("tmp-*"))
+    kill_while_computing(store.root)
+    assert list(store.root.glob("*.part"))
+    assert store.entries() == []
 
-    assert torch.equal(store.get(KEY, ROWS, compute), compute.array)
-    assert not list(store.root.glob("tmp-*"))
+    assert torch.equal(store.get(KEY, compute.chunks), compute.array)
+    assert compute.asked == [20, 30]
+    assert not list(store.root.glob("*.part"))
+
+
+def test_what_a_killed_process_had_computed_makes_room_for_other_things(
+    store: ArrayStore, compute: Computation
+) -> None:
+    kill_while_computing(store.root)
+    store.get({"what": "else"}, compute.chunks)
+    assert not list(store.root.glob("*.part"))
+    assert len(store.entries()) == 1
+
+
+def test_a_chunk_that_a_killed_process_spoilt_is_found_out(
+    store: ArrayStore, compute: Computation
+) -> None:
+    kill_while_computing(store.root)
+    (part,) = store.root.glob("*.part")
+    with (part / "data").open("r+b") as file:
+        file.write(b"spoilt")
+    with pytest.warns(RuntimeWarning, match="damaged"):
+        assert torch.equal(store.get(KEY, compute.chunks), compute.array)
 
 
 def test_a_full_disk_ends_in_the_array_and_a_warning(
@@ -190,13 +236,13 @@ def test_a_full_disk_ends_in_the_array_and_a_warning(
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.warns(RuntimeWarning, match="not kept") as caught:
-            found = store.get(KEY, ROWS, compute)
+            found = store.get(KEY, compute.chunks)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert len(caught) == 1
     assert torch.equal(found, compute.array)
     assert store.entries() == []
-    assert not list(store.root.glob("tmp-*"))
+    assert not list(store.root.glob("*.part"))
 
 
 class TestCap:
@@ -204,7 +250,7 @@ class TestCap:
 
     def fill(self, store: ArrayStore, *numbers: int) -> None:
         for number in numbers:
-            store.get({"number": number}, ROWS, Computation())
+            store.get({"number": number}, Computation().chunks)
             time.sleep(0.01)  # the file system's clock tells uses apart
 
     def numbers(self, store: ArrayStore) -> list[int]:
@@ -219,7 +265,7 @@ class TestCap:
 
     def test_what_is_in_use_stays(self, tmp_path: Path) -> None:
         store = ArrayStore(tmp_path, max_bytes=2 * self.SIZE)
-        held = store.get({"number": 1}, ROWS, Computation())
+        held = store.get({"number": 1}, Computation().chunks)
         self.fill(store, 2, 3)
         assert self.numbers(store) == [1, 3]
         assert store.clear() == 1
@@ -230,7 +276,7 @@ class TestCap:
     def test_an_array_over_the_cap_is_computed_and_not_kept(self, tmp_path: Path) -> None:
         store, compute = ArrayStore(tmp_path, max_bytes=self.SIZE - 1), Computation()
         with pytest.warns(RuntimeWarning, match="over the cap"):
-            found = store.get(KEY, ROWS, compute)
+            found = store.get(KEY, compute.chunks)
         assert torch.equal(found, compute.array)
         assert store.entries() == []
 

@@ -1,0 +1,173 @@
+"""An array that several processes compute together, a chunk each at a time.
+
+They share a folder with the array's bytes and, for each chunk, a mark that it is there. A
+process takes the next chunk that is neither there nor taken by another; it takes it with the
+system's lock on the chunk's mark, which ends with the process. So a chunk is computed once;
+one whose process was killed is computed by the others; and what a search that was killed had
+computed is not lost to the next.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+DATA, CHECKSUMS, DESCRIPTION = "data", "checksums", "entry.json"
+
+_MARK: Final = struct.Struct("<BI")
+"""Of a chunk: 1 once its bytes are written, and their checksum."""
+
+Compute = Callable[[int, int], Tensor]
+"""Gives rows `start` to `stop` of an array."""
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """An array, in the chunks that it is computed in.
+
+    Attributes:
+        rows: Length of its first dimension.
+        size: Rows of a chunk; the last may have fewer.
+        compute: Gives the rows of a chunk.
+    """
+
+    rows: int
+    size: int
+    compute: Compute
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return math.ceil(self.rows / self.size)
+
+    def rows_of(self, number: int) -> tuple[int, int]:
+        """The first row of a chunk, and the one after its last."""
+        start = number * self.size
+        return start, min(start + self.size, self.rows)
+
+    def whole(self) -> Tensor:
+        """All of the array."""
+        return torch.cat([self.compute(*self.rows_of(number)) for number in range(self.count)])
+
+
+class Assembly(AbstractContextManager["Assembly"]):
+    """A process's part in computing an array into a folder.
+
+    While it is open, a shared lock on the data says that the folder is in use.
+
+    Args:
+        folder: Made if it is not there.
+        key: What determines the array; it goes into the description.
+        chunks: The array.
+        make_room: Called with the bytes of the array before any is written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        key: Mapping[str, Any],
+        chunks: Chunks,
+        make_room: Callable[[int], None],
+    ) -> None:
+        self._folder, self._key, self._chunks, self._make_room = folder, key, chunks, make_room
+        self._described = False
+        folder.mkdir(exist_ok=True)
+        self._marks = os.open(folder / CHECKSUMS, os.O_RDWR | os.O_CREAT, 0o644)
+        self._data = os.open(folder / DATA, os.O_RDWR | os.O_CREAT, 0o644)
+        fcntl.flock(self._data, fcntl.LOCK_SH)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._data)
+        os.close(self._marks)
+
+    def run(self) -> None:
+        """Compute chunks until all are there, whoever has computed them.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        missing = list(range(self._chunks.count))
+        while missing := [number for number in missing if not self._is_there(number)]:
+            if not any(self._take(number, wait=False) for number in missing):
+                self._take(missing[0], wait=True)
+
+    def _take(self, number: int, *, wait: bool) -> bool:
+        """Compute a chunk if no other process does; or, to wait for it, once none does."""
+        place = (_MARK.size, number * _MARK.size)
+        try:
+            fcntl.lockf(self._marks, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), *place)
+        except BlockingIOError:
+            return False
+        try:
+            if not self._is_there(number):
+                self._write(number)
+        finally:
+            fcntl.lockf(self._marks, fcntl.LOCK_UN, *place)
+        return True
+
+    def _is_there(self, number: int) -> bool:
+        mark = os.pread(self._marks, _MARK.size, number * _MARK.size)
+        return len(mark) == _MARK.size and _MARK.unpack(mark)[0] == 1
+
+    def _write(self, number: int) -> None:
+        start, stop = self._chunks.rows_of(number)
+        array = self._chunks.compute(start, stop)
+        content = bytes_of(array)
+        row_bytes = content.nbytes // (stop - start)
+        if not self._described:
+            self._make_room(self._chunks.rows * row_bytes)
+            self._describe(array, row_bytes)
+        written, offset = 0, start * row_bytes
+        while written < content.nbytes:
+            written += os.pwrite(self._data, content[written:], offset + written)
+        # Last, so that a chunk that is marked is whole.
+        mark = _MARK.pack(1, zlib.crc32(content))
+        os.pwrite(self._marks, mark, number * _MARK.size)
+
+    def _describe(self, array: Tensor, row_bytes: int) -> None:
+        """Say what the data is. Every process writes the same."""
+        description = {
+            "key": dict(self._key),
+            "dtype": str(array.dtype).removeprefix("torch."),
+            "shape": [self._chunks.rows, *array.shape[1:]],
+            "size": self._chunks.rows * row_bytes,
+            "chunk": self._chunks.size,
+        }
+        aside = self._folder / f"{DESCRIPTION}.{os.getpid()}"
+        aside.write_text(json.dumps(description))
+        aside.rename(self._folder / DESCRIPTION)
+        self._described = True
+
+
+def verify(array: Tensor, folder: Path, size: int) -> None:
+    """Compare an assembled array with its checksums.
+
+    Args:
+        array: What was read from `folder`.
+        folder: Where it was assembled.
+        size: Rows of a chunk.
+
+    Raises:
+        ValueError: They differ.
+    """
+    marks = list(_MARK.iter_unpack((folder / CHECKSUMS).read_bytes()))
+    parts = array.split(size)
+    if [(1, zlib.crc32(bytes_of(part))) for part in parts] != marks:
+        raise ValueError("its checksums differ")
+
+
+def bytes_of(array: Tensor) -> memoryview:
+    """An array's bytes, in the order of its rows."""
+    return array.contiguous().reshape(-1).view(torch.uint8).numpy().data
