@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.tune.execution import class_cache, tune_controller
 
 from tune.config import ResourcesConfig
 from tune.loading import ConfigError
@@ -67,6 +68,23 @@ def start_ray() -> None:
         logging_level=logging.ERROR,
         **({} if address else local),
     )
+    if not address:
+        tune_controller._ActorClassCache = _WaitingWorkers
+
+
+class _WaitingWorkers(class_cache._ActorClassCache):
+    """Lets trials start in the workers that a local Ray keeps waiting, with PyTorch loaded.
+
+    Ray takes those only for actors with no environment variables of their own. Ray Tune gives
+    a trial some: one for PyTorch Lightning, and a few that it copies from the driver, whose
+    environment a local Ray's workers have inherited anyway.
+    """
+
+    def get(self, trainable_cls: type) -> Any:
+        """The class as a Ray actor."""
+        if trainable_cls not in self._cache:
+            self._cache[trainable_cls] = ray.remote(trainable_cls)
+        return self._cache[trainable_cls]
 
 
 def fit_resources(config: ResourcesConfig) -> TrialResources:

@@ -10,12 +10,12 @@ _SETTINGS: Final = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # the trials are what the machine was asked to do
+    "RAY_preload_python_modules": "trainable.preload",  # by workers that wait for a trial
     "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 this silences Ray: the progress is ours
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config mean the same in a worker
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the record is MLflow's
 }
-
 
 _LOOPBACK_ONLY: Final = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Set to 0, it makes a local Ray listen on loopback alone, on Linux too.

@@ -14,6 +14,7 @@ from rich.console import Console
 from tune.config import NAME_RULE, SearchConfig
 from tune.environment import prepare_environment
 from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config
+from tune.startup import import_beside_ray, leave
 
 if TYPE_CHECKING:
     from tune.runner import Outcome, Winner
@@ -60,10 +61,11 @@ def main(
     try:
         settings = _check(load_config(config, words))
         name = _check_name(name or f"{settings.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-        sys.exit(_run(settings, name, console))
+        code = _run(settings, name, console)
     except ConfigError as error:
         print(f"tune.search: {error}", file=sys.stderr)
-        sys.exit(MISTAKE)
+        code = MISTAKE
+    leave(code)
 
 
 def _check(config: SearchConfig) -> SearchConfig:
@@ -80,11 +82,12 @@ def _check_name(name: str) -> str:
 
 
 def _run(config: SearchConfig, name: str, console: Console) -> int:
-    prepare_environment()
-    from tune.runner import run_search  # loads torch, Ray and MLflow: only now worth the wait
-
     start = time.monotonic()
     console.print(f"search   {name}")
+    prepare_environment()
+    import_beside_ray("tune.runner")  # PyTorch, Ray and MLflow: only now worth the wait
+    from tune.runner import run_search
+
     outcome = run_search(config, name, console)
     if outcome.winner is None:
         reason = "interrupted" if outcome.interrupted else "no trial was completed"
