@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from trainable.config import Config, TrialConfig
-from tune.ranges import Choices, Range, Values, flatten_space
+from tune.ranges import Choices, Range, Values, flatten, flatten_space
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """What experiments and searches may be called: safe in a path, a URL and a table."""
@@ -40,6 +40,10 @@ def parse_duration(value: Any) -> Any:
     return sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([hms])", value))
 
 
+def _flat(point: Any) -> Any:
+    return flatten(point) if isinstance(point, Mapping) else point
+
+
 class SamplerConfig(Config):
     """How Optuna proposes trials."""
 
@@ -51,6 +55,10 @@ class SamplerConfig(Config):
 
     startup_trials: int = Field(default=6, ge=1)
     """Random proposals before `tpe` has enough to go by."""
+
+    points: tuple[Annotated[dict[str, Any], BeforeValidator(_flat)], ...] = ()
+    """What is tried first, each as values of searched keys (those it leaves out are
+    proposed). By default the values that the trial has outside the space."""
 
 
 class SchedulerConfig(Config):
@@ -193,6 +201,16 @@ class SearchConfig(TrialConfig):
                 raise ValueError(f"space.{key}: no such key of a trial{hint}")
             for value in _extremes(key, values):
                 self._check_value(key, value)
+        return self
+
+    @model_validator(mode="after")
+    def _space_holds_points(self) -> Self:
+        for number, point in enumerate(self.sampler.points):
+            for key, value in point.items():
+                if key not in self.space:
+                    raise ValueError(f"sampler.points.{number}: {key} is not in the space")
+                if not self.space[key].holds(value):
+                    raise ValueError(f"sampler.points.{number}: space.{key} does not hold {value}")
         return self
 
     def _check_value(self, key: str, value: Any) -> None:

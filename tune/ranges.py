@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Self
 
@@ -30,6 +31,13 @@ class Range(Config):
             raise ValueError("log and step exclude each other")
         return self
 
+    def holds(self, value: object) -> bool:
+        """Whether `value` is one of them."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        steps = 0.0 if self.step is None else (value - self.low) / self.step
+        return self.low <= value <= self.high and math.isclose(steps, round(steps), abs_tol=1e-9)
+
 
 class Choices(Config):
     """One of a list."""
@@ -42,6 +50,10 @@ class Choices(Config):
         if len({repr(choice) for choice in choices}) < len(choices):
             raise ValueError("choices must differ from each other")
         return choices
+
+    def holds(self, value: object) -> bool:
+        """Whether `value` is one of them."""
+        return value in self.choices
 
 
 def _kind(value: Any) -> str:
@@ -58,6 +70,17 @@ Values = Annotated[
 def flatten_space(space: Any) -> Any:
     """`{"optim": {"lr": {"low": ...}}}` as `{"optim.lr": {"low": ...}}`; lists are choices."""
     return dict(_leaves(space)) if isinstance(space, Mapping) else space
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"optim": {"lr": 1}}` as `{"optim.lr": 1}`."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,14 +21,14 @@ from trainable.ray_trainable import TrialSpec
 from tune.cluster import DriverOnly
 from tune.config import SamplerConfig, SearchConfig
 from tune.loading import ConfigError
-from tune.space import distributions, starting_point
+from tune.space import distributions, first_points
 
 METRIC: Final = "val_acc"
 MODE: Final = "max"
 
 
 def create_study(config: SearchConfig, name: str, storage: str) -> Study:
-    """A new study, whose first trial is the one the search starts from.
+    """A new study, which first proposes what the search is to try first.
 
     Args:
         config: The search.
@@ -52,7 +52,8 @@ def create_study(config: SearchConfig, name: str, storage: str) -> Study:
     except (SQLAlchemyError, StorageInternalError, ImportError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"tracking.study={storage} cannot be used: {reason}") from error
-    study.enqueue_trial(starting_point(config))
+    for point in first_points(config):
+        study.enqueue_trial(point)
     return study
 
 

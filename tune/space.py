@@ -12,7 +12,7 @@ from optuna.distributions import (
 )
 
 from tune.config import SearchConfig, is_whole
-from tune.ranges import Choices, Range
+from tune.ranges import Choices, Range, flatten
 
 
 def distributions(config: SearchConfig) -> dict[str, BaseDistribution]:
@@ -20,16 +20,15 @@ def distributions(config: SearchConfig) -> dict[str, BaseDistribution]:
     return {key: _distribution(key, values) for key, values in config.space.items()}
 
 
+def first_points(config: SearchConfig) -> list[dict[str, Any]]:
+    """What is tried first: the config's points, else the base trial's own values."""
+    return list(config.sampler.points) or [starting_point(config)]
+
+
 def starting_point(config: SearchConfig) -> dict[str, Any]:
-    """The base trial's own values, as far as they lie in the space: the first to try."""
-    base = config.base
-    point = {}
-    for key, distribution in distributions(config).items():
-        part, _, field = key.partition(".")
-        value = getattr(getattr(base, part), field)
-        if _contains(distribution, value):
-            point[key] = value
-    return point
+    """The base trial's own values, as far as they lie in the space."""
+    own = flatten(config.base.model_dump())
+    return {key: own[key] for key, values in config.space.items() if values.holds(own[key])}
 
 
 def _distribution(key: str, values: Range | Choices) -> BaseDistribution:
@@ -39,11 +38,3 @@ def _distribution(key: str, values: Range | Choices) -> BaseDistribution:
         step = int(values.step or 1)
         return IntDistribution(int(values.low), int(values.high), values.log, step)
     return FloatDistribution(values.low, values.high, values.log, values.step)
-
-
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    if not isinstance(value, int | float):
-        return False
-    return bool(distribution._contains(distribution.to_internal_repr(value)))

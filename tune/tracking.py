@@ -22,6 +22,7 @@ from ray.tune.experiment import Trial
 
 from tune.cluster import DriverOnly
 from tune.config import SearchConfig
+from tune.ranges import flatten
 from tune.searcher import final_state
 
 METRICS: Final = ("train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds")
@@ -145,17 +146,6 @@ def error_of(trial: Trial) -> str:
     # Not trial.get_error(), whose file in the experiment's storage comes later.
     text = Path(trial.error_file).read_text() if trial.error_file else "unknown error"
     return text.strip().splitlines()[-1][:500]
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"optim": {"lr": 1}}` as `{"optim.lr": 1}`."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _search_params(config: SearchConfig) -> dict[str, Any]:

@@ -38,6 +38,16 @@ def test_the_space_may_be_overridden_in_part() -> None:
     assert space["augment.policy"] == Choices(choices=("none",))
 
 
+def test_points_to_try_first_may_be_nested() -> None:
+    config = load_config(
+        DIGITS, ["sampler.points=[{optim: {lr: 5e-4}, model.unfreeze_depth: 3}, {optim.lr: 0.01}]"]
+    )
+    assert config.sampler.points == (
+        {"optim.lr": 5e-4, "model.unfreeze_depth": 3},
+        {"optim.lr": 0.01},
+    )
+
+
 @pytest.mark.parametrize(
     ("override", "told"),
     [
@@ -53,6 +63,11 @@ def test_the_space_may_be_overridden_in_part() -> None:
         ("data.source=imagenet", ["data.source=imagenet", "'digits'"]),
         ("data.source=image_folder", ["data.root is required"]),
         ("augment.policy=flip", ["augment.policy=flip", "data.mirror"]),
+        ("sampler.points=[{optim.l1: 1}]", ["sampler.points.0: optim.l1 is not in the space"]),
+        ("sampler.points=[{}, {optim.lr: 1}]", ["points.1: space.optim.lr does not hold 1"]),
+        ("sampler.points=[{optim.lr: true}]", ["points.0: space.optim.lr does not hold True"]),
+        ("sampler.points=[{augment.policy: flip}]", ["augment.policy does not hold flip"]),
+        ("sampler.points=[3]", ["sampler.points"]),
         ("space=null", ["space=None"]),
         ("space.optim.lr=5", ["space.optim.lr=5", "keys of its own"]),
         ("space.optim.lr.low=1", ["space.optim.lr", "low=1 must not be above high=0.01"]),

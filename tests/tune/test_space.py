@@ -9,7 +9,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from tests.tune.conftest import DIGITS
 from tune.config import SearchConfig
 from tune.loading import load_config
-from tune.space import distributions, starting_point
+from tune.ranges import Choices, Range
+from tune.space import distributions, first_points, starting_point
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +43,26 @@ def test_the_starting_point_is_the_base_trial(config: SearchConfig) -> None:
 def test_the_starting_point_leaves_out_what_lies_outside_the_space() -> None:
     config = load_config(DIGITS, ["space.optim.lr.high=1e-3", "space.augment.policy=[rand]"])
     assert starting_point(config).keys() == {"optim.weight_decay", "model.unfreeze_depth"}
+
+
+def test_the_starting_point_comes_first_unless_other_points_are_given(
+    config: SearchConfig,
+) -> None:
+    assert first_points(config) == [starting_point(config)]
+    given = load_config(DIGITS, ["sampler.points=[{optim.lr: 5e-4}, {optim.lr: 1e-3}]"])
+    assert first_points(given) == [{"optim.lr": 5e-4}, {"optim.lr": 1e-3}]
+
+
+@pytest.mark.parametrize(
+    ("values", "inside", "outside"),
+    [
+        (Range(low=1, high=3), (1, 2.5, 3.0), (0.9, 3.1, True, "2", None)),
+        (Range(low=0, high=1, step=0.1), (0, 0.3, 1.0), (0.25, 1.1)),
+        (Choices(choices=("none", 1)), ("none", 1), ("flip", 2, None)),
+    ],
+)
+def test_what_is_searched_holds_its_own_values(
+    values: Range | Choices, inside: tuple[object, ...], outside: tuple[object, ...]
+) -> None:
+    assert all(values.holds(value) for value in inside)
+    assert not any(values.holds(value) for value in outside)
