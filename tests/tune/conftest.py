@@ -16,7 +16,13 @@ from mlflow.entities import Run
 
 REPOSITORY = Path(__file__).parents[2]
 DIGITS = REPOSITORY / "configs" / "digits.yaml"
-SMALL = ("data.image_size=16", "data.limit=300", "train.epochs=3", "model.weights=random")
+SMALL = (
+    "data.image_size=16",
+    "data.limit=300",
+    "model.weights=random",
+    "train.epochs=3",
+    "train.batch_size=64",
+)
 """Overrides that make a digits trial take about a second."""
 
 

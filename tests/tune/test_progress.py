@@ -52,7 +52,7 @@ def test_without_a_terminal_each_end_is_a_plain_line(config: SearchConfig, tmp_p
         follow(progress, config, tmp_path)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
-    assert "trial   0 complete val_acc=90.00% epoch 2 optim.lr=0.002" in lines[0]
+    assert "trial   0 complete val_acc=90.00% epoch 2 optim.lr=0.003" in lines[0]
     assert "MemoryError: no room" in lines[2]
     assert "3/4 ended (1 done, 1 pruned, 1 failed), 0 running, best val_acc 90.00%" in lines[2]
 

@@ -1,0 +1,1 @@
+"""Plain Ray Tune beside this project: the same trials, images and cores."""

@@ -1,0 +1,89 @@
+"""The images and weights that both sides get."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torchvision.models import resnet18
+
+from trainable.config import DataConfig
+from trainable.datasets import load_dataset
+from trainable.pretrained import load_weights
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is trained on.
+
+    Attributes:
+        root: An image folder with `train/`, `val/` and `test/`.
+        weights: A state dict of a whole ResNet18.
+        image_size: What the network sees.
+        side: Of the stored images, in pixels.
+        mirror: Whether a mirrored image keeps its label.
+    """
+
+    root: Path
+    weights: Path
+    image_size: int
+    side: int
+    mirror: bool
+
+
+def cifar10(real: Path, folder: Path, train: int, val: int) -> Material:
+    """CIFAR-10 (JPEG) at 224 px, and ImageNet's ResNet18 up to layer3.
+
+    Args:
+        real: A folder with `data/cifar10-jpeg.tar.gz` and `weights/`.
+        folder: Where to put the images and weights.
+        train: Training images, as many of each class.
+        val: Validation images, from the training split too.
+    """
+    with tarfile.open(real / "data" / "cifar10-jpeg.tar.gz") as tar:
+        tar.extractall(folder / "all", filter="data")
+    (whole,) = (folder / "all").iterdir()
+    root = folder / "images"
+    for label in sorted(path.name for path in (whole / "train").iterdir()):
+        files = sorted((whole / "train" / label).iterdir())
+        _copy(files[: train // 10], root / "train" / label)
+        _copy(files[train // 10 : (train + val) // 10], root / "val" / label)
+        _copy(sorted((whole / "test" / label).iterdir())[:10], root / "test" / label)
+    shutil.rmtree(folder / "all")
+    partial = real / "weights" / "resnet18-imagenet-to-layer3.pt"
+    return Material(root, complete(partial, folder / "resnet18.pt"), 224, 32, mirror=True)
+
+
+def complete(partial: Path, target: Path) -> Path:
+    """Fill in what a state dict lacks of a ResNet18 with seeded random weights."""
+    torch.manual_seed(0)
+    own = resnet18().state_dict()
+    given = torch.load(partial, weights_only=True)
+    torch.save({name: given.get(name, value) for name, value in own.items()}, target)
+    return target
+
+
+def digits(folder: Path) -> Material:
+    """scikit-learn's digits as PNG files, split as the default search splits them."""
+    dataset = load_dataset(DataConfig(image_size=48))
+    for name in ("train", "val", "test"):
+        split = dataset.split(name)
+        for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
+            target = folder / "images" / name / dataset.classes[label] / f"{index:04d}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.permute(1, 2, 0).numpy()).save(target)
+    own = resnet18(num_classes=10).state_dict()
+    weights = folder / "resnet18.pt"
+    torch.save({**own, **load_weights("bundled", "resnet18")}, weights)
+    side = dataset.train.images.shape[-1]
+    return Material(folder / "images", weights, 48, side, mirror=False)
+
+
+def _copy(files: list[Path], target: Path) -> None:
+    target.mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, target)
