@@ -7,6 +7,7 @@ from typing import Final
 
 _SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing here phones home
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # the trials are what the machine was asked to do

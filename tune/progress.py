@@ -18,8 +18,8 @@ from rich.text import Text
 
 from tune.cluster import DriverOnly
 from tune.config import SearchConfig
+from tune.recording import error_of
 from tune.searcher import METRIC, final_state
-from tune.tracking import error_of
 
 MAX_ROWS: Final = 24
 """Rows of the live table: the running trials and the best of the others."""
@@ -94,7 +94,7 @@ class Progress(DriverOnly, Callback):
     ) -> None:
         """Show an epoch."""
         view = self._views[trial.trial_id]
-        view.epoch, view.last = result["training_iteration"], dict(result)
+        view.epoch, view.last = result["epoch"], dict(result)
         view.best = max(result[METRIC], view.best or 0.0)
 
     def on_trial_complete(

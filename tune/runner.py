@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import optuna
-from mlflow.entities import RunStatus
 from optuna.study import Study
 from optuna.trial import TrialState
 from ray.tune import (
-    ResultGrid,
+    CheckpointConfig,
     RunConfig,
     TuneConfig,
     Tuner,
@@ -22,64 +19,22 @@ from ray.tune import (
 from ray.tune.experiment import Trial
 from rich.console import Console
 
-from trainable.array_store import open_store
-from trainable.config import ModelConfig, TrialConfig
+from trainable.config import ModelConfig
 from trainable.datasets import load_dataset
-from trainable.device import resolve_device
-from trainable.finetuner import FineTuner
-from trainable.metrics import Predictions
 from trainable.pretrained import resolve_weights
-from trainable.ray_trainable import FineTuneTrainable, read_checkpoint
-from tune.checkpoints import DropPruned, checkpoint_config
+from trainable.ray_trainable import FineTuneTrainable
+from tune.checkpoints import DropPruned
 from tune.cluster import TrialResources, fit_resources, start_ray
 from tune.config import SearchConfig
 from tune.loading import ConfigError
+from tune.outcome import Outcome, winner_of
 from tune.progress import Progress
-from tune.registry import register
+from tune.recording import MlflowCallback, RecordWriter
 from tune.scheduler import build_scheduler
-from tune.searcher import METRIC, StudySearcher, create_study, final_state
-from tune.tracking import MlflowCallback, SearchRecord
+from tune.searcher import StudySearcher, create_study
 
 HOME = Path("mlruns")
 """Where studies and checkpoints are kept, beside MLflow's artifacts."""
-
-
-@dataclass(frozen=True)
-class Winner:
-    """The best trial of a search, at its best epoch.
-
-    Attributes:
-        number: Of the trial.
-        trial_id: Ray's.
-        config: The trial's.
-        metrics: Of the best epoch.
-        checkpoint: Folder of the state after it.
-    """
-
-    number: int
-    trial_id: str
-    config: TrialConfig
-    metrics: dict[str, Any]
-    checkpoint: Path
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a search came to.
-
-    Attributes:
-        counts: Trials by final state.
-        interrupted: Whether it was stopped before its last trial.
-        winner: The best trial, unless none was completed.
-        test: The winner's predictions on the test split.
-        version: Of the registered model, unless none was registered.
-    """
-
-    counts: dict[TrialState, int]
-    interrupted: bool
-    winner: Winner | None = None
-    test: Predictions | None = None
-    version: int | None = None
 
 
 def run_search(config: SearchConfig, name: str, console: Console) -> Outcome:
@@ -95,27 +50,35 @@ def run_search(config: SearchConfig, name: str, console: Console) -> Outcome:
             been written then.
     """
     _quieten()
+    home = (HOME / "searches" / name).resolve()
+    if home.exists():
+        raise ConfigError(f"--name {name}: {home} is there already; choose another")
     config = _settle(config, console)
     start_ray()
     resources = fit_resources(config.resources)
     console.print(f"trials   {config.budget.num_samples}, {resources.describe()}")
     study = create_study(config, name, config.tracking.study or _default_study())
-    record = SearchRecord(config, name)
-    status = RunStatus.FAILED
+    writer = RecordWriter(config, name)
+    status = "FAILED"
     try:
-        outcome = _search(config, study, resources, record, console)
+        outcome = _search(config, study, home, resources, writer, console)
         if outcome.winner is not None:
-            outcome = _conclude(config, outcome, record)
-            status = RunStatus.KILLED if outcome.interrupted else RunStatus.FINISHED
+            outcome = _conclude(config, outcome, writer)
+            status = "KILLED" if outcome.interrupted else "FINISHED"
         return outcome
     finally:
-        record.close(status)
+        writer.finish().close(status)
+
+
+def _conclude(config: SearchConfig, outcome: Outcome, writer: RecordWriter) -> Outcome:
+    from tune.conclusion import conclude  # with MLflow, which the record's thread has by now
+
+    return conclude(config, outcome, writer.finish())
 
 
 def _quieten() -> None:
     """Leave the terminal to the progress."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A trial's error is told in its line and its run, not as a traceback in between.
     for name in ("ray.tune", "ray.air"):
@@ -141,12 +104,13 @@ def _settle(config: SearchConfig, console: Console) -> SearchConfig:
 def _search(
     config: SearchConfig,
     study: Study,
+    home: Path,
     resources: TrialResources,
-    record: SearchRecord,
+    writer: RecordWriter,
     console: Console,
 ) -> Outcome:
     """Run the trials: a study proposes, a scheduler stops the weak, the callbacks tell."""
-    searcher = StudySearcher(study, config, resources.memory_fraction)
+    searcher = StudySearcher(study, config, home, resources.memory_fraction)
     with Progress(config, console) as progress:
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
@@ -160,21 +124,23 @@ def _search(
                 trial_dirname_creator=_folder_name,
             ),
             run_config=RunConfig(
-                name=study.study_name,
-                storage_path=str((HOME / "searches").resolve()),
-                callbacks=[MlflowCallback(record), progress, DropPruned()],
-                checkpoint_config=checkpoint_config(),
+                name=home.name,
+                storage_path=str(home.parent),
+                callbacks=[MlflowCallback(writer), progress, DropPruned()],
+                checkpoint_config=CheckpointConfig(
+                    checkpoint_at_end=False
+                ),  # trials keep their own
                 verbose=0,
             ),
         )
         results = tuner.fit()
         searcher.close()
         counts = progress.counts()
-    return Outcome(counts, _is_interrupted(config, counts, progress.elapsed), _winner(results))
+    return Outcome(counts, _is_interrupted(config, counts, progress.elapsed), winner_of(results))
 
 
 def _folder_name(trial: Trial) -> str:
-    return f"trial-{trial.config['number']:03d}"
+    return Path(trial.config["folder"]).name
 
 
 def _default_study() -> str:
@@ -186,52 +152,3 @@ def _is_interrupted(config: SearchConfig, counts: Counter[TrialState], elapsed: 
     ended = sum(count for state, count in counts.items() if state.is_finished())
     out_of_time = config.budget.time is not None and elapsed >= config.budget.time
     return ended < config.budget.num_samples and not out_of_time
-
-
-def _winner(results: ResultGrid) -> Winner | None:
-    """The completed trial with the best epoch; among equals, of the lowest loss."""
-    candidates = [
-        (metrics, result, checkpoint)
-        for result in results
-        if final_state(result.metrics, error=result.error is not None) is TrialState.COMPLETE
-        for checkpoint, metrics in result.best_checkpoints
-    ]
-    if not candidates:
-        return None
-    metrics, result, checkpoint = max(
-        candidates, key=lambda found: (found[0][METRIC], -found[0]["val_loss"])
-    )
-    return Winner(
-        number=result.config["number"],
-        trial_id=metrics["trial_id"],
-        config=TrialConfig.model_validate(result.config["trial"]),
-        metrics=metrics,
-        checkpoint=Path(checkpoint.path),
-    )
-
-
-def _conclude(config: SearchConfig, outcome: Outcome, record: SearchRecord) -> Outcome:
-    """Test the winner, once, and register it."""
-    winner = outcome.winner
-    assert winner is not None
-    device = resolve_device(
-        winner.config.train.precision, config.resources.threads, use_gpu=config.resources.gpu != 0
-    )
-    store = open_store(config.cache.root, config.cache.max_bytes)
-    tuner = FineTuner(winner.config, device, store)
-    tuner.load_state_dict(read_checkpoint(winner.checkpoint))
-    test = tuner.evaluate("test")
-    scores = {
-        "best_val_acc": winner.metrics[METRIC],
-        "test_acc": test.accuracy,
-        "test_loss": test.loss,
-    }
-    tags = {"tune.best_trial": winner.number, "tune.best_run": record.child(winner.trial_id)}
-    record.log_summary(scores, tags)
-    record.client.log_dict(record.run_id, test.summary(tuner.dataset.classes), "test.json")
-    if not config.registry.register_best or outcome.interrupted:
-        return replace(outcome, test=test)
-    version_tags = {name: str(value) for name, value in {**scores, **tags}.items()}
-    example = tuner.dataset.test.images[0]
-    version = register(tuner.classifier(), example, config.model_name, record.run_id, version_tags)
-    return replace(outcome, test=test, version=version)

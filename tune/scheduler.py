@@ -16,7 +16,7 @@ def build_scheduler(config: SearchConfig) -> TrialScheduler:
     if scheduler.name == "fifo" or longest <= scheduler.grace_epochs:
         return FIFOScheduler()
     return ASHAScheduler(
-        time_attr="training_iteration",
+        time_attr="epoch",
         metric=METRIC,
         mode=MODE,
         max_t=longest,

@@ -17,7 +17,7 @@ from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config
 from tune.startup import import_beside_ray, leave
 
 if TYPE_CHECKING:
-    from tune.runner import Outcome, Winner
+    from tune.outcome import Outcome, Winner
 
 DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes."""
@@ -102,9 +102,7 @@ def _run(config: SearchConfig, name: str, console: Console) -> int:
 
 def _report(config: SearchConfig, outcome: Outcome, winner: Winner, console: Console) -> None:
     """Say what came out, and where to look further."""
-    console.print(
-        f"\n[bold]Best trial: {winner.number}[/bold], epoch {winner.metrics['training_iteration']}"
-    )
+    console.print(f"\n[bold]Best trial: {winner.number}[/bold], epoch {winner.metrics['epoch']}")
     for key in config.space:
         part, _, field = key.partition(".")
         console.print(f"  {key} = {getattr(getattr(winner.config, part), field)}")

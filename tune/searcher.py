@@ -7,6 +7,7 @@ what it is: COMPLETE with its best epoch's value, PRUNED with its last, FAIL wit
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import optuna
@@ -76,14 +77,19 @@ class StudySearcher(DriverOnly, Searcher):
     Args:
         study: Open for asking.
         config: The search; its base gives every value that is not searched.
+        home: Folder of the search, in which each trial has one.
         memory_fraction: Share of a GPU's memory that a trial may take.
     """
 
     def __init__(
-        self, study: Study, config: SearchConfig, memory_fraction: float | None = None
+        self,
+        study: Study,
+        config: SearchConfig,
+        home: Path,
+        memory_fraction: float | None = None,
     ) -> None:
         super().__init__(metric=METRIC, mode=MODE)
-        self._study, self._config = study, config
+        self._study, self._config, self._home = study, config, home
         self._distributions = distributions(config)
         self._memory_fraction = memory_fraction
         self._open: dict[str, Trial] = {}
@@ -99,6 +105,7 @@ class StudySearcher(DriverOnly, Searcher):
             TrialSpec(
                 number=trial.number,
                 trial=config.model_dump(mode="json"),
+                folder=str(self._home / f"trial-{trial.number:03d}"),
                 threads=self._config.resources.threads,
                 memory_fraction=self._memory_fraction,
                 cache_root=None if cache.root is None else str(cache.root.resolve()),
@@ -135,5 +142,5 @@ class StudySearcher(DriverOnly, Searcher):
 
     def _report(self, trial_id: str, result: Mapping[str, Any]) -> None:
         value = result[METRIC]
-        self._open[trial_id].report(value, step=result["training_iteration"])
+        self._open[trial_id].report(value, step=result["epoch"])
         self._best[trial_id] = max(value, self._best.get(trial_id, value))

@@ -21,17 +21,16 @@ def import_beside_ray(name: str) -> ModuleType:
         name: Of the module, in full.
     """
     # What one thread does to the filters of warnings undoes what another does: none, for now.
-    with (
-        warnings.catch_warnings(action="ignore"),
-        _without_garbage_collection(),
-        ThreadPoolExecutor(1) as thread,
-    ):
-        importing = thread.submit(importlib.import_module, name)
+    with warnings.catch_warnings(action="ignore"), _without_garbage_collection():
+        # Not in two threads: each would find modules that the other has half imported. What
+        # Ray's start imports besides has nothing to do with PyTorch's and Optuna's modules.
         from tune.cluster import start_ray
 
-        # In the main thread, where alone it can set handlers of signals.
-        start_ray()
-        return importing.result()
+        with ThreadPoolExecutor(1) as thread:
+            importing = thread.submit(importlib.import_module, name)
+            # In the main thread, where alone it can set handlers of signals.
+            start_ray()
+            return importing.result()
 
 
 def leave(code: int) -> NoReturn:

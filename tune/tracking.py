@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import mlflow
@@ -17,13 +16,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
 from optuna.trial import TrialState
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 
-from tune.cluster import DriverOnly
 from tune.config import SearchConfig
 from tune.ranges import flatten
-from tune.searcher import final_state
 
 METRICS: Final = ("train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds")
 
@@ -57,35 +52,42 @@ class SearchRecord:
         self.client.log_batch(self.run_id, params=_params(_search_params(config)))
         self.client.log_dict(self.run_id, config.model_dump(mode="json"), "config.yaml")
 
-    def start_trial(self, trial_id: str, number: int, params: Mapping[str, Any]) -> None:
-        """Open the child run of a trial."""
+    def start_trial(
+        self, trial_id: str, number: int, params: Mapping[str, Any], at: int | None = None
+    ) -> None:
+        """Open the child run of a trial that started `at` so many ms since 1970, or now."""
         tags = {
             MLFLOW_PARENT_RUN_ID: self.run_id,
             "tune.kind": "trial",
             "tune.number": str(number),
             "tune.trial_id": trial_id,
         }
-        run_id = self._create(f"trial-{number:03d}", tags)
+        run_id = self._create(f"trial-{number:03d}", tags, at)
         self.client.log_batch(run_id, params=_params(flatten(params)))
         self._children[trial_id] = run_id
         self._open.add(trial_id)
 
-    def log_epoch(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """Record a trial's epoch."""
-        run_id, step = self._children[trial_id], result["training_iteration"]
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, result[name], now, step) for name in METRICS]
+    def log_epoch(self, trial_id: str, result: Mapping[str, Any], at: int) -> None:
+        """Record a trial's epoch, which ended `at` so many ms since 1970."""
+        run_id, step = self._children[trial_id], result["epoch"]
+        metrics = [Metric(name, result[name], at, step) for name in METRICS]
         tags = [RunTag(f"tune.{k}", str(result[k])) for k in ("device", "precision", "threads")]
         self.client.log_batch(run_id, metrics=metrics, tags=tags if step == 1 else [])
 
-    def end_trial(self, trial_id: str, state: TrialState, error: str | None = None) -> None:
-        """Close the child run of a trial."""
+    def end_trial(
+        self,
+        trial_id: str,
+        state: TrialState,
+        error: str | None = None,
+        at: int | None = None,
+    ) -> None:
+        """Close the child run of a trial that ended `at` so many ms since 1970, or now."""
         run_id = self._children[trial_id]
         self._open.discard(trial_id)
         self.client.set_tag(run_id, "tune.state", state.name)
         if error is not None:
             self.client.set_tag(run_id, "tune.error", error)
-        self.client.set_terminated(run_id, _STATUS[state])
+        self.client.set_terminated(run_id, _STATUS[state], at)
 
     def child(self, trial_id: str) -> str:
         """Id of a trial's run."""
@@ -98,54 +100,15 @@ class SearchRecord:
         tags = [RunTag(name, str(value)) for name, value in params.items()]
         self.client.log_batch(self.run_id, metrics=values, tags=tags)
 
-    def close(self, status: int) -> None:
-        """Close the parent run, and any child that is still open as failed."""
+    def close(self, status: str) -> None:
+        """Close the parent run with MLflow's `status`, and any child that is open as failed."""
         for trial_id in self._open.copy():
             self.end_trial(trial_id, TrialState.FAIL, "interrupted")
-        self.client.set_terminated(self.run_id, RunStatus.to_string(status))
+        self.client.set_terminated(self.run_id, status)
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+    def _create(self, name: str, tags: Mapping[str, str], at: int | None = None) -> str:
         named = {MLFLOW_RUN_NAME: name, MLFLOW_SOURCE_NAME: "tune.search", **tags}
-        return str(self.client.create_run(self.experiment_id, tags=named).info.run_id)
-
-
-class MlflowCallback(DriverOnly, Callback):
-    """Writes what happens to Ray's trials into a :class:`SearchRecord`."""
-
-    def __init__(self, record: SearchRecord) -> None:
-        self._record = record
-
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Open the run."""
-        config = trial.config
-        self._record.start_trial(trial.trial_id, config["number"], config["trial"])
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Record the epoch."""
-        self._record.log_epoch(trial.trial_id, result)
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Close the run of a trial that ended or was stopped."""
-        self._record.end_trial(trial.trial_id, final_state(trial.last_result))
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Close the run of a trial that broke."""
-        self._record.end_trial(trial.trial_id, TrialState.FAIL, error_of(trial))
-
-
-def error_of(trial: Trial) -> str:
-    """The last line of what broke a trial."""
-    # Not trial.get_error(), whose file in the experiment's storage comes later.
-    text = Path(trial.error_file).read_text() if trial.error_file else "unknown error"
-    return text.strip().splitlines()[-1][:500]
+        return str(self.client.create_run(self.experiment_id, at, named).info.run_id)
 
 
 def _search_params(config: SearchConfig) -> dict[str, Any]:

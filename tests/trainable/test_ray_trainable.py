@@ -8,26 +8,22 @@ from typing import Any
 
 import pytest
 import ray
-import torch
 from ray.tune.trainable import trainable as ray_trainable
 
+from trainable.checkpoints import BEST, LAST, read_checkpoint
 from trainable.config import TrialConfig
 from trainable.device import Device
 from trainable.finetuner import DivergedError, FineTuner
-from trainable.ray_trainable import (
-    CHECKPOINT_FILE,
-    FineTuneTrainable,
-    TrialSpec,
-    read_checkpoint,
-)
+from trainable.ray_trainable import FineTuneTrainable, TrialSpec, rank
 
 LEARNT = ("train_loss", "train_acc", "val_loss", "val_acc")
 
 
-def spec(trial: TrialConfig, number: int = 0) -> TrialSpec:
+def spec(trial: TrialConfig, folder: Path) -> TrialSpec:
     return TrialSpec(
-        number=number,
+        number=0,
         trial=trial.model_dump(mode="json"),
+        folder=str(folder),
         threads=1,
         memory_fraction=None,
         cache_root=None,
@@ -47,12 +43,13 @@ def steps(trainable: FineTuneTrainable, count: int) -> list[dict[str, Any]]:
 def start(
     tiny: Callable[..., TrialConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., FineTuneTrainable]]:
-    """Start a small trial, its sections changed by keyword, that leaves nothing behind."""
+    """Start a small trial, its sections changed by keyword, in a folder of its own."""
     monkeypatch.setattr(ray_trainable, "DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
     started: list[FineTuneTrainable] = []
 
-    def make(**sections: Any) -> FineTuneTrainable:
-        started.append(FineTuneTrainable(config=dict(spec(tiny(**sections)))))
+    def make(folder: Path | None = None, **sections: Any) -> FineTuneTrainable:
+        folder = folder or tmp_path / f"trial-{len(started)}"
+        started.append(FineTuneTrainable(config=dict(spec(tiny(**sections), folder))))
         return started[-1]
 
     yield make
@@ -68,7 +65,7 @@ def test_a_step_is_an_epoch_of_the_trial(
     for epoch in (1, 2, 3):
         result = trainable.train()
         assert learnt(result) == learnt(tuner.train_epoch())
-        assert result["training_iteration"] == epoch
+        assert result["epoch"] == epoch
     assert not ray.is_initialized()
 
 
@@ -105,38 +102,53 @@ def test_a_trial_is_done_when_early_stopping_says_so(
     assert results[-1]["val_loss"] >= results[-2]["val_loss"]
 
 
-def test_a_restored_trial_equals_one_uninterrupted(
+def test_a_trial_goes_on_from_its_folder_as_if_uninterrupted(
     start: Callable[..., FineTuneTrainable], tmp_path: Path
 ) -> None:
-    whole, restored = (start(data={"limit": 100}, model={"unfreeze_depth": 1}) for _ in range(2))
-    whole.train()
-    saved = whole.save(str(tmp_path / "checkpoint"))
+    changes: dict[str, Any] = {"data": {"limit": 100}, "model": {"unfreeze_depth": 1}}
+    expected = steps(start(**changes), 3)
+    first = start(tmp_path / "same", **changes)
+    first.train()
 
-    restored.restore(saved)
+    again = start(tmp_path / "same", **changes)
 
-    for expected, result in zip(steps(whole, 2), steps(restored, 2), strict=True):
-        assert learnt(result) == learnt(expected)
-        assert result["training_iteration"] == expected["training_iteration"]
-        assert result["done"] == expected["done"]
+    # The last epoch's result is told again: it may not have been heard.
+    for result, wanted in zip(steps(again, 3), expected, strict=True):
+        assert learnt(result) == learnt(wanted)
+        assert (result["epoch"], result["done"]) == (wanted["epoch"], wanted["done"])
+        assert learnt(result["best"]) == learnt(wanted["best"])
 
 
-def test_a_checkpoint_is_one_file_without_code(
+def test_a_trial_that_had_finished_only_tells_its_end(
     start: Callable[..., FineTuneTrainable], tmp_path: Path
 ) -> None:
-    trainable = start()
-    trainable.train()
-    trainable.save(str(tmp_path / "checkpoint"))
+    last = steps(start(tmp_path / "same"), 3)[-1]
+    result = start(tmp_path / "same").train()
+    assert result["done"]
+    assert learnt(result) == learnt(last)
 
-    state = torch.load(tmp_path / "checkpoint" / CHECKPOINT_FILE, weights_only=True)
 
-    assert state["epoch"] == 1
-    assert set(state["tail"]) == {"fc.weight", "fc.bias"}
-    assert read_checkpoint(tmp_path / "checkpoint").keys() == state.keys()
-    assert [path.name for path in (tmp_path / "checkpoint").glob("*.pt")] == [CHECKPOINT_FILE]
+def test_the_best_epoch_so_far_is_told_and_kept(
+    start: Callable[..., FineTuneTrainable], tmp_path: Path
+) -> None:
+    trainable = start(
+        tmp_path / "trial",
+        optim={"lr": 0.05},
+        schedule={"name": "constant"},
+        train={"epochs": 6},
+    )
+    results: list[dict[str, Any]] = []
+    for _ in range(6):
+        results.append(trainable.train())
+        best = max(results, key=rank)
+        assert learnt(results[-1]["best"]) == learnt(best)
+        assert read_checkpoint(tmp_path / "trial" / BEST)["tuner"]["epoch"] == best["epoch"]
+        assert read_checkpoint(tmp_path / "trial" / LAST)["tuner"]["epoch"] == len(results)
+    assert sorted(path.name for path in (tmp_path / "trial").iterdir()) == [BEST, LAST]
 
 
 def test_a_trial_in_a_reused_process_equals_one_in_a_fresh_process(
-    start: Callable[..., FineTuneTrainable], tiny: Callable[..., TrialConfig]
+    start: Callable[..., FineTuneTrainable], tiny: Callable[..., TrialConfig], tmp_path: Path
 ) -> None:
     changes: dict[str, Any] = {
         "data": {"limit": 100},
@@ -146,17 +158,17 @@ def test_a_trial_in_a_reused_process_equals_one_in_a_fresh_process(
     reused, fresh = start(augment={"policy": "trivial"}), start(**changes)
     reused.train()
 
-    assert reused.reset(dict(spec(tiny(**changes), 1)))
+    assert reused.reset(dict(spec(tiny(**changes), tmp_path / "reused")))
 
     for expected, result in zip(steps(fresh, 2), steps(reused, 2), strict=True):
         assert learnt(result) == learnt(expected)
-        assert result["training_iteration"] == expected["training_iteration"]
+        assert result["epoch"] == expected["epoch"]
 
 
 def test_a_reset_says_that_it_worked(
-    start: Callable[..., FineTuneTrainable], tiny: Callable[..., TrialConfig]
+    start: Callable[..., FineTuneTrainable], tiny: Callable[..., TrialConfig], tmp_path: Path
 ) -> None:
-    assert start().reset_config(dict(spec(tiny(train={"seed": 1})))) is True
+    assert start().reset_config(dict(spec(tiny(train={"seed": 1}), tmp_path / "other"))) is True
 
 
 def test_a_trial_that_diverges_has_no_result(start: Callable[..., FineTuneTrainable]) -> None:
@@ -174,6 +186,7 @@ def test_a_spec_that_is_no_trial_is_refused(start: Callable[..., FineTuneTrainab
     broken = {
         "number": 0,
         "trial": {"optim": {"lr": -1}},
+        "folder": "",
         "threads": 1,
         "memory_fraction": None,
         "cache_root": None,

@@ -36,7 +36,7 @@ def follow(progress: Progress, config: SearchConfig, folder: Path) -> None:
     broken = folder / "error.txt"
     broken.write_text("Failure # 1\nTraceback\nMemoryError: no room\n")
     for number, accuracy in enumerate([0.9, 0.4, 0.2, 0.7]):
-        result = {"training_iteration": 2, "val_acc": accuracy, "train_acc": accuracy}
+        result = {"epoch": 2, "val_acc": accuracy, "train_acc": accuracy}
         trial = fake_trial(number, config, {**result, "finished": number == 0}, broken)
         progress.on_trial_start(0, [], trial)
         progress.on_trial_result(0, [], trial, result)

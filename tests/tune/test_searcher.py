@@ -26,11 +26,11 @@ def study(config: SearchConfig, tmp_path: Path) -> Study:
 
 @pytest.fixture
 def searcher(study: Study, config: SearchConfig) -> StudySearcher:
-    return StudySearcher(study, config, memory_fraction=0.25)
+    return StudySearcher(study, config, Path("home"), memory_fraction=0.25)
 
 
 def epoch(number: int, accuracy: float, *, finished: bool = False) -> dict[str, Any]:
-    return {"training_iteration": number, "val_acc": accuracy, "finished": finished}
+    return {"epoch": number, "val_acc": accuracy, "finished": finished}
 
 
 def test_the_first_suggestion_is_the_trial_the_search_starts_from(
@@ -85,7 +85,7 @@ def test_a_trial_left_open_by_an_interruption_fails(searcher: StudySearcher, stu
 def test_the_same_seed_proposes_the_same_trials(config: SearchConfig, tmp_path: Path) -> None:
     def proposals(name: str) -> list[Any]:
         study = create_study(config, name, f"sqlite:///{tmp_path / name}.db")
-        searcher = StudySearcher(study, config)
+        searcher = StudySearcher(study, config, tmp_path)
         made = []
         for number in range(10):
             made.append(searcher.suggest(str(number))["trial"])

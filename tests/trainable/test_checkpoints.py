@@ -1,0 +1,106 @@
+"""A whole checkpoint is there, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainable.checkpoints import BEST, LAST, Checkpoints, read_checkpoint
+
+
+def state(epoch: int) -> dict[str, object]:
+    return {"epoch": epoch, "weight": torch.full((100,), float(epoch))}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "trial"
+
+
+def test_the_last_and_the_best_are_kept(folder: Path) -> None:
+    checkpoints = Checkpoints(folder)
+    assert checkpoints.last() is None
+    for epoch, best in ((1, True), (2, True), (3, False)):
+        checkpoints.save(state(epoch), best=best)
+    last = checkpoints.last()
+    assert last is not None
+    assert last["epoch"] == 3
+    assert torch.equal(last["weight"], torch.full((100,), 3.0))
+    assert read_checkpoint(folder / BEST)["epoch"] == 2
+    assert sorted(path.name for path in folder.iterdir()) == [BEST, LAST]
+
+
+def test_the_best_takes_no_room_while_it_is_the_last(folder: Path) -> None:
+    Checkpoints(folder).save(state(1), best=True)
+    assert (folder / BEST).samefile(folder / LAST)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut short"])
+def test_one_that_cannot_be_read_is_told_and_passed_over(folder: Path, content: bytes) -> None:
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(state(1), best=True)
+    (folder / LAST).write_bytes(content)
+    with pytest.warns(UserWarning, match="the trial starts again"):
+        assert checkpoints.last() is None
+
+
+def test_code_in_one_is_not_run(folder: Path) -> None:
+    class Attack:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.system, ("touch attacked",)
+
+    folder.mkdir()
+    torch.save({"epoch": Attack()}, folder / LAST)
+    with pytest.warns(UserWarning, match="the trial starts again"):
+        assert Checkpoints(folder).last() is None
+    assert not Path("attacked").exists()
+
+
+def test_on_a_full_disk_those_before_stay(folder: Path) -> None:
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(state(1), best=True)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises((OSError, RuntimeError)):
+            checkpoints.save(state(2), best=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert read_checkpoint(folder / LAST)["epoch"] == 1
+    assert read_checkpoint(folder / BEST)["epoch"] == 1
+    assert sorted(path.name for path in folder.iterdir()) == [BEST, LAST]
+
+
+KILLED = """
+import os, signal, sys, torch
+from pathlib import Path
+from trainable.checkpoints import Checkpoints
+
+checkpoints = Checkpoints(Path(sys.argv[1]))
+checkpoints.save({"epoch": 1}, best=True)
+save = torch.save
+
+def half(state, path):
+    save(state, path)
+    os.truncate(path, 100)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+torch.save = half
+checkpoints.save({"epoch": 2}, best=True)
+"""
+
+
+def test_a_kill_while_writing_leaves_those_before(folder: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    last = Checkpoints(folder).last()
+    assert last is not None
+    assert last["epoch"] == 1
+    assert read_checkpoint(folder / BEST)["epoch"] == 1
