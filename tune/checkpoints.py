@@ -14,13 +14,13 @@ from tune.cluster import DriverOnly
 from tune.searcher import final_state
 
 
-class DropPruned(DriverOnly, Callback):
-    """Deletes the checkpoints of stopped trials."""
+class DropUnneeded(DriverOnly, Callback):
+    """Deletes the checkpoints of stopped trials, and all but the best of those that ended."""
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Delete the checkpoints of a trial that was stopped."""
-        if final_state(trial.last_result) is TrialState.PRUNED:
-            for name in (LAST, BEST):
-                Path(trial.config["folder"], name).unlink(missing_ok=True)
+        """Delete what a trial leaves that will not go on."""
+        stopped = final_state(trial.last_result) is TrialState.PRUNED
+        for name in (LAST, BEST) if stopped else (LAST,):
+            Path(trial.config["folder"], name).unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from trainable.config import ModelConfig
 from trainable.datasets import load_dataset
 from trainable.pretrained import resolve_weights
 from trainable.ray_trainable import FineTuneTrainable
-from tune.checkpoints import DropPruned
+from tune.checkpoints import DropUnneeded
 from tune.cluster import TrialResources, fit_resources, start_ray
 from tune.config import SearchConfig
 from tune.loading import ConfigError
@@ -126,7 +126,7 @@ def _search(
             run_config=RunConfig(
                 name=home.name,
                 storage_path=str(home.parent),
-                callbacks=[MlflowCallback(writer), progress, DropPruned()],
+                callbacks=[MlflowCallback(writer), progress, DropUnneeded()],
                 checkpoint_config=CheckpointConfig(
                     checkpoint_at_end=False
                 ),  # trials keep their own
