@@ -39,8 +39,9 @@ def main() -> None:
         folder = Path(name)
         material = material_of(folder, quick)
         epochs = 1 if quick else 3
-        heads = Plan(material, trials(4 if quick else 20, material, depths=(0,)), epochs)
-        mixed = Plan(material, trials(6 if quick else 20, material, depths=range(6)), epochs)
+        depths = (0, 1, 3, 5) if quick else range(6)
+        heads = Plan(material, trials(4 if quick else 20, material, (0,)), epochs)
+        mixed = Plan(material, trials(4 if quick else 20, material, depths), epochs)
         plans = {"head_only": heads, "mixed": mixed}
         results = {name: _both(name, plan, folder) for name, plan in plans.items()}
     print(json.dumps(summary(results)))

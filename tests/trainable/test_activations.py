@@ -14,7 +14,6 @@ from trainable.activations import (
     Activations,
     PrefixOutputs,
     as_tail_input,
-    chunk_size,
 )
 from trainable.backbone import Normalize, build
 from trainable.config import Policy
@@ -120,14 +119,6 @@ class TestPrefixOutputs:
         rounded = whole(nn.Sequential(Normalize()), views(count=8), half)
 
         assert torch.equal(as_tail_input(rounded), exact.bfloat16())
-
-
-@pytest.mark.parametrize(
-    ("image_size", "on_cpu"), [(16, 256), (48, 128), (64, 128), (112, 32), (224, 8), (1024, 1)]
-)
-def test_a_chunk_stays_in_a_cpus_caches(image_size: int, on_cpu: int, device: Device) -> None:
-    assert chunk_size(image_size, device) == on_cpu
-    assert chunk_size(image_size, replace(device, torch_device=torch.device("cuda"))) == CHUNK
 
 
 class TestActivations:
