@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,14 @@ import torch
 
 LAST: Final = "last.pt"
 BEST: Final = "best.pt"
+
+
+class NoSpaceError(OSError):
+    """There is no space left where checkpoints are kept."""
+
+
+class CheckpointError(ValueError):
+    """A file that is no whole checkpoint."""
 
 
 class Checkpoints:
@@ -31,34 +39,60 @@ class Checkpoints:
         """Replace the last checkpoint, and the best one too if this is better.
 
         Raises:
-            OSError, RuntimeError: It cannot be written; those before it are still there.
+            NoSpaceError, OSError, RuntimeError: It cannot be written; those before it are still
+                there.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
         aside = self._folder / f"{LAST}.{os.getpid()}"
         try:
-            torch.save(state, aside)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with aside.open("wb") as file:  # given a path, PyTorch does not say why it failed
+                torch.save(state, file)
             if best:
                 second = aside.with_suffix(".best")
                 os.link(aside, second)
                 second.replace(self._folder / BEST)
             aside.replace(self._folder / LAST)
+        except (OSError, RuntimeError) as error:
+            if _is_of_full_disk(error):
+                raise NoSpaceError(f"no space is left for checkpoints in {self._folder}") from error
+            raise
         finally:
             aside.unlink(missing_ok=True)
 
     def last(self) -> dict[str, Any] | None:
         """The state after the last epoch; None where there is none that can be read."""
         path = self._folder / LAST
+        for half in self._folder.glob(f"{LAST}.*"):  # of a process that was killed
+            half.unlink(missing_ok=True)
         if not path.is_file():
             return None
         try:
             return read_checkpoint(path)
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            warnings.warn(f"{path} cannot be read ({reason}): the trial starts again", stacklevel=2)
+        except CheckpointError as error:
+            warnings.warn(f"{error}: the trial starts again", stacklevel=2)
             return None
 
 
+def _is_of_full_disk(error: BaseException | None) -> bool:
+    """Whether there was no space; PyTorch, being told so, goes on to complain of something else."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return True
+        error = error.__context__
+    return False
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A state that :meth:`Checkpoints.save` wrote; no code is unpickled."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """A state that :meth:`Checkpoints.save` wrote; no code is unpickled.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of broken bytes the unpickler makes any error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} cannot be read ({reason})") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} cannot be read (it is not a trial's state)")
     return state

@@ -94,6 +94,23 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TOP_PAD, 2**28)
 
 
+def release_memory() -> None:
+    """Give freed memory back to the device, or to the system."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a computation failed for want of memory, on either kind of device."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # On a CPU, PyTorch has no class of its own for it, and oneDNN not even words.
+    signs = ("can't allocate memory", "bad_alloc", "out of memory", "could not create a ")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
 def cpu_has_bf16() -> bool:
     """Whether this CPU multiplies bfloat16 natively; else bf16 is slower than fp32."""
     capabilities = torch.cpu.get_capabilities()

@@ -42,6 +42,9 @@ class FineTuner:
         config: The trial.
         device: Where to compute; by default what :func:`resolve_device` finds.
         store: Where the prefix's outputs are kept. With or without, the metrics are the same.
+        micro_batches: Parts in which a batch passes the tail, one after the other, to need less
+            memory. Their gradients add up to the batch's; but BatchNorm that is trained sees
+            the statistics of a part.
 
     Raises:
         ValueError: The data or the weights cannot be had, or do not fit.
@@ -52,8 +55,9 @@ class FineTuner:
         config: TrialConfig,
         device: Device | None = None,
         store: ArrayStore | None = None,
+        micro_batches: int = 1,
     ) -> None:
-        self.config = config
+        self.config, self.micro_batches = config, micro_batches
         self.device = device or resolve_device(config.train.precision)
         self.dataset: Dataset = load_dataset(config.data)
         self.network = self._build_network()
@@ -205,14 +209,28 @@ class FineTuner:
         """One update. Returns the loss and the share of right answers, left on the device."""
         inputs, labels = self._activations.batch(indices), self._labels[indices]
         inputs, targets = mixer(inputs, labels) if mixer else (inputs, labels)
-        with self.device.autocast():
-            logits = self.network.tail(inputs).float()
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.config.optim.label_smoothing)
-        (loss + self._l1_penalty()).backward()
+        loss, right = self._backward(inputs, targets)
         self._optimizer.step()
         self._optimizer.zero_grad()
-        wanted = targets if targets.ndim == 1 else targets.argmax(1)
-        return loss.detach(), (logits.argmax(1) == wanted).float().mean()
+        return loss, right
+
+    def _backward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Add up the gradients of a batch, in as many parts as it must be."""
+        loss = right = torch.zeros((), device=inputs.device)
+        parts = zip(
+            inputs.chunk(self.micro_batches), targets.chunk(self.micro_batches), strict=True
+        )
+        for number, (part, wanted) in enumerate(parts):
+            share = len(part) / len(inputs)
+            with self.device.autocast():
+                logits = self.network.tail(part).float()
+            smoothing = self.config.optim.label_smoothing
+            part_loss = share * F.cross_entropy(logits, wanted, label_smoothing=smoothing)
+            (part_loss + (self._l1_penalty() if number == 0 else 0.0)).backward()
+            hard = wanted if wanted.ndim == 1 else wanted.argmax(1)
+            loss = loss + part_loss.detach()
+            right = right + share * (logits.argmax(1) == hard).float().mean()
+        return loss, right
 
     def _l1_penalty(self) -> Tensor | float:
         l1 = self.config.optim.l1

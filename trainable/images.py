@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+MAX_BYTES: Final = 64 * 2**20
+"""Of an image file."""
+MAX_PIXELS: Final = 80_000_000
+"""Of an image: 240 MB once it is decoded. A small file may claim far more."""
+_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")
+"""What is decoded. Pillow knows many more, some of which run other programs."""
+
+_UNREADABLE = (
+    *(OSError, SyntaxError, ValueError),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
 """What Pillow raises on files that are broken, no images, or too large to be decoded."""
 
 
@@ -30,14 +43,11 @@ def read_square(file: Path | BinaryIO, side: int) -> NDArray[np.uint8]:
     Raises:
         ImageError: The file is broken, no image, or too large.
     """
-    try:
-        with Image.open(file) as image:
-            # A JPEG decodes straight to a fraction of its size: far faster, as good here.
-            image.draft("RGB", (2 * side, 2 * side))
-            upright = _as_rgb(ImageOps.exif_transpose(image))
-            return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR))
-    except _UNREADABLE as error:
-        raise _unreadable(file, error) from error
+    with _opened(file) as image:
+        # A JPEG decodes straight to a fraction of its size: far faster, as good here.
+        image.draft("RGB", (2 * side, 2 * side))
+        upright = _as_rgb(ImageOps.exif_transpose(image))
+        return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR))
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -52,11 +62,28 @@ def image_size_of(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: The file is broken or no image.
     """
+    with _opened(path) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
+    """An image file whose header has been read, and found to claim no more than is taken."""
     try:
-        with Image.open(path) as image:
-            return image.size
+        size = file.stat().st_size if isinstance(file, Path) else file.seek(0, os.SEEK_END)
+        if size > MAX_BYTES:
+            raise ValueError(f"it has {size:,} bytes, and more than {MAX_BYTES:,} are not taken")
+        if not isinstance(file, Path):
+            file.seek(0)
+        with Image.open(file, formats=_FORMATS) as image:
+            pixels = image.width * image.height
+            if pixels > MAX_PIXELS:
+                raise ValueError(
+                    f"it has {pixels:,} pixels, and more than {MAX_PIXELS:,} are not taken"
+                )
+            yield image
     except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(file, error) from error
 
 
 def _unreadable(file: Path | BinaryIO, error: BaseException) -> ImageError:

@@ -9,10 +9,10 @@ from typing import Any, TypedDict
 from ray import tune
 
 from trainable.array_store import open_store
-from trainable.checkpoints import Checkpoints
+from trainable.checkpoints import Checkpoints, NoSpaceError
 from trainable.config import TrialConfig
-from trainable.device import resolve_device
-from trainable.finetuner import FineTuner
+from trainable.device import is_out_of_memory, release_memory, resolve_device
+from trainable.finetuner import DivergedError, FineTuner
 
 
 class TrialSpec(TypedDict):
@@ -41,43 +41,80 @@ class FineTuneTrainable(tune.Trainable):
     """A :class:`FineTuner` as a Ray trainable: one step is one epoch.
 
     Every step's result holds the metrics of :meth:`FineTuner.train_epoch`, the `epoch`,
-    `finished` (the trial ended itself, rather than being stopped), the `best` epoch so far,
-    and what its device resolved to.
+    `finished` (the trial ended itself, rather than being stopped), and what else its metrics
+    depend on: `device`, `precision`, `threads` and `micro_batches`. Instead of these there may be
+    an `error`, with which the trial has failed for good, or `halt`, why no trial can go on.
 
     After each epoch it keeps a checkpoint, before the result is told. A trial whose folder
     holds one goes on from there: its first step tells that epoch's result again, in case it
     was not heard. Ray's own checkpoints are not used: they are copied once more, and belong to
     one run of Ray.
+
+    An epoch that runs out of memory is begun again with the batches in two parts.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the trial of a :class:`TrialSpec`, or go on with it."""
-        trial = TrialConfig.model_validate(config["trial"])
-        device = resolve_device(trial.train.precision, config["threads"], config["memory_fraction"])
-        store = open_store(config["cache_root"], config["cache_bytes"])
-        self._tuner = FineTuner(trial, device, store)
+        self._spec = config
         self._checkpoints = Checkpoints(Path(config["folder"]))
-        self._best: dict[str, Any] | None = None
         self._untold: dict[str, Any] | None = None
-        state = self._checkpoints.last()
-        if state is not None:
-            self._tuner.load_state_dict(state["tuner"])
-            self._untold, self._best = state["metrics"], state["best"]
+        self._best: dict[str, Any] | None = None
+        self._go_on(micro_batches=1)
 
     def step(self) -> dict[str, Any]:
         """Train an epoch."""
-        metrics, self._untold = self._untold or self._train_epoch(), None
-        finished = self._tuner.finished
-        device = self._tuner.device
+        try:
+            metrics, self._untold = self._untold or self._epoch(), None
+        except (DivergedError, OutOfMemoryError) as error:
+            return {"error": f"{type(error).__name__}: {error}", "done": True}
+        except NoSpaceError as error:
+            return {"halt": str(error), "done": True}
+        finished, device = self._tuner.finished, self._tuner.device
         return {
             **metrics,
-            "best": self._best,
             "finished": finished,
             "done": finished,
             "device": device.torch_device.type,
             "precision": device.precision,
             "threads": device.num_threads,
+            "micro_batches": self._tuner.micro_batches,
         }
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become another trial in the same process, which keeps the data in memory."""
+        self.setup(new_config)
+        return True
+
+    def _go_on(self, micro_batches: int) -> None:
+        """Build the trial, as it was after its last checkpoint if there is one."""
+        spec = self._spec
+        trial = TrialConfig.model_validate(spec["trial"])
+        device = resolve_device(trial.train.precision, spec["threads"], spec["memory_fraction"])
+        store = open_store(spec["cache_root"], spec["cache_bytes"])
+        state = self._checkpoints.last()
+        if state is not None:
+            micro_batches = max(micro_batches, state["micro_batches"])
+        self._tuner = FineTuner(trial, device, store, micro_batches)
+        self._untold = self._best = None
+        if state is not None:
+            self._tuner.load_state_dict(state["tuner"])
+            self._untold, self._best = state["metrics"], state["best"]
+
+    def _epoch(self) -> dict[str, Any]:
+        try:
+            return self._train_epoch()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0]
+        # Out of the handler, whose error holds on to the tensors of the step that failed.
+        if self._tuner.micro_batches > 1:
+            raise OutOfMemoryError(f"even with batches in two parts: {reason}")
+        del self._tuner
+        release_memory()
+        self._go_on(micro_batches=2)
+        self._untold = None
+        return self._epoch()
 
     def _train_epoch(self) -> dict[str, Any]:
         metrics: dict[str, Any] = self._tuner.train_epoch()
@@ -85,14 +122,18 @@ class FineTuneTrainable(tune.Trainable):
         better = self._best is None or rank(metrics) > rank(self._best)
         if better:
             self._best = metrics
-        state = {"tuner": self._tuner.state_dict(), "metrics": metrics, "best": self._best}
+        state = {
+            "tuner": self._tuner.state_dict(),
+            "micro_batches": self._tuner.micro_batches,
+            "metrics": metrics,
+            "best": self._best,
+        }
         self._checkpoints.save(state, best=better)
         return metrics
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Become another trial in the same process, which keeps the data in memory."""
-        self.setup(new_config)
-        return True
+
+class OutOfMemoryError(MemoryError):
+    """A trial needs more memory than there is."""
 
 
 def rank(metrics: Mapping[str, Any]) -> tuple[float, float]:

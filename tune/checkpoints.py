@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from optuna.trial import TrialState
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 
 from trainable.checkpoints import BEST, LAST
-from tune.cluster import DriverOnly
-from tune.searcher import final_state
+from tune.home import SearchHome
+from tune.trial_log import TrialLog
 
 
-class DropUnneeded(DriverOnly, Callback):
-    """Deletes the checkpoints of stopped trials, and all but the best of those that ended."""
+class DropUnneeded:
+    """Deletes what trials that have ended leave: all but the best one of those that completed.
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
+    Args:
+        home: Of the search.
+    """
+
+    def __init__(self, home: SearchHome) -> None:
+        self._home = home
+
+    def changed(self, trial: TrialLog) -> None:
         """Delete what a trial leaves that will not go on."""
-        stopped = final_state(trial.last_result) is TrialState.PRUNED
-        for name in (LAST, BEST) if stopped else (LAST,):
-            Path(trial.config["folder"], name).unlink(missing_ok=True)
+        if trial.state.is_finished():
+            complete = trial.state is TrialState.COMPLETE
+            for pattern in (f"{LAST}*",) if complete else (f"{LAST}*", BEST):
+                for path in self._home.trial(trial.number).glob(pattern):
+                    path.unlink(missing_ok=True)

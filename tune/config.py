@@ -83,6 +83,9 @@ class BudgetConfig(Config):
     time: Annotated[float, BeforeValidator(parse_duration)] | None = Field(default=None, gt=0)
     """Start no trial and end all after so long (`90s`, `30m`, `1h30m`)."""
 
+    max_failures: int = Field(default=2, ge=0)
+    """How often a trial goes on from its last checkpoint after its worker died."""
+
 
 class ResourcesConfig(Config):
     """What a trial occupies."""
@@ -142,6 +145,9 @@ class TrackingConfig(Config):
 
     study: str | None = None
     """URL of Optuna's storage; by default `mlruns/optuna.db` here."""
+
+    patience: Annotated[float, BeforeValidator(parse_duration)] = Field(default=60, ge=0)
+    """How long the end of a search waits for an MLflow that is away (`90s`, `5m`)."""
 
 
 class RegistryConfig(Config):

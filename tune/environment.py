@@ -9,6 +9,8 @@ _SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing here phones home
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the record tries again, and looks first
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # the trials are what the machine was asked to do
     "RAY_preload_python_modules": "trainable.preload",  # by workers that wait for a trial
@@ -16,6 +18,8 @@ _SETTINGS: Final = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config mean the same in a worker
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the record is MLflow's
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are ours
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails has no metric
 }
 
 _LOOPBACK_ONLY: Final = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"

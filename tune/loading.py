@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ DEFAULT_CONFIG = Path("configs/digits.yaml")
 
 class ConfigError(ValueError):
     """A mistake in a config or a command, told in one line: key, value, rule, nearest key."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_squeeze(message, 900))
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> SearchConfig:
@@ -42,6 +45,24 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> SearchConfig:
         return SearchConfig.model_validate(content)
     except ValidationError as error:
         raise ConfigError(_one_line(error, path, fixed)) from error
+
+
+def with_budget(config: SearchConfig, words: Mapping[str, str]) -> SearchConfig:
+    """A search with parts of its budget set anew.
+
+    Args:
+        config: The search.
+        words: Values of `budget`'s keys.
+
+    Raises:
+        ConfigError: One breaks its rule.
+    """
+    content = {**config.model_dump(mode="json"), "budget": {**config.budget.model_dump(), **words}}
+    try:
+        return SearchConfig.model_validate(content)
+    except ValidationError as error:
+        fixed = {f"budget.{key}" for key in words}
+        raise ConfigError(_one_line(error, Path(), fixed)) from error
 
 
 def check_files(config: SearchConfig) -> None:

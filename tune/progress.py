@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from optuna.trial import TrialState
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tune.cluster import DriverOnly
 from tune.config import SearchConfig
-from tune.recording import error_of
-from tune.searcher import METRIC, final_state
+from tune.ledger import Ledger
+from tune.trial_log import METRIC, TrialLog
 
 MAX_ROWS: Final = 24
 """Rows of the live table: the running trials and the best of the others."""
@@ -32,24 +27,12 @@ _STYLES = {
 }
 
 
-@dataclass
-class TrialView:
-    """A trial as it is shown."""
-
-    number: int
-    params: dict[str, Any]
-    state: TrialState = TrialState.RUNNING
-    epoch: int = 0
-    last: dict[str, Any] = field(default_factory=dict)
-    best: float | None = None
-    error: str | None = None
-
-
-class Progress(DriverOnly, Callback):
-    """Follows Ray's trials and shows them.
+class Progress:
+    """Follows a ledger and shows it.
 
     Args:
         config: The search.
+        ledger: Of the search.
         console: Where to show it. The table is live where this is a terminal.
         clock: Seconds that never run backwards.
     """
@@ -57,11 +40,13 @@ class Progress(DriverOnly, Callback):
     def __init__(
         self,
         config: SearchConfig,
+        ledger: Ledger,
         console: Console,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._config, self._console, self._clock = config, console, clock
-        self._views: dict[str, TrialView] = {}
+        self._config, self._ledger = config, ledger
+        self._console, self._clock = console, clock
+        self._before = ledger.ended
         self._started = clock()
         self._live = Live(
             get_renderable=self._render,
@@ -79,70 +64,37 @@ class Progress(DriverOnly, Callback):
         if self._console.is_terminal:
             self._live.stop()
 
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Show a new trial."""
-        config = trial.config
-        params = {
-            key: config["trial"][(k := key.split("."))[0]][k[1]] for key in self._config.space
-        }
-        self._views[trial.trial_id] = TrialView(config["number"], params)
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Show an epoch."""
-        view = self._views[trial.trial_id]
-        view.epoch, view.last = result["epoch"], dict(result)
-        view.best = max(result[METRIC], view.best or 0.0)
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Show how a trial ended."""
-        self._end(trial, final_state(trial.last_result))
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Show what broke a trial."""
-        self._views[trial.trial_id].error = error_of(trial)
-        self._end(trial, TrialState.FAIL)
-
-    def counts(self) -> Counter[TrialState]:
-        """How many trials are in each state."""
-        return Counter(view.state for view in self._views.values())
+    def changed(self, trial: TrialLog) -> None:
+        """Show how a trial ended; the live table looks for itself."""
+        if trial.state.is_finished() and not self._console.is_terminal:
+            self._console.print(f"{self._line(trial)} | {self._headline()}", soft_wrap=True)
 
     @property
     def elapsed(self) -> float:
         """Seconds since the search began."""
         return self._clock() - self._started
 
-    def _end(self, trial: Trial, state: TrialState) -> None:
-        view = self._views[trial.trial_id]
-        view.state = state
-        if not self._console.is_terminal:
-            self._console.print(f"{self._line(view)} | {self._headline()}", soft_wrap=True)
-
-    def _line(self, view: TrialView) -> str:
-        params = " ".join(f"{key}={_short(value)}" for key, value in view.params.items())
-        score = view.error or f"{METRIC}={_percent(view.best)} epoch {view.epoch}"
-        return f"trial {view.number:3d} {view.state.name.lower():8s} {score} {params}"
+    def _line(self, trial: TrialLog) -> str:
+        params = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
+        score = f"{METRIC}={_percent(trial.score)} epoch {len(trial.epochs)}"
+        told = trial.error or score
+        return f"trial {trial.number:3d} {trial.state.name.lower():8s} {told} {params}"
 
     def _headline(self) -> str:
-        counts, total = self.counts(), self._config.budget.num_samples
-        ended = [view for view in self._views.values() if view.state.is_finished()]
-        best = max((view.best for view in self._views.values() if view.best), default=None)
+        counts, total = self._ledger.counts(), self._config.budget.num_samples
+        trials, ended = list(self._ledger.trials.values()), self._ledger.ended
+        scores = [trial.score for trial in trials if trial.state.is_finished()]
+        best = max((score for score in scores if score is not None), default=None)
         return (
-            f"{len(ended)}/{total} ended ({counts[TrialState.COMPLETE]} done, "
+            f"{ended}/{total} ended ({counts[TrialState.COMPLETE]} done, "
             f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed), "
             f"{counts[TrialState.RUNNING]} running, best {METRIC} {_percent(best)}, "
-            f"{_clock(self.elapsed)} gone, {self._left(len(ended), total)} left"
+            f"{_clock(self.elapsed)} gone, {self._left(ended, total)} left"
         )
 
     def _left(self, ended: int, total: int) -> str:
-        guess = self.elapsed * (total / ended - 1) if ended else None
+        here = ended - self._before
+        guess = self.elapsed * (total - ended) / here if here else None
         if self._config.budget.time is not None:
             budget = max(0.0, self._config.budget.time - self.elapsed)
             guess = budget if guess is None else min(guess, budget)
@@ -154,27 +106,28 @@ class Progress(DriverOnly, Callback):
             table.add_column(heading, justify="right" if heading != "state" else "left")
         for key in self._config.space:
             table.add_column(key, justify="right")
-        for view in self._shown():
-            table.add_row(*self._cells(view))
+        for trial in self._shown():
+            table.add_row(*self._cells(trial))
         return Group(table, Text(self._headline(), style="bold"))
 
-    def _shown(self) -> list[TrialView]:
+    def _shown(self) -> list[TrialLog]:
         """The running trials, then the best of the rest, as many as fit."""
 
-        def rank(view: TrialView) -> tuple[bool, float]:
-            return view.state is not TrialState.RUNNING, -(view.best or 0.0)
+        def rank(trial: TrialLog) -> tuple[bool, float]:
+            return trial.state is not TrialState.RUNNING, -(trial.score or 0.0)
 
         room = max(3, min(MAX_ROWS, self._console.size.height - 4))
-        return sorted(self._views.values(), key=rank)[:room]
+        return sorted(self._ledger.trials.values(), key=rank)[:room]
 
-    def _cells(self, view: TrialView) -> list[RenderableType]:
-        name = "done" if view.state is TrialState.COMPLETE else view.state.name.lower()
-        state = Text(name, style=_STYLES[view.state])
-        epochs = f"{view.epoch}/{self._config.train.epochs}"
-        metrics = (_percent(view.last.get(METRIC)), _percent(view.best))
-        train = _percent(view.last.get("train_acc"))
-        params = (_short(value) for value in view.params.values())
-        return [str(view.number), state, epochs, *metrics, train, *params]
+    def _cells(self, trial: TrialLog) -> list[RenderableType]:
+        name = "done" if trial.state is TrialState.COMPLETE else trial.state.name.lower()
+        state = Text(name, style=_STYLES[trial.state])
+        last = trial.epochs[-1].metrics if trial.epochs else {}
+        epochs = f"{len(trial.epochs)}/{self._config.train.epochs}"
+        metrics = (_percent(last.get(METRIC)), _percent(trial.score))
+        train = _percent(last.get("train_acc"))
+        params = (_short(value) for value in trial.params.values())
+        return [str(trial.number), state, epochs, *metrics, train, *params]
 
 
 def _percent(value: float | None) -> str:

@@ -1,113 +1,118 @@
-"""What happens to Ray's trials, told to the record in a thread of its own.
+"""The record, kept up with the ledger by a thread of its own.
 
-The search need not wait for MLflow, whose first database takes seconds to make; and MLflow is
+The search need not wait for MLflow, whose first database takes seconds to make, nor break when
+its server does: what is not written yet is written later, from the ledger, in order. MLflow is
 imported by that thread, while the first trials start.
 """
 
 from __future__ import annotations
 
-import functools
+import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from optuna.trial import TrialState
-from ray.tune import Callback
-from ray.tune.experiment import Trial
-
-from tune.cluster import DriverOnly
-from tune.config import SearchConfig
-from tune.searcher import final_state
+from tune.home import Search
+from tune.ledger import Ledger
+from tune.trial_log import TrialLog
 
 if TYPE_CHECKING:
     from tune.tracking import SearchRecord
 
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+
 
 class RecordWriter:
-    """Writes to a record in the order in which it is told to, and opens it when it must.
+    """Follows a ledger, and writes the record of its search.
 
-    By then the first trial starts, whose processes have the CPUs to themselves until then.
+    It opens the record when the first trial starts: until then, the processes that start have
+    the CPUs to themselves.
 
     Args:
-        config: The search that is recorded.
-        name: Of the search.
+        search: The search.
+        ledger: Of the search.
+
+    Attributes:
+        begun: Whether there has been anything to write.
     """
 
-    def __init__(self, config: SearchConfig, name: str) -> None:
-        self._thread = ThreadPoolExecutor(1, "record")
-        self._open = functools.cache(lambda: _open(config, name))
-        self._writes: list[Future[None]] = []
+    def __init__(self, search: Search, ledger: Ledger) -> None:
+        self._search, self._ledger = search, ledger
+        self._wake = threading.Condition()
+        self._news = self._closing = self._given_up = self.begun = False
+        self._error: str | None = None
+        self._closed = 0
+        self._record: SearchRecord | None = None
+        self._thread = threading.Thread(target=self._follow, name="record", daemon=True)
+        self._thread.start()
 
-    def tell(self, write: Callable[[SearchRecord], None]) -> None:
-        """Have this written, after all that was told before."""
-        self._writes = [past for past in self._writes if not past.done() or past.exception()]
-        self._writes.append(self._thread.submit(lambda: write(self._open())))
+    def changed(self, trial: TrialLog) -> None:
+        """There is something to write."""
+        with self._wake:
+            self._news = self.begun = True
+            self._wake.notify()
 
-    def finish(self) -> SearchRecord:
+    def finish(self, patience: float | None = None) -> SearchRecord:
         """Wait until all is written; returns the record.
 
+        Args:
+            patience: Seconds to wait for; by default the search's.
+
         Raises:
-            Exception: The first thing that went wrong with it.
+            UnrecordedError: There is something that cannot be written.
         """
-        self._thread.shutdown()
-        for write in self._writes:
-            write.result()
-        return self._open()
+        with self._wake:
+            self._news = self._closing = True
+            self._wake.notify()
+        patience = self._search.config.tracking.patience if patience is None else patience
+        self._thread.join(patience)
+        if self._thread.is_alive() or self._record is None:
+            self._given_up = True
+            reason = self._error or f"no answer for {patience:g} s"
+            trials = len(self._ledger.trials)
+            raise UnrecordedError(
+                f"MLflow was not told all of {trials - self._closed} of {trials} trials, nor of "
+                f"the model: {reason}"
+            )
+        return self._record
+
+    def _follow(self) -> None:
+        pause = _FIRST_PAUSE
+        while not (self._given_up or self._through()):
+            self._error = self._write()
+            if self._error is None:
+                pause = _FIRST_PAUSE
+            else:
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _through(self) -> bool:
+        """Whether all is written that will ever be; waits for news if there is none yet."""
+        with self._wake:
+            if self._error is not None:
+                return False
+            while not self._news:
+                if self._closing:
+                    return True
+                self._wake.wait()
+            self._news = False
+            return False
+
+    def _write(self) -> str | None:
+        """Write what is new. Returns why not, if it could not be."""
+        from tune.tracking import FAILURES, SearchRecord
+
+        try:
+            if self._record is None:
+                self._record = SearchRecord(self._search)
+            self._record.sync(list(self._ledger.trials.values()))
+        except FAILURES as error:
+            # What was asked may have been done, or not: it is looked up anew.
+            if self._record is not None:
+                self._closed = self._record.closed
+            self._record = None
+            return (str(error) or type(error).__name__).splitlines()[0]
+        return None
 
 
-def _open(config: SearchConfig, name: str) -> SearchRecord:
-    from tune.tracking import SearchRecord
-
-    return SearchRecord(config, name)
-
-
-class MlflowCallback(DriverOnly, Callback):
-    """Tells a writer what happens to Ray's trials."""
-
-    def __init__(self, writer: RecordWriter) -> None:
-        self._writer = writer
-
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Open the run."""
-        trial_id, at = trial.trial_id, _now()
-        number, params = trial.config["number"], trial.config["trial"]
-        self._writer.tell(lambda record: record.start_trial(trial_id, number, params, at))
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Record the epoch."""
-        trial_id, result, at = trial.trial_id, dict(result), _now()
-        self._writer.tell(lambda record: record.log_epoch(trial_id, result, at))
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Close the run of a trial that ended or was stopped."""
-        self._end(trial, final_state(trial.last_result))
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Close the run of a trial that broke."""
-        self._end(trial, TrialState.FAIL, error_of(trial))
-
-    def _end(self, trial: Trial, state: TrialState, error: str | None = None) -> None:
-        trial_id, at = trial.trial_id, _now()
-        self._writer.tell(lambda record: record.end_trial(trial_id, state, error, at))
-
-
-def error_of(trial: Trial) -> str:
-    """The last line of what broke a trial."""
-    # Not trial.get_error(), whose file in the experiment's storage comes later.
-    text = Path(trial.error_file).read_text() if trial.error_file else "unknown error"
-    return text.strip().splitlines()[-1][:500]
-
-
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return int(time.time() * 1000)
+class UnrecordedError(Exception):
+    """MLflow cannot be told all that there is to tell."""

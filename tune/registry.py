@@ -13,6 +13,7 @@ from typing import Final
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
 from mlflow.types import ColSpec, Schema
@@ -41,16 +42,46 @@ def register(
     Returns:
         The new version's number.
     """
+    client = MlflowClient()
+    _delete_unregistered(client, model_name, run_id)
     with tempfile.TemporaryDirectory() as folder:
         info = _log(classifier, example, Path(folder), run_id)
-    client = MlflowClient()
     if not client.search_registered_models(f"name = '{model_name}'"):
         client.create_registered_model(model_name)
     made = client.create_model_version(
         model_name, info.model_uri, run_id, tags=dict(tags), model_id=info.model_id
     )
-    client.set_registered_model_alias(model_name, CHAMPION, made.version)
+    crown(model_name, int(made.version))
     return int(made.version)
+
+
+def find_version(model_name: str, run_id: str, tags: Mapping[str, str]) -> int | None:
+    """The version that a search has registered with these tags, if it has."""
+    for found in _versions(MlflowClient(), model_name, run_id):
+        if found.tags.items() >= tags.items():
+            return int(found.version)
+    return None
+
+
+def crown(model_name: str, version: int) -> None:
+    """Make a version the champion, unless a later one is it."""
+    client = MlflowClient()
+    aliases = client.get_registered_model(model_name).aliases
+    if int(aliases.get(CHAMPION, 0)) < version:
+        client.set_registered_model_alias(model_name, CHAMPION, str(version))
+
+
+def _versions(client: MlflowClient, model_name: str, run_id: str) -> list[ModelVersion]:
+    return list(client.search_model_versions(f"name = '{model_name}' and run_id = '{run_id}'"))
+
+
+def _delete_unregistered(client: MlflowClient, model_name: str, run_id: str) -> None:
+    """Delete what a process logged on this run that was killed before it could register it."""
+    registered = {found.model_id for found in _versions(client, model_name, run_id)}
+    experiment = client.get_run(run_id).info.experiment_id
+    for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
+        if model.model_id not in registered:
+            client.delete_logged_model(model.model_id)
 
 
 def _log(classifier: Classifier, example: Tensor, folder: Path, run_id: str) -> ModelInfo:

@@ -3,152 +3,205 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import optuna
-from optuna.study import Study
 from optuna.trial import TrialState
-from ray.tune import (
-    CheckpointConfig,
-    RunConfig,
-    TuneConfig,
-    Tuner,
-    with_resources,
-)
+from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner, with_resources
 from ray.tune.experiment import Trial
 from rich.console import Console
 
-from trainable.config import ModelConfig
-from trainable.datasets import load_dataset
-from trainable.pretrained import resolve_weights
 from trainable.ray_trainable import FineTuneTrainable
 from tune.checkpoints import DropUnneeded
 from tune.cluster import TrialResources, fit_resources, start_ray
 from tune.config import SearchConfig
+from tune.halt import catch_signals
+from tune.home import HOME, Search, SearchHome
+from tune.ledger import Ledger, open_ledger
 from tune.loading import ConfigError
 from tune.outcome import Outcome, winner_of
 from tune.progress import Progress
-from tune.recording import MlflowCallback, RecordWriter
+from tune.recording import RecordWriter, UnrecordedError
 from tune.scheduler import build_scheduler
-from tune.searcher import StudySearcher, create_study
+from tune.searcher import LedgerCallback, LedgerSearcher, Watcher
+from tune.settling import check_unchanged, settle
+from tune.stopping import GiveUp, TimeBudget
 
-HOME = Path("mlruns")
-"""Where studies and checkpoints are kept, beside MLflow's artifacts."""
+_GOODBYE_SECONDS: Final = 8.0
+"""How long an interrupted search waits for its record to be closed."""
+
+_RAY: Final = "ray"
+"""Folder, in the search's, of what Ray writes; nothing reads it again."""
 
 
-def run_search(config: SearchConfig, name: str, console: Console) -> Outcome:
-    """Run a search, record it, and register its best checkpoint.
+def start_search(config: SearchConfig, home: SearchHome, console: Console) -> Outcome:
+    """Begin a search, and run it to its end.
 
     Args:
         config: The search.
-        name: Of the search; unique in Optuna's storage.
+        home: A folder in which no search was begun.
         console: Where progress is shown.
 
     Raises:
         ConfigError: The data, the weights or the resources cannot be had. Nothing has
             been written then.
+        Halt: It cannot go on for now.
     """
-    _quieten()
-    home = (HOME / "searches" / name).resolve()
-    if home.exists():
-        raise ConfigError(f"--name {name}: {home} is there already; choose another")
-    config = _settle(config, console)
-    start_ray()
-    resources = fit_resources(config.resources)
-    console.print(f"trials   {config.budget.num_samples}, {resources.describe()}")
-    study = create_study(config, name, config.tracking.study or _default_study())
-    writer = RecordWriter(config, name)
-    status = "FAILED"
+    resources = _prepare(config)
+    search = settle(config, home.name, console)
+    home.begin(search)
     try:
-        outcome = _search(config, study, home, resources, writer, console)
-        if outcome.winner is not None:
-            outcome = _conclude(config, outcome, writer)
-            status = "KILLED" if outcome.interrupted else "FINISHED"
-        return outcome
-    finally:
-        writer.finish().close(status)
+        ledger = open_ledger(search.config, home.name, search.identity, _storage(search.config))
+    except ConfigError:
+        home.discard()
+        raise
+    console.print(f"resume   python -m tune.search --resume {home.name}", soft_wrap=True)
+    return _run(search, home, ledger, resources, console)
 
 
-def _conclude(config: SearchConfig, outcome: Outcome, writer: RecordWriter) -> Outcome:
-    from tune.conclusion import conclude  # with MLflow, which the record's thread has by now
+def resume_search(search: Search, home: SearchHome, console: Console) -> Outcome:
+    """Go on with a search.
 
-    return conclude(config, outcome, writer.finish())
+    Args:
+        search: As it was begun, and perhaps extended since.
+        home: Its folder, locked.
+        console: Where progress is shown.
+
+    Raises:
+        ConfigError: The data or the weights have changed since, or cannot be had.
+        Halt: It cannot go on for now.
+    """
+    resources = _prepare(search.config)
+    now = settle(search.config, search.name, console)
+    check_unchanged(search, now)
+    config = search.config
+    ledger = open_ledger(config, search.name, search.identity, _storage(config))
+    console.print(f"resumed  with {ledger.ended} of {config.budget.num_samples} trials ended")
+    return _run(search, home, ledger, resources, console)
 
 
-def _quieten() -> None:
-    """Leave the terminal to the progress."""
+def _prepare(config: SearchConfig) -> TrialResources:
+    """Start Ray, and leave the terminal to the progress."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A trial's error is told in its line and its run, not as a traceback in between.
     for name in ("ray.tune", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    start_ray()
+    catch_signals()
+    return fit_resources(config.resources)
 
 
-def _settle(config: SearchConfig, console: Console) -> SearchConfig:
-    """Check the data and choose the weights, once for all trials."""
+def _storage(config: SearchConfig) -> str:
+    """URL of Optuna's storage."""
+    return config.tracking.study or f"sqlite:///{HOME / 'optuna.db'}"
+
+
+def _run(
+    search: Search, home: SearchHome, ledger: Ledger, resources: TrialResources, console: Console
+) -> Outcome:
+    """Run what trials are left, then test and register the best."""
+    writer = RecordWriter(search, ledger)
+    through = False
     try:
-        weights = resolve_weights(config.model.weights, config.model.arch)
-        console.print(f"weights  {weights}")
-        dataset = load_dataset(config.data)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    sizes = " + ".join(f"{len(dataset.split(part))} {part}" for part in ("train", "val", "test"))
-    console.print(f"data     {config.data.source}: {sizes} images, {len(dataset.classes)} classes")
-    if dataset.skipped:
-        console.print(f"         {dataset.skipped} files are no images and were left out")
-    model = ModelConfig(**{**config.model.model_dump(), "weights": weights})
-    return config.model_copy(update={"model": model})
+        _run_trials(search.config, home, ledger, resources, writer, console)
+        outcome = _conclude(search, home, ledger, writer)
+        through = True
+    finally:
+        if not through:
+            _say_goodbye(writer)
+    return outcome
 
 
-def _search(
+def _run_trials(
     config: SearchConfig,
-    study: Study,
-    home: Path,
+    home: SearchHome,
+    ledger: Ledger,
     resources: TrialResources,
     writer: RecordWriter,
     console: Console,
-) -> Outcome:
-    """Run the trials: a study proposes, a scheduler stops the weak, the callbacks tell."""
-    searcher = StudySearcher(study, config, home, resources.memory_fraction)
-    with Progress(config, console) as progress:
+) -> None:
+    """Run trials until as many have ended as were asked for, or the time is up."""
+    drop = DropUnneeded(home)
+    for log in ledger.trials.values():  # a kill may have come before it was done
+        drop.changed(log)
+    left = config.budget.num_samples - ledger.ended
+    if left <= 0:
+        return
+    console.print(f"trials   {left}, {resources.describe()}")
+    budget = TimeBudget(config.budget.time)
+    with Progress(config, ledger, console) as progress:
+        watchers: list[Watcher] = [writer, progress, drop, GiveUp(left)]
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=TuneConfig(
-                search_alg=searcher,
-                scheduler=build_scheduler(config),
-                num_samples=config.budget.num_samples,
+                search_alg=LedgerSearcher(ledger, config, home, resources.memory_fraction),
+                scheduler=build_scheduler(config, ledger),
+                num_samples=-1,  # the searcher says when there are no more
                 max_concurrent_trials=resources.concurrent,
-                time_budget_s=config.budget.time,
                 reuse_actors=True,
                 trial_dirname_creator=_folder_name,
             ),
-            run_config=RunConfig(
-                name=home.name,
-                storage_path=str(home.parent),
-                callbacks=[MlflowCallback(writer), progress, DropUnneeded()],
-                checkpoint_config=CheckpointConfig(
-                    checkpoint_at_end=False
-                ),  # trials keep their own
-                verbose=0,
+            run_config=_run_config(
+                home, budget, LedgerCallback(ledger, watchers, config.budget.max_failures)
             ),
         )
-        results = tuner.fit()
-        searcher.close()
-        counts = progress.counts()
-    return Outcome(counts, _is_interrupted(config, counts, progress.elapsed), winner_of(results))
+        tuner.fit()
+        if budget.stop_all():
+            _end_unfinished(ledger, watchers)
+
+
+def _run_config(home: SearchHome, budget: TimeBudget, callback: LedgerCallback) -> RunConfig:
+    shutil.rmtree(home.folder / _RAY, ignore_errors=True)  # of a run before this one
+    return RunConfig(
+        name=_RAY,
+        storage_path=str(home.folder),
+        stop=budget,
+        callbacks=[callback],
+        checkpoint_config=CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
+        verbose=0,
+    )
 
 
 def _folder_name(trial: Trial) -> str:
     return Path(trial.config["folder"]).name
 
 
-def _default_study() -> str:
-    HOME.mkdir(exist_ok=True)
-    return f"sqlite:///{HOME / 'optuna.db'}"
+def _end_unfinished(ledger: Ledger, watchers: Sequence[Watcher]) -> None:
+    """Note that the time was up for what was running."""
+    for log in ledger.unfinished:
+        if log.epochs:
+            ledger.end(log.number, TrialState.PRUNED)
+        else:
+            ledger.end(log.number, TrialState.FAIL, "the time was up before its first epoch")
+        for watcher in watchers:
+            watcher.changed(log)
 
 
-def _is_interrupted(config: SearchConfig, counts: Counter[TrialState], elapsed: float) -> bool:
-    ended = sum(count for state, count in counts.items() if state.is_finished())
-    out_of_time = config.budget.time is not None and elapsed >= config.budget.time
-    return ended < config.budget.num_samples and not out_of_time
+def _conclude(search: Search, home: SearchHome, ledger: Ledger, writer: RecordWriter) -> Outcome:
+    """Test and register the best trial, and close the record."""
+    from tune.conclusion import conclude  # with MLflow, which the record's thread has by now
+
+    trials = list(ledger.trials.values())
+    outcome = conclude(search, home, winner_of(trials), writer)
+    if outcome.winner is None:
+        outcome = replace(outcome, error=next((t.error for t in trials if t.error), None))
+    if outcome.unrecorded is None:
+        home.save(search.model_copy(update={"concluded": True}))
+        shutil.rmtree(home.folder / _RAY, ignore_errors=True)
+    return outcome
+
+
+def _say_goodbye(writer: RecordWriter) -> None:
+    """Close the record as far as that is quickly done; what is left is done on a resume."""
+    if not writer.begun:
+        return
+    from tune.tracking import FAILURES
+
+    with suppress(UnrecordedError, *FAILURES):
+        writer.finish(_GOODBYE_SECONDS).close("KILLED")

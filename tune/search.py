@@ -1,10 +1,12 @@
-"""`python -m tune.search`: search, record, register."""
+"""`python -m tune.search`: search, record, register; or go on with it."""
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +15,16 @@ from rich.console import Console
 
 from tune.config import NAME_RULE, SearchConfig
 from tune.environment import prepare_environment
-from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config
+from tune.halt import INTERRUPTED, Halt, catch_signals, interruption
+from tune.home import Search, SearchHome
+from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config, with_budget
+from tune.reach import check_tracking, tracking_uri
 from tune.startup import import_beside_ray, leave
 
 if TYPE_CHECKING:
-    from tune.outcome import Outcome, Winner
+    from tune.outcome import Outcome
 
-DONE, FAILED, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, MISTAKE = 0, 1, 2
 """Exit codes."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
@@ -30,7 +35,10 @@ def main(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
     ] = None,
-    config: Annotated[Path, typer.Option(help="The search, as YAML.")] = DEFAULT_CONFIG,
+    config: Annotated[
+        Path | None,
+        typer.Option(help=f"The search, as YAML; by default {DEFAULT_CONFIG}.", show_default=False),
+    ] = None,
     num_samples: Annotated[str | None, typer.Option(metavar="N", help="Trials to run.")] = None,
     time_budget: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after 90s, 30m or 1h30m.")
@@ -39,74 +47,166 @@ def main(
         str | None,
         typer.Option(metavar="NAME", help="Of the search; by default the config's and the time."),
     ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Go on with a search, to N trials if that is given."),
+    ] = None,
 ) -> None:
     """Search hyperparameters for fine-tuning a ResNet, and register the best checkpoint.
 
     KEY=VALUE sets one key of the config, such as `data.limit=2000` or
     `resources.gpu=0.25`. A key that is searched is fixed by it.
 
+    A search that was killed, interrupted or has run out of disk goes on where it was:
+    its trials are kept in `mlruns/searches/NAME` and Optuna's storage.
+
     Examples:
     `python -m tune.search --num-samples 20`
 
     `python -m tune.search --config configs/image_folder.yaml data.root=photos`
 
+    `python -m tune.search --resume digits-20260131-120000`
+
     Exit code: 0 done, 1 failed, 2 a mistake in the command or the config, 130 interrupted.
     """
-    words = list(overrides or [])
-    if num_samples is not None:
-        words.append(f"budget.num_samples={num_samples}")
-    if time_budget is not None:
-        words.append(f"budget.time={time_budget}")
+    catch_signals()
+    words = [
+        *(f"budget.num_samples={n}" for n in [num_samples] if n is not None),
+        *(f"budget.time={t}" for t in [time_budget] if t is not None),
+    ]
     console = Console(highlight=False)
     try:
-        settings = _check(load_config(config, words))
-        name = _check_name(name or f"{settings.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-        code = _run(settings, name, console)
+        if resume is None:
+            code = _begin(config or DEFAULT_CONFIG, [*(overrides or []), *words], name, console)
+        elif config or name or overrides:
+            raise ConfigError(
+                "--resume goes on with a search as it is: beside it, only --num-samples and "
+                "--time-budget can be given"
+            )
+        else:
+            code = _resume(resume, num_samples, time_budget, console)
     except ConfigError as error:
-        print(f"tune.search: {error}", file=sys.stderr)
+        _complain(str(error))
         code = MISTAKE
+    except KeyboardInterrupt:
+        _complain(interruption())
+        code = INTERRUPTED
     leave(code)
 
 
-def _check(config: SearchConfig) -> SearchConfig:
+def _begin(path: Path, words: list[str], name: str | None, console: Console) -> int:
+    config = load_config(path, words)
     if not config.space:
         raise ConfigError("space is empty: name at least one key to search, such as optim.lr")
     check_files(config)
-    return config
+    home = SearchHome(_checked(name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}", "--name"))
+    if home.exists:
+        raise ConfigError(home.taken())
+    uri = tracking_uri(config.tracking.uri)
+    check_tracking(uri)
+    tracking = config.tracking.model_copy(update={"uri": uri})
+    config = config.model_copy(update={"tracking": tracking})
+
+    def run() -> Outcome:
+        from tune.runner import start_search
+
+        return start_search(config, home, console)
+
+    return _run(run, config, home, console)
 
 
-def _check_name(name: str) -> str:
+def _resume(name: str, num_samples: str | None, time_budget: str | None, console: Console) -> int:
+    home = SearchHome(_checked(name, "--resume"))
+    home.load()  # an unknown name leaves no folder
+    home.lock()
+    search = home.load()
+    extended = _extended(search, num_samples, time_budget)
+    if extended is search and search.concluded:
+        console.print(
+            f"search {name} is finished, with {search.config.budget.num_samples} trials; "
+            f"for more: --num-samples"
+        )
+        return DONE
+    check_files(extended.config)
+    check_tracking(extended.config.tracking.uri)
+    home.save(extended)
+
+    def run() -> Outcome:
+        from tune.runner import resume_search
+
+        return resume_search(extended, home, console)
+
+    return _run(run, extended.config, home, console)
+
+
+def _checked(name: str, option: str) -> str:
     if not re.fullmatch(NAME_RULE, name):
-        raise ConfigError(f"--name {name}: letters, digits and . _ - only, at most 100 of them")
+        raise ConfigError(f"{option} {name}: letters, digits and . _ - only, at most 100 of them")
     return name
 
 
-def _run(config: SearchConfig, name: str, console: Console) -> int:
+def _extended(search: Search, num_samples: str | None, time_budget: str | None) -> Search:
+    """The search with more trials or time; the same object where neither is asked for."""
+    given = {"num_samples": num_samples, "time": time_budget}
+    words = {key: value for key, value in given.items() if value is not None}
+    if not words:
+        return search
+    config = with_budget(search.config, words)
+    before = search.config.budget.num_samples
+    if config.budget.num_samples < before:
+        raise ConfigError(f"--num-samples {num_samples}: the search has {before}; give more")
+    return search.model_copy(update={"config": config, "concluded": False})
+
+
+def _run(
+    run: Callable[[], Outcome], config: SearchConfig, home: SearchHome, console: Console
+) -> int:
+    """Run a search, and say what came out or why it stopped."""
     start = time.monotonic()
-    console.print(f"search   {name}")
-    prepare_environment()
-    import_beside_ray("tune.runner")  # PyTorch, Ray and MLflow: only now worth the wait
-    from tune.runner import run_search
-
-    outcome = run_search(config, name, console)
-    if outcome.winner is None:
-        reason = "interrupted" if outcome.interrupted else "no trial was completed"
-        print(f"tune.search: {reason}; see mlflow ui, experiment {config.name}", file=sys.stderr)
-    else:
-        _report(config, outcome, outcome.winner, console)
-        console.print(f"\nTook {time.monotonic() - start:.0f} s.")
-    if outcome.interrupted:
+    console.print(f"search   {home.name}")
+    try:
+        prepare_environment()
+        import_beside_ray("tune.runner")  # PyTorch, Ray and MLflow: only now worth the wait
+        catch_signals()
+        outcome = run()
+    except KeyboardInterrupt:
+        _complain(f"{interruption()}{_how_to_go_on(home)}")
         return INTERRUPTED
-    return DONE if outcome.winner else FAILED
+    except Halt as halt:
+        _complain(f"{halt}{_how_to_go_on(home)}")
+        return FAILED
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        _complain(f"no space is left on the disk ({error}); make some{_how_to_go_on(home)}")
+        return FAILED
+    if outcome.winner is None:
+        reason = f" ({outcome.error})" if outcome.error else ""
+        _complain(f"no trial was completed{reason}; see mlflow ui, experiment {config.name}")
+    else:
+        _report(config, outcome, console)
+        console.print(f"\nTook {time.monotonic() - start:.0f} s.")
+    if outcome.unrecorded is not None:
+        _complain(f"{outcome.unrecorded}{_how_to_go_on(home)}")
+    return FAILED if outcome.winner is None or outcome.unrecorded else DONE
 
 
-def _report(config: SearchConfig, outcome: Outcome, winner: Winner, console: Console) -> None:
+def _how_to_go_on(home: SearchHome) -> str:
+    return f"; go on with: python -m tune.search --resume {home.name}" if home.exists else ""
+
+
+def _complain(message: str) -> None:
+    print(f"tune.search: {message}", file=sys.stderr)
+
+
+def _report(config: SearchConfig, outcome: Outcome, console: Console) -> None:
     """Say what came out, and where to look further."""
-    console.print(f"\n[bold]Best trial: {winner.number}[/bold], epoch {winner.metrics['epoch']}")
+    winner = outcome.winner
+    assert winner is not None
+    console.print(f"\n[bold]Best trial: {winner.number}[/bold], epoch {winner.best}")
     for key in config.space:
-        part, _, field = key.partition(".")
-        console.print(f"  {key} = {getattr(getattr(winner.config, part), field)}")
-    console.print(f"  validation accuracy {winner.metrics['val_acc']:.2%}")
+        console.print(f"  {key} = {winner.params[key]}")
+    console.print(f"  validation accuracy {winner.score:.2%}")
     if outcome.test is not None:
         right = f"{outcome.test.accuracy:.2%} of {len(outcome.test.labels)} images"
         console.print(f"  test accuracy       {right}")
@@ -120,9 +220,12 @@ def _report(config: SearchConfig, outcome: Outcome, winner: Winner, console: Con
 def _further(config: SearchConfig) -> dict[str, str]:
     """Commands that show more, with what they show."""
     uri, study = config.tracking.uri, config.tracking.study or "sqlite:///mlruns/optuna.db"
-    ui = f"mlflow ui --backend-store-uri {uri}" if uri else "mlflow ui"
+    if uri and uri.startswith("http"):
+        show = uri
+    else:
+        show = f"mlflow ui --backend-store-uri {uri}" if uri else "mlflow ui"
     return {
-        ui: "every run, metric and model",
+        show: "every run, metric and model",
         f"optuna-dashboard {study}": "the study (pip install optuna-dashboard)",
     }
 

@@ -1,111 +1,65 @@
-"""An Optuna study as a Ray searcher. The study's storage is the truth about the search.
-
-Ray's own OptunaSearch tells stopped trials as complete; this one tells each trial as
-what it is: COMPLETE with its best epoch's value, PRUNED with its last, FAIL without any.
-"""
+"""The ledger, as Ray Tune asks for trials and tells what becomes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Protocol
 
-import optuna
-from optuna.exceptions import DuplicatedStudyError, StorageInternalError
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.study import Study
-from optuna.trial import Trial, TrialState
+from optuna.trial import TrialState
+from ray.tune import Callback
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
-from sqlalchemy.exc import SQLAlchemyError
 
 from trainable.ray_trainable import TrialSpec
 from tune.cluster import DriverOnly
-from tune.config import SamplerConfig, SearchConfig
-from tune.loading import ConfigError
-from tune.space import distributions, first_points
-
-METRIC: Final = "val_acc"
-MODE: Final = "max"
-
-
-def create_study(config: SearchConfig, name: str, storage: str) -> Study:
-    """A new study, which first proposes what the search is to try first.
-
-    Args:
-        config: The search.
-        name: Of the study, unique in its storage.
-        storage: URL of Optuna's storage.
-
-    Raises:
-        ConfigError: The name is taken, or the storage cannot be used.
-    """
-    try:
-        study = optuna.create_study(
-            study_name=name,
-            storage=storage,
-            sampler=_sampler(config.sampler),
-            direction="maximize",
-        )
-    except DuplicatedStudyError as error:
-        raise ConfigError(
-            f"--name {name}: there is a search of this name; choose another"
-        ) from error
-    except (SQLAlchemyError, StorageInternalError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"tracking.study={storage} cannot be used: {reason}") from error
-    for point in first_points(config):
-        study.enqueue_trial(point)
-    return study
+from tune.config import SearchConfig
+from tune.halt import Halt
+from tune.home import SearchHome
+from tune.ledger import Ledger
+from tune.trial_log import METRIC, MODE, TrialLog
 
 
-def _sampler(config: SamplerConfig) -> BaseSampler:
-    if config.name == "random":
-        return RandomSampler(seed=config.seed)
-    return TPESampler(seed=config.seed, n_startup_trials=config.startup_trials)
+class Watcher(Protocol):
+    """Something that follows the ledger."""
+
+    def changed(self, trial: TrialLog) -> None:
+        """A trial has begun, has told an epoch, or has ended."""
 
 
-def final_state(result: Mapping[str, Any] | None, error: bool = False) -> TrialState:
-    """What became of a trial that ended with `result`."""
-    if error or not result:
-        return TrialState.FAIL
-    return TrialState.COMPLETE if result.get("finished") else TrialState.PRUNED
-
-
-class StudySearcher(DriverOnly, Searcher):
-    """Proposes trials from a study and tells it what became of them.
+class LedgerSearcher(DriverOnly, Searcher):
+    """Has Ray run the trials that a ledger proposes.
 
     Args:
-        study: Open for asking.
+        ledger: Of the search.
         config: The search; its base gives every value that is not searched.
-        home: Folder of the search, in which each trial has one.
+        home: Of the search, in which each trial has a folder.
         memory_fraction: Share of a GPU's memory that a trial may take.
     """
 
     def __init__(
         self,
-        study: Study,
+        ledger: Ledger,
         config: SearchConfig,
-        home: Path,
+        home: SearchHome,
         memory_fraction: float | None = None,
     ) -> None:
         super().__init__(metric=METRIC, mode=MODE)
-        self._study, self._config, self._home = study, config, home
-        self._distributions = distributions(config)
+        self._ledger, self._config, self._home = ledger, config, home
         self._memory_fraction = memory_fraction
-        self._open: dict[str, Trial] = {}
-        self._best: dict[str, float] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        """The next trial, as Ray passes it to the trainable."""
-        trial = self._study.ask(self._distributions)
-        trial.set_user_attr("ray_trial_id", trial_id)
-        self._open[trial_id] = trial
-        config, cache = self._config.trial(trial.params), self._config.cache
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial, as Ray passes it to the trainable; None if one may come back yet."""
+        if not self._ledger.has_more(self._config.budget.num_samples):
+            return None if self._ledger.unfinished else Searcher.FINISHED
+        log = self._ledger.begin()
+        config, cache = self._config.trial(log.params), self._config.cache
         return dict(
             TrialSpec(
-                number=trial.number,
+                number=log.number,
                 trial=config.model_dump(mode="json"),
-                folder=str(self._home / f"trial-{trial.number:03d}"),
+                folder=str(self._home.trial(log.number)),
                 threads=self._config.resources.threads,
                 memory_fraction=self._memory_fraction,
                 cache_root=None if cache.root is None else str(cache.root.resolve()),
@@ -113,34 +67,95 @@ class StudySearcher(DriverOnly, Searcher):
             )
         )
 
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Report an epoch."""
-        self._report(trial_id, result)
-
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell what became of a trial."""
-        state = final_state(result, error)
-        if result and state is not TrialState.FAIL:
-            self._report(trial_id, result)
-        trial, best = self._open.pop(trial_id), self._best.pop(trial_id, None)
-        value = best if state is TrialState.COMPLETE else None
-        self._study.tell(trial, value, state=state)
-
-    def close(self) -> None:
-        """Tell trials that an interrupted search has left open: they failed."""
-        for trial in self._open.values():
-            self._study.tell(trial, state=TrialState.FAIL)
-        self._open.clear()
+        """Nothing: :class:`LedgerCallback` hears it too, and why."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the study's storage holds all there is."""
+        """Nothing to save: the ledger's storage holds all there is."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore, for the same reason."""
 
-    def _report(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        value = result[METRIC]
-        self._open[trial_id].report(value, step=result["epoch"])
-        self._best[trial_id] = max(value, self._best.get(trial_id, value))
+
+class LedgerCallback(DriverOnly, Callback):
+    """Notes in a ledger what Ray's trials tell, and says so to those who follow it.
+
+    Args:
+        ledger: Of the search.
+        watchers: Who is told of each change, in this order.
+        max_failures: How often a trial goes on after its worker died.
+    """
+
+    def __init__(self, ledger: Ledger, watchers: Sequence[Watcher], max_failures: int = 0) -> None:
+        self._ledger, self._watchers, self._max_failures = ledger, watchers, max_failures
+        self._failures: Counter[int] = Counter()
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """A trial has begun, or goes on."""
+        self._tell(trial)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Note an epoch.
+
+        Raises:
+            Halt: The trial cannot go on, and neither can another.
+        """
+        if "halt" in result:
+            raise Halt(result["halt"])
+        if "error" in result:
+            return
+        # What ends without having ended itself, the scheduler ends.
+        stopped = bool(result["done"]) and not result["finished"]
+        self._ledger.add_epoch(trial.config["number"], result["epoch"], result, stopped=stopped)
+        self._tell(trial)
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Note the end of a trial that ended or was stopped."""
+        result = trial.last_result
+        if "error" in result:
+            self._end(trial, TrialState.FAIL, result["error"])
+        else:
+            finished = result["finished"]
+            self._end(trial, TrialState.COMPLETE if finished else TrialState.PRUNED)
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Have a trial go on whose worker died, or note its end if that was once too often.
+
+        Ray would have some of them go on too, but not one whose worker dies between two trials.
+        """
+        number = trial.config["number"]
+        self._failures[number] += 1
+        if self._failures[number] <= self._max_failures:
+            self._ledger.release(number)
+        else:
+            self._end(trial, TrialState.FAIL, error_of(trial))
+
+    def _end(self, trial: Trial, state: TrialState, error: str | None = None) -> None:
+        self._ledger.end(trial.config["number"], state, error)
+        self._tell(trial)
+
+    def _tell(self, trial: Trial) -> None:
+        log = self._ledger.trials[trial.config["number"]]
+        for watcher in self._watchers:
+            watcher.changed(log)
+
+
+def error_of(trial: Trial) -> str:
+    """What broke a trial, in a line."""
+    # Not trial.get_error(), whose file in the experiment's storage comes later.
+    path = trial.error_file
+    last = Path(path).read_text().rpartition("Failure # ")[2] if path else ""
+    lines = last.strip().splitlines()
+    if any("ActorDiedError" in line or "The actor died" in line for line in lines):
+        return "its worker died: killed, or out of memory"
+    return lines[-1][:500] if lines else "unknown error"

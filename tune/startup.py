@@ -6,12 +6,15 @@ import gc
 import importlib
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import ModuleType
-from typing import NoReturn
+from typing import Final, NoReturn
+
+_LEAVE_SECONDS: Final = 5.0
 
 
 def import_beside_ray(name: str) -> ModuleType:
@@ -38,6 +41,9 @@ def leave(code: int) -> NoReturn:
 
     Taking them apart costs two seconds and nobody needs it: the system takes back all there is.
     """
+    late = threading.Timer(_LEAVE_SECONDS, os._exit, [code])  # Ray may wait for what is dead
+    late.daemon = True
+    late.start()
     ray = sys.modules.get("ray")
     if ray is not None:
         ray.shutdown()

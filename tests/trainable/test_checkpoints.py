@@ -87,9 +87,10 @@ checkpoints = Checkpoints(Path(sys.argv[1]))
 checkpoints.save({"epoch": 1}, best=True)
 save = torch.save
 
-def half(state, path):
-    save(state, path)
-    os.truncate(path, 100)
+def half(state, file):
+    save(state, file)
+    file.truncate(100)
+    file.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 
 torch.save = half
@@ -100,7 +101,9 @@ checkpoints.save({"epoch": 2}, best=True)
 def test_a_kill_while_writing_leaves_those_before(folder: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder)], check=False)
     assert killed.returncode == -signal.SIGKILL
+    assert len(list(folder.iterdir())) == 3
     last = Checkpoints(folder).last()
     assert last is not None
     assert last["epoch"] == 1
+    assert len(list(folder.iterdir())) == 2
     assert read_checkpoint(folder / BEST)["epoch"] == 1

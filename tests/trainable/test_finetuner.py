@@ -460,3 +460,21 @@ class TestLearning:
         accuracies = [metrics["val_acc"] for metrics in epochs(FineTuner(config, device), 20)]
 
         assert max(accuracies) > 0.65
+
+
+@pytest.mark.parametrize("changes", [{}, REGULARIZED])
+@pytest.mark.parametrize("parts", [2, 3])
+def test_batches_in_parts_are_the_same_update(
+    tiny: TinyConfig, device: Device, parts: int, changes: dict[str, Any]
+) -> None:
+    """Without BatchNorm in what is trained, all but rounding."""
+    whole, divided = (FineTuner(tiny(**changes), device, micro_batches=n) for n in (1, parts))
+    for expected, found in zip(epochs(whole, 2), epochs(divided, 2), strict=True):
+        for name in expected.keys() - {"epoch_seconds"}:
+            assert found[name] == pytest.approx(expected[name], abs=1e-5)
+
+
+def test_batches_in_parts_train_deeper_layers_too(tiny: TinyConfig, device: Device) -> None:
+    config = tiny(model={"unfreeze_depth": 2}, data={"limit": 100})
+    losses = [m["train_loss"] for m in epochs(FineTuner(config, device, micro_batches=2), 3)]
+    assert losses[-1] < losses[0]

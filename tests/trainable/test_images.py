@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainable.images import ImageError, image_size_of, read_square
+from trainable.images import MAX_BYTES, ImageError, image_size_of, read_square
 
 ORIENTATION = 0x0112
 ROTATED = 6
@@ -40,9 +42,9 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + checksum
 
 
-def huge_png() -> bytes:
-    """A header that promises four hundred megapixels, and next to nothing after it."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))
+def huge_png(side: int = 20_000) -> bytes:
+    """A header that promises so many pixels a side, and next to nothing after it."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0"))
 
 
@@ -61,6 +63,8 @@ BROKEN = {
     "broken_start": png_with_a_broken_part(1),
     "broken_middle": png_with_a_broken_part(2),
     "huge": huge_png(),
+    "large": huge_png(9_100),
+    "gif": encoded(Image.fromarray(noise(8, 8)), "gif"),
 }
 
 
@@ -170,3 +174,36 @@ def test_the_size_of_no_image_is_refused(tmp_path: Path, content: bytes) -> None
 
     with pytest.raises(ImageError, match=r"holiday\.png"):
         image_size_of(path)
+
+
+def test_more_pixels_or_bytes_than_are_taken_is_told_before_anything_is_decoded(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(huge_png(9_100))
+    with pytest.raises(ImageError, match=r"82,810,000 pixels, and more than 80,000,000 are not"):
+        read_square(path, 16)
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ImageError, match=r"67,108,865 bytes, and more than 67,108,864 are not"):
+        read_square(path, 16)
+    with path.open("rb") as file, pytest.raises(ImageError, match=r"the upload .* bytes"):
+        read_square(file, 16)
+
+
+def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
+    """A gigabyte of zeros in a megabyte."""
+    zeros = zlib.compressobj(9)
+    data = b"".join(zeros.compress(bytes(2**24)) for _ in range(64)) + zeros.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8_000, 8_000, 8, 2, 0, 0, 0))
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data))
+    script = (
+        "import resource, sys; from pathlib import Path; from trainable.images import *\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))\n"
+        "try: print(read_square(Path(sys.argv[1]), 16).shape)\n"
+        "except ImageError as error: print(error)\n"
+    )
+    words = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

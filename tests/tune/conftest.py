@@ -104,6 +104,7 @@ def finished_search(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
         str(DIGITS),
         "--num-samples=5",
         "--name=first",
+        "resources.max_concurrent=1",
         *SMALL,
         cwd=folder,
     )

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import optuna
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.tune.conftest import DIGITS, REPOSITORY
+from tune.config import TRIAL_KEYS, SearchConfig
 from tune.loading import ConfigError, known_keys, load_config
 from tune.ranges import Choices, Range
+from tune.sampler import RepeatableSampler
+from tune.space import distributions, first_points
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").rglob("*.yaml")), ids=str)
@@ -115,3 +124,85 @@ def test_a_missing_file_is_told_with_the_nearest(monkeypatch: pytest.MonkeyPatch
 
 def test_known_keys_reach_the_leaves() -> None:
     assert {"optim.lr", "space", "resources.gpu", "name"} <= set(known_keys())
+
+
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.floats(),
+    st.text(max_size=8),
+    st.dates(),
+    st.sampled_from(["none", "flip", "asha", "bundled", "${optim.lr}", "${", "auto", "30m", "a/b"]),
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.text(max_size=6), inner, max_size=3),
+        st.fixed_dictionaries({"low": LEAVES, "high": LEAVES}),
+    ),
+    max_leaves=6,
+)
+KEYS = st.sampled_from([*known_keys(), *(f"space.{key}" for key in TRIAL_KEYS)])
+
+
+def nested(values: dict[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1}` as `{"a": {"b": 1}}`, on top of the digits' config."""
+    tree: dict[str, Any] = yaml.safe_load(DIGITS.read_text())
+    for key, value in values.items():
+        *path, last = key.split(".")
+        node = tree
+        for name in path:
+            if not isinstance(node.get(name), dict):
+                node[name] = {}
+            node = node[name]
+        node[last] = value
+    return tree
+
+
+def assert_valid_or_told(path: Path, overrides: Sequence[str] = ()) -> None:
+    try:
+        config = load_config(path, overrides)
+    except ConfigError as error:
+        told = str(error)
+    else:
+        told = None
+    if told is not None:
+        assert "\n" not in told
+        assert len(told) < 1000
+        return
+    # What is valid makes trials, and can be written down and read again.
+    assert config.trial(first_points(config)[0])
+    study = optuna.create_study(sampler=RepeatableSampler(config.sampler))
+    assert config.trial(study.ask(distributions(config)).params)
+    assert SearchConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
+def test_random_values_are_valid_or_told_in_one_line(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "random.yaml"
+    path.write_text(yaml.safe_dump(nested(values), allow_unicode=True), encoding="utf-8")
+    assert_valid_or_told(path)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.one_of(st.text(), VALUES.map(yaml.safe_dump), st.binary()))
+def test_a_random_file_is_valid_or_told_in_one_line(content: str | bytes, tmp_path: Path) -> None:
+    path = tmp_path / "random.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert_valid_or_told(path)
+
+
+@settings(max_examples=300)
+@given(
+    words=st.lists(
+        st.one_of(st.text(max_size=12), st.builds("{}={}".format, KEYS, st.text(max_size=8))),
+        max_size=3,
+    )
+)
+def test_random_words_are_valid_or_told_in_one_line(words: list[str]) -> None:
+    assert_valid_or_told(DIGITS, words)

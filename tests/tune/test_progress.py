@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.tune.conftest import DIGITS
+from tests.tune.test_ledger import told
 from tune.config import SearchConfig
+from tune.ledger import Ledger, open_ledger
 from tune.loading import load_config
 from tune.progress import Progress
 
@@ -19,37 +20,29 @@ def config() -> SearchConfig:
     return load_config(DIGITS, ["budget.num_samples=4"])
 
 
-def fake_trial(
-    number: int, config: SearchConfig, result: dict[str, Any] | None, error_file: Path | None = None
-) -> Any:
-    """What a callback reads of a Ray trial."""
-    return SimpleNamespace(
-        trial_id=str(number),
-        config={"number": number, "trial": config.base.model_dump(mode="json")},
-        last_result=result,
-        error_file=error_file,
-    )
+@pytest.fixture
+def ledger(config: SearchConfig, tmp_path: Path) -> Ledger:
+    return open_ledger(config, "test", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
 
 
-def follow(progress: Progress, config: SearchConfig, folder: Path) -> None:
+def follow(progress: Progress, ledger: Ledger) -> None:
     """A complete, a pruned, a failed and a running trial."""
-    broken = folder / "error.txt"
-    broken.write_text("Failure # 1\nTraceback\nMemoryError: no room\n")
+    ends = {0: TrialState.COMPLETE, 1: TrialState.PRUNED, 2: TrialState.FAIL}
     for number, accuracy in enumerate([0.9, 0.4, 0.2, 0.7]):
-        result = {"epoch": 2, "val_acc": accuracy, "train_acc": accuracy}
-        trial = fake_trial(number, config, {**result, "finished": number == 0}, broken)
-        progress.on_trial_start(0, [], trial)
-        progress.on_trial_result(0, [], trial, result)
-        if number < 2:
-            progress.on_trial_complete(0, [], trial)
-        if number == 2:
-            progress.on_trial_error(0, [], trial)
+        progress.changed(ledger.begin())
+        for epoch in (1, 2):
+            ledger.add_epoch(number, epoch, told(accuracy), stopped=False)
+            progress.changed(ledger.trials[number])
+        if number in ends:
+            error = "MemoryError: no room" if ends[number] is TrialState.FAIL else None
+            ledger.end(number, ends[number], error)
+            progress.changed(ledger.trials[number])
 
 
-def test_without_a_terminal_each_end_is_a_plain_line(config: SearchConfig, tmp_path: Path) -> None:
+def test_without_a_terminal_each_end_is_a_plain_line(config: SearchConfig, ledger: Ledger) -> None:
     stream = io.StringIO()
-    with Progress(config, Console(file=stream, width=400)) as progress:
-        follow(progress, config, tmp_path)
+    with Progress(config, ledger, Console(file=stream, width=400)) as progress:
+        follow(progress, ledger)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
     assert "trial   0 complete val_acc=90.00% epoch 2 optim.lr=0.003" in lines[0]
@@ -58,12 +51,12 @@ def test_without_a_terminal_each_end_is_a_plain_line(config: SearchConfig, tmp_p
 
 
 def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
-    config: SearchConfig, tmp_path: Path
+    config: SearchConfig, ledger: Ledger
 ) -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=160, height=40, force_terminal=True, color_system=None)
-    with Progress(config, console) as progress:
-        follow(progress, config, tmp_path)
+    with Progress(config, ledger, console) as progress:
+        follow(progress, ledger)
     screen = stream.getvalue()
     last = screen[screen.rindex("trial") :].splitlines()
     assert "optim.lr" in last[0]
@@ -75,10 +68,27 @@ def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
     assert "3/4 ended (1 done, 1 pruned, 1 failed), 1 running" in last[5]
 
 
-def test_the_time_left_never_exceeds_the_budget(tmp_path: Path) -> None:
+def test_the_time_left_never_exceeds_the_budget(ledger: Ledger) -> None:
     config = load_config(DIGITS, ["budget.num_samples=1000", "budget.time=60s"])
     stream = io.StringIO()
     now = iter([0.0])
-    with Progress(config, Console(file=stream, width=400), lambda: next(now, 6.0)) as progress:
-        follow(progress, config, tmp_path)
+    console = Console(file=stream, width=400)
+    with Progress(config, ledger, console, lambda: next(now, 6.0)) as progress:
+        follow(progress, ledger)
     assert "0:06 gone, about 0:54 left" in stream.getvalue().splitlines()[-1]
+
+
+def test_the_time_left_is_judged_by_the_trials_of_this_run(
+    config: SearchConfig, ledger: Ledger
+) -> None:
+    for number in (0, 1):
+        ledger.begin()
+        ledger.end(number, TrialState.PRUNED)
+    stream, now = io.StringIO(), iter([0.0])
+    console = Console(file=stream, width=400)
+    with Progress(config, ledger, console, lambda: next(now, 10.0)) as progress:
+        ledger.begin()
+        ledger.end(2, TrialState.PRUNED)
+        progress.changed(ledger.trials[2])
+    assert "3/4 ended" in stream.getvalue()
+    assert "0:10 gone, about 0:10 left" in stream.getvalue()

@@ -3,17 +3,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-import signal
 import sqlite3
-from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import optuna
 import pandas as pd
-import psutil
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
@@ -24,8 +20,6 @@ from tests.tune.conftest import (
     SMALL,
     FinishedSearch,
     run_module,
-    start_module,
-    wait_until,
 )
 from trainable.config import TrialConfig
 from trainable.datasets import load_dataset
@@ -198,7 +192,7 @@ def test_a_search_whose_every_trial_breaks_fails_and_registers_nothing(tmp_path:
         "tune.search", "--config", str(DIGITS), "--num-samples=2", *words, cwd=tmp_path
     )
     assert done.returncode == 1
-    assert "no trial was completed" in done.stderr
+    assert "no trial was completed (DivergedError: epoch 1" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     broken = FinishedSearch(tmp_path, done.stdout)
     assert {run.data.tags["tune.state"] for run in broken.runs("trial")} == {"FAIL"}
@@ -232,47 +226,3 @@ def test_a_mistake_ends_with_2_and_one_line_before_anything_is_written(
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_search_listens_on_loopback_only_and_interrupted_leaves_nothing_running(
-    tmp_path: Path,
-) -> None:
-    words = ["--config", str(DIGITS), "--name=cut-short", *SMALL, "train.epochs=1000"]
-    search = start_module("tune.search", *words, cwd=tmp_path)
-    record = FinishedSearch(tmp_path, "")
-    wait_until(lambda: bool(epochs_of_first_trial(record)))
-    addresses = listening_addresses(search.pid)
-    assert addresses  # Ray's own processes and the trials
-    assert {str(address) for address in addresses if not address.is_loopback} == set()
-    search.send_signal(signal.SIGINT)
-    output, errors = search.communicate(timeout=60)
-    assert search.returncode == 130, output + errors
-    assert "Traceback" not in errors
-    statuses = {run.info.status for kind in ("search", "trial") for run in record.runs(kind)}
-    assert "RUNNING" not in statuses
-    study = optuna.load_study(study_name="cut-short", storage=record.study_url)
-    assert all(trial.state.is_finished() for trial in study.trials if trial.params)
-
-
-def listening_addresses(pid: int) -> list[IPv4Address | IPv6Address]:
-    """Addresses at which a process and those it started take connections."""
-    parent = psutil.Process(pid)
-    found = []
-    for process in [parent, *parent.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):
-            for connection in process.net_connections("tcp"):
-                if connection.status == psutil.CONN_LISTEN:
-                    address = ip_address(connection.laddr.ip)
-                    found.append(getattr(address, "ipv4_mapped", None) or address)
-    return found
-
-
-def epochs_of_first_trial(record: FinishedSearch) -> int:
-    """Epochs recorded so far; 0 while there is no database yet."""
-    if not (record.folder / "mlflow.db").exists():
-        return 0
-    with sqlite3.connect(record.folder / "mlflow.db") as database:
-        tables = database.execute("select name from sqlite_master where name = 'metrics'")
-        if not tables.fetchall():
-            return 0
-        return int(database.execute("select count(*) from metrics").fetchone()[0])

@@ -1,0 +1,312 @@
+"""Searches that are stopped in all ways, and go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+
+from tests.tune.conftest import (
+    DIGITS,
+    REPOSITORY,
+    SMALL,
+    FinishedSearch,
+    run_module,
+    start_module,
+    wait_until,
+)
+from tune.trial_log import METRICS
+
+ALONE = ("--config", str(DIGITS), "resources.max_concurrent=1", *SMALL)
+"""One trial at a time, as `finished_search` has it."""
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all that it started."""
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]
+
+
+def assert_gone(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=15)
+    assert [process.name() for process in alive] == []
+
+
+def epochs_in(folder: Path) -> int:
+    """Epochs that the study of a running search holds."""
+    return sum(len(trial.intermediate_values) for trial in trials_in(folder))
+
+
+def trials_in(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    path = folder / "mlruns" / "optuna.db"
+    with suppress(KeyError, Exception):
+        study = optuna.load_study(study_name="first", storage=f"sqlite:///{path}")
+        return [t for t in study.trials if t.state is not TrialState.WAITING]
+    return []
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
+    """The search of `finished_search`, killed in its second trial with all that it had started."""
+    folder = tmp_path_factory.mktemp("resumed")
+    search = start_module("tune.search", *ALONE, "--num-samples=5", "--name=first", cwd=folder)
+    wait_until(lambda: epochs_in(folder) >= 4)
+    again = run_module("tune.search", "--resume", "first", cwd=folder)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "another process is running it" in again.stderr
+    processes = family(search.pid)
+    for process in processes:
+        process.kill()
+    search.communicate()
+    assert_gone(processes)
+    done = run_module("tune.search", "--resume", "first", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return FinishedSearch(folder, done.stdout)
+
+
+def test_a_search_that_was_killed_ends_as_one_that_was_not(
+    resumed: FinishedSearch, finished_search: FinishedSearch
+) -> None:
+    """Golden: at one trial at a time, the same trials with the same metrics, bit for bit."""
+    found, whole = trials_in(resumed.folder), trials_in(finished_search.folder)
+    assert [(t.params, t.state, t.value, t.intermediate_values) for t in found] == [
+        (t.params, t.state, t.value, t.intermediate_values) for t in whole
+    ]
+    for name in set(METRICS) - {"epoch_seconds"}:
+        assert histories(resumed, name) == histories(finished_search, name)
+    assert "resumed  with " in resumed.output
+
+
+def histories(search: FinishedSearch, name: str) -> list[list[tuple[int, float]]]:
+    """A metric of every trial."""
+    client = MlflowClient(search.uri)
+    runs = [run.info.run_id for run in search.runs("trial")]
+    return [[(m.step, m.value) for m in client.get_metric_history(run, name)] for run in runs]
+
+
+def test_a_search_that_was_killed_registers_the_same_model_once(
+    resumed: FinishedSearch, finished_search: FinishedSearch
+) -> None:
+    versions = [
+        MlflowClient(search.uri).search_model_versions() for search in (resumed, finished_search)
+    ]
+    assert [len(found) for found in versions] == [1, 1]
+    assert versions[0][0].tags["test_acc"] == versions[1][0].tags["test_acc"]
+    assert "Registered resnet18-digits version 1" in resumed.output
+    (parent,) = resumed.runs("search")
+    assert parent.info.status == "FINISHED"
+
+
+def test_resuming_a_finished_search_says_so_and_changes_nothing(resumed: FinishedSearch) -> None:
+    def state() -> dict[Path, float]:
+        files = [path for path in resumed.folder.rglob("*") if path.is_file()]
+        return {path: path.stat().st_mtime for path in files}
+
+    before = state()
+    done = run_module("tune.search", "--resume", "first", cwd=resumed.folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "search first is finished, with 5 trials" in done.stdout
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--resume", "frist"], "no such search; there is first"),
+        (["--resume", "../first"], "letters, digits"),
+        (["--resume", "first", "--num-samples", "3"], "the search has 5; give more"),
+        (["--resume", "first", "--num-samples", "x"], "budget.num_samples=x"),
+        (["--resume", "first", "train.epochs=5"], "only --num-samples and --time-budget"),
+        (["--resume", "first", "--name", "second"], "only --num-samples and --time-budget"),
+        (["--config", str(DIGITS), "--name", "first"], "go on with it by --resume first"),
+    ],
+)
+def test_a_mistake_in_a_resume_is_told_in_one_line(
+    words: list[str], told: str, resumed: FinishedSearch
+) -> None:
+    done = run_module("tune.search", *words, cwd=resumed.folder)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_finished_search_is_extended_by_more_samples(resumed: FinishedSearch) -> None:
+    before = trials_in(resumed.folder)
+    done = run_module("tune.search", "--resume", "first", "--num-samples=6", cwd=resumed.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = trials_in(resumed.folder)
+    assert after[:5] == before
+    assert len(after) == 6
+    assert len(resumed.runs("trial")) == 6
+    assert "6/6 ended" in done.stdout
+
+
+def test_a_signal_ends_it_in_good_order(tmp_path: Path) -> None:
+    words = ("--num-samples=2", "--name=first", *SMALL, "train.epochs=60")
+    search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
+    wait_until(lambda: epochs_in(tmp_path) > 1)
+    processes = family(search.pid)
+    assert {str(address) for address in listening(processes) if not address.is_loopback} == set()
+    start = time.monotonic()
+    search.send_signal(signal.SIGINT)
+    output, errors = search.communicate(timeout=30)
+    assert time.monotonic() - start < 15
+    assert search.returncode == 130
+    assert errors == (
+        "tune.search: interrupted by SIGINT; go on with: python -m tune.search --resume first\n"
+    )
+    assert "resume   python -m tune.search --resume first" in output
+    assert_gone(processes)
+    record = FinishedSearch(tmp_path, output)
+    kinds = [run for kind in ("search", "trial") for run in record.runs(kind)]
+    assert "RUNNING" not in {run.info.status for run in kinds}
+    assert not list(tmp_path.rglob("*.pt.*"))
+
+
+def listening(processes: list[psutil.Process]) -> list[IPv4Address | IPv6Address]:
+    """Addresses at which processes take connections."""
+    found: list[IPv4Address | IPv6Address] = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    address = ip_address(connection.laddr.ip)
+                    found.append(getattr(address, "ipv4_mapped", None) or address)
+    assert found  # Ray's own processes and the trials
+    return found
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    words = ("--name=first", *SMALL, "train.epochs=60")
+    search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
+    wait_until(lambda: epochs_in(tmp_path) > 1)
+    processes = family(search.pid)
+    start = time.monotonic()
+    search.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    search.send_signal(signal.SIGTERM)
+    search.communicate(timeout=30)
+    assert time.monotonic() - start < 3
+    assert search.returncode == 130
+    assert_gone(processes)
+
+
+def workers(pid: int) -> list[psutil.Process]:
+    """The processes of a search's trials."""
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        for process in family(pid):
+            with suppress(psutil.Error, IndexError):
+                if "Trainable" in process.cmdline()[0]:
+                    found.append(process)
+    return found
+
+
+def test_a_trial_goes_on_after_its_worker_was_killed_but_not_for_ever(tmp_path: Path) -> None:
+    words = ("--num-samples=1", "--name=first", *SMALL, "train.epochs=400", "budget.max_failures=1")
+    search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
+    for kills in (1, 2):
+        more = epochs_in(tmp_path) + 3
+        wait_until(lambda more=more: epochs_in(tmp_path) > more)
+        assert search.poll() is None, kills
+        for process in workers(search.pid):
+            process.kill()
+    output, errors = search.communicate(timeout=120)
+    assert search.returncode == 1
+    assert "its worker died: killed, or out of memory" in errors
+    (trial,) = trials_in(tmp_path)
+    assert trial.state is TrialState.FAIL
+    epochs = list(trial.intermediate_values)
+    assert epochs == list(range(1, len(epochs) + 1))
+    (run,) = FinishedSearch(tmp_path, output).runs("trial")
+    assert run.info.status == "FAILED"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount a small disk, and give it another size later."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size: str) -> Path:
+        remount = "remount," if folder.is_mount() else ""
+        words = ["mount", "-t", "tmpfs", "-o", f"{remount}size={size}", "tmpfs", str(folder)]
+        if subprocess.run(words, capture_output=True, check=False).returncode != 0:
+            pytest.skip("mounting a small disk needs root")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def test_a_full_disk_ends_it_clearly_and_with_space_made_it_goes_on(
+    small_disk: Callable[[str], Path],
+) -> None:
+    folder = small_disk("150m")
+    words = ("--num-samples=3", "--name=first", *SMALL, "model.unfreeze_depth=5")
+    full = run_module("tune.search", "--config", str(DIGITS), *words, cwd=folder)
+    assert full.returncode == 1, full.stdout + full.stderr
+    assert "no space is left" in full.stderr
+    assert "go on with: python -m tune.search --resume first" in full.stderr
+    assert "Traceback" not in full.stdout + full.stderr
+    small_disk("2g")
+    done = run_module("tune.search", "--resume", "first", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    states = [trial.state for trial in trials_in(folder)]
+    assert len(states) == 3
+    assert set(states) <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_searches_killed_at_random_lose_nothing() -> None:
+    script = REPOSITORY / "benchmarks" / "kills.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--kills", "4", "--seed", "1", "--seconds", "25"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found.pop("resumed") >= 1, done.stdout
+    assert found == {"kills": 4, "lost": 0, "doubled": 0, "left_running": 0}, done.stdout
+
+
+JUMPING = """
+import random, runpy, sys, time
+real, draw = time.time, random.Random(0)
+time.time = lambda: real() + draw.choice((-86_400, 0, 86_400))
+runpy.run_module("tune.search", run_name="__main__")
+"""
+
+
+def test_a_clock_that_jumps_by_days_does_not_matter(tmp_path: Path) -> None:
+    words = ("--config", str(DIGITS), "--num-samples=2", "--name=first", "--time-budget=10m")
+    done = subprocess.run(
+        [sys.executable, "-c", JUMPING, *words, *SMALL],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(trial.state.is_finished() for trial in trials_in(tmp_path))
+    record = FinishedSearch(tmp_path, done.stdout)
+    for name in METRICS:
+        for history in histories(record, name):
+            assert [step for step, _ in history] == list(range(1, len(history) + 1))

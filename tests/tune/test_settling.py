@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from torchvision.models import resnet18, resnet34
+
+from tests.tune.conftest import DIGITS
+from trainable.datasets import load_dataset
+from tune.home import Search
+from tune.loading import ConfigError, load_config
+from tune.settling import check_unchanged, settle
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for label, shade in (("ants", 50), ("bees", 200)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(10):
+            pixels = np.full((8, 8, 3), shade + number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def begun(photos: Path, *words: str) -> Search:
+    """A search, as it is settled by a process of its own."""
+    load_dataset.cache_clear()
+    source = ["data.source=image_folder", f"data.root={photos}", "data.image_size=16"]
+    config = load_config(DIGITS, [*source, "model.weights=random", *words])
+    return settle(config, "one", Console(file=io.StringIO()))
+
+
+def test_what_is_as_it_was_goes_on(photos: Path) -> None:
+    check_unchanged(begun(photos), begun(photos))
+
+
+def test_an_image_that_has_changed_is_told(photos: Path) -> None:
+    before = begun(photos)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(photos / "ants" / "3.png")
+    with pytest.raises(ConfigError, match="search one: its data have changed since"):
+        check_unchanged(before, begun(photos))
+
+
+def test_an_image_that_is_gone_is_told(photos: Path) -> None:
+    before = begun(photos)
+    (photos / "bees" / "9.png").unlink()
+    with pytest.raises(ConfigError, match="its data have changed"):
+        check_unchanged(before, begun(photos))
+
+
+def test_weights_that_have_changed_are_told(photos: Path, tmp_path: Path) -> None:
+    path, word = tmp_path / "w.pt", f"model.weights={tmp_path / 'w.pt'}"
+    torch.save(resnet18().state_dict(), path)
+    before = begun(photos, word)
+    torch.save(resnet18().state_dict(), path)
+    with pytest.raises(ConfigError, match="its weights have changed"):
+        check_unchanged(before, begun(photos, word))
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (resnet34().state_dict(), "is of another network"),
+        ({"model": 3}, "is not a state dict"),
+        ({k: v for k, v in resnet18().state_dict().items() if "layer4" not in k}, "lacks layer4"),
+        ({"fc.weight": torch.zeros(3, 512)}, "lacks conv1"),
+        (print, "is refused"),
+    ],
+    ids=["resnet34", "no state dict", "to layer3", "only a head", "code"],
+)
+def test_weights_that_do_not_fit_are_told_before_any_trial(
+    state: Any, told: str, photos: Path, tmp_path: Path
+) -> None:
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(ConfigError, match=told):
+        begun(photos, f"model.weights={tmp_path / 'w.pt'}")
+
+
+def test_weights_of_other_classes_are_taken_for_their_backbone(
+    photos: Path, tmp_path: Path
+) -> None:
+    torch.save(resnet18(num_classes=7).state_dict(), tmp_path / "w.pt")
+    assert begun(photos, f"model.weights={tmp_path / 'w.pt'}").weights_hash

@@ -1,0 +1,148 @@
+"""The folder of a search, `mlruns/searches/NAME`: what it is, and its trials' checkpoints."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import uuid
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+from pydantic import Field, ValidationError
+
+from trainable.config import Config
+from tune.config import SearchConfig
+from tune.loading import ConfigError
+
+HOME: Final = Path("mlruns")
+"""Where studies and checkpoints are kept, beside MLflow's artifacts."""
+
+_SEARCHES, _FILE = "searches", "search.json"
+
+
+class Search(Config):
+    """A search as it was begun: all that going on with it needs to know."""
+
+    name: str
+    """Of the search, its study, and its run in MLflow."""
+
+    config: SearchConfig
+    """With weights and all else decided."""
+
+    data_fingerprint: str
+    """Of the images and how they are split."""
+
+    weights_hash: str | None
+    """Of the first weights; None where they are random."""
+
+    identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
+    """Unlike the name, unique everywhere."""
+
+    concluded: bool = False
+    """Whether there is nothing left to do."""
+
+
+class SearchHome:
+    """The folder of a search.
+
+    Args:
+        name: Of the search.
+        home: Of all searches.
+    """
+
+    def __init__(self, name: str, home: Path = HOME) -> None:
+        self.name = name
+        self.folder = (home / _SEARCHES / name).resolve()
+        self._lock = FileLock(self.folder / "lock")
+
+    @property
+    def exists(self) -> bool:
+        """Whether a search of this name was begun here."""
+        return (self.folder / _FILE).is_file()
+
+    def trial(self, number: int) -> Path:
+        """Folder of a trial."""
+        return self.folder / f"trial-{number:03d}"
+
+    def begin(self, search: Search) -> None:
+        """Take the name for a new search.
+
+        Raises:
+            ConfigError: It is taken.
+        """
+        self.lock()
+        if self.exists:
+            raise ConfigError(self.taken())
+        self.save(search)
+
+    def taken(self) -> str:
+        """That the name is taken, and what to do."""
+        return (
+            f"--name {self.name}: there is a search of this name; go on with it by "
+            f"--resume {self.name}, or choose another"
+        )
+
+    def lock(self) -> None:
+        """Keep every other process out of this search until this one ends.
+
+        Raises:
+            ConfigError: Another process is at it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ConfigError(
+                f"search {self.name}: another process is running it; wait for it or stop it"
+            ) from error
+        for half in self.folder.glob(f"{_FILE}.*"):  # of a process that was killed
+            half.unlink()
+
+    def load(self) -> Search:
+        """What was begun.
+
+        Raises:
+            ConfigError: Nothing was, or its file is broken.
+        """
+        if not self.exists:
+            raise ConfigError(self._unknown())
+        try:
+            return Search.model_validate_json((self.folder / _FILE).read_bytes())
+        except (ValidationError, OSError) as error:
+            raise ConfigError(
+                f"--resume {self.name}: {self.folder / _FILE} cannot be read: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+
+    def save(self, search: Search) -> None:
+        """Write aside and rename, so that there is a whole file at any moment."""
+        aside = self.folder / f"{_FILE}.{os.getpid()}"
+        try:
+            with open(aside, "w", opener=_private) as file:  # a URL may hold a password
+                file.write(search.model_dump_json(indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(self.folder / _FILE)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Give the name back: nothing was begun after all."""
+        for path in (self.folder / _FILE, self.folder / "lock"):
+            path.unlink(missing_ok=True)
+        for folder in (self.folder, *self.folder.parents[:2]):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _unknown(self) -> str:
+        known = sorted(file.parent.name for file in self.folder.parent.glob(f"*/{_FILE}"))
+        if not known:
+            return f"--resume {self.name}: no search was begun in this folder ({HOME / _SEARCHES})"
+        near = difflib.get_close_matches(self.name, known, len(known), cutoff=0)
+        more = f" and {len(known) - 10} more" if len(known) > 10 else ""
+        return f"--resume {self.name}: no such search; there is {', '.join(near[:10])}{more}"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
