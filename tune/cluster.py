@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from threading import Thread
+from typing import Any, Final
 
+import psutil
 import ray
 from ray.tune.execution import class_cache, tune_controller
 
 from tune.config import ResourcesConfig
+from tune.halt import interrupt
 from tune.loading import ConfigError
 
-_MAX_TRIALS_PER_GPU = 4
+_MAX_TRIALS_PER_GPU: Final = 4
+_NEEDED: Final = {"raylet", "gcs_server"}
+"""Processes without which a local Ray does nothing."""
+_WATCH_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,18 @@ def start_ray() -> None:
     )
     if not address:
         tune_controller._ActorClassCache = _WaitingWorkers
+        processes = [p for p in psutil.Process().children() if p.name() in _NEEDED]
+        Thread(target=_watch, args=(processes,), name="watch", daemon=True).start()
+
+
+def _watch(processes: Sequence[psutil.Process]) -> None:
+    """Stop the search when one of Ray's own processes has died: Ray would wait for it for ever."""
+    while ray.is_initialized():
+        for process in processes:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                interrupt(f"the death of Ray's {process.name()}")
+                return
+        time.sleep(_WATCH_SECONDS)
 
 
 class _WaitingWorkers(class_cache._ActorClassCache):

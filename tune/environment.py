@@ -35,4 +35,7 @@ def prepare_environment() -> None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault(
+            "RAY_gcs_rpc_server_reconnect_timeout_s", "5"
+        )  # it is on this machine
         os.environ.setdefault(_LOOPBACK_ONLY, "0")

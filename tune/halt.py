@@ -5,6 +5,7 @@ Either way it stops as if killed, which it survives at any moment, but says good
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 from contextlib import suppress
@@ -26,8 +27,8 @@ class Halt(BaseException):
     """
 
 
-_heard: list[int] = []
-"""Signals that said to stop."""
+_heard: list[str] = []
+"""What said to stop: a signal's name, or a reason."""
 
 
 def catch_signals() -> None:
@@ -45,14 +46,21 @@ def catch_signals() -> None:
 
 def interruption() -> str:
     """What interrupted the search, in words."""
-    return " ".join(["interrupted", *(f"by {signal.Signals(number).name}" for number in _heard)])
+    return f"interrupted by {_heard[0]}" if _heard else "interrupted"
+
+
+def interrupt(reason: str) -> None:
+    """Have the main thread stop as if by a signal; from any thread."""
+    _heard.append(reason)
+    _thread.interrupt_main()
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
     for each in _SIGNALS:
         if signal.getsignal(each) is _interrupt:
             signal.signal(each, _leave_at_once)
-    _heard.append(number)
+    if not _heard:
+        _heard.append(signal.Signals(number).name)
     raise KeyboardInterrupt
 
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Final, NoReturn
 
+from tune.halt import kill_children
+
 _LEAVE_SECONDS: Final = 5.0
 
 
@@ -47,6 +49,7 @@ def leave(code: int) -> NoReturn:
     ray = sys.modules.get("ray")
     if ray is not None:
         ray.shutdown()
+    kill_children()  # what Ray leaves to end by itself
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
