@@ -30,12 +30,14 @@ machines can reach.
 """
 
 
+_GCS_SECONDS: Final = "RAY_gcs_rpc_server_reconnect_timeout_s"
+"""How long Ray waits for its control server, which is on this machine and comes not again."""
+
+
 def prepare_environment() -> None:
     """Set what the libraries read when they load. What the user has set stays."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if not os.environ.get("RAY_ADDRESS"):
-        os.environ.setdefault(
-            "RAY_gcs_rpc_server_reconnect_timeout_s", "5"
-        )  # it is on this machine
+        os.environ.setdefault(_GCS_SECONDS, "5")
         os.environ.setdefault(_LOOPBACK_ONLY, "0")

@@ -49,6 +49,11 @@ def interruption() -> str:
     return f"interrupted by {_heard[0]}" if _heard else "interrupted"
 
 
+def interruption_code() -> int:
+    """Exit code of an interruption: 130 of a signal, else 1."""
+    return INTERRUPTED if not _heard or _heard[0] in signal.Signals.__members__ else 1
+
+
 def interrupt(reason: str) -> None:
     """Have the main thread stop as if by a signal; from any thread."""
     _heard.append(reason)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tune.config import NAME_RULE, SearchConfig
 from tune.environment import prepare_environment
-from tune.halt import INTERRUPTED, Halt, catch_signals, interruption
+from tune.halt import Halt, catch_signals, interruption, interruption_code
 from tune.home import Search, SearchHome
 from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config, with_budget
 from tune.reach import check_tracking, tracking_uri
@@ -90,7 +90,7 @@ def main(
         code = MISTAKE
     except KeyboardInterrupt:
         _complain(interruption())
-        code = INTERRUPTED
+        code = interruption_code()
     leave(code)
 
 
@@ -171,7 +171,7 @@ def _run(
         outcome = run()
     except KeyboardInterrupt:
         _complain(f"{interruption()}{_how_to_go_on(home)}")
-        return INTERRUPTED
+        return interruption_code()
     except Halt as halt:
         _complain(f"{halt}{_how_to_go_on(home)}")
         return FAILED
