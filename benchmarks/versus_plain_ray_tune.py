@@ -1,6 +1,6 @@
 """Trial-epochs per second beside a plain Ray Tune program (`versus/plain.py`).
 
-    TUNE_REAL_DATA=FOLDER python benchmarks/versus_plain_ray_tune.py     # about two hours
+    TUNE_REAL_DATA=FOLDER python benchmarks/versus_plain_ray_tune.py     # about 80 minutes
     python benchmarks/versus_plain_ray_tune.py --quick
 
 Both sides train the same 20 trials for the same 3 epochs on the same 1,000 images of

@@ -20,7 +20,6 @@ from trainable.ray_trainable import FineTuneTrainable
 from tune.checkpoints import DropUnneeded
 from tune.cluster import TrialResources, fit_resources, start_ray
 from tune.config import SearchConfig
-from tune.halt import catch_signals
 from tune.home import HOME, Search, SearchHome
 from tune.ledger import Ledger, open_ledger
 from tune.loading import ConfigError
@@ -93,7 +92,6 @@ def _prepare(config: SearchConfig) -> TrialResources:
     for name in ("ray.tune", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ray()
-    catch_signals()
     return fit_resources(config.resources)
 
 

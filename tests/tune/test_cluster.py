@@ -13,8 +13,9 @@ from tests.tune.conftest import DIGITS, SMALL
 from tune.cluster import fit_resources
 from tune.config import ResourcesConfig
 from tune.environment import prepare_environment
+from tune.home import SearchHome
 from tune.loading import ConfigError, load_config
-from tune.runner import run_search
+from tune.runner import start_search
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_four_quarters_of_a_gpu_run_at_once_and_never_five(tmp_path: Path) -> No
         [*SMALL, "resources.gpu=0.25", "budget.num_samples=8", "scheduler.name=fifo",
          f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}", "registry.register_best=false"],
     )  # fmt: skip
-    run_search(config, "fractions", Console(quiet=True))
+    start_search(config, SearchHome("fractions"), Console(quiet=True))
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("digits")
     assert experiment is not None
