@@ -88,8 +88,9 @@ def _prepare(config: SearchConfig) -> TrialResources:
     """Start Ray, and leave the terminal to the progress."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # A trial's error is told in its line and its run, not as a traceback in between.
-    for name in ("ray.tune", "ray.air"):
+    # A trial's error is told in its line and its run, not as a traceback in between; and what
+    # MLflow's store cannot write is written later, or told at the end.
+    for name in ("ray.tune", "ray.air", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ray()
     return fit_resources(config.resources)

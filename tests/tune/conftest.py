@@ -26,14 +26,19 @@ SMALL = (
 """Overrides that make a digits trial take about a second."""
 
 
-def start_module(module: str, *words: str, cwd: Path) -> subprocess.Popen[str]:
-    """Start one of the commands in `cwd`, as a user would."""
+def user_environment() -> dict[str, str]:
+    """A user's, without what MLflow has set in this process for itself."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
     environment.pop("MLFLOW_TRACKING_URI", None)
+    return environment
+
+
+def start_module(module: str, *words: str, cwd: Path) -> subprocess.Popen[str]:
+    """Start one of the commands in `cwd`, as a user would."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *words],
         cwd=cwd,
-        env=environment,
+        env=user_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
