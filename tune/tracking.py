@@ -194,7 +194,7 @@ def _make_database(uri: str) -> None:
     if not uri.startswith("sqlite:///"):
         return
     for half in path.parent.glob(f"{path.name}.[0-9]*"):
-        if not _is_alive(int(half.suffix[1:])):
+        if not _is_alive(int(half.suffix[1:].partition("-")[0])):  # SQLite's journal has a -
             half.unlink(missing_ok=True)
     if path.exists():
         return

@@ -93,11 +93,15 @@ class FinishedSearch:
 
     def runs(self, kind: str) -> list[Run]:
         """The runs of a kind, `search` or `trial`, in the order of their trials."""
-        client = MlflowClient(self.uri)
-        experiment = client.get_experiment_by_name("digits")
-        assert experiment is not None
-        found = client.search_runs([experiment.experiment_id], f"tags.`tune.kind` = '{kind}'")
-        return sorted(found, key=lambda run: int(run.data.tags.get("tune.number", 0)))
+        return runs(MlflowClient(self.uri), kind)
+
+
+def runs(client: MlflowClient, kind: str) -> list[Run]:
+    """The digits' runs of a kind, `search` or `trial`, in the order of their trials."""
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], f"tags.`tune.kind` = '{kind}'")
+    return sorted(found, key=lambda run: int(run.data.tags.get("tune.number", 0)))
 
 
 @pytest.fixture(scope="session")

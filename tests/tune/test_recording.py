@@ -21,11 +21,10 @@ from urllib.request import Request, urlopen
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
 
-from tests.tune.conftest import DIGITS, SMALL, run_module, start_module, wait_until
+from tests.tune.conftest import DIGITS, SMALL, run_module, runs, start_module, wait_until
 from tests.tune.test_ledger import told
 from tune import recording
 from tune.home import Search
@@ -94,13 +93,6 @@ def assert_recorded(search: Search, ledger: Ledger, uri: str, parent: str = "RUN
                 (number, epoch.metrics[name], epoch.at)
                 for number, epoch in enumerate(log.epochs, 1)
             ]
-
-
-def runs(client: MlflowClient, kind: str) -> list[Run]:
-    experiment = client.get_experiment_by_name("digits")
-    assert experiment is not None
-    found = client.search_runs([experiment.experiment_id], f"tags.`tune.kind` = '{kind}'")
-    return sorted(found, key=lambda run: int(run.data.tags.get("tune.number", 0)))
 
 
 @pytest.fixture(scope="module")
@@ -182,14 +174,17 @@ def test_a_database_that_was_half_made_by_a_killed_process_is_never_there(
         "from tests.tune.test_recording import search_at; from tune.tracking import SearchRecord;"
         f"SearchRecord(search_at('sqlite:///{tmp_path / 'mlflow.db'}'))"
     )
-    for seconds in (3.0, 4.0, 5.0):
+    for delay in (0.0, 0.3, 0.6):
         with subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2]) as one:
-            time.sleep(seconds)
+            wait_until(lambda one=one: any(tmp_path.glob(f"mlflow.db.{one.pid}")))
+            time.sleep(delay)
             one.kill()
+        assert not (tmp_path / "mlflow.db").exists(), "made sooner than it could be killed"
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     search = search_at(uri)
     RecordWriter(search, ledger).finish()
-    MlflowClient(uri).search_experiments()
+    assert MlflowClient(uri).search_experiments()
+    assert not list(tmp_path.glob("mlflow.db.*"))
 
 
 class Server:
