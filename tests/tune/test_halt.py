@@ -13,8 +13,8 @@ WAIT = """
 import time
 from tune.halt import catch_signals, interruption
 catch_signals()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print(interruption(), flush=True)
@@ -48,3 +48,42 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=1)
         process.kill()
+
+
+FROM_A_THREAD = """
+import signal, threading, time
+from tune import halt
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
+halt._PATIENCE = 1.0
+halt.catch_signals(lambda: print("last words:", halt.interruption(), flush=True))
+threading.Timer(0.5, halt.interrupt, ["the death of it"]).start()
+"""
+ANSWERED = """
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print(halt.interruption(), flush=True)
+    raise SystemExit(halt.interruption_code())
+"""
+DEAF = """
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})  # as in code that never looks
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("main", "told"),
+    [
+        (ANSWERED, "interrupted by the death of it\n"),
+        (DEAF, "last words: interrupted by the death of it\n"),
+    ],
+)
+def test_a_thread_ends_the_process_whatever_is_ignored_or_waited_for(main: str, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_A_THREAD + main],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == (told, 1)
