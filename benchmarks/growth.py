@@ -31,6 +31,7 @@ def main() -> None:
         folder = Path(name)
         words = ["-m", "tune.search", "--config", str(REPOSITORY / "configs" / "digits.yaml")]
         words += ["--num-samples", str(trials), "model.unfreeze_depth=0", "train.epochs=1"]
+        words += ["confirm.top_k=0"]
         found = command(words, folder, TUNE_CACHE=str(folder / "store"))
         ends = ends_of_trials(folder)
     quarter = trials // 4

@@ -64,6 +64,13 @@ class Dataset:
         """The split called `name`."""
         return {"train": self.train, "val": self.val, "test": self.test}[name]
 
+    def test_fingerprint(self) -> str:
+        """SHA-256 (hex) of the test images, their labels and the class names alone."""
+        digest = hashlib.sha256(repr((self.classes, tuple(self.test.images.shape))).encode())
+        digest.update(self.test.images.numpy().data)
+        digest.update(self.test.labels.numpy().data)
+        return digest.hexdigest()
+
 
 @dataclass
 class _Parts:

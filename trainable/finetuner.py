@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainable.activations import CHUNK, Activations, PrefixOutputs, as_tail_input
@@ -63,7 +63,7 @@ class FineTuner:
         self.network = self._build_network()
         self.epoch = 0
         self._outputs = PrefixOutputs(self.network.prefix, self.device, store)
-        self._activations = Activations(self._views("train"), self._outputs)
+        self._activations = Activations(views_of(self.config, self.dataset, "train"), self._outputs)
         self._labels = self.dataset.train.labels.to(self.device.torch_device)
         self._fixed: dict[SplitName, Tensor] = {}
         self._batch_size = min(config.train.batch_size, len(self._labels))
@@ -117,6 +117,27 @@ class FineTuner:
             with self.device.autocast():
                 logits.append(self.network.tail(as_tail_input(chunk)).float())
         return Predictions(torch.cat(logits).cpu(), self.dataset.split(split).labels)
+
+    @torch.no_grad()
+    def reestimate_statistics(self) -> None:
+        """Measure what the tail's BatchNorm normalizes by anew, on the first view.
+
+        Averaged weights make other activations than any of those that they are the average of.
+        """
+        norms = [m for m in self.network.tail.modules() if isinstance(m, nn.BatchNorm2d)]
+        if not norms:
+            return
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean of all batches
+        self._activations.set_epoch(0)
+        self.network.tail.train()
+        for indices in self._order(0).split(self._batch_size):
+            with self.device.autocast():
+                self.network.tail(self._activations.batch(indices))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
     def overfit_batch(self, steps: int = 200) -> list[float]:
         """Train on the first batch alone and return the loss after each step.
@@ -179,19 +200,6 @@ class FineTuner:
             part.to(self.device.torch_device).to(memory_format=torch.channels_last)
         return network
 
-    def _views(self, split: SplitName) -> Views:
-        """The views of a split; only those of the training split are augmented."""
-        data, augment = self.config.data, self.config.augment
-        return Views(
-            self.dataset.split(split).images,
-            self.dataset.fingerprint,
-            augment.policy if split == "train" else "none",
-            data.image_size,
-            augment.num_views,
-            data.mirrors,
-            split,
-        )
-
     def _train(self) -> tuple[float, float]:
         """One pass over the current view: mean loss and accuracy of its batches."""
         mixer = Mixer(self.config.augment, len(self.dataset.classes), self._generator("mixing"))
@@ -239,7 +247,7 @@ class FineTuner:
     def _fixed_inputs(self, split: SplitName) -> Tensor:
         """The prefix's output on an unaugmented split; computed once and kept."""
         if split not in self._fixed:
-            self._fixed[split] = self._outputs.on(self._views(split), 0)
+            self._fixed[split] = self._outputs.on(views_of(self.config, self.dataset, split), 0)
         return self._fixed[split]
 
     def _order(self, epoch: int) -> Tensor:
@@ -261,3 +269,16 @@ class FineTuner:
         improved = val_loss < self._lowest_val_loss
         self._lowest_val_loss = min(val_loss, self._lowest_val_loss)
         self._epochs_without_gain = 0 if improved else self._epochs_without_gain + 1
+
+
+def views_of(config: TrialConfig, dataset: Dataset, split: SplitName) -> Views:
+    """The views of a split; only those of the training split are augmented."""
+    return Views(
+        dataset.split(split).images,
+        dataset.fingerprint,
+        config.augment.policy if split == "train" else "none",
+        config.data.image_size,
+        config.augment.num_views,
+        config.data.mirrors,
+        split,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,13 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):  # Pillow would clip its shades, not scale them
         image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
     return image.convert("RGB")
+
+
+def as_png(pixels: NDArray[np.uint8]) -> bytes:
+    """An image of shape (H, W, 3) as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def image_size_of(path: Path) -> tuple[int, int]:

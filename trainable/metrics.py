@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,24 @@ class Predictions:
         return (self.logits.argmax(1) == self.labels).float().mean().item()
 
     @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the answer is right, for each image: shape (N,)."""
+        return (self.logits.argmax(1) == self.labels).numpy()
+
+    @property
     def probabilities(self) -> NDArray[np.float32]:
         """Softmax of the logits: shape (N, classes)."""
         return self.logits.softmax(1).numpy()
+
+    def save(self, path: Path) -> None:
+        """Write them as a compressed `.npz` file."""
+        np.savez_compressed(path, logits=self.logits.numpy(), labels=self.labels.numpy())
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what :meth:`save` wrote; only arrays are read."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(torch.from_numpy(arrays["logits"]), torch.from_numpy(arrays["labels"]))
 
     def confusion(self) -> NDArray[np.int64]:
         """Counts of shape (classes, classes), truth by row and answer by column."""

@@ -42,8 +42,9 @@ class FineTuneTrainable(tune.Trainable):
 
     Every step's result holds the metrics of :meth:`FineTuner.train_epoch`, the `epoch`,
     `finished` (the trial ended itself, rather than being stopped), and what else its metrics
-    depend on: `device`, `precision`, `threads` and `micro_batches`. Instead of these there may be
-    an `error`, with which the trial has failed for good, or `halt`, why no trial can go on.
+    depend on: `device`, `precision`, `threads`, `micro_batches` and `processor`. Instead of these
+    there may be an `error`, with which the trial has failed for good, or `halt`, why no trial can
+    go on.
 
     After each epoch it keeps a checkpoint, before the result is told. A trial whose folder
     holds one goes on from there: its first step tells that epoch's result again, in case it
@@ -78,6 +79,7 @@ class FineTuneTrainable(tune.Trainable):
             "precision": device.precision,
             "threads": device.num_threads,
             "micro_batches": self._tuner.micro_batches,
+            "processor": device.identity,
         }
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from trainable.checkpoints import BEST, LAST
 from tune.home import SearchHome
-from tune.trial_log import TrialLog
+from tune.trial_log import Kind, TrialLog
 
 
 class DropUnneeded:
@@ -14,15 +14,16 @@ class DropUnneeded:
 
     Args:
         home: Of the search.
+        kind: Of the trials.
     """
 
-    def __init__(self, home: SearchHome) -> None:
-        self._home = home
+    def __init__(self, home: SearchHome, kind: Kind) -> None:
+        self._home, self._kind = home, kind
 
     def changed(self, trial: TrialLog) -> None:
         """Delete what a trial leaves that will not go on."""
         if trial.state.is_finished():
             complete = trial.state is TrialState.COMPLETE
             for pattern in (f"{LAST}*",) if complete else (f"{LAST}*", BEST):
-                for path in self._home.trial(trial.number).glob(pattern):
+                for path in self._home.trial(trial.number, self._kind).glob(pattern):
                     path.unlink(missing_ok=True)

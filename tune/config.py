@@ -118,6 +118,20 @@ class ResourcesConfig(Config):
         return max(1, int(self.cpu))
 
 
+class ConfirmConfig(Config):
+    """How the best trials are tried again, since the best of many scores is partly luck."""
+
+    top_k: int = Field(default=0, ge=0)
+    """Of so many of the best trials; 0 takes the best one by its single score."""
+
+    seeds: int = Field(default=2, ge=1, le=100)
+    """Under so many other seeds each. The winner has the best mean validation accuracy."""
+
+    soup: bool = True
+    """Whether the average of all these runs' weights is a candidate too (Wortsman et al.
+    2022)."""
+
+
 class CacheConfig(Config):
     """What a node keeps of the frozen layers' outputs, so that no trial computes them twice."""
 
@@ -154,7 +168,14 @@ class RegistryConfig(Config):
     """What becomes of the best checkpoint."""
 
     register_best: bool = True
-    """Register it as a version of `resnet18-<name>` with the alias `champion`."""
+    """Register it as a version of `resnet18-<name>`."""
+
+    promote: Literal["better", "not-worse", "always", "never"] = "not-worse"
+    """Whether it becomes the `champion`, by the test images that both have seen: if it is
+    significantly `better`, unless it is significantly worse (`not-worse`), `always`, `never`."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """Below it, a p-value is significant."""
 
 
 class SearchConfig(TrialConfig):
@@ -172,6 +193,7 @@ class SearchConfig(TrialConfig):
     scheduler: SchedulerConfig = SchedulerConfig()
     budget: BudgetConfig = BudgetConfig()
     resources: ResourcesConfig = ResourcesConfig()
+    confirm: ConfirmConfig = ConfirmConfig()
     cache: CacheConfig = CacheConfig()
     tracking: TrackingConfig = TrackingConfig()
     registry: RegistryConfig = RegistryConfig()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tune.config import CacheConfig
 from tune.environment import prepare_environment
 from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config
 
@@ -28,7 +29,14 @@ def main(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
     ] = None,
-    config: Annotated[Path, typer.Option(help="The trial, as YAML.")] = DEFAULT_CONFIG,
+    config: Annotated[
+        Path | None,
+        typer.Option(help=f"The trial, as YAML; by default {DEFAULT_CONFIG}.", show_default=False),
+    ] = None,
+    from_run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN_ID", help="Run the trial of a run in MLflow, and compare."),
+    ] = None,
     overfit_batch: Annotated[
         bool, typer.Option(help="Train on one batch and say whether its loss went to zero.")
     ] = False,
@@ -48,13 +56,19 @@ def main(
 
     `python -m tune.debug --overfit-batch model.unfreeze_depth=5`
 
-    Exit code: 0 done, 1 failed, 2 a mistake in the command or the config.
+    `python -m tune.debug --from-run 0a1b2c3d4e5f60718293a4b5c6d7e8f9`
+
+    Exit code: 0 done, 1 failed or not as recorded, 2 a mistake in the command or the config.
     """
     prepare_environment()
     try:
         if save is not None and save.suffix != ".safetensors":
             raise ConfigError(f"--save {save}: the file's name must end in .safetensors")
-        settings = load_config(config, overrides or [])
+        if from_run is not None:
+            if config or overrides or overfit_batch or test or save:
+                raise ConfigError("--from-run takes the trial as it was recorded, and nothing else")
+            sys.exit(_replay(from_run))
+        settings = load_config(config or DEFAULT_CONFIG, overrides or [])
         check_files(settings)
         tuner = _build(settings)
     except ConfigError as error:
@@ -99,6 +113,30 @@ def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
     if test:
         print(f"test  accuracy {tuner.evaluate('test').accuracy:.4%} after the last epoch")
     return DONE
+
+
+def _replay(run_id: str) -> int:
+    from trainable.array_store import open_store
+    from tune.replay import read_trial, rebuild, replay
+
+    trial = read_trial(run_id)
+    tuner = rebuild(trial, open_store(None, CacheConfig().max_bytes))
+    count = len(trial.epochs)
+
+    def told(epoch: int, metrics: dict[str, float]) -> None:
+        numbers = "  ".join(f"{name} {value:.6f}" for name, value in metrics.items())
+        print(f"epoch {epoch:3d}/{count}  {numbers}", flush=True)
+
+    difference = replay(trial, tuner, told)
+    if difference is None:
+        print(f"PASS: {count} epochs as recorded")
+        return DONE
+    print(f"FAIL: epoch {difference.epoch} is not as recorded")
+    for name, (recorded, found) in difference.metrics.items():
+        print(f"  {name}: {recorded} recorded, {found} here")
+    for name, (there, here) in difference.surroundings.items():
+        print(f"  another {name}: {there} recorded, {here} here")
+    return FAILED
 
 
 def _save(tuner: FineTuner, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import uuid
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,9 @@ from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from trainable.config import Config
-from tune.config import SearchConfig
+from tune.config import NAME_RULE, SearchConfig
 from tune.loading import ConfigError
+from tune.trial_log import Kind
 
 HOME: Final = Path("mlruns")
 """Where studies and checkpoints are kept, beside MLflow's artifacts."""
@@ -61,9 +63,9 @@ class SearchHome:
         """Whether a search of this name was begun here."""
         return (self.folder / _FILE).is_file()
 
-    def trial(self, number: int) -> Path:
+    def trial(self, number: int, kind: Kind = "trial") -> Path:
         """Folder of a trial."""
-        return self.folder / f"trial-{number:03d}"
+        return self.folder / f"{kind}-{number:03d}"
 
     def begin(self, search: Search) -> None:
         """Take the name for a new search.
@@ -111,7 +113,7 @@ class SearchHome:
             return Search.model_validate_json((self.folder / _FILE).read_bytes())
         except (ValidationError, OSError) as error:
             raise ConfigError(
-                f"--resume {self.name}: {self.folder / _FILE} cannot be read: "
+                f"search {self.name}: {self.folder / _FILE} cannot be read: "
                 f"{str(error).splitlines()[0]}"
             ) from error
 
@@ -138,10 +140,34 @@ class SearchHome:
     def _unknown(self) -> str:
         known = sorted(file.parent.name for file in self.folder.parent.glob(f"*/{_FILE}"))
         if not known:
-            return f"--resume {self.name}: no search was begun in this folder ({HOME / _SEARCHES})"
+            return f"search {self.name}: no search was begun in this folder ({HOME / _SEARCHES})"
         near = difflib.get_close_matches(self.name, known, len(known), cutoff=0)
         more = f" and {len(known) - 10} more" if len(known) > 10 else ""
-        return f"--resume {self.name}: no such search; there is {', '.join(near[:10])}{more}"
+        return f"search {self.name}: no such search; there is {', '.join(near[:10])}{more}"
+
+
+def checked_name(name: str, option: str) -> str:
+    """A search's name, if it is one.
+
+    Raises:
+        ConfigError: It could leave its folder, or be no name of a folder.
+    """
+    if not re.fullmatch(NAME_RULE, name):
+        raise ConfigError(f"{option} {name}: letters, digits and . _ - only, at most 100 of them")
+    return name
+
+
+def latest_search(home: Path) -> str:
+    """Name of the search that was begun or went on last.
+
+    Raises:
+        ConfigError: None was begun here.
+    """
+    files = (home / _SEARCHES).glob(f"*/{_FILE}")
+    latest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+    if latest is None:
+        raise ConfigError(f"no search was begun in this folder ({home / _SEARCHES})")
+    return latest.parent.name
 
 
 def _private(path: str, flags: int) -> int:

@@ -6,6 +6,7 @@ scheduler, the progress on the screen) is made of it, at the start of a search a
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -25,10 +26,21 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tune.config import SearchConfig
 from tune.halt import Halt
+from tune.home import HOME
 from tune.loading import ConfigError
 from tune.sampler import RepeatableSampler
 from tune.space import distributions, first_points
-from tune.trial_log import ERROR, FACTS, METRIC, METRICS, Epoch, TrialLog, epoch_key, milliseconds
+from tune.trial_log import (
+    ERROR,
+    FACTS,
+    METRIC,
+    METRICS,
+    Epoch,
+    Kind,
+    TrialLog,
+    epoch_key,
+    milliseconds,
+)
 
 PATIENCE: Final = 120.0
 """Seconds for which a storage that is locked or away is waited for."""
@@ -43,14 +55,29 @@ class Ledger:
     Args:
         study: Of this search.
         config: The search.
+        kind: What its trials are: those of the search, or of the finalists' confirmation.
         patience: Seconds for which the storage is waited for.
+
+    Attributes:
+        asked: How many trials there are to be.
+        trials: By number.
     """
 
-    def __init__(self, study: Study, config: SearchConfig, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        study: Study,
+        config: SearchConfig,
+        kind: Kind = "trial",
+        patience: float = PATIENCE,
+    ) -> None:
         self._study, self._patience = study, patience
+        self.config, self.kind = config, kind
         self._distributions = distributions(config)
         self._handles: dict[int, Trial] = {}
         self.trials: dict[int, TrialLog] = {}
+        # A confirmation grows with its search, by the points of those that are finalists now.
+        points = len(study.get_trials(deepcopy=False))
+        self.asked = points if kind == "confirm" else config.budget.num_samples
         for frozen in self._stored():
             if frozen.params.keys() == self._distributions.keys():
                 self.trials[frozen.number] = TrialLog.of(frozen)
@@ -65,10 +92,10 @@ class Ledger:
             self.trials[number] = TrialLog(number, dict(handle.params), started)
         return self.trials[number]
 
-    def has_more(self, count: int) -> bool:
-        """Whether there is a trial to begin or to go on with, of `count` in all."""
+    def has_more(self) -> bool:
+        """Whether there is a trial to begin or to go on with."""
         idle = any(log.number not in self._handles for log in self.unfinished)
-        return idle or len(self.trials) < count
+        return idle or len(self.trials) < self.asked
 
     def release(self, number: int) -> None:
         """Let a trial go that nobody runs any more, to be begun again."""
@@ -177,7 +204,9 @@ class Ledger:
             pause = min(2 * pause, 5.0)
 
 
-def open_ledger(config: SearchConfig, name: str, identity: str, storage: str) -> Ledger:
+def open_ledger(
+    config: SearchConfig, name: str, identity: str, storage: str, kind: Kind = "trial"
+) -> Ledger:
     """The ledger of a search, begun if it is not there yet.
 
     Args:
@@ -185,6 +214,7 @@ def open_ledger(config: SearchConfig, name: str, identity: str, storage: str) ->
         name: Of the search, and of its study.
         identity: Of the search, unique everywhere.
         storage: URL of Optuna's storage.
+        kind: What its trials are.
 
     Raises:
         ConfigError: The storage cannot be used, or has another search of this name.
@@ -206,15 +236,37 @@ def open_ledger(config: SearchConfig, name: str, identity: str, storage: str) ->
         raise ConfigError(f"tracking.study={storage} cannot be used: {_reason(error)}") from error
     if owner != identity:
         raise ConfigError(f"--name {name}: there is a search of this name in {storage}")
-    return Ledger(study, config)
+    return Ledger(study, config, kind)
+
+
+def read_ledger(config: SearchConfig, name: str, kind: Kind = "trial") -> Ledger:
+    """The ledger of a search that was begun, to be looked at.
+
+    Raises:
+        ConfigError: It was not, or the storage cannot be used.
+    """
+    storage = storage_url(config)
+    try:
+        return Ledger(optuna.load_study(study_name=name, storage=storage), config, kind)
+    except KeyError as error:
+        raise ConfigError(f"search {name}: {storage} has no study of it") from error
+    except (SQLAlchemyError, OptunaError, ImportError) as error:
+        raise ConfigError(f"tracking.study={storage} cannot be used: {_reason(error)}") from error
+
+
+def storage_url(config: SearchConfig) -> str:
+    """URL of Optuna's storage."""
+    return config.tracking.study or f"sqlite:///{HOME / 'optuna.db'}"
 
 
 def _enqueue(study: Study, points: list[dict[str, Any]]) -> None:
     """Have the points tried first, those left out that a run before this one enqueued."""
     there = {trial.user_attrs.get(_POINT) for trial in study.get_trials(deepcopy=False)}
-    for index, point in enumerate(points):
-        if index not in there:
-            study.enqueue_trial(point, user_attrs={_POINT: index})
+    for point in points:
+        mark = json.dumps(point, sort_keys=True)
+        if mark not in there:
+            study.enqueue_trial(point, user_attrs={_POINT: mark})
+            there.add(mark)
 
 
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-
-from optuna.trial import TrialState
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainable.metrics import Predictions
-from tune.trial_log import TrialLog
+from tune.confirm import Finalist
+
+if TYPE_CHECKING:
+    from tune.champion import Standing
 
 
 @dataclass(frozen=True)
@@ -16,21 +18,19 @@ class Outcome:
     """What a search came to.
 
     Attributes:
-        winner: The best trial, unless none was completed.
-        test: The winner's predictions on the test split.
-        version: Of the registered model, unless none was registered.
+        finalists: Its best trials, the winner first; none if no trial completed.
+        candidate: `single` or `soup`: what of the winner was chosen.
+        test: The chosen model's predictions on the test split.
+        standing: What became of it in the registry, unless it was not registered.
+        report: Its page.
         unrecorded: Why MLflow has not been told all of it, if it has not.
         error: What broke the first trial that failed, if none was completed.
     """
 
-    winner: TrialLog | None = None
+    finalists: tuple[Finalist, ...] = ()
+    candidate: str | None = None
     test: Predictions | None = None
-    version: int | None = None
+    standing: Standing | None = None
+    report: Path | None = None
     unrecorded: str | None = None
     error: str | None = None
-
-
-def winner_of(trials: Iterable[TrialLog]) -> TrialLog | None:
-    """The completed trial with the best epoch; among equals, of the lowest loss, then the first."""
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    return max(complete, key=lambda trial: (trial.best_epoch.rank, -trial.number), default=None)

@@ -12,7 +12,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tune.config import SearchConfig
 from tune.ledger import Ledger
 from tune.trial_log import METRIC, TrialLog
 
@@ -31,7 +30,6 @@ class Progress:
     """Follows a ledger and shows it.
 
     Args:
-        config: The search.
         ledger: Of the search.
         console: Where to show it. The table is live where this is a terminal.
         clock: Seconds that never run backwards.
@@ -39,12 +37,11 @@ class Progress:
 
     def __init__(
         self,
-        config: SearchConfig,
         ledger: Ledger,
         console: Console,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._config, self._ledger = config, ledger
+        self._config, self._ledger = ledger.config, ledger
         self._console, self._clock = console, clock
         self._before = ledger.ended
         self._started = clock()
@@ -78,10 +75,12 @@ class Progress:
         params = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
         score = f"{METRIC}={_percent(trial.score)} epoch {len(trial.epochs)}"
         told = trial.error or score
-        return f"trial {trial.number:3d} {trial.state.name.lower():8s} {told} {params}"
+        return (
+            f"{self._ledger.kind} {trial.number:3d} {trial.state.name.lower():8s} {told} {params}"
+        )
 
     def _headline(self) -> str:
-        counts, total = self._ledger.counts(), self._config.budget.num_samples
+        counts, total = self._ledger.counts(), self._ledger.asked
         trials, ended = list(self._ledger.trials.values()), self._ledger.ended
         scores = [trial.score for trial in trials if trial.state.is_finished()]
         best = max((score for score in scores if score is not None), default=None)

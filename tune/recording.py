@@ -22,21 +22,21 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 
 class RecordWriter:
-    """Follows a ledger, and writes the record of its search.
+    """Follows ledgers, and writes the record of their search.
 
     It opens the record when the first trial starts: until then, the processes that start have
     the CPUs to themselves.
 
     Args:
         search: The search.
-        ledger: Of the search.
+        ledgers: Of the search. More may be added.
 
     Attributes:
         begun: Whether there has been anything to write.
     """
 
-    def __init__(self, search: Search, ledger: Ledger) -> None:
-        self._search, self._ledger = search, ledger
+    def __init__(self, search: Search, *ledgers: Ledger) -> None:
+        self._search, self.ledgers = search, list(ledgers)
         self._wake = threading.Condition()
         self._news = self._closing = self._given_up = self.begun = False
         self._error: str | None = None
@@ -68,7 +68,7 @@ class RecordWriter:
         if self._thread.is_alive() or self._record is None:
             self._given_up = True
             reason = self._error or f"no answer for {patience:g} s"
-            trials = len(self._ledger.trials)
+            trials = sum(len(ledger.trials) for ledger in self.ledgers)
             raise UnrecordedError(
                 f"MLflow was not told all of {trials - self._closed} of {trials} trials, nor of "
                 f"the model: {reason}"
@@ -104,7 +104,8 @@ class RecordWriter:
         try:
             if self._record is None:
                 self._record = SearchRecord(self._search)
-            self._record.sync(list(self._ledger.trials.values()))
+            for ledger in list(self.ledgers):
+                self._record.sync(ledger)
         except FAILURES as error:
             # What was asked may have been done, or not: it is looked up anew.
             if self._record is not None:

@@ -1,119 +1,99 @@
-"""The model registry: the best checkpoint becomes a version with the alias `champion`."""
+"""`python -m tune.registry`: which model is the champion, how it became it, and the way back."""
 
 from __future__ import annotations
 
-import base64
-import shutil
-import tempfile
-from collections.abc import Mapping
-from importlib.metadata import version
-from pathlib import Path
-from typing import Final
+import sys
+from typing import TYPE_CHECKING, Annotated
 
-import mlflow
-import pandas as pd
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.models import ModelSignature
-from mlflow.models.model import ModelInfo
-from mlflow.types import ColSpec, Schema
-from torch import Tensor
-from torchvision.io import encode_png
+import typer
+from rich.console import Console
+from rich.table import Table
 
-import trainable
-from trainable.classifier import Classifier
+from tune.environment import prepare_environment
+from tune.loading import ConfigError
+from tune.reach import check_tracking, tracking_uri
 
-CHAMPION: Final = "champion"
-_NEEDS = ("mlflow", "torch", "torchvision", "safetensors", "pillow", "pydantic", "pandas")
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DONE, FAILED, MISTAKE = 0, 1, 2
+"""Exit codes."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
 
-def register(
-    classifier: Classifier, example: Tensor, model_name: str, run_id: str, tags: Mapping[str, str]
-) -> int:
-    """Log a classifier on a run, register it, and make it the champion.
+@app.command()
+def main(
+    name: Annotated[
+        str | None, typer.Argument(help="Of the registered model; all of them by default.")
+    ] = None,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Make the champion before this one it again.")
+    ] = False,
+    uri: Annotated[
+        str | None,
+        typer.Option(help="MLflow's; by default MLFLOW_TRACKING_URI, else mlflow.db here."),
+    ] = None,
+) -> None:
+    """Show the versions of registered models, and why each is the champion or is not.
 
-    Args:
-        classifier: The model.
-        example: An image to show callers what the input looks like: uint8, (3, R, R).
-        model_name: Of the registered model.
-        run_id: Of the search.
-        tags: For the model's version: which trial it is of, and its scores.
+    Examples:
+    `python -m tune.registry`
 
-    Returns:
-        The new version's number.
+    `python -m tune.registry resnet18-digits --rollback`
+
+    Exit code: 0 done, 1 nothing to roll back to, 2 a mistake in the command.
     """
-    client = MlflowClient()
-    _delete_unregistered(client, model_name, run_id)
-    with tempfile.TemporaryDirectory() as folder:
-        info = _log(classifier, example, Path(folder), run_id)
-    if not client.search_registered_models(f"name = '{model_name}'"):
-        client.create_registered_model(model_name)
-    made = client.create_model_version(
-        model_name, info.model_uri, run_id, tags=dict(tags), model_id=info.model_id
-    )
-    crown(model_name, int(made.version))
-    return int(made.version)
+    prepare_environment()
+    try:
+        check_tracking(tracking_uri(uri))
+        sys.exit(_run(name, uri, rollback=rollback))
+    except ConfigError as error:
+        print(f"tune.registry: {error}", file=sys.stderr)
+        sys.exit(MISTAKE)
 
 
-def find_version(model_name: str, run_id: str, tags: Mapping[str, str]) -> int | None:
-    """The version that a search has registered with these tags, if it has."""
-    for found in _versions(MlflowClient(), model_name, run_id):
-        if found.tags.items() >= tags.items():
-            return int(found.version)
-    return None
+def _run(name: str | None, uri: str | None, *, rollback: bool) -> int:
+    from mlflow import MlflowClient
+
+    from tune.champion import roll_back
+
+    client = MlflowClient(tracking_uri(uri))
+    known = sorted(model.name for model in client.search_registered_models())
+    if name is not None and name not in known:
+        there = f"there is {', '.join(known)}" if known else "none is: run python -m tune.search"
+        raise ConfigError(f"{name}: no such model is registered; {there}")
+    if not rollback:
+        for each in [name] if name else known:
+            _show(client, each)
+        return DONE
+    if name is None:
+        raise ConfigError("--rollback needs the name of a model")
+    version = roll_back(client, name)
+    if version is None:
+        print(f"tune.registry: {name} has had no champion before this one", file=sys.stderr)
+        return FAILED
+    print(f"{name} version {version} is the champion again")
+    return DONE
 
 
-def crown(model_name: str, version: int) -> None:
-    """Make a version the champion, unless a later one is it."""
-    client = MlflowClient()
-    aliases = client.get_registered_model(model_name).aliases
-    if int(aliases.get(CHAMPION, 0)) < version:
-        client.set_registered_model_alias(model_name, CHAMPION, str(version))
+def _show(client: MlflowClient, name: str) -> None:
+    from tune.champion import champion_of, versions_of
+
+    champion = champion_of(client, name)
+    table = Table("version", "", "test", "confirmed", "trial", "decision", title=name, box=None)
+    for version in versions_of(client, name):
+        tags = version.tags
+        mark = "champion" if champion and version.version == champion.version else ""
+        scores = (_percent(tags.get(key)) for key in ("test_acc", "confirmed_val_acc"))
+        trial, decision = tags.get("tune.best_trial", ""), tags.get("tune.decision", "")
+        table.add_row(str(version.version), mark, *scores, trial, decision)
+    Console(highlight=False).print(table)
 
 
-def _versions(client: MlflowClient, model_name: str, run_id: str) -> list[ModelVersion]:
-    return list(client.search_model_versions(f"name = '{model_name}' and run_id = '{run_id}'"))
+def _percent(value: str | None) -> str:
+    return "" if value is None else f"{float(value):.2%}"
 
 
-def _delete_unregistered(client: MlflowClient, model_name: str, run_id: str) -> None:
-    """Delete what a process logged on this run that was killed before it could register it."""
-    registered = {found.model_id for found in _versions(client, model_name, run_id)}
-    experiment = client.get_run(run_id).info.experiment_id
-    for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
-        if model.model_id not in registered:
-            client.delete_logged_model(model.model_id)
-
-
-def _log(classifier: Classifier, example: Tensor, folder: Path, run_id: str) -> ModelInfo:
-    classifier.save(folder / "classifier")
-    code = shutil.copytree(
-        Path(trainable.__file__).parent,
-        folder / "trainable",
-        ignore=shutil.ignore_patterns("weights", "__pycache__"),
-    )
-    with mlflow.start_run(run_id=run_id):
-        return mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(Path(__file__).with_name("served_model.py")),
-            artifacts={"classifier": str(folder / "classifier")},
-            code_paths=[str(code)],
-            input_example=pd.DataFrame({"image": [_as_base64(example)]}),
-            signature=_signature(classifier.spec.classes),
-            pip_requirements=[f"{name}=={version(name)}" for name in _NEEDS],
-        )
-
-
-def _as_base64(image: Tensor) -> str:
-    png = encode_png(image.cpu()).numpy().tobytes()
-    return base64.b64encode(png).decode()
-
-
-def _signature(classes: tuple[str, ...]) -> ModelSignature:
-    scores = [
-        ColSpec("double", "probability"),
-        *(ColSpec("double", f"p_{name}") for name in classes),
-    ]
-    return ModelSignature(
-        inputs=Schema([ColSpec("string", "image")]),
-        outputs=Schema([ColSpec("string", "label"), *scores]),
-    )
+if __name__ == "__main__":
+    app()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,16 +21,19 @@ from trainable.ray_trainable import FineTuneTrainable
 from tune.checkpoints import DropUnneeded
 from tune.cluster import TrialResources, fit_resources, start_ray
 from tune.config import SearchConfig
-from tune.home import HOME, Search, SearchHome
-from tune.ledger import Ledger, open_ledger
+from tune.confirm import Finalist, confirmation, finalists, ranked, study_of
+from tune.halt import Halt, interrupted
+from tune.home import Search, SearchHome
+from tune.ledger import Ledger, open_ledger, storage_url
 from tune.loading import ConfigError
-from tune.outcome import Outcome, winner_of
+from tune.outcome import Outcome
 from tune.progress import Progress
 from tune.recording import RecordWriter, UnrecordedError
 from tune.scheduler import build_scheduler
 from tune.searcher import LedgerCallback, LedgerSearcher, Watcher
 from tune.settling import check_unchanged, settle
 from tune.stopping import GiveUp, TimeBudget
+from tune.trial_log import TrialLog
 
 _GOODBYE_SECONDS: Final = 8.0
 """How long an interrupted search waits for its record to be closed."""
@@ -55,7 +59,7 @@ def start_search(config: SearchConfig, home: SearchHome, console: Console) -> Ou
     search = settle(config, home.name, console)
     home.begin(search)
     try:
-        ledger = open_ledger(search.config, home.name, search.identity, _storage(search.config))
+        ledger = open_ledger(search.config, home.name, search.identity, storage_url(search.config))
     except ConfigError:
         home.discard()
         raise
@@ -79,7 +83,7 @@ def resume_search(search: Search, home: SearchHome, console: Console) -> Outcome
     now = settle(search.config, search.name, console)
     check_unchanged(search, now)
     config = search.config
-    ledger = open_ledger(config, search.name, search.identity, _storage(config))
+    ledger = open_ledger(config, search.name, search.identity, storage_url(config))
     console.print(f"resumed  with {ledger.ended} of {config.budget.num_samples} trials ended")
     return _run(search, home, ledger, resources, console)
 
@@ -96,20 +100,24 @@ def _prepare(config: SearchConfig) -> TrialResources:
     return fit_resources(config.resources)
 
 
-def _storage(config: SearchConfig) -> str:
-    """URL of Optuna's storage."""
-    return config.tracking.study or f"sqlite:///{HOME / 'optuna.db'}"
-
-
 def _run(
     search: Search, home: SearchHome, ledger: Ledger, resources: TrialResources, console: Console
 ) -> Outcome:
-    """Run what trials are left, then test and register the best."""
+    """Run what trials are left, the best ones again, and then test and register the winner."""
     writer = RecordWriter(search, ledger)
     through = False
     try:
-        _run_trials(search.config, home, ledger, resources, writer, console)
-        outcome = _conclude(search, home, ledger, writer)
+        run = partial(_run_trials, home=home, resources=resources, writer=writer, console=console)
+        run(ledger)
+        chosen = finalists(ledger.trials.values(), max(1, search.config.confirm.top_k))
+        confirmed = _open_confirmation(search, chosen)
+        runs: Iterable[TrialLog] = ()
+        if confirmed is not None:
+            writer.ledgers.append(confirmed)
+            run(confirmed)
+            runs = confirmed.trials.values()
+        order = ranked(chosen, runs)
+        outcome = _conclude(search, home, order, (ledger, confirmed), writer)
         through = True
     finally:
         if not through:
@@ -117,30 +125,38 @@ def _run(
     return outcome
 
 
+def _open_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | None:
+    """The ledger of the finalists' runs under other seeds, if there are to be any."""
+    if search.config.confirm.top_k == 0 or not chosen:
+        return None
+    config, name = confirmation(search.config, chosen), study_of(search.name)
+    return open_ledger(config, name, search.identity, storage_url(config), "confirm")
+
+
 def _run_trials(
-    config: SearchConfig,
-    home: SearchHome,
     ledger: Ledger,
+    home: SearchHome,
     resources: TrialResources,
     writer: RecordWriter,
     console: Console,
 ) -> None:
     """Run trials until as many have ended as were asked for, or the time is up."""
-    drop = DropUnneeded(home)
+    config, drop = ledger.config, DropUnneeded(home, ledger.kind)
     for log in ledger.trials.values():  # a kill may have come before it was done
         drop.changed(log)
-    left = config.budget.num_samples - ledger.ended
+    left = ledger.asked - ledger.ended
     if left <= 0:
         return
-    console.print(f"trials   {left}, {resources.describe()}")
+    what = "trials  " if ledger.kind == "trial" else "again   "
+    console.print(f"{what} {left}, {resources.describe()}")
     budget = TimeBudget(config.budget.time)
-    with Progress(config, ledger, console) as progress:
+    with Progress(ledger, console) as progress:
         watchers: list[Watcher] = [writer, progress, drop, GiveUp(left)]
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=TuneConfig(
-                search_alg=LedgerSearcher(ledger, config, home, resources.memory_fraction),
-                scheduler=build_scheduler(config, ledger),
+                search_alg=LedgerSearcher(ledger, home, resources.memory_fraction),
+                scheduler=build_scheduler(ledger),
                 num_samples=-1,  # the searcher says when there are no more
                 max_concurrent_trials=resources.concurrent,
                 reuse_actors=True,
@@ -151,8 +167,12 @@ def _run_trials(
             ),
         )
         tuner.fit()
+        if interrupted():  # within Ray's code, what a signal raises may be lost
+            raise KeyboardInterrupt
         if budget.stop_all():
             _end_unfinished(ledger, watchers)
+        elif ledger.ended < ledger.asked:
+            raise Halt("Ray has ended before the last trial did")
 
 
 def _run_config(home: SearchHome, budget: TimeBudget, callback: LedgerCallback) -> RunConfig:
@@ -182,13 +202,19 @@ def _end_unfinished(ledger: Ledger, watchers: Sequence[Watcher]) -> None:
             watcher.changed(log)
 
 
-def _conclude(search: Search, home: SearchHome, ledger: Ledger, writer: RecordWriter) -> Outcome:
-    """Test and register the best trial, and close the record."""
+def _conclude(
+    search: Search,
+    home: SearchHome,
+    order: Sequence[Finalist],
+    ledgers: tuple[Ledger, Ledger | None],
+    writer: RecordWriter,
+) -> Outcome:
+    """Test and register the winner, and close the record."""
     from tune.conclusion import conclude  # with MLflow, which the record's thread has by now
 
-    trials = list(ledger.trials.values())
-    outcome = conclude(search, home, winner_of(trials), writer)
-    if outcome.winner is None:
+    outcome = conclude(search, home, order, ledgers, writer)
+    if not order:
+        trials = ledgers[0].trials.values()
         outcome = replace(outcome, error=next((t.error for t in trials if t.error), None))
     if outcome.unrecorded is None:
         home.save(search.model_copy(update={"concluded": True}))

@@ -14,9 +14,9 @@ from tune.ranges import Range
 from tune.trial_log import METRIC, MODE
 
 
-def build_scheduler(config: SearchConfig, ledger: Ledger) -> TrialScheduler:
+def build_scheduler(ledger: Ledger) -> TrialScheduler:
     """Ray's scheduler for a search. Trials that stand best at a rung go on to the next."""
-    scheduler = config.scheduler
+    config, scheduler = ledger.config, ledger.config.scheduler
     longest = longest_trial(config)
     if scheduler.name == "fifo" or longest <= scheduler.grace_epochs:
         return FIFOScheduler()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -13,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from tune.config import NAME_RULE, SearchConfig
+from tune.config import SearchConfig
 from tune.environment import prepare_environment
 from tune.halt import Halt, catch_signals, interruption, interruption_code
-from tune.home import Search, SearchHome
+from tune.home import Search, SearchHome, checked_name
 from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config, with_budget
 from tune.reach import check_tracking, tracking_uri
 from tune.startup import import_beside_ray, leave
 
 if TYPE_CHECKING:
+    from tune.champion import Standing
     from tune.outcome import Outcome
 
 DONE, FAILED, MISTAKE = 0, 1, 2
@@ -99,7 +99,9 @@ def _begin(path: Path, words: list[str], name: str | None, console: Console) -> 
     if not config.space:
         raise ConfigError("space is empty: name at least one key to search, such as optim.lr")
     check_files(config)
-    home = SearchHome(_checked(name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}", "--name"))
+    home = SearchHome(
+        checked_name(name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}", "--name")
+    )
     if home.exists:
         raise ConfigError(home.taken())
     uri = tracking_uri(config.tracking.uri)
@@ -116,7 +118,7 @@ def _begin(path: Path, words: list[str], name: str | None, console: Console) -> 
 
 
 def _resume(name: str, num_samples: str | None, time_budget: str | None, console: Console) -> int:
-    home = SearchHome(_checked(name, "--resume"))
+    home = SearchHome(checked_name(name, "--resume"))
     home.load()  # an unknown name leaves no folder
     home.lock()
     search = home.load()
@@ -139,12 +141,6 @@ def _resume(name: str, num_samples: str | None, time_budget: str | None, console
     return _run(run, extended.config, home, console)
 
 
-def _checked(name: str, option: str) -> str:
-    if not re.fullmatch(NAME_RULE, name):
-        raise ConfigError(f"{option} {name}: letters, digits and . _ - only, at most 100 of them")
-    return name
-
-
 def _extended(search: Search, num_samples: str | None, time_budget: str | None) -> Search:
     """The search with more trials or time; the same object where neither is asked for."""
     given = {"num_samples": num_samples, "time": time_budget}
@@ -163,14 +159,18 @@ def _run(
 ) -> int:
     """Run a search, and say what came out or why it stopped."""
     start = time.monotonic()
+
+    def goodbye() -> None:
+        _complain(f"{interruption()}{_how_to_go_on(home)}")
+
     console.print(f"search   {home.name}")
     try:
         prepare_environment()
         import_beside_ray("tune.runner")  # PyTorch, Ray and MLflow: only now worth the wait
-        catch_signals()
+        catch_signals(goodbye)
         outcome = run()
     except KeyboardInterrupt:
-        _complain(f"{interruption()}{_how_to_go_on(home)}")
+        goodbye()
         return interruption_code()
     except Halt as halt:
         _complain(f"{halt}{_how_to_go_on(home)}")
@@ -180,7 +180,7 @@ def _run(
             raise
         _complain(f"no space is left on the disk ({error}); make some{_how_to_go_on(home)}")
         return FAILED
-    if outcome.winner is None:
+    if not outcome.finalists:
         reason = f" ({outcome.error})" if outcome.error else ""
         _complain(f"no trial was completed{reason}; see mlflow ui, experiment {config.name}")
     else:
@@ -188,7 +188,7 @@ def _run(
         console.print(f"\nTook {time.monotonic() - start:.0f} s.")
     if outcome.unrecorded is not None:
         _complain(f"{outcome.unrecorded}{_how_to_go_on(home)}")
-    return FAILED if outcome.winner is None or outcome.unrecorded else DONE
+    return DONE if outcome.finalists and outcome.unrecorded is None else FAILED
 
 
 def _how_to_go_on(home: SearchHome) -> str:
@@ -201,20 +201,39 @@ def _complain(message: str) -> None:
 
 def _report(config: SearchConfig, outcome: Outcome, console: Console) -> None:
     """Say what came out, and where to look further."""
-    winner = outcome.winner
-    assert winner is not None
+    best = outcome.finalists[0]
+    winner = best.trial
     console.print(f"\n[bold]Best trial: {winner.number}[/bold], epoch {winner.best}")
     for key in config.space:
         console.print(f"  {key} = {winner.params[key]}")
     console.print(f"  validation accuracy {winner.score:.2%}")
+    if best.runs:
+        confirmed = f"{best.mean:.2%} ± {best.spread:.2%}, {len(best.runs)} other seeds"
+        console.print(f"  confirmed           {confirmed}")
     if outcome.test is not None:
-        right = f"{outcome.test.accuracy:.2%} of {len(outcome.test.labels)} images"
+        what = ", by the soup of the finalists" if outcome.candidate == "soup" else ""
+        right = f"{outcome.test.accuracy:.2%} of {len(outcome.test.labels)} images{what}"
         console.print(f"  test accuracy       {right}")
-    if outcome.version is not None:
-        console.print(f"\nRegistered {config.model_name} version {outcome.version}, alias champion")
+    if outcome.standing is not None:
+        _report_standing(config, outcome.standing, console)
     console.print("\nLook further:")
+    if outcome.report is not None:
+        console.print(f"  {_short(outcome.report):45s}this search as a page", soft_wrap=True)
     for command, shows in _further(config).items():
         console.print(f"  {command:45s}{shows}", soft_wrap=True)
+
+
+def _report_standing(config: SearchConfig, standing: Standing, console: Console) -> None:
+    alias = ", alias champion" if standing.promoted else ""
+    console.print(f"\nRegistered {config.model_name} version {standing.version}{alias}")
+    if standing.comparison is not None or not standing.promoted:
+        console.print(f"  {standing.reason}", soft_wrap=True)
+
+
+def _short(path: Path) -> str:
+    """A path from here, where it is below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _further(config: SearchConfig) -> dict[str, str]:

@@ -14,7 +14,6 @@ from ray.tune.search import Searcher
 
 from trainable.ray_trainable import TrialSpec
 from tune.cluster import DriverOnly
-from tune.config import SearchConfig
 from tune.halt import Halt
 from tune.home import SearchHome
 from tune.ledger import Ledger
@@ -32,8 +31,7 @@ class LedgerSearcher(DriverOnly, Searcher):
     """Has Ray run the trials that a ledger proposes.
 
     Args:
-        ledger: Of the search.
-        config: The search; its base gives every value that is not searched.
+        ledger: Of the search; the base of its config gives every value that is not searched.
         home: Of the search, in which each trial has a folder.
         memory_fraction: Share of a GPU's memory that a trial may take.
     """
@@ -41,26 +39,25 @@ class LedgerSearcher(DriverOnly, Searcher):
     def __init__(
         self,
         ledger: Ledger,
-        config: SearchConfig,
         home: SearchHome,
         memory_fraction: float | None = None,
     ) -> None:
         super().__init__(metric=METRIC, mode=MODE)
-        self._ledger, self._config, self._home = ledger, config, home
+        self._ledger, self._home = ledger, home
         self._memory_fraction = memory_fraction
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, as Ray passes it to the trainable; None if one may come back yet."""
-        if not self._ledger.has_more(self._config.budget.num_samples):
+        if not self._ledger.has_more():
             return None if self._ledger.unfinished else Searcher.FINISHED
-        log = self._ledger.begin()
-        config, cache = self._config.trial(log.params), self._config.cache
+        log, search = self._ledger.begin(), self._ledger.config
+        cache = search.cache
         return dict(
             TrialSpec(
                 number=log.number,
-                trial=config.model_dump(mode="json"),
-                folder=str(self._home.trial(log.number)),
-                threads=self._config.resources.threads,
+                trial=search.trial(log.params).model_dump(mode="json"),
+                folder=str(self._home.trial(log.number, self._ledger.kind)),
+                threads=search.resources.threads,
                 memory_fraction=self._memory_fraction,
                 cache_root=None if cache.root is None else str(cache.root.resolve()),
                 cache_bytes=cache.max_bytes,

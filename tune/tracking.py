@@ -30,8 +30,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tune.config import SearchConfig
 from tune.home import Search
+from tune.ledger import Ledger
 from tune.ranges import flatten
-from tune.trial_log import TrialLog
+from tune.trial_log import Kind, TrialLog
 
 FAILURES: Final = (MlflowException, SQLAlchemyError, OSError)
 """What is raised where MLflow's server or store is away, full or broken."""
@@ -78,12 +79,13 @@ class SearchRecord:
         self.run_id = self._parent(search)
         self._children = dict(self._find_children())
 
-    def sync(self, trials: Iterable[TrialLog]) -> None:
-        """Write what the record lacks of the trials."""
-        for trial in trials:
-            child = self._children.get(trial.number)
+    def sync(self, ledger: Ledger) -> None:
+        """Write what the record lacks of a ledger."""
+        for trial in list(ledger.trials.values()):
+            key = ledger.kind, trial.number
+            child = self._children.get(key)
             if child is None:
-                child = self._children[trial.number] = self._create_child(trial)
+                child = self._children[key] = self._create_child(ledger, trial)
             if not child.closed:
                 ended = trial.state.is_finished()  # looked at first: it changes last
                 self._log_epochs(child, trial)
@@ -95,9 +97,9 @@ class SearchRecord:
         """How many trials are recorded to their end."""
         return sum(child.closed for child in self._children.values())
 
-    def child(self, number: int) -> str:
+    def child(self, number: int, kind: Kind = "trial") -> str:
         """Id of a trial's run."""
-        return self._children[number].run_id
+        return self._children[kind, number].run_id
 
     def log_summary(self, metrics: Mapping[str, float], tags: Mapping[str, Any]) -> None:
         """Record what the search came to, on the parent run."""
@@ -116,12 +118,18 @@ class SearchRecord:
 
     def _parent(self, search: Search) -> str:
         """Id of the parent run, which is running again if it had been closed."""
-        found = self._find(f"tags.`{_IDENTITY}` = '{search.identity}'")
-        if found:
-            run_id, known = str(found[0].info.run_id), found[0].data.params
+        found = find_parent(self.client, search)
+        if found is not None:
+            run_id, known = str(found.info.run_id), found.data.params
             self.client.update_run(run_id, status=_RUNNING)
         else:
-            tags = {_KIND: "search", "tune.search": search.name, _IDENTITY: search.identity}
+            tags = {
+                _KIND: "search",
+                "tune.search": search.name,
+                _IDENTITY: search.identity,
+                "tune.data": search.data_fingerprint,
+                "tune.weights": search.weights_hash or "random",
+            }
             run_id, known = self._create(search.name, tags), {}
         # A kill may have come between; and a search that is extended keeps its first params.
         params = {k: v for k, v in _search_params(search.config).items() if k not in known}
@@ -129,20 +137,26 @@ class SearchRecord:
         self.client.log_dict(run_id, _public(search.config), "config.yaml")
         return run_id
 
-    def _find_children(self) -> Iterable[tuple[int, _Child]]:
-        for run in self._find(f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"):
+    def _find_children(self) -> Iterable[tuple[tuple[str, int], _Child]]:
+        condition = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
+        for run in _find(self.client, self.experiment_id, condition):
             tags = run.data.tags
-            if tags.get(_KIND) == "trial":
+            if _NUMBER in tags:
                 states = {state.name for state in _STATUS}
                 closed = run.info.status != _RUNNING and tags.get(_STATE) in states
                 if not closed and run.info.status != _RUNNING:
                     self.client.update_run(run.info.run_id, status=_RUNNING)
                     self.client.delete_tag(run.info.run_id, _STATE)
-                yield int(tags[_NUMBER]), _Child(str(run.info.run_id), closed=closed)
+                yield (tags[_KIND], int(tags[_NUMBER])), _Child(str(run.info.run_id), closed=closed)
 
-    def _create_child(self, trial: TrialLog) -> _Child:
-        tags = {MLFLOW_PARENT_RUN_ID: self.run_id, _KIND: "trial", _NUMBER: str(trial.number)}
-        return _Child(self._create(f"trial-{trial.number:03d}", tags, trial.started))
+    def _create_child(self, ledger: Ledger, trial: TrialLog) -> _Child:
+        tags = {
+            MLFLOW_PARENT_RUN_ID: self.run_id,
+            _KIND: ledger.kind,
+            _NUMBER: str(trial.number),
+            "tune.config": ledger.config.trial(trial.params).model_dump_json(),
+        }
+        return _Child(self._create(f"{ledger.kind}-{trial.number:03d}", tags, trial.started))
 
     def _log_epochs(self, child: _Child, trial: TrialLog) -> None:
         epochs = trial.epochs[:]
@@ -173,16 +187,26 @@ class SearchRecord:
         named = {MLFLOW_RUN_NAME: name, MLFLOW_SOURCE_NAME: "tune.search", **tags}
         return str(self.client.create_run(self.experiment_id, at, named).info.run_id)
 
-    def _find(self, condition: str) -> list[Run]:
-        found: list[Run] = []
-        token: str | None = ""
-        while token is not None:
-            page = self.client.search_runs(
-                [self.experiment_id], condition, max_results=1000, page_token=token or None
-            )
-            found += page
-            token = page.token or None
-        return found
+
+def find_parent(client: MlflowClient, search: Search) -> Run | None:
+    """The run of a search, if it has been made."""
+    experiment = client.get_experiment_by_name(search.config.name)
+    if experiment is None:
+        return None
+    condition = f"tags.`{_IDENTITY}` = '{search.identity}'"
+    return next(iter(_find(client, experiment.experiment_id, condition)), None)
+
+
+def _find(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
+    found: list[Run] = []
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs(
+            [experiment_id], condition, max_results=1000, page_token=token or None
+        )
+        found += page
+        token = page.token or None
+    return found
 
 
 def _make_database(uri: str) -> None:

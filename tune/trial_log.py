@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from optuna.trial import FrozenTrial, TrialState
+
+Kind = Literal["trial", "confirm"]
+"""A trial of the search, or a finalist's under another seed."""
 
 METRIC: Final = "val_acc"
 MODE: Final = "max"
 METRICS: Final = ("train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds")
 """What is kept of each epoch."""
 
-FACTS: Final = ("device", "precision", "threads", "micro_batches")
+FACTS: Final = ("device", "precision", "threads", "micro_batches", "processor")
 """What a trial's metrics depend on besides its config."""
 
 _EPOCH, ERROR = "epoch:", "error"

@@ -169,7 +169,7 @@ def figures(folder: Path, command_seconds: float) -> Figures:
     runs = [
         run
         for run in client.search_runs(experiments, max_results=1000)
-        if run.data.tags.get("tune.kind") != "search"
+        if run.data.tags.get("tune.kind") not in {"search", "confirm"}
     ]
     first = min(run.info.start_time for run in runs)
     last = max(run.info.end_time for run in runs)

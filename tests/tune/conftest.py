@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ SMALL = (
     "model.weights=random",
     "train.epochs=3",
     "train.batch_size=64",
+    "confirm.top_k=0",
 )
 """Overrides that make a digits trial take about a second."""
 
@@ -82,6 +84,11 @@ class FinishedSearch:
         return f"sqlite:///{self.folder / 'mlflow.db'}"
 
     @property
+    def client(self) -> MlflowClient:
+        """Of its record."""
+        return MlflowClient(self.uri)
+
+    @property
     def study_path(self) -> Path:
         """File of Optuna's storage."""
         return self.folder / "mlruns" / "optuna.db"
@@ -92,8 +99,8 @@ class FinishedSearch:
         return f"sqlite:///{self.study_path}"
 
     def runs(self, kind: str) -> list[Run]:
-        """The runs of a kind, `search` or `trial`, in the order of their trials."""
-        return runs(MlflowClient(self.uri), kind)
+        """The runs of a kind: `search`, `trial` or `confirm`, in the order of their trials."""
+        return runs(self.client, kind)
 
 
 def runs(client: MlflowClient, kind: str) -> list[Run]:
@@ -120,6 +127,34 @@ def finished_search(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return FinishedSearch(folder, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow's with nothing in it, to be copied: it takes seconds to make."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def confirmed_search(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
+    """A search whose two best trials ran again under two other seeds."""
+    folder = tmp_path_factory.mktemp("confirmed")
+    words = ("--config", str(DIGITS), "--num-samples=5", "--name=first", *SMALL)
+    done = run_module("tune.search", *words, "confirm.top_k=2", "confirm.seeds=2", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return FinishedSearch(folder, done.stdout)
+
+
+def chromium() -> str:
+    """A browser to look at pages with."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        path = shutil.which(name)
+        if path is not None:
+            return path
+    pytest.skip("no Chromium")
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_an_unknown_name_lists_what_there_is_nearest_first(search: Search, tmp_p
         SearchHome("on", tmp_path).load()
     for name in ("digits-1", "one"):
         SearchHome(name, tmp_path).begin(search)
-    with pytest.raises(ConfigError, match="--resume on: no such search; there is one, digits-1"):
+    with pytest.raises(ConfigError, match="search on: no such search; there is one, digits-1"):
         SearchHome("on", tmp_path).load()
     assert not (tmp_path / "searches" / "on").exists()
 

@@ -37,7 +37,13 @@ def reopen(config: SearchConfig, url: str) -> Callable[..., Ledger]:
 def told(accuracy: float, loss: float = 1.0) -> dict[str, Any]:
     """What a trial tells after an epoch."""
     metrics = {"train_loss": 1.0, "train_acc": 0.5, "val_loss": loss, "epoch_seconds": 2.0}
-    facts = {"device": "cpu", "precision": "fp32", "threads": 1, "micro_batches": 1}
+    facts = {
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "micro_batches": 1,
+        "processor": "x",
+    }
     return {**metrics, **facts, "val_acc": accuracy}
 
 

@@ -39,9 +39,9 @@ def follow(progress: Progress, ledger: Ledger) -> None:
             progress.changed(ledger.trials[number])
 
 
-def test_without_a_terminal_each_end_is_a_plain_line(config: SearchConfig, ledger: Ledger) -> None:
+def test_without_a_terminal_each_end_is_a_plain_line(ledger: Ledger) -> None:
     stream = io.StringIO()
-    with Progress(config, ledger, Console(file=stream, width=400)) as progress:
+    with Progress(ledger, Console(file=stream, width=400)) as progress:
         follow(progress, ledger)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
@@ -51,11 +51,11 @@ def test_without_a_terminal_each_end_is_a_plain_line(config: SearchConfig, ledge
 
 
 def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
-    config: SearchConfig, ledger: Ledger
+    ledger: Ledger,
 ) -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=160, height=40, force_terminal=True, color_system=None)
-    with Progress(config, ledger, console) as progress:
+    with Progress(ledger, console) as progress:
         follow(progress, ledger)
     screen = stream.getvalue()
     last = screen[screen.rindex("trial") :].splitlines()
@@ -68,25 +68,26 @@ def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
     assert "3/4 ended (1 done, 1 pruned, 1 failed), 1 running" in last[5]
 
 
-def test_the_time_left_never_exceeds_the_budget(ledger: Ledger) -> None:
+def test_the_time_left_never_exceeds_the_budget(tmp_path: Path) -> None:
     config = load_config(DIGITS, ["budget.num_samples=1000", "budget.time=60s"])
+    ledger = open_ledger(config, "test", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
     stream = io.StringIO()
     now = iter([0.0])
     console = Console(file=stream, width=400)
-    with Progress(config, ledger, console, lambda: next(now, 6.0)) as progress:
+    with Progress(ledger, console, lambda: next(now, 6.0)) as progress:
         follow(progress, ledger)
     assert "0:06 gone, about 0:54 left" in stream.getvalue().splitlines()[-1]
 
 
 def test_the_time_left_is_judged_by_the_trials_of_this_run(
-    config: SearchConfig, ledger: Ledger
+    ledger: Ledger,
 ) -> None:
     for number in (0, 1):
         ledger.begin()
         ledger.end(number, TrialState.PRUNED)
     stream, now = io.StringIO(), iter([0.0])
     console = Console(file=stream, width=400)
-    with Progress(config, ledger, console, lambda: next(now, 10.0)) as progress:
+    with Progress(ledger, console, lambda: next(now, 10.0)) as progress:
         ledger.begin()
         ledger.end(2, TrialState.PRUNED)
         progress.changed(ledger.trials[2])

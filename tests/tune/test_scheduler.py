@@ -29,18 +29,23 @@ def reopen(config: SearchConfig, tmp_path: Path) -> Callable[[], Ledger]:
     return lambda: open_ledger(config, "test", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
 
 
-def test_asha_runs_to_the_longest_trial_of_the_space(reopen: Callable[[], Ledger]) -> None:
+def opened(config: SearchConfig, tmp_path: Path) -> Ledger:
+    return open_ledger(config, "test", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+
+
+def test_asha_runs_to_the_longest_trial_of_the_space(tmp_path: Path) -> None:
     config = load_config(DIGITS, ["space.train.epochs=[4,12]", "scheduler.reduction_factor=2"])
     assert longest_trial(config) == 12
-    assert isinstance(build_scheduler(config, reopen()), ASHAScheduler)
+    assert isinstance(build_scheduler(opened(config, tmp_path)), ASHAScheduler)
 
 
 @pytest.mark.parametrize("override", ["scheduler.name=fifo", "train.epochs=1"])
-def test_fifo_where_nobody_is_to_be_stopped(override: str, reopen: Callable[[], Ledger]) -> None:
-    assert isinstance(build_scheduler(load_config(DIGITS, [override]), reopen()), FIFOScheduler)
+def test_fifo_where_nobody_is_to_be_stopped(override: str, tmp_path: Path) -> None:
+    ledger = opened(load_config(DIGITS, [override]), tmp_path)
+    assert isinstance(build_scheduler(ledger), FIFOScheduler)
 
 
-def run(config: SearchConfig, reopen: Callable[[], Ledger], kills: set[int]) -> list[int]:
+def run(reopen: Callable[[], Ledger], kills: set[int]) -> list[int]:
     """Run twelve trials one by one; returns how long each was let run.
 
     Before some epochs, counted from the first trial's first, the process is killed: it goes on
@@ -49,7 +54,7 @@ def run(config: SearchConfig, reopen: Callable[[], Ledger], kills: set[int]) -> 
     draw = random.Random(1)
     scores = [[draw.random() for _ in range(9)] for _ in range(12)]
     ledger, count, lengths = reopen(), 0, []
-    asha = build_scheduler(config, ledger)
+    asha = build_scheduler(ledger)
     for number in range(12):
         ledger.begin()
         trial: Any = SimpleNamespace(trial_id="any", config={"number": number})
@@ -60,7 +65,7 @@ def run(config: SearchConfig, reopen: Callable[[], Ledger], kills: set[int]) -> 
             if count in kills:
                 ledger = reopen()
                 ledger.begin()
-                asha = build_scheduler(config, ledger)
+                asha = build_scheduler(ledger)
                 trial.trial_id = f"new-{count}"
                 asha.on_trial_add(None, trial)
                 epoch = max(1, epoch - 1)
@@ -79,7 +84,7 @@ def run(config: SearchConfig, reopen: Callable[[], Ledger], kills: set[int]) -> 
 def test_asha_decides_after_a_kill_as_without(config: SearchConfig, tmp_path: Path) -> None:
     def lengths(name: str, kills: set[int]) -> list[int]:
         url = f"sqlite:///{tmp_path / name}"
-        return run(config, lambda: open_ledger(config, "test", "id", url), kills)
+        return run(lambda: open_ledger(config, "test", "id", url), kills)
 
     whole = lengths("whole.db", set())
     assert len(set(whole)) > 1
@@ -87,8 +92,8 @@ def test_asha_decides_after_a_kill_as_without(config: SearchConfig, tmp_path: Pa
         assert lengths(f"{number}.db", kills) == whole
 
 
-def test_without_kills_it_is_rays_own(config: SearchConfig, reopen: Callable[[], Ledger]) -> None:
-    ours = run(config, reopen, set())
+def test_without_kills_it_is_rays_own(reopen: Callable[[], Ledger]) -> None:
+    ours = run(reopen, set())
     rays = ASHAScheduler("epoch", "val_acc", "max", 9, grace_period=1, reduction_factor=3)
     draw = random.Random(1)
     for number in range(12):
