@@ -29,7 +29,7 @@ ui: $(INSTALLED) ## Show the record in a browser, on http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 $(ARGS)
 
 test: $(INSTALLED) ## Run the tests; those that need real data or a GPU skip without it
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(INSTALLED) ## Lint, format, types, and who imports whom
 	$(BIN)/ruff check .

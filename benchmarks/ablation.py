@@ -5,8 +5,8 @@
 
 Twelve trials of three depths (0, 1, 3), half of them with flips, 2 epochs on 1,000 images of
 CIFAR-10 (JPEG) at 224 px, through Ray, two at once on two cores, with an empty store each time:
-about 20 minutes. Prints seconds from the start of the first trial to the end of the last, over those with all
-ingredients.
+about 20 minutes. Prints seconds from the start of the first trial to the end of the last, over
+those with all ingredients.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
     python benchmarks/kills.py --kills 50 --seed 0     # about 45 minutes
     python benchmarks/kills.py --quick
 
-Each kill has a search of its own: 12 trials on the digits, two at once, in an empty folder with
-MLflow's and Optuna's own databases. At a random moment, from its first second to its last, a random
-victim gets SIGKILL: the search's own process, a trial's worker, one of Ray's processes, or all of
-them. The search is resumed until it ends, and then looked at from outside:
+Each kill has a search of its own: 12 trials on the digits, two at once, then the best one again
+under two other seeds, in an empty folder with MLflow's and Optuna's own databases. At a random
+moment, from its first second to its last, a random victim gets SIGKILL: the search's own process, a
+trial's worker, one of Ray's processes, or all of them. The search is resumed until it ends, and
+then looked at from outside:
 
 - lost: trials that are missing, have no end or lack an epoch, and searches that did not end, did
   not register a model, or left a process behind;
@@ -40,18 +41,36 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
 REPOSITORY = Path(__file__).parents[1]
-TRIALS = 12
 NAME = "victim"
-SEARCH = (
-    *("--config", str(REPOSITORY / "configs" / "digits.yaml")),
-    *("--num-samples", str(TRIALS), "--name", NAME),
-    *("data.image_size=16", "data.limit=300", "model.weights=random"),
-    *("train.epochs=4", "train.batch_size=64"),
-)
 VICTIMS = ("driver", "worker", "raylet", "gcs_server", "group")
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds")
 WAIT_SECONDS = 300.0
 MARK = "KILLS_MARK"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The search that is killed: so many trials, of which the best runs again under two seeds."""
+
+    trials: int = 12
+    epochs: int = 4
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Of the command."""
+        return (
+            *("--config", str(REPOSITORY / "configs" / "digits.yaml")),
+            *("--num-samples", str(self.trials), "--name", NAME),
+            *("data.image_size=16", "data.limit=300", "model.weights=random"),
+            *(f"train.epochs={self.epochs}", "train.batch_size=64"),
+            *("confirm.top_k=1", "confirm.seeds=2"),
+        )
+
+    @property
+    def expected(self) -> set[str]:
+        """Names of its runs, but for its own."""
+        trials = {f"trial-{number:03d}" for number in range(self.trials)}
+        return trials | {"confirm-000", "confirm-001"}
 
 
 @dataclass
@@ -72,15 +91,15 @@ class Findings:
 class Search:
     """A search in a folder, as a user runs it, with all the processes that it starts."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder, self._plan = folder, plan
         self.mark = uuid.uuid4().hex
-        self.process = self._start(SEARCH)
+        self.process = self._start(plan.words)
 
     def resume(self) -> None:
         """Go on with it, as it told its user; from the start where it had not begun."""
         begun = (self.folder / "mlruns" / "searches" / NAME / "search.json").exists()
-        self.process = self._start(("--resume", NAME) if begun else SEARCH)
+        self.process = self._start(("--resume", NAME) if begun else self._plan.words)
 
     def _start(self, words: tuple[str, ...]) -> subprocess.Popen[bytes]:
         environment = {
@@ -140,9 +159,11 @@ def _is(process: psutil.Process, victim: str, driver: int) -> bool:
     return False
 
 
-def one_kill(folder: Path, draw: random.Random, seconds: float) -> tuple[str, int, Findings]:
+def one_kill(
+    folder: Path, plan: Plan, draw: random.Random, seconds: float
+) -> tuple[str, int, Findings]:
     """Kill one search, resume it, and look at it. Returns what was done and how many resumes."""
-    search = Search(folder)
+    search = Search(folder, plan)
     victim, moment = draw.choice(VICTIMS), draw.uniform(0.5, seconds)
     time.sleep(moment)
     while search.process.poll() is None and not search.kill(victim, draw):
@@ -157,7 +178,7 @@ def one_kill(folder: Path, draw: random.Random, seconds: float) -> tuple[str, in
     if code != 0:
         findings.lost.append(f"did not end, by {resumes} resumes")
     findings.add(leftovers(search))
-    findings.add(look(folder, ended_before))
+    findings.add(look(folder, plan.expected, ended_before))
     return f"{victim} after {moment:.1f} s", resumes, findings
 
 
@@ -172,64 +193,65 @@ def leftovers(search: Search) -> Findings:
     return Findings(lost=[f"left a process behind: {process.name()}" for process in left])
 
 
-def ended_trials(folder: Path) -> dict[int, Any]:
+def ended_trials(folder: Path) -> dict[str, Any]:
     """When each trial ended that has, as the storage says."""
-    return {t.number: t.datetime_complete for t in stored(folder) if t.state.is_finished()}
+    return {n: t.datetime_complete for n, t in stored(folder).items() if t.state.is_finished()}
 
 
-def stored(folder: Path) -> list[FrozenTrial]:
-    """Optuna's trials, but for those that only wait."""
-    path = folder / "mlruns" / "optuna.db"
-    if not path.exists():
-        return []
-    with suppress(KeyError):
-        study = optuna.load_study(study_name=NAME, storage=f"sqlite:///{path}")
-        return [t for t in study.trials if t.state is not TrialState.WAITING]
-    return []
+def stored(folder: Path) -> dict[str, FrozenTrial]:
+    """Optuna's trials by the names of their runs, but for those that only wait."""
+    path, found = folder / "mlruns" / "optuna.db", dict[str, FrozenTrial]()
+    for kind, name in {"trial": NAME, "confirm": f"{NAME}/confirm"}.items():
+        if path.exists():
+            with suppress(KeyError):
+                study = optuna.load_study(study_name=name, storage=f"sqlite:///{path}")
+                for trial in study.trials:
+                    if trial.state is not TrialState.WAITING:
+                        found[f"{kind}-{trial.number:03d}"] = trial
+    return found
 
 
-def look(folder: Path, ended_before: dict[int, Any]) -> Findings:
+def look(folder: Path, expected: set[str], ended_before: dict[str, Any]) -> Findings:
     """Whether study, record and registry are as they must be after the end."""
-    findings = Findings()
-    trials = {trial.number: trial for trial in stored(folder)}
-    _look_at_study(trials, ended_before, findings)
+    findings, trials = Findings(), stored(folder)
+    _look_at_study(trials, expected, ended_before, findings)
     client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    _look_at_record(client, trials, findings)
+    _look_at_record(client, trials, expected, findings)
     _look_at_registry(client, findings)
     return findings
 
 
 def _look_at_study(
-    trials: dict[int, FrozenTrial], ended_before: dict[int, Any], findings: Findings
+    trials: dict[str, FrozenTrial],
+    expected: set[str],
+    ended_before: dict[str, Any],
+    findings: Findings,
 ) -> None:
-    for number in set(range(TRIALS)) - trials.keys():
-        findings.lost.append(f"trial {number}")
-    for number in trials.keys() - set(range(TRIALS)):
-        findings.doubled.append(f"trial {number}")
-    for number, trial in trials.items():
+    findings.lost += expected - trials.keys()
+    findings.doubled += trials.keys() - expected
+    for name, trial in trials.items():
         if not trial.state.is_finished():
-            findings.left_running.append(f"trial {number}")
+            findings.left_running.append(name)
         if trial.state is TrialState.FAIL:
-            findings.lost.append(f"trial {number} failed: {trial.user_attrs.get('error')}")
-        if ended_before.get(number, trial.datetime_complete) != trial.datetime_complete:
-            findings.doubled.append(f"trial {number} was run again")
+            findings.lost.append(f"{name} failed: {trial.user_attrs.get('error')}")
+        if ended_before.get(name, trial.datetime_complete) != trial.datetime_complete:
+            findings.doubled.append(f"{name} was run again")
 
 
 def _look_at_record(
-    client: MlflowClient, trials: dict[int, FrozenTrial], findings: Findings
+    client: MlflowClient, trials: dict[str, FrozenTrial], expected: set[str], findings: Findings
 ) -> None:
     experiments = [e.experiment_id for e in client.search_experiments()]
     runs = client.search_runs(experiments, max_results=1000)
-    kinds = Counter(run.data.tags.get("tune.number", "parent") for run in runs)
-    for number in {"parent", *map(str, range(TRIALS))} - kinds.keys():
-        findings.lost.append(f"run {number}")
-    findings.doubled += [f"run {number}" for number, count in kinds.items() if count > 1]
+    names = Counter(run.info.run_name for run in runs)
+    findings.lost += [f"run {name}" for name in {NAME, *expected} - names.keys()]
+    findings.doubled += [f"run {name}" for name, count in names.items() if count > 1]
     for run in runs:
-        number = run.data.tags.get("tune.number", "parent")
         if run.info.status == "RUNNING":
-            findings.left_running.append(f"run {number}")
-        if number != "parent" and int(number) in trials:
-            _look_at_epochs(client, run, trials[int(number)].intermediate_values, findings)
+            findings.left_running.append(f"run {run.info.run_name}")
+        if run.info.run_name in trials:
+            values = trials[run.info.run_name].intermediate_values
+            _look_at_epochs(client, run, values, findings)
 
 
 def _look_at_epochs(
@@ -262,11 +284,11 @@ def _look_at_registry(client: MlflowClient, findings: Findings) -> None:
     findings.lost.append("the champion")
 
 
-def duration(folder: Path) -> float:
+def duration(folder: Path, plan: Plan) -> float:
     """Seconds of a search that nobody kills."""
     folder.mkdir()
     start = time.monotonic()
-    search = Search(folder)
+    search = Search(folder, plan)
     assert search.end() == 0, (folder / "output.txt").read_text()
     return time.monotonic() - start
 
@@ -277,18 +299,18 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, help="that a search takes; else it is measured")
-    parser.add_argument("--quick", action="store_true", help="four kills")
+    parser.add_argument("--quick", action="store_true", help="four kills of a smaller search")
     given = parser.parse_args()
-    kills = 4 if given.quick else given.kills
+    kills, plan = (4, Plan(5, 2)) if given.quick else (given.kills, Plan())
     draw, found, resumed = random.Random(given.seed), Findings(), 0
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as name:
-        seconds = given.seconds or duration(Path(name) / "whole")
+        seconds = given.seconds or duration(Path(name) / "whole", plan)
         print(f"a search takes {seconds:.0f} s", flush=True)
         for number in range(kills):
             folder = Path(name) / str(number)
             folder.mkdir()
-            what, resumes, findings = one_kill(folder, draw, seconds)
+            what, resumes, findings = one_kill(folder, plan, draw, seconds)
             wrong = findings.lost + findings.doubled + findings.left_running
             verdict = "; ".join(wrong) or "nothing lost"
             print(f"{number + 1:3d} {what:24s} {resumes} resumes: {verdict}", flush=True)

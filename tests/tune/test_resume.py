@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from optuna.trial import TrialState
 
 from tests.tune.conftest import (
     DIGITS,
-    REPOSITORY,
     SMALL,
     FinishedSearch,
     run_module,
@@ -269,21 +267,6 @@ def test_a_full_disk_ends_it_clearly_and_with_space_made_it_goes_on(
     states = [trial.state for trial in trials_in(folder)]
     assert len(states) == 2
     assert set(states) <= {TrialState.COMPLETE, TrialState.PRUNED}
-
-
-def test_searches_killed_at_random_lose_nothing() -> None:
-    script = REPOSITORY / "benchmarks" / "kills.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "--kills", "4", "--seed", "1", "--seconds", "25"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=user_environment(),
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found.pop("resumed") >= 1, done.stdout
-    assert found == {"kills": 4, "lost": 0, "doubled": 0, "left_running": 0}, done.stdout
 
 
 JUMPING = """

@@ -1,0 +1,24 @@
+"""The benchmark that kills searches, in short."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.tune.conftest import REPOSITORY, user_environment
+
+
+def test_searches_killed_at_random_lose_nothing() -> None:
+    script = REPOSITORY / "benchmarks" / "kills.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--quick", "--seed", "1", "--seconds", "20"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=user_environment(),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found.pop("resumed") >= 1, done.stdout
+    assert found == {"kills": 4, "lost": 0, "doubled": 0, "left_running": 0}, done.stdout
