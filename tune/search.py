@@ -218,9 +218,9 @@ def _report(config: SearchConfig, outcome: Outcome, console: Console) -> None:
         _report_standing(config, outcome.standing, console)
     console.print("\nLook further:")
     if outcome.report is not None:
-        console.print(f"  {_short(outcome.report):45s}this search as a page", soft_wrap=True)
+        console.print(f"  {_short(outcome.report):45s}  this search as a page", soft_wrap=True)
     for command, shows in _further(config).items():
-        console.print(f"  {command:45s}{shows}", soft_wrap=True)
+        console.print(f"  {command:45s}  {shows}", soft_wrap=True)
 
 
 def _report_standing(config: SearchConfig, standing: Standing, console: Console) -> None:

@@ -15,10 +15,12 @@ from tune.halt import catch_signals, interruption
 catch_signals()
 try:
     print("ready", flush=True)
-    time.sleep(60)
+    while True:  # a signal may come just before a sleep
+        time.sleep(0.05)
 except KeyboardInterrupt:
     print(interruption(), flush=True)
-    time.sleep(60)
+    while True:
+        time.sleep(0.05)
 """
 
 

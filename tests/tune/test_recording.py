@@ -289,7 +289,7 @@ def test_a_server_that_stays_away_is_told_and_made_good_later(
 def test_a_search_ends_without_its_server_and_a_resume_tells_it_all(
     fresh: Server, tmp_path: Path
 ) -> None:
-    words = ("--num-samples=2", "--name=first", f"tracking.uri={fresh.uri}", "tracking.patience=1s")
+    words = ("--num-samples=2", "--name=first", f"tracking.uri={fresh.uri}", "tracking.patience=9s")
     search = start_module("tune.search", "--config", str(DIGITS), *words, *SMALL, cwd=tmp_path)
     client = MlflowClient(fresh.uri)
     wait_until(lambda: bool(client.get_experiment_by_name("digits") and runs(client, "trial")))
