@@ -7,6 +7,7 @@ scheduler, the progress on the screen) is made of it, at the start of a search a
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.exceptions import OptunaError, StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -46,6 +48,7 @@ PATIENCE: Final = 120.0
 """Seconds for which a storage that is locked or away is waited for."""
 
 _SEARCH, _POINT = "search", "point"
+_MADE_MEANWHILE: Final = re.compile(r"already exists|unique constraint|is locked", re.IGNORECASE)
 _Result = TypeVar("_Result")
 
 
@@ -222,7 +225,7 @@ def open_ledger(
     try:
         study = optuna.create_study(
             study_name=name,
-            storage=storage,
+            storage=_opened(storage),
             sampler=RepeatableSampler(config.sampler),
             direction="maximize",
             load_if_exists=True,
@@ -247,7 +250,7 @@ def read_ledger(config: SearchConfig, name: str, kind: Kind = "trial") -> Ledger
     """
     storage = storage_url(config)
     try:
-        return Ledger(optuna.load_study(study_name=name, storage=storage), config, kind)
+        return Ledger(optuna.load_study(study_name=name, storage=_opened(storage)), config, kind)
     except KeyError as error:
         raise ConfigError(f"search {name}: {storage} has no study of it") from error
     except (SQLAlchemyError, OptunaError, ImportError) as error:
@@ -257,6 +260,22 @@ def read_ledger(config: SearchConfig, name: str, kind: Kind = "trial") -> Ledger
 def storage_url(config: SearchConfig) -> str:
     """URL of Optuna's storage."""
     return config.tracking.study or f"sqlite:///{HOME / 'optuna.db'}"
+
+
+def _opened(url: str) -> RDBStorage:
+    """A storage, whose tables another process may be making at this very moment.
+
+    Optuna looks whether a table is there, and then makes it: of two processes that open a new
+    database together, one fails. Trying again is enough.
+    """
+    for pause in (0.1, 0.2, 0.4, 0.8, 1.6):
+        try:
+            return RDBStorage(url)
+        except SQLAlchemyError as error:
+            if not _MADE_MEANWHILE.search(_reason(error)):
+                raise
+        time.sleep(pause)
+    return RDBStorage(url)
 
 
 def _enqueue(study: Study, points: list[dict[str, Any]]) -> None:

@@ -58,10 +58,14 @@ def run_module(module: str, *words: str, cwd: Path) -> subprocess.CompletedProce
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Wait for a condition, or fail."""
+def wait_until(
+    condition: Callable[[], bool], seconds: float = 120, by: subprocess.Popen[str] | None = None
+) -> None:
+    """Wait for what a process is to bring about; fail, with its last words, if it ended first."""
     deadline = time.monotonic() + seconds
     while not condition():
+        if by is not None and by.poll() is not None:
+            pytest.fail("".join(by.communicate()) + f"exit {by.returncode}")
         assert time.monotonic() < deadline, "it did not come about in time"
         time.sleep(0.2)
 

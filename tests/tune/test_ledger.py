@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ def test_the_first_trial_is_the_one_the_search_starts_from(
     log = reopen().begin()
     assert log.number == 0
     assert config.trial(log.params) == config.base
+
+
+def test_searches_that_begin_together_share_a_new_storage(config: SearchConfig, url: str) -> None:
+    """Optuna's own opening fails then: a table is there that was not when it looked."""
+    names = [f"search-{k}" for k in range(4)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: open_ledger(config, name, name, url), names))
+    assert sorted(optuna.get_all_study_names(url)) == names
 
 
 def test_a_complete_trial_has_its_best_epochs_value(

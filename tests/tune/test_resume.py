@@ -61,7 +61,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
     """The search of `finished_search`, killed in its second trial with all that it had started."""
     folder = tmp_path_factory.mktemp("resumed")
     search = start_module("tune.search", *ALONE, "--num-samples=5", "--name=first", cwd=folder)
-    wait_until(lambda: epochs_in(folder) >= 4)
+    wait_until(lambda: epochs_in(folder) >= 4, by=search)
     again = run_module("tune.search", "--resume", "first", cwd=folder)
     assert (again.returncode, again.stdout) == (2, "")
     assert "another process is running it" in again.stderr
@@ -156,7 +156,7 @@ def test_a_finished_search_is_extended_by_more_samples(resumed: FinishedSearch) 
 def test_a_signal_ends_it_in_good_order(tmp_path: Path) -> None:
     words = ("--num-samples=2", "--name=first", *SMALL, "train.epochs=60")
     search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
-    wait_until(lambda: epochs_in(tmp_path) > 1)
+    wait_until(lambda: epochs_in(tmp_path) > 1, by=search)
     processes = family(search.pid)
     assert {str(address) for address in listening(processes) if not address.is_loopback} == set()
     start = time.monotonic()
@@ -191,7 +191,7 @@ def listening(processes: list[psutil.Process]) -> list[IPv4Address | IPv6Address
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     words = ("--name=first", *SMALL, "train.epochs=60")
     search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
-    wait_until(lambda: epochs_in(tmp_path) > 1)
+    wait_until(lambda: epochs_in(tmp_path) > 1, by=search)
     processes = family(search.pid)
     start = time.monotonic()
     search.send_signal(signal.SIGTERM)
@@ -219,7 +219,7 @@ def test_a_trial_goes_on_after_its_worker_was_killed_but_not_for_ever(tmp_path: 
     search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
     for kills in (1, 2):
         more = epochs_in(tmp_path) + 3
-        wait_until(lambda more=more: epochs_in(tmp_path) > more)
+        wait_until(lambda more=more: epochs_in(tmp_path) > more, by=search)
         assert search.poll() is None, kills
         for process in workers(search.pid):
             process.kill()
