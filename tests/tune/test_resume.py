@@ -198,7 +198,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     time.sleep(0.1)
     search.send_signal(signal.SIGTERM)
     search.communicate(timeout=30)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
     assert search.returncode == 130
     assert_gone(processes)
 
