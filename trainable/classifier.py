@@ -11,10 +11,12 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trainable.backbone import build
+from trainable.config import Arch
 from trainable.images import read_square
 from trainable.views import fit
 
@@ -32,7 +34,7 @@ class Spec:
         image_size: Side the network sees, in pixels.
     """
 
-    arch: str
+    arch: Arch
     classes: tuple[str, ...]
     stored_side: int
     image_size: int
@@ -49,11 +51,13 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path) -> Classifier:
-        """Read what :meth:`save` wrote. Only tensors and JSON are read, never code."""
-        spec = json.loads((folder / _SPEC).read_text())
-        return cls(
-            Spec(**{**spec, "classes": tuple(spec["classes"])}), load_file(folder / _WEIGHTS)
-        )
+        """Read what :meth:`save` wrote. Only tensors and JSON are read, never code.
+
+        Raises:
+            OSError, RuntimeError, SafetensorError, ValueError: It is no classifier's folder.
+        """
+        spec = TypeAdapter(Spec).validate_json((folder / _SPEC).read_bytes())
+        return cls(spec, load_file(folder / _WEIGHTS))
 
     def save(self, folder: Path) -> None:
         """Write the weights as safetensors and the rest as JSON into `folder`."""

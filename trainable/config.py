@@ -9,6 +9,21 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 Source = Literal["digits", "cifar10", "image_folder"]
 Policy = Literal["none", "flip", "flip_crop", "trivial", "rand"]
+Arch = Literal[
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+]
+
+BUNDLED_ARCH: Arch = "resnet18"
+"""Of the weights that come with this package."""
 
 WEIGHTS_NAMES = ("bundled", "imagenet", "random")
 """What `model.weights` may name beside a path."""
@@ -76,15 +91,20 @@ def _as_tuple(value: Any) -> Any:
 class ModelConfig(Config):
     """Which network, where its weights come from, and how much of it is trained."""
 
-    arch: Literal["resnet18"] = "resnet18"
-    """A ResNet of torchvision."""
+    arch: Arch = "resnet18"
+    """A ResNet of torchvision (He et al. 2016), a wide one (Zagoruyko & Komodakis 2016)
+    or a ResNeXt (Xie et al. 2017)."""
 
     weights: Annotated[
         tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_as_tuple)
     ] = Field(default=("bundled",), min_length=1)
-    """`bundled` (comes with this package, trained on CIFAR-10), `imagenet`
+    """`bundled` (comes with this package: a resnet18 trained on CIFAR-10), `imagenet`
     (torchvision's), `random`, or the path of a state dict (`.pt`, `.pth`,
-    `.safetensors`). Of a list, the first that can be had."""
+    `.safetensors`). Of a list, the first that can be had.
+
+    Of torchvision's it is IMAGENET1K_V1, which every architecture has: V2 was trained
+    with label smoothing, which makes features that transfer worse (Kornblith et al.
+    2021)."""
 
     unfreeze_depth: int = Field(default=1, ge=0, le=MAX_DEPTH)
     """0 trains the head alone, 1 adds layer4, 2 layer3, 3 layer2, 4 layer1, and 5 the
@@ -187,5 +207,14 @@ class TrialConfig(Config):
             raise ValueError(
                 "augment.policy=flip needs data whose mirror image keeps its label: "
                 "use none or flip_crop (which then only crops), or set data.mirror=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bundled_weights_fit(self) -> TrialConfig:
+        if self.model.weights == ("bundled",) and self.model.arch != BUNDLED_ARCH:
+            raise ValueError(
+                f"model.weights=bundled is a {BUNDLED_ARCH}: for model.arch={self.model.arch} "
+                "give imagenet, random or a file"
             )
         return self

@@ -66,6 +66,20 @@ def read_image_folder(root: Path, image_size: int) -> ImageFolder:
     )
 
 
+def image_files(folder: Path) -> list[Path]:
+    """The files of image types in a folder and in those inside it, sorted."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
+    ]
+
+
+def no_image_in(folder: Path) -> str:
+    """That a folder has none of :func:`image_files`."""
+    return f"{folder} holds no image ({', '.join(IMG_EXTENSIONS)})"
+
+
 def _class_names(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise ValueError(f"data.root={folder} is not a folder: give one with a folder per class")
@@ -80,16 +94,11 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 def _labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
     """The image files in sorted order, so that storage order is the same everywhere."""
     found = [
-        (path, label)
-        for label, name in enumerate(classes)
-        for path in sorted((folder / name).rglob("*"))
-        if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
+        (path, label) for label, name in enumerate(classes) for path in image_files(folder / name)
     ]
     empty = set(range(len(classes))) - {label for _, label in found}
     if empty:
-        raise ValueError(
-            f"{folder / classes[min(empty)]} holds no image ({', '.join(IMG_EXTENSIONS)})"
-        )
+        raise ValueError(no_image_in(folder / classes[min(empty)]))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_BYTES: Final = 64 * 2**20
 """Of an image file."""
@@ -95,5 +95,8 @@ def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
 
 
 def _unreadable(file: Path | BinaryIO, error: BaseException) -> ImageError:
-    name = file if isinstance(file, Path) else "the upload"
-    return ImageError(f"{name} cannot be read as an image ({error}): repair or remove it")
+    name = file if isinstance(file, Path) else getattr(file, "name", "the upload")
+    reason: object = getattr(error, "strerror", None) or error  # which names no file again
+    if isinstance(error, UnidentifiedImageError):
+        reason = f"it is none of {', '.join(_FORMATS)}"
+    return ImageError(f"{name} cannot be read as an image ({reason}): repair or remove it")

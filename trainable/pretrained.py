@@ -17,11 +17,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import get_model_weights
 
+from trainable.config import BUNDLED_ARCH
+
 BUNDLED: Final = Path(__file__).parent / "weights" / "resnet18-cifar10.safetensors"
 """The backbone this package carries; its model card lies beside it."""
+IMAGENET: Final = "IMAGENET1K_V1"
+"""Of torchvision's weights, those that `imagenet` names."""
 REACH_SECONDS: Final = 5.0
 """How long a download's server may take to answer before it counts as out of reach."""
-_IMAGENET: Final = "IMAGENET1K_V1"
 
 StateDict = dict[str, Tensor]
 
@@ -47,7 +50,7 @@ def load_weights(weights: str, arch: str) -> StateDict:
 
 def _read(weights: str, arch: str) -> object:
     if weights == "imagenet":
-        enum = get_model_weights(arch)[_IMAGENET]
+        enum = get_model_weights(arch)[IMAGENET]
         return enum.get_state_dict(progress=False, check_hash=True, weights_only=True)
     path = BUNDLED if weights == "bundled" else Path(weights)
     if path.suffix == ".safetensors":
@@ -68,33 +71,34 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def resolve_weights(candidates: Sequence[str], arch: str) -> str:
+def resolve_weights(candidates: Sequence[str], *archs: str) -> str:
     """The first of `candidates` that can be had, decided within ten seconds.
 
     Args:
         candidates: Names or paths, as `model.weights` lists them.
-        arch: Name of a torchvision ResNet.
+        archs: Names of torchvision ResNets, for all of which it must be there.
 
     Raises:
         ValueError: None can be had; says why, for each.
     """
     reasons = []
     for weights in candidates:
-        reason = _why_not(weights, arch)
+        found = (why_not(weights, arch) for arch in archs)
+        reason = next((reason for reason in found if reason is not None), None)
         if reason is None:
             return weights
         reasons.append(f"{weights} ({reason})")
     raise ValueError(f"no model.weights can be had: {'; '.join(reasons)}; random needs none")
 
 
-def _why_not(weights: str, arch: str) -> str | None:
-    """Why `weights` cannot be had, or None."""
+def why_not(weights: str, arch: str) -> str | None:
+    """Why `weights` cannot be had for an architecture, or None where they can."""
     if weights == "random":
         return None
     if weights == "imagenet":
-        return _why_no_download(get_model_weights(arch)[_IMAGENET].url)
-    if weights == "bundled" and arch != "resnet18":
-        return "the bundled backbone is a resnet18"
+        return _why_no_download(get_model_weights(arch)[IMAGENET].url)
+    if weights == "bundled" and arch != BUNDLED_ARCH:
+        return f"the bundled backbone is a {BUNDLED_ARCH}"
     path = BUNDLED if weights == "bundled" else Path(weights)
     return None if path.is_file() else "no such file"
 

@@ -73,8 +73,11 @@ def soup(runs: Sequence[Run], home: SearchHome) -> Candidate:
     """The greedy soup of runs, the best first.
 
     They may have been trained to different depths: the soup has all that any of them trained, and
-    what one left frozen is, in that one, what it started from.
+    what one left frozen is, in that one, what it started from. Those of another architecture than
+    the best are left out.
     """
+    arch = runs[0].config.model.arch
+    runs = [run for run in runs if run.config.model.arch == arch]
     weights: list[StateDict] = []
     for run in runs:
         state = trained(run, home).network.net.state_dict()

@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -23,8 +22,8 @@ from trainable.datasets import Dataset
 from tune.config import SearchConfig
 from tune.gate import Comparison, compare, promotes
 from tune.packing import log_classifier
+from tune.registered import CHAMPION, load_registered
 
-CHAMPION: Final = "champion"
 PROMOTED: Final = "tune.promoted"
 """Tag of versions of which it is decided: `yes` if they became the champion."""
 
@@ -228,12 +227,9 @@ def _answers(client: MlflowClient, champion: ModelVersion, dataset: Dataset) -> 
 
 
 def _load(champion: ModelVersion) -> Classifier:
-    source = f"models:/{champion.name}/{champion.version}/artifacts/classifier"
     try:
-        with TemporaryDirectory() as folder:
-            path = mlflow.artifacts.download_artifacts(source, dst_path=folder)
-            return Classifier.load(Path(path))
-    except (MlflowException, OSError, ValueError, SafetensorError) as error:
+        return load_registered(champion)
+    except (MlflowException, OSError, RuntimeError, ValueError, SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise _IncomparableError(f"cannot be read ({reason})") from error
 

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from trainable.config import Config, TrialConfig
+from trainable.config import BUNDLED_ARCH, Config, TrialConfig
 from tune.ranges import Choices, Range, Values, flatten, flatten_space
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -168,7 +168,8 @@ class RegistryConfig(Config):
     """What becomes of the best checkpoint."""
 
     register_best: bool = True
-    """Register it as a version of `resnet18-<name>`."""
+    """Register it as a version of `<model.arch>-<name>`, or of `resnet-<name>` where
+    `model.arch` is searched."""
 
     promote: Literal["better", "not-worse", "always", "never"] = "not-worse"
     """Whether it becomes the `champion`, by the test images that both have seen: if it is
@@ -182,7 +183,8 @@ class SearchConfig(TrialConfig):
     """A search. The keys of the trial stand beside it, as what it starts from."""
 
     name: str = Field(default="default", pattern=NAME_RULE)
-    """Name of the MLflow experiment, and of the registered model after `resnet18-`."""
+    """Name of the MLflow experiment, and of the registered model after `resnet18-` or
+    whatever its architecture is."""
 
     space: Annotated[dict[str, Values], BeforeValidator(flatten_space)] = Field(
         default_factory=dict
@@ -204,9 +206,17 @@ class SearchConfig(TrialConfig):
         return TrialConfig(**{name: getattr(self, name) for name in TrialConfig.model_fields})
 
     @property
+    def archs(self) -> tuple[str, ...]:
+        """Architectures that a trial may have."""
+        searched = self.space.get("model.arch")
+        if isinstance(searched, Choices):
+            return tuple(str(choice) for choice in searched.choices)
+        return (self.model.arch,)
+
+    @property
     def model_name(self) -> str:
-        """Name of the registered model."""
-        return f"{self.model.arch}-{self.name}"
+        """Name of the registered model, which is known before it is known which trial wins."""
+        return f"{self.archs[0] if len(self.archs) == 1 else 'resnet'}-{self.name}"
 
     def trial(self, values: Mapping[str, Any]) -> TrialConfig:
         """The base with some keys set, such as `{"optim.lr": 1e-3}`.
@@ -229,6 +239,18 @@ class SearchConfig(TrialConfig):
                 raise ValueError(f"space.{key}: no such key of a trial{hint}")
             for value in _extremes(key, values):
                 self._check_value(key, value)
+        return self
+
+    @model_validator(mode="after")
+    def _bundled_fits_every_arch(self) -> Self:
+        searched = self.space.get("model.weights")
+        if isinstance(searched, Choices) and "bundled" in searched.choices:
+            other = next((arch for arch in self.archs if arch != BUNDLED_ARCH), None)
+            if other is not None:
+                raise ValueError(
+                    f"space.model.weights holds bundled, a {BUNDLED_ARCH}, and space.model.arch "
+                    f"{other}: leave one out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -36,7 +36,7 @@ class Search(Config):
     """Of the images and how they are split."""
 
     weights_hash: str | None
-    """Of the first weights; None where they are random."""
+    """Of the first weights, for each architecture; None where they are random."""
 
     identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
     """Unlike the name, unique everywhere."""

@@ -19,6 +19,7 @@ from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
 from trainable.pretrained import load_weights, state_hash
 from tune.loading import ConfigError
+from tune.settling import hash_of_arch
 
 COMPARED: Final = ("train_loss", "train_acc", "val_loss", "val_acc")
 
@@ -97,7 +98,7 @@ def _trial(run: Run, parent: Run, epochs: list[dict[str, float]]) -> RecordedTri
         surroundings={
             "processor": tags["tune.processor"],
             "data": parent.data.tags["tune.data"],
-            "weights": parent.data.tags["tune.weights"],
+            "weights": hash_of_arch(parent.data.tags["tune.weights"], config.model.arch),
         },
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from trainable.backbone import build
@@ -21,12 +23,13 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         ConfigError: Either cannot be had, or they do not fit.
     """
     try:
-        weights = resolve_weights(config.model.weights, config.model.arch)
+        weights = resolve_weights(config.model.weights, *config.archs)
         dataset = load_dataset(config.data)
         console.print(f"weights  {weights}")
-        # Trained in full, a network takes any weights of its shape; the frozen part is checked.
-        build(config.model.arch, len(dataset.classes), _least_depth(config), weights)
-        state = None if weights == "random" else load_weights(weights, config.model.arch)
+        for arch in config.archs:
+            # Trained in full, a network takes any weights of its shape; the frozen part is checked.
+            build(arch, len(dataset.classes), _least_depth(config), weights)
+        weights_hash = None if weights == "random" else hash_weights(weights, config.archs)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     sizes = " + ".join(f"{len(dataset.split(part))} {part}" for part in ("train", "val", "test"))
@@ -38,8 +41,22 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         name=name,
         config=config.model_copy(update={"model": model}),
         data_fingerprint=dataset.fingerprint,
-        weights_hash=None if state is None else state_hash(state),
+        weights_hash=weights_hash,
     )
+
+
+def hash_weights(weights: str, archs: Sequence[str]) -> str:
+    """SHA-256 (hex) of the first weights; `ARCH=HASH` for each, of several architectures."""
+    hashes = {arch: state_hash(load_weights(weights, arch)) for arch in archs}
+    if len(hashes) == 1:
+        return hashes[archs[0]]
+    return " ".join(f"{arch}={digest}" for arch, digest in hashes.items())
+
+
+def hash_of_arch(weights_hash: str, arch: str) -> str:
+    """Of what :func:`hash_weights` gave, the hash of one architecture's weights."""
+    hashes = dict(part.split("=") for part in weights_hash.split() if "=" in part)
+    return hashes.get(arch, weights_hash)
 
 
 def check_unchanged(before: Search, now: Search) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,9 +28,10 @@ def home(tmp_path: Path) -> SearchHome:
     return SearchHome("one", tmp_path)
 
 
-def run(ledger: Ledger, home: SearchHome, number: int, depth: int, lr: float = 3e-3) -> Run:
+def run(ledger: Ledger, home: SearchHome, number: int, depth: int, **others: Any) -> Run:
     """A trial that has run, and left its best checkpoint."""
-    params = {"model.unfreeze_depth": depth, "optim.lr": lr}
+    params = {"model.unfreeze_depth": depth, "optim.lr": 3e-3}
+    params |= {name.replace("_", "."): value for name, value in others.items()}
     spec = TrialSpec(
         number=number,
         trial=ledger.config.trial(params).model_dump(mode="json"),
@@ -91,5 +93,15 @@ def test_a_soup_of_one_run_is_that_run_where_no_statistics_are_trained(
 
 
 def test_weights_that_spoil_the_soup_are_left_out(ledger: Ledger, home: SearchHome) -> None:
-    good, bad = run(ledger, home, 0, depth=0), run(ledger, home, 1, depth=0, lr=50.0)
+    good, bad = run(ledger, home, 0, depth=0), run(ledger, home, 1, depth=0, optim_lr=50.0)
     assert soup([good, bad], home).ingredients == ("trial-000",)
+
+
+def test_runs_of_another_architecture_are_left_out_of_the_soup(
+    ledger: Ledger, home: SearchHome
+) -> None:
+    best, other = run(ledger, home, 0, depth=0), run(ledger, home, 1, 0, model_arch="resnet34")
+    mixed = soup([best, other], home)
+    assert mixed.ingredients == ("trial-000",)
+    assert mixed.tuner.config.model.arch == "resnet18"
+    assert soup([other, best], home).tuner.config.model.arch == "resnet34"

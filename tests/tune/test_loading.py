@@ -72,6 +72,16 @@ def test_points_to_try_first_may_be_nested() -> None:
         ("data.source=imagenet", ["data.source=imagenet", "'digits'"]),
         ("data.source=image_folder", ["data.root is required"]),
         ("augment.policy=flip", ["augment.policy=flip", "data.mirror"]),
+        ("model.arch=resnet19", ["model.arch=resnet19", "'resnet18', 'resnet34'"]),
+        ("model.arch=resnet34", ["model.weights=bundled is a resnet18: for model.arch=resnet34"]),
+        (
+            "space.model.arch=[resnet18, resnet50]",
+            ["space.model.arch holds resnet50: model.weights=bundled is a resnet18"],
+        ),
+        (
+            "space.model={arch: [resnet18, resnet50], weights: [bundled, imagenet]}",
+            ["space.model.arch holds resnet50: model.weights=bundled is a resnet18"],
+        ),
         ("sampler.points=[{optim.l1: 1}]", ["sampler.points.0: optim.l1 is not in the space"]),
         ("sampler.points=[{}, {optim.lr: 1}]", ["points.1: space.optim.lr does not hold 1"]),
         ("sampler.points=[{optim.lr: true}]", ["points.0: space.optim.lr does not hold True"]),
@@ -206,3 +216,23 @@ def test_a_random_file_is_valid_or_told_in_one_line(content: str | bytes, tmp_pa
 )
 def test_random_words_are_valid_or_told_in_one_line(words: list[str]) -> None:
     assert_valid_or_told(DIGITS, words)
+
+
+def test_weights_that_are_searched_must_fit_every_architecture() -> None:
+    words = ["model.weights=imagenet", "space.model.weights=[imagenet, bundled]"]
+    with pytest.raises(ConfigError, match=r"space\.model\.weights holds bundled, a resnet18, and"):
+        load_config(DIGITS, [*words, "space.model.arch=[resnet18, resnet50]"])
+    load_config(DIGITS, [*words, "space.model.arch=[resnet18]"])
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ([], "resnet18-digits"),
+        (["model.arch=wide_resnet50_2"], "wide_resnet50_2-digits"),
+        (["space.model.arch=[resnet34]"], "resnet34-digits"),
+        (["space.model.arch=[resnet18, resnet34]"], "resnet-digits"),
+    ],
+)
+def test_the_registered_model_is_named_by_its_architecture(words: list[str], name: str) -> None:
+    assert load_config(DIGITS, ["model.weights=imagenet", *words]).model_name == name

@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
-from torchvision.models import resnet18, resnet34
+from torchvision.models import ResNet18_Weights, ResNet34_Weights, resnet18, resnet34
 
 from tests.tune.conftest import DIGITS
 from trainable.datasets import load_dataset
 from tune.home import Search
 from tune.loading import ConfigError, load_config
-from tune.settling import check_unchanged, settle
+from tune.settling import check_unchanged, hash_of_arch, settle
 
 
 @pytest.fixture
@@ -87,3 +87,36 @@ def test_weights_of_other_classes_are_taken_for_their_backbone(
 ) -> None:
     torch.save(resnet18(num_classes=7).state_dict(), tmp_path / "w.pt")
     assert begun(photos, f"model.weights={tmp_path / 'w.pt'}").weights_hash
+
+
+def test_of_a_list_the_first_is_taken_that_every_architecture_has(photos: Path) -> None:
+    archs = "space.model.arch=[resnet18, resnet34]"
+    search = begun(photos, archs, "model.weights=[bundled, random]")
+    assert search.config.model.weights == ("random",)
+    assert search.weights_hash is None
+
+
+def test_a_file_that_fits_one_of_the_architectures_is_refused(photos: Path, tmp_path: Path) -> None:
+    torch.save(resnet34().state_dict(), tmp_path / "w.pt")
+    words = [f"model.weights={tmp_path / 'w.pt'}", "space.model.arch=[resnet34, resnet18]"]
+    with pytest.raises(ConfigError, match="is of another network"):
+        begun(photos, *words)
+
+
+def test_each_architectures_weights_have_a_hash_of_their_own(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    for weights, make in ((ResNet18_Weights, resnet18), (ResNet34_Weights, resnet34)):
+        name = weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+        torch.save(make().state_dict(), folder / name)
+    words = ["model.weights=imagenet", "model.unfreeze_depth=0"]
+    both = begun(photos, *words, "space.model.arch=[resnet18, resnet34]").weights_hash
+    assert both is not None
+    for arch in ("resnet18", "resnet34"):
+        alone = begun(photos, *words, f"model.arch={arch}").weights_hash
+        assert alone is not None
+        assert hash_of_arch(both, arch) == hash_of_arch(alone, arch) == alone
+    assert hash_of_arch("random", "resnet18") == "random"

@@ -1,0 +1,63 @@
+"""Every ResNet of torchvision: built, cut and trained a step at every depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import get_args
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor
+from torchvision.models import get_model_weights, list_models
+
+from trainable.backbone import stage_of, trained_stages
+from trainable.config import Arch, TrialConfig
+from trainable.device import Device
+from trainable.finetuner import FineTuner
+from trainable.pretrained import IMAGENET
+
+ARCHS = get_args(Arch)
+
+
+def test_they_are_all_that_torchvision_has() -> None:
+    assert set(ARCHS) == set(list_models(torchvision.models, include="*resne*"))
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_each_has_imagenet_weights_of_the_same_kind(arch: str) -> None:
+    weights = get_model_weights(arch)[IMAGENET]
+    assert weights.url.endswith(".pth")
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_each_takes_a_step_at_every_depth(
+    arch: str, tiny: Callable[..., TrialConfig], device: Device
+) -> None:
+    for depth in range(6):
+        config = tiny(
+            data={"limit": 20, "val_fraction": 0.5},
+            model={"arch": arch, "unfreeze_depth": depth},
+            augment={"mixup": 1.0, "cutmix": 1.0},
+            optim={"name": "sgd"},
+            train={"batch_size": 10},
+        )
+        tuner = FineTuner(config, device)
+        before = {stage: p.detach().clone() for stage, p in a_weight_of_each_stage(tuner)}
+
+        metrics = tuner.train_epoch()
+
+        assert all(math.isfinite(value) for value in metrics.values())
+        after = dict(a_weight_of_each_stage(tuner))
+        changed = {stage for stage in before if not torch.equal(before[stage], after[stage])}
+        assert changed == set(trained_stages(depth))
+
+
+def a_weight_of_each_stage(tuner: FineTuner) -> Iterator[tuple[str, Tensor]]:
+    """The first of each: there are up to 83 million."""
+    seen = set()
+    for name, parameter in tuner.network.net.named_parameters():
+        if stage_of(name) not in seen:
+            seen.add(stage_of(name))
+            yield stage_of(name), parameter

@@ -1,0 +1,174 @@
+"""`python -m tune.export`: what is written, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torchvision.models import resnet18
+from typer.testing import CliRunner
+
+from tests.tune.conftest import FinishedSearch, run_module
+from trainable.classifier import Classifier, Spec
+from trainable.config import DataConfig
+from trainable.datasets import load_dataset
+from trainable.portable import open_onnx, open_pt2
+from trainable.views import fit
+from tune import export as door
+from tune import parity, provenance
+from tune.exporting import ParityError, export, images_of
+from tune.formats import Form
+from tune.models import Model, load_model
+
+
+@pytest.fixture(autouse=True)
+def own_uri(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before = mlflow.get_tracking_uri()
+    yield
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def champion(finished_search: FinishedSearch) -> Model:
+    return load_model(None, finished_search.uri)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A classifier of which nobody knows what it was trained on."""
+    spec = Spec("resnet18", ("ants", "bees"), 8, 16)
+    Classifier(spec, resnet18(num_classes=2).state_dict()).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_the_champion_as_onnx_is_right_about_the_same_test_images(
+    finished_search: FinishedSearch, champion: Model, tmp_path: Path
+) -> None:
+    out = tmp_path / "digits.onnx"
+    done = run_module("tune.export", f"--out={out}", cwd=finished_search.folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    (search,) = finished_search.runs("search")
+    accuracy = f"{search.data.metrics['test_acc']:.2%}"
+    assert "360 test images" in done.stdout
+    assert f"accuracy {accuracy}, the model's {accuracy}" in done.stdout
+    test = load_dataset(DataConfig(image_size=16, limit=300)).test
+    found = open_onnx(out)(fit(test.images, 16))
+    expected = champion.classifier.probabilities(test.images)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
+
+
+def test_the_champion_as_int8_is_as_accurate_and_its_speed_is_told(
+    finished_search: FinishedSearch, tmp_path: Path
+) -> None:
+    out = tmp_path / "digits.onnx"
+    words = [f"--out={out}", "--format=int8", "--model=models:/resnet18-digits@champion"]
+    done = run_module("tune.export", *words, cwd=finished_search.folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "times as fast in ONNX Runtime" in done.stdout
+    assert onnxruntime.InferenceSession(out).get_modelmeta().custom_metadata_map["classes"]
+    assert out.stat().st_size < 13_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
+
+
+def test_without_its_images_a_file_is_tried_on_random_ones(folder: Path, tmp_path: Path) -> None:
+    words = ["--format=pt2", "--out=model.pt2", f"--model={folder}"]
+    done = run_module("tune.export", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"64 random images ({folder} does not tell its images)" in done.stdout
+    pixels = torch.randint(256, (5, 3, 16, 16), dtype=torch.uint8)
+    expected = Classifier.load(folder).probabilities(pixels)
+    np.testing.assert_allclose(open_pt2(tmp_path / "model.pt2")(pixels), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["onnx", "pt2", "int8"])
+def test_a_file_that_answers_otherwise_is_not_kept(
+    form: Form, champion: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No rounding is allowed here, and integers must be better than the model."""
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
+    monkeypatch.setattr(parity, "MAX_LOSS", -1.0)
+    out = tmp_path / "model"
+    out.write_text("of before")
+    with pytest.raises(ParityError, match="on 360 images"):
+        export(champion, form, images_of(champion), out)
+    assert out.read_text() == "of before"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_command_then_ends_with_1(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
+    out = tmp_path / "model.pt2"
+    words = ["--format=pt2", f"--out={out}", f"--model={folder}"]
+    done = CliRunner().invoke(door.app, words)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"tune.export: {out} is not written: a probability differs by")
+    assert not out.exists()
+
+
+def test_images_that_changed_since_are_not_taken_for_the_test_split(
+    champion: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = load_dataset(DataConfig(image_size=16, limit=300))
+    assert images_of(champion).reason == ""
+    fewer = replace(dataset.test, images=dataset.test.images[1:], labels=dataset.test.labels[1:])
+    monkeypatch.setattr(provenance, "load_dataset", lambda _: replace(dataset, test=fewer))
+    changed = images_of(champion)
+    assert changed.reason == "its test images have changed since"
+    assert (changed.labels, changed.calibration) == (None, None)
+
+    def gone(_: DataConfig) -> None:
+        raise ValueError("data.root=photos is not a folder")
+
+    monkeypatch.setattr(provenance, "load_dataset", gone)
+    assert images_of(champion).reason == "data.root=photos is not a folder"
+
+
+def test_a_version_that_no_search_made_does_not_tell_its_images(champion: Model) -> None:
+    assert champion.version is not None
+    tags = {k: v for k, v in champion.version.tags.items() if k != "tune.best_trial"}
+    champion.version._tags = tags
+    assert images_of(champion).reason.startswith("its run does not tell its images (")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--out=a.bin"], "--out a.bin: with --format onnx its name must end in .onnx"),
+        (["--out=a.onnx", "--format=pt2"], "its name must end in .pt2"),
+        (["--out=nowhere/a.onnx"], "there is no folder nowhere"),
+        (["--out=a.onnx"], "no model is registered here: python -m tune.search makes one"),
+        (["--out=a.onnx", "--model=model", "--format=int8"], "--format int8 needs training images"),
+    ],
+)
+def test_a_mistake_ends_with_2_and_one_line(
+    words: list[str], told: str, folder: Path, tmp_path: Path
+) -> None:
+    done = run_module("tune.export", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(("form", "needed"), [("onnx", True), ("int8", True), ("pt2", False)])
+def test_the_packages_of_the_extra_are_asked_for_where_they_are_needed(
+    form: str, needed: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "find_spec", lambda _: None)
+    out = tmp_path / ("a.onnx" if needed else "a.pt2")
+    words = [f"--out={out}", f"--format={form}", f"--model={folder}"]
+    done = CliRunner().invoke(door.app, words)
+    assert done.exit_code == (2 if needed else 0)
+    assert ("pip install 'resnet-tune[export]'" in done.stderr) is needed

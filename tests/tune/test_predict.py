@@ -1,0 +1,178 @@
+"""`python -m tune.predict`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import ResNet18_Weights, resnet18
+
+from tests.tune.conftest import FinishedSearch, run_module, user_environment
+from trainable.classifier import Classifier, Spec
+from trainable.config import DataConfig
+from trainable.datasets import Dataset, load_dataset
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset(DataConfig(image_size=16, limit=300))
+
+
+@pytest.fixture(scope="module")
+def pictures(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test split as files, in folders by their numbers' last digit."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for index, image in enumerate(dataset.test.images):
+        path = folder / str(index % 10) / f"{index:03d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that needs no registry."""
+    folder = tmp_path_factory.mktemp("model")
+    spec = Spec("resnet18", ("ants", "bees", "crickets"), 8, 16)
+    Classifier(spec, resnet18(num_classes=3).state_dict()).save(folder)
+    return folder
+
+
+def test_the_champion_is_as_right_as_it_was_when_it_was_tested(
+    finished_search: FinishedSearch, pictures: Path, dataset: Dataset
+) -> None:
+    done = run_module("tune.predict", str(pictures), "--json", cwd=finished_search.folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["image"] for row in rows] == sorted(map(str, pictures.rglob("*.png")))
+    right = [
+        row["label"] == dataset.classes[dataset.test.labels[int(Path(row["image"]).stem)]]
+        for row in rows
+    ]
+    (search,) = finished_search.runs("search")
+    assert sum(right) / len(right) == pytest.approx(search.data.metrics["test_acc"])
+
+
+def test_lines_for_people_and_lines_for_programs_say_the_same(
+    model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    words = [str(pictures / "0" / "000.png"), f"--model={model}", "--top-k=2"]
+    text = run_module("tune.predict", *words, cwd=tmp_path).stdout
+    row = json.loads(run_module("tune.predict", *words, "--json", cwd=tmp_path).stdout)
+    best, second = row["top"]
+    assert (row["image"], row["label"], row["probability"]) == (
+        words[0],
+        best["label"],
+        best["probability"],
+    )
+    assert 1 > best["probability"] > second["probability"] > 0
+    told = ", ".join(f"{one['label']} {one['probability']:.2%}" for one in row["top"])
+    assert text == f"{words[0]}: {told}\n"
+
+
+def test_standard_input_is_an_image(model: Path, pictures: Path, tmp_path: Path) -> None:
+    path = pictures / "0" / "000.png"
+    done = subprocess.run(
+        [sys.executable, "-m", "tune.predict", "-", str(path), f"--model={model}", "--top-k=9"],
+        input=path.read_bytes(),
+        cwd=tmp_path,
+        env=user_environment(),
+        capture_output=True,
+        check=True,
+    )
+    first, second = done.stdout.decode().splitlines()
+    assert first.removeprefix("-: ") == second.removeprefix(f"{path}: ")
+    assert first.count("%") == 3  # it has no more classes
+
+
+def test_what_cannot_be_read_is_told_and_does_not_stop_the_rest(
+    model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    for name in ("empty", "mixed/deep"):
+        (tmp_path / name).mkdir(parents=True)
+    good = (pictures / "0" / "000.png").read_bytes()
+    for name, content in {"b.PNG": good, "a.jpg": b"words", "deep/c.png": good}.items():
+        (tmp_path / "mixed" / name).write_bytes(content)
+    (tmp_path / "mixed" / "notes.txt").write_text("no image")
+    words = ["missing.png", "mixed", "empty", f"--model={model}"]
+    done = run_module("tune.predict", *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        "mixed/b.PNG",
+        "mixed/deep/c.png",
+    ]
+    told = done.stderr.splitlines()
+    assert [line.split()[1] for line in told] == ["empty", "missing.png", "mixed/a.jpg"]
+    assert told[0].startswith("tune.predict: empty holds no image (.jpg,")
+    assert "No such file" in told[1]
+
+
+def test_many_have_a_bar_where_a_person_looks_and_only_there(
+    model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-m", "tune.predict", str(pictures), f"--model={model}"]
+    terminal, theirs = os.openpty()
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=user_environment(), stdout=subprocess.PIPE, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b"".join(read(terminal))
+        assert process.stdout is not None
+        labels = process.stdout.read().decode()
+    os.close(terminal)
+    assert process.returncode == 0
+    assert len(labels.splitlines()) == 360
+    assert "\x1b" not in labels
+    assert b"100%" in shown
+    assert b"ants" not in shown
+
+
+def read(terminal: int) -> Iterator[bytes]:
+    try:
+        while chunk := os.read(terminal, 4096):
+            yield chunk
+    except OSError:  # Linux' way to say that nobody writes any more
+        return
+
+
+def test_imagenets_own_labels_are_told(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From torch.hub's cache, whose files are not hashed again: these weights are random."""
+    name = ResNet18_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+    path = tmp_path / "hub" / "checkpoints" / name
+    path.parent.mkdir(parents=True)
+    torch.save(resnet18().state_dict(), path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    image = str(pictures / "0" / "000.png")
+    done = run_module("tune.predict", "--model=imagenet", "--json", image, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["label"] in ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "name an image, a folder, or -"),
+        (["empty"], "empty holds no image (.jpg"),
+        (["a.png"], "no model is registered here: python -m tune.search makes one"),
+        (["a.png", "--model=nowhere"], "--model nowhere: no such folder"),
+        (["a.png", "--uri=sqlite:///nowhere/mlflow.db"], "there is no folder nowhere"),
+    ],
+)
+def test_a_mistake_ends_with_2_and_one_line(words: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run_module("tune.predict", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("tune.predict: ")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]

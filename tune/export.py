@@ -1,0 +1,124 @@
+"""`python -m tune.export`: a model as one file that needs nothing of this package."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tune.environment import prepare_environment
+from tune.formats import FORMATS, Form
+from tune.loading import ConfigError
+
+if TYPE_CHECKING:
+    from tune.exporting import Export, Images
+
+DONE, FAILED, MISTAKE = 0, 1, 2
+"""Exit codes."""
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    out: Annotated[
+        Path, typer.Option(help="The file, ending in .onnx or .pt2; replaced if it is there.")
+    ],
+    form: Annotated[
+        Form,
+        typer.Option("--format", help="ONNX, PyTorch's own, or ONNX in eight-bit integers."),
+    ] = "onnx",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="models:/NAME@ALIAS, models:/NAME/VERSION, a folder with a classifier, or "
+            "imagenet; by default the champion of the only registered model.",
+            show_default=False,
+        ),
+    ] = None,
+    uri: Annotated[
+        str | None,
+        typer.Option(help="MLflow's; by default MLFLOW_TRACKING_URI, else mlflow.db here."),
+    ] = None,
+) -> None:
+    """Write a model as a file, and check that it answers as the model does.
+
+    The file takes `pixels`, uint8 of shape (N, 3, S, S), and gives `probabilities`. Its
+    metadata hold the names of the classes. Both are tried on the test split; where its images
+    are not known any more, on random ones, which int8 refuses. If the answers differ, no file
+    is written.
+
+    Examples:
+    `python -m tune.export --format onnx --out digits.onnx`
+
+    `python -m tune.export --model models:/resnet18-digits/3 --format int8 --out digits.onnx`
+
+    Exit code: 0 done, 1 the answers differ, 2 a mistake in the command.
+    """
+    prepare_environment()
+    try:
+        _check(form, out)
+        sys.exit(_export(form, out, model, uri))
+    except ConfigError as error:
+        _complain(str(error))
+        sys.exit(MISTAKE)
+
+
+def _check(form: Form, out: Path) -> None:
+    rules = FORMATS[form]
+    if out.suffix != rules.suffix:
+        raise ConfigError(f"--out {out}: with --format {form} its name must end in {rules.suffix}")
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder {out.parent}")
+    missing = [name for name in rules.packages if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"--format {form} needs {', '.join(missing)}: pip install 'resnet-tune[export]'"
+        )
+
+
+def _export(form: Form, out: Path, given: str | None, uri: str | None) -> int:
+    from tune.exporting import ParityError, export, images_of
+    from tune.models import load_model
+
+    model = load_model(given, uri)
+    images = images_of(model)
+    if form == "int8" and images.calibration is None:
+        raise ConfigError(
+            f"--format int8 needs training images to measure ranges on, and the test split: "
+            f"{images.reason}"
+        )
+    try:
+        written = export(model, form, images, out)
+    except ParityError as error:
+        _complain(f"{out} is not written: {error}")
+        return FAILED
+    _report(out, images, written)
+    return DONE
+
+
+def _report(out: Path, images: Images, written: Export) -> None:
+    parity = written.parity
+    kind = f"random images ({images.reason})" if images.labels is None else "test images"
+    print(f"{out}: {written.size / 10**6:.1f} MB")
+    print(f"parity   {parity.images} {kind}: no probability differs by more than", end=" ")
+    print(f"{parity.difference:.1e}")
+    if parity.accuracy is not None:
+        print(f"accuracy {parity.accuracy:.2%}, the model's {parity.expected:.2%}")
+    if written.rates is not None:
+        own, float32 = written.rates
+        print(
+            f"speed    {own:,.0f} images a second, {float32:,.0f} in float32: "
+            f"{own / float32:.1f} times as fast in ONNX Runtime"
+        )
+
+
+def _complain(message: str) -> None:
+    print(f"tune.export: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    app()
