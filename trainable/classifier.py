@@ -47,7 +47,8 @@ class Classifier:
         self.spec, self._weights = spec, weights
         cut = build(spec.arch, num_classes=len(spec.classes), depth=0)
         cut.net.load_state_dict(weights)
-        self.network: nn.Sequential = cut.whole.eval()
+        # Else each pass lays the weights out anew, which for one small image is half its time.
+        self.network: nn.Sequential = cut.whole.eval().to(memory_format=torch.channels_last)
 
     @classmethod
     def load(cls, folder: Path) -> Classifier:

@@ -63,6 +63,17 @@ class SearchHome:
         """Whether a search of this name was begun here."""
         return (self.folder / _FILE).is_file()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a process is at this search just now."""
+        if not (self.folder / "lock").is_file():
+            return False
+        try:
+            with self._lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
     def trial(self, number: int, kind: Kind = "trial") -> Path:
         """Folder of a trial."""
         return self.folder / f"{kind}-{number:03d}"
@@ -138,7 +149,7 @@ class SearchHome:
                 folder.rmdir()
 
     def _unknown(self) -> str:
-        known = sorted(file.parent.name for file in self.folder.parent.glob(f"*/{_FILE}"))
+        known = searches_in(self.folder.parents[1])
         if not known:
             return f"search {self.name}: no search was begun in this folder ({HOME / _SEARCHES})"
         near = difflib.get_close_matches(self.name, known, len(known), cutoff=0)
@@ -155,6 +166,11 @@ def checked_name(name: str, option: str) -> str:
     if not re.fullmatch(NAME_RULE, name):
         raise ConfigError(f"{option} {name}: letters, digits and . _ - only, at most 100 of them")
     return name
+
+
+def searches_in(home: Path = HOME) -> list[str]:
+    """Names of the searches that were begun here."""
+    return sorted(file.parent.name for file in (home / _SEARCHES).glob(f"*/{_FILE}"))
 
 
 def latest_search(home: Path) -> str:

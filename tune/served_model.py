@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import mlflow
+import numpy as np
 import pandas as pd
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from numpy.typing import NDArray
+from torch import Tensor
 
 from trainable.classifier import Classifier
+from trainable.images import ImageError
+
+_BATCH: Final = 32
+"""Images that pass the network together: a request may hold any number of them."""
+_IN_SERVER: Final = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
+"""Variable that MLflow sets in its server."""
+
+
+class RequestError(MlflowException, ValueError):
+    """A mistake in a request, for which MLflow's server answers 400 with this message alone."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, error_code=INVALID_PARAMETER_VALUE)
+        self._reason = reason
+
+    def serialize_as_json(self) -> str:
+        """The answer's body."""
+        self.message = self._reason  # the server has put all that was sent before it
+        return super().serialize_as_json()
 
 
 class ServedClassifier(mlflow.pyfunc.PythonModel):
@@ -33,22 +59,44 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
             Columns `label`, `probability`, and `p_CLASS` for each class.
 
         Raises:
-            ValueError: A row is no base64 text, or no image.
+            RequestError: There is no row, or one is no base64 text or no image.
         """
-        files = [_decode(row, text) for row, text in enumerate(model_input["image"])]
-        probabilities = self._classifier.probabilities(self._classifier.read(files))
+        _share_cores()
+        texts = model_input["image"].tolist()
+        if not texts:
+            raise RequestError("there is no image: send at least one")
+        probabilities = np.concatenate(list(self._batches(texts)))
         classes = self._classifier.spec.classes
+        best = probabilities.argmax(axis=1)
         table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
-        labels = [classes[index] for index in probabilities.argmax(axis=1)]
-        answers = pd.DataFrame({"label": labels, "probability": table.max(axis=1)})
-        return pd.concat([answers, table], axis=1)
+        table.insert(0, "label", [classes[index] for index in best])
+        table.insert(1, "probability", probabilities.max(axis=1))
+        return table
+
+    def _batches(self, texts: list[Any]) -> Iterator[NDArray[np.float32]]:
+        """Class probabilities, so many images at a time."""
+        for start in range(0, len(texts), _BATCH):
+            rows = enumerate(texts[start : start + _BATCH], start)
+            images = torch.cat([self._read(row, text) for row, text in rows])
+            yield self._classifier.probabilities(images)
+
+    def _read(self, row: int, text: Any) -> Tensor:
+        try:
+            return self._classifier.read([io.BytesIO(base64.b64decode(text, validate=True))])
+        except ImageError as error:
+            raise RequestError(f"row {row}: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"row {row}: image is not base64 text ({error})") from error
 
 
-def _decode(row: int, text: str) -> io.BytesIO:
-    try:
-        return io.BytesIO(base64.b64decode(text, validate=True))
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise ValueError(f"row {row}: image is not base64 text ({error})") from error
+def _share_cores() -> None:
+    """In a server, compute in this thread alone, unless `OMP_NUM_THREADS` says otherwise.
+
+    It answers several requests at once, each in a thread: were each to use all the cores, they
+    would spend most of their time waiting for each other. PyTorch keeps this setting by thread.
+    """
+    if _IN_SERVER in os.environ and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
 
 
 mlflow.models.set_model(ServedClassifier())

@@ -139,7 +139,7 @@ class SearchRecord:
 
     def _find_children(self) -> Iterable[tuple[tuple[str, int], _Child]]:
         condition = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
-        for run in _find(self.client, self.experiment_id, condition):
+        for run in find_runs(self.client, self.experiment_id, condition):
             tags = run.data.tags
             if _NUMBER in tags:
                 states = {state.name for state in _STATUS}
@@ -194,10 +194,11 @@ def find_parent(client: MlflowClient, search: Search) -> Run | None:
     if experiment is None:
         return None
     condition = f"tags.`{_IDENTITY}` = '{search.identity}'"
-    return next(iter(_find(client, experiment.experiment_id, condition)), None)
+    return next(iter(find_runs(client, experiment.experiment_id, condition)), None)
 
 
-def _find(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
+def find_runs(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
+    """The runs of an experiment that meet a condition, in MLflow's words, however many."""
     found: list[Run] = []
     token: str | None = ""
     while token is not None:
