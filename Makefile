@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install search debug ui test check bench clean
+.PHONY: help install search debug ui app test check bench clean
 
 help: ## Explain every target
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ debug: $(INSTALLED) ## Run one trial in this process, without Ray
 
 ui: $(INSTALLED) ## Show the record in a browser, on http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 $(ARGS)
+
+app: $(INSTALLED) ## Try the registered models in a browser, on http://127.0.0.1:8501
+	$(BIN)/streamlit run tune/app.py --server.address 127.0.0.1 $(ARGS)
 
 test: $(INSTALLED) ## Run the tests; those that need real data or a GPU skip without it
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -137,6 +137,13 @@ def load_dataset(config: DataConfig) -> Dataset:
     )
 
 
+def is_local(config: DataConfig) -> bool:
+    """Whether :func:`load_dataset` would download nothing."""
+    if config.source != "cifar10":
+        return True
+    return (_cifar10_root(config) / CIFAR10.base_folder).is_dir()
+
+
 def _stratified(
     labels: NDArray[np.int64], share: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -175,7 +182,7 @@ def _digits(_: DataConfig) -> _Parts:
 
 def _cifar10(config: DataConfig) -> _Parts:
     """CIFAR-10 (Krizhevsky 2009), downloaded where it is not there yet."""
-    root = config.root or Path(torch.hub.get_dir()).parent / "datasets"
+    root = _cifar10_root(config)
     try:
         train, test = (CIFAR10(root, train=part, download=True) for part in (True, False))
     except (OSError, RuntimeError) as error:
@@ -188,6 +195,10 @@ def _cifar10(config: DataConfig) -> _Parts:
         labels={"train": np.array(train.targets), "test": np.array(test.targets)},
         classes=tuple(train.classes),
     )
+
+
+def _cifar10_root(config: DataConfig) -> Path:
+    return config.root or Path(torch.hub.get_dir()).parent / "datasets"
 
 
 def _image_folder(config: DataConfig) -> _Parts:

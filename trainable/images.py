@@ -98,5 +98,5 @@ def _unreadable(file: Path | BinaryIO, error: BaseException) -> ImageError:
     name = file if isinstance(file, Path) else getattr(file, "name", "the upload")
     reason: object = getattr(error, "strerror", None) or error  # which names no file again
     if isinstance(error, UnidentifiedImageError):
-        reason = f"it is none of {', '.join(_FORMATS)}"
+        reason = f"it is broken, or none of {', '.join(_FORMATS)}"
     return ImageError(f"{name} cannot be read as an image ({reason}): repair or remove it")

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import torch
+from mlflow import MlflowClient
 from torch import Tensor
 
 from trainable.classifier import Classifier
@@ -50,7 +51,7 @@ def images_of(model: Model) -> Images:
     try:
         if model.version is None:
             raise UnknownDataError(f"{model.name} does not tell its images")
-        dataset = dataset_of(model.version)
+        dataset = dataset_of(MlflowClient(), model.version)
     except UnknownDataError as error:
         side = model.classifier.spec.image_size
         shape = (_RANDOM_IMAGES, 3, side, side)

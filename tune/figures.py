@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -31,18 +31,18 @@ _MANY: Final = 4
 
 def figures(story: Story) -> dict[str, go.Figure]:
     """All figures that a search has, by their titles, in the order of the page."""
-    study = comparable_study(story)
+    study, names = comparable_study(story), story.dataset.classes
     at = f"validation accuracy after epoch {common_epoch(story)}"
     made: dict[str, Callable[[], go.Figure | None]] = {
         "Optimization history": lambda: history(story),
-        "Learning curves": lambda: learning_curves(story),
+        "Learning curves": lambda: learning_curves(story.trials),
         "Train and validation": lambda: gap(story),
         "What mattered": lambda: importances(study),
         "Parallel coordinates": lambda: plot_parallel_coordinate(study, target_name=at),
         "Slices": lambda: plot_slice(study, target_name=at),
         "Contours": lambda: contours(study, at),
         "The finalists": lambda: finalists(story),
-        "Confusion": lambda: None if story.test is None else confusion(story, story.test),
+        "Confusion": lambda: None if story.test is None else confusion(names, story.test),
         "Precision and recall": lambda: None if story.test is None else per_class(story),
         "Calibration": lambda: None if story.test is None else calibration(story.test),
     }
@@ -75,10 +75,10 @@ def history(story: Story) -> go.Figure:
     return _labelled(figure, "trial", "best validation accuracy")
 
 
-def learning_curves(story: Story) -> go.Figure:
+def learning_curves(trials: Iterable[TrialLog]) -> go.Figure:
     """Each trial's validation accuracy, epoch by epoch."""
     figure = go.Figure()
-    for log in story.trials:
+    for log in trials:
         figure.add_scatter(
             x=list(range(1, len(log.epochs) + 1)),
             y=[epoch.metrics[METRIC] for epoch in log.epochs],
@@ -165,24 +165,26 @@ def finalists(story: Story) -> go.Figure | None:
     return figure.update_layout(yaxis_tickformat=".1%")
 
 
-def confusion(story: Story, test: Predictions) -> go.Figure:
-    """Truth by row, answer by column, in images."""
-    names, counts = list(story.dataset.classes), test.confusion()
+def confusion(names: Sequence[str], test: Predictions) -> go.Figure:
+    """Truth by row, answer by column, in images; where there are none, nothing is drawn."""
+    counts = test.confusion()
     figure = go.Figure(
         go.Heatmap(
-            z=np.log1p(counts),
-            x=names,
-            y=names,
-            text=counts,
+            z=np.where(counts, np.log1p(counts), np.nan),
+            zmin=0,
+            x=list(names),
+            y=list(names),
+            text=np.where(counts, counts.astype(str), ""),
             texttemplate="%{text}" if len(names) <= 20 else None,
             customdata=counts,
             hovertemplate="%{y} taken for %{x}: %{customdata}<extra></extra>",
+            hoverongaps=False,
             colorscale="Blues",
             showscale=False,
         )
     )
-    figure.update_xaxes(type="category")
-    figure.update_yaxes(type="category", autorange="reversed")
+    figure.update_xaxes(type="category", showgrid=False)  # classes may be called 0 to 9
+    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
     figure.update_layout(height=max(420, 26 * len(names) + 140))
     return _labelled(figure, "answer", "truth")
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torchvision.datasets import CIFAR10
 
 from trainable.config import DataConfig
-from trainable.datasets import Dataset, Split, SplitName, load_dataset
+from trainable.datasets import Dataset, Split, SplitName, is_local, load_dataset
 from trainable.images import ImageError
 
 pytestmark = pytest.mark.usefixtures("no_cached_data")
@@ -461,6 +461,15 @@ class TestCifar10:
         monkeypatch.setenv("TORCH_HOME", str(cache.parent))
 
         assert sizes(load_dataset(DataConfig(source="cifar10"))) == (80, 20, 20)
+
+    def test_it_is_local_once_it_has_been_downloaded(
+        self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert is_local(DataConfig(source="cifar10", root=cache))
+        assert not is_local(DataConfig(source="cifar10", root=tmp_path / "elsewhere"))
+        assert is_local(DataConfig())
+        monkeypatch.setenv("TORCH_HOME", str(cache.parent))
+        assert is_local(DataConfig(source="cifar10"))
 
     def test_that_it_cannot_be_downloaded_is_said_with_what_to_do(
         self, tmp_path: Path, unreachable: None

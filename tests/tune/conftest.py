@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from playwright.sync_api import Browser, sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
 DIGITS = REPOSITORY / "configs" / "digits.yaml"
@@ -150,6 +151,16 @@ def confirmed_search(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return FinishedSearch(folder, done.stdout)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield started
+        started.close()
 
 
 def chromium() -> str:

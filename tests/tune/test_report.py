@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,9 @@ import pytest
 import torch
 from optuna import create_study
 from optuna.trial import TrialState
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.tune.conftest import DIGITS, FinishedSearch, chromium, run_module
+from tests.tune.conftest import DIGITS, FinishedSearch, run_module
 from trainable.datasets import Dataset, load_dataset
 from trainable.metrics import Predictions
 from tune.config import SearchConfig
@@ -39,16 +38,6 @@ TITLES = [
     "Precision and recall",
     "Calibration",
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,348 @@
+"""The page as its visitor sees it: a real server and a real browser."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import psutil
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from streamlit.testing.v1 import AppTest
+
+from tests.tune.conftest import (
+    DIGITS,
+    REPOSITORY,
+    SMALL,
+    FinishedSearch,
+    user_environment,
+    wait_until,
+)
+from trainable.classifier import Classifier
+from trainable.datasets import Dataset, load_dataset
+from trainable.images import MAX_BYTES
+from tune.loading import load_config
+from tune.registered import find_version, load_registered
+
+APP = REPOSITORY / "tune" / "app.py"
+NAME = "resnet18-digits"
+LAPTOP, PHONE = (1366, 768), (390, 844)
+BARS = 3
+"""Of a card."""
+
+expect.set_options(timeout=120_000)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server of the page.
+
+    Attributes:
+        url: Of the page.
+        process: Of the server.
+        folder: Its working directory.
+    """
+
+    url: str
+    process: subprocess.Popen[str]
+    folder: Path
+
+
+@contextmanager
+def served_in(folder: Path) -> Iterator[Served]:
+    """Serve the page in a folder, with no option but its port."""
+    port = free_port()
+    words = ["run", str(APP), "--server.headless=true", f"--server.port={port}"]
+    environment = {**user_environment(), "HOME": str(folder)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "streamlit", *words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or answers(port))
+            yield Served(f"http://127.0.0.1:{port}", process, folder)
+        finally:
+            process.terminate()
+            output, _ = process.communicate(timeout=30)
+    assert "Traceback" not in output, output
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def served(
+    finished_search: FinishedSearch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """Serves the finished search, with a second version that is not the champion."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copy(finished_search.folder / "mlflow.db", folder)
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    source = client.get_model_version_download_uri(NAME, "1")
+    client.create_model_version(NAME, source, tags={"test_acc": "0.5"})
+    with served_in(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def classifier(finished_search: FinishedSearch) -> Classifier:
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(finished_search.uri)
+    try:
+        return load_registered(find_version(MlflowClient(), f"models:/{NAME}@champion"))
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset(load_config(DIGITS, SMALL).data)
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Open a page in a browser that notes what is wrong with it, and who is asked for anything."""
+    wrong: list[str] = []
+    contexts = []
+
+    def opened(url: str, size: tuple[int, int] = LAPTOP, scheme: str = "light") -> Page:
+        width, height = size
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
+        contexts.append(context)
+        view = context.new_page()
+        view.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+        view.on("pageerror", lambda error: wrong.append(str(error)))
+        view.on(
+            "request", lambda asked: None if is_own(asked.url, url) else wrong.append(asked.url)
+        )
+        view.on(
+            "websocket", lambda asked: None if is_own(asked.url, url) else wrong.append(asked.url)
+        )
+        view.goto(url)
+        expect(view.get_by_role("heading", name="Try a model")).to_be_visible()
+        return view
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def is_own(url: str, page: str) -> bool:
+    return url.startswith((page, page.replace("http", "ws"), "data:", "blob:"))
+
+
+def upload(view: Page, *paths: Path) -> None:
+    view.locator("input[type=file]").set_input_files(list(paths))
+
+
+def written(dataset: Dataset, number: int, folder: Path) -> Path:
+    """A test image as a PNG file."""
+    path = folder / f"digit-{number}.png"
+    Image.fromarray(dataset.test.images[number].permute(1, 2, 0).numpy()).save(path)
+    return path
+
+
+def expected(classifier: Classifier, dataset: Dataset, number: int) -> list[str]:
+    """The answers as the page tells them, the likeliest first."""
+    (row,) = classifier.probabilities(dataset.test.images[number : number + 1])
+    best = (-row).argsort(kind="stable")[:BARS]
+    return [f"{classifier.spec.classes[index]} · {row[index]:.1%}" for index in best]
+
+
+def told(view: Page, card: int = 0) -> list[str]:
+    """What a card answers, once it does."""
+    bars = view.get_by_test_id("stProgress")
+    expect(bars.nth(BARS * card + BARS - 1)).to_be_visible()
+    return [bars.nth(BARS * card + index).inner_text().strip() for index in range(BARS)]
+
+
+def huge_png() -> bytes:
+    """A header that promises 400 million pixels, and nothing after it."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + struct.pack(">I", zlib.crc32(header))
+
+
+def test_an_uploaded_digit_gets_the_models_answers(
+    served: Served,
+    visit: Callable[..., Page],
+    classifier: Classifier,
+    dataset: Dataset,
+    tmp_path: Path,
+) -> None:
+    view = visit(served.url)
+    upload(view, written(dataset, 4, tmp_path))
+    assert told(view) == expected(classifier, dataset, 4)
+    expect(view.get_by_test_id("stImage")).to_have_count(2)
+    upload(view, written(dataset, 5, tmp_path))
+    assert told(view, card=1) == expected(classifier, dataset, 5)
+    expect(view.get_by_test_id("stImage")).to_have_count(4)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"these are words", "it is broken, or none of JPEG, PNG"),
+        (huge_png(), "it has 400,000,000 pixels, and more than 80,000,000 are not taken"),
+    ],
+    ids=["text", "bomb"],
+)
+def test_what_is_no_image_is_told_in_a_sentence(
+    content: bytes,
+    sentence: str,
+    served: Served,
+    visit: Callable[..., Page],
+    dataset: Dataset,
+    tmp_path: Path,
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(content)
+    view = visit(served.url)
+    upload(view, bad, written(dataset, 4, tmp_path))
+    alert = view.get_by_test_id("stAlert")
+    expect(alert).to_contain_text("bad.png: the upload cannot be read as an image")
+    expect(alert).to_contain_text(sentence)
+    assert len(told(view)) == BARS, "the other one is shown"
+    expect(view.get_by_test_id("stException")).to_have_count(0)
+
+
+def test_a_file_that_is_too_large_is_not_even_sent(
+    served: Served, visit: Callable[..., Page], tmp_path: Path
+) -> None:
+    path = tmp_path / "large.png"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    view = visit(served.url)
+    upload(view, path)
+    expect(view.get_by_text("File must be 64.0MB or smaller")).to_be_visible()
+
+
+def test_the_champion_is_chosen_and_says_so(served: Served, visit: Callable[..., Page]) -> None:
+    view = visit(served.url)
+    expect(view.get_by_text(NAME)).to_be_visible()
+    expect(view.get_by_text("1 (champion)")).to_be_visible()
+    expect(view.locator(".stMarkdownBadge")).to_have_text("champion")
+    view.get_by_role("combobox").nth(1).click()
+    view.get_by_role("option", name="2", exact=True).click()
+    expect(view.get_by_text("right on 50.00% of its test images")).to_be_visible()
+    expect(view.locator(".stMarkdownBadge")).to_have_count(0)
+
+
+def test_test_images_are_answered_and_compared_with_the_truth(
+    served: Served, visit: Callable[..., Page], classifier: Classifier, dataset: Dataset
+) -> None:
+    view = visit(served.url)
+    view.get_by_text("At random").click()
+    told(view, card=5)
+    names = view.get_by_text("Test image ").all_inner_texts()
+    assert len(names) == 6
+    for card, name in enumerate(names):
+        number = int(name.removeprefix("Test image "))
+        answers = expected(classifier, dataset, number)
+        assert told(view, card) == answers
+        truth = dataset.classes[int(dataset.test.labels[number])]
+        badge = view.locator(".stMarkdownBadge").nth(card + 1).inner_text()
+        assert badge == ("right" if answers[0].startswith(truth) else f"it is {truth}")
+    view.get_by_role("button", name="Show others").click()
+    expect(view.get_by_text(names[0], exact=True)).to_have_count(0)
+
+
+def test_its_search_shows_every_trial_and_the_confusion(
+    served: Served, visit: Callable[..., Page]
+) -> None:
+    view = visit(served.url)
+    view.get_by_role("tab", name="Its search").click()
+    expect(view.get_by_role("heading", name="Learning curves of 5 trials")).to_be_visible()
+    expect(view.get_by_role("heading", name="Confusion on 360 test images")).to_be_visible()
+    expect(view.locator(".scatterlayer .trace")).to_have_count(5)
+    expect(view.locator(".heatmaplayer .hm")).to_have_count(1)
+
+
+def test_a_version_without_a_record_is_still_tried(
+    served: Served, visit: Callable[..., Page], dataset: Dataset, tmp_path: Path
+) -> None:
+    view = visit(served.url)
+    view.get_by_role("combobox").nth(1).click()
+    view.get_by_role("option", name="2", exact=True).click()
+    upload(view, written(dataset, 4, tmp_path))
+    assert len(told(view)) == BARS
+    view.get_by_role("tab", name="Its search").click()
+    sentence = "resnet18-digits version 2: it comes from no recorded search"
+    expect(view.get_by_text(sentence)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+def test_it_fits_the_screen_and_follows_its_colours(
+    size: tuple[int, int], scheme: str, served: Served, visit: Callable[..., Page]
+) -> None:
+    view = visit(served.url, size, scheme)
+    view.get_by_text("At random").click()
+    told(view, card=5)
+    pictures = view.get_by_test_id("stImage")
+    boxes = [box for picture in pictures.all() if (box := picture.bounding_box())]
+    assert len(boxes) == 12
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= size[0] for box in boxes)
+    assert boxes[0]["y"] == boxes[1]["y"], "a picture and its heat stand side by side"
+    colour = view.evaluate(
+        "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+    )
+    assert (colour == "rgb(255, 255, 255)") == (scheme == "light"), colour
+
+
+def test_it_listens_on_loopback_alone(served: Served) -> None:
+    server = psutil.Process(served.process.pid)
+    listening = [
+        connection.laddr.ip
+        for process in [server, *server.children(recursive=True)]
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening == ["127.0.0.1"]
+
+
+def test_where_no_model_is_registered_it_says_what_makes_one(
+    tmp_path: Path, visit: Callable[..., Page]
+) -> None:
+    with served_in(tmp_path) as server:
+        view = visit(server.url)
+        expect(view.get_by_text("No model is registered here yet")).to_be_visible()
+        expect(view.get_by_text("make search")).to_be_visible()
+    assert list(tmp_path.glob("mlflow.db*")) == []
+
+
+def test_a_record_that_is_away_is_told(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    page = AppTest.from_file(str(APP)).run(timeout=30)
+    assert "the server does not answer" in page.error[0].value
+    assert not page.exception

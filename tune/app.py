@@ -1,0 +1,82 @@
+"""`make app`, or `streamlit run tune/app.py`: a page to try registered models on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from tune.environment import prepare_environment
+from tune.loading import ConfigError
+from tune.reach import check_tracking, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+
+def main() -> None:
+    """Show the page."""
+    prepare_environment()
+    st.set_page_config(page_title="resnet-tune")
+    st.title("Try a model", anchor=False)
+    with st.spinner("Starting"):
+        from tune.panels import plain
+    try:
+        _page()
+    except ConfigError as error:
+        st.error(plain(error))
+
+
+def _page() -> None:
+    """Show what can be shown.
+
+    Raises:
+        ConfigError: The registry cannot be reached, or does not give what is asked.
+    """
+    from mlflow import MlflowClient
+
+    from tune.panels import show
+    from tune.tracking import FAILURES
+
+    uri = tracking_uri(None)
+    check_tracking(uri)
+    try:
+        # MLflow would make a database where there is none.
+        found = _choose(MlflowClient()) if uri or Path("mlflow.db").exists() else None
+        if found is None:
+            st.info("No model is registered here yet. This searches for one, and registers it:")
+            st.code("make search", language=None)
+            st.caption("Then reload this page.")
+        else:
+            show(*found)
+    except FAILURES as error:
+        raise ConfigError(f"MLflow does not give what is asked: {error}") from error
+
+
+def _choose(client: MlflowClient) -> tuple[ModelVersion, bool] | None:
+    """The chosen version, and whether it is the champion; None if there are no models."""
+    from tune.champion import champion_of, versions_of
+
+    models = client.search_registered_models()
+    names = sorted(model.name for model in models if model.latest_versions)
+    if not names:
+        return None
+    left, right = st.columns(2)
+    name = left.selectbox("Model", names)
+    versions, champion = versions_of(client, name), champion_of(client, name)
+    numbers = [str(version.version) for version in versions]
+    best = None if champion is None else str(champion.version)
+    number = right.selectbox(
+        "Version",
+        numbers,
+        index=numbers.index(best) if best in numbers else 0,
+        format_func=lambda number: f"{number} (champion)" if number == best else number,
+        key=f"version of {name}",
+    )
+    return versions[numbers.index(number)], number == best
+
+
+if __name__ == "__main__":
+    main()
