@@ -15,13 +15,14 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
-from searches import versions
-from versus.sides import REPOSITORY, command
+from searches import REPOSITORY, versions
 
 ALL_DRAWN = (
     "document.querySelectorAll('.plot').length"
@@ -36,11 +37,7 @@ def main() -> None:
     trials = 40 if parser.parse_args().quick else 200
     print(f"{os.cpu_count()} CPUs, {versions()}", flush=True)
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        folder = Path(name)
-        words = ["-m", "tune.search", "--config", str(REPOSITORY / "configs" / "digits.yaml")]
-        words += ["--num-samples", str(trials), "--name", "page", "model.unfreeze_depth=0"]
-        command(words, folder, TUNE_CACHE=str(folder / "store"))
-        path = folder / "mlruns" / "searches" / "page" / "report.html"
+        path = searched(Path(name), trials)
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
@@ -50,6 +47,21 @@ def main() -> None:
     print("opened in", ", ".join(f"{each:.2f} s" for each in seconds))
     found = {"trials": trials, "megabytes": round(megabytes, 2)}
     print(json.dumps({**found, "seconds": round(statistics.median(seconds), 2)}))
+
+
+def searched(folder: Path, trials: int) -> Path:
+    """Run a search of heads; gives its page."""
+    words = ["-m", "tune.search", "--config", str(REPOSITORY / "configs" / "digits.yaml")]
+    words += ["--num-samples", str(trials), "--name", "page", "model.unfreeze_depth=0"]
+    variables = {"PYTHONPATH": str(REPOSITORY), "TUNE_CACHE": str(folder / "store")}
+    subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, **variables},
+        stdout=sys.stderr,
+        check=True,
+    )
+    return folder / "mlruns" / "searches" / "page" / "report.html"
 
 
 def opened(browser: Browser, path: Path) -> float:

@@ -32,6 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs data or a device that is not here, and say so."""
     reasons = {
         "realdata": None if os.environ.get("TUNE_REAL_DATA") else "TUNE_REAL_DATA is not set",
+        "slow": None if os.environ.get("TUNE_SLOW") else "TUNE_SLOW is not set: it takes minutes",
         "gpu": None if _has_cuda(items) else "no CUDA device",
     }
     for item in items:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor
@@ -31,6 +31,13 @@ _MARK: Final = struct.Struct("<BI")
 
 Compute = Callable[[int, int], Tensor]
 """Gives rows `start` to `stop` of an array."""
+
+
+class Place(Protocol):
+    """Gives memory for an array."""
+
+    def __call__(self, shape: tuple[int, ...], /, *, dtype: torch.dtype) -> Tensor:
+        """An array of no content yet."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +64,19 @@ class Chunks:
         start = number * self.size
         return start, min(start + self.size, self.rows)
 
-    def whole(self) -> Tensor:
-        """All of the array."""
-        return torch.cat([self.compute(*self.rows_of(number)) for number in range(self.count)])
+    def whole(self, place: Place = torch.empty) -> Tensor:
+        """All of the array.
+
+        Args:
+            place: Given its shape and type, gives the memory that it is put into.
+        """
+        first = self.compute(*self.rows_of(0))
+        array = place((self.rows, *first.shape[1:]), dtype=first.dtype)
+        array[: len(first)] = first
+        for number in range(1, self.count):
+            start, stop = self.rows_of(number)
+            array[start:stop] = self.compute(start, stop)
+        return array
 
 
 class Assembly(AbstractContextManager["Assembly"]):

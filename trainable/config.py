@@ -187,6 +187,10 @@ class TrainConfig(Config):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto` is bf16 where the device multiplies it natively, else fp32."""
 
+    compile: bool | Literal["auto"] = "auto"
+    """Whether the trained layers are compiled (`torch.compile`), which takes half a minute and
+    changes metrics in their last digits. `auto` is on a GPU where so many steps pay it back."""
+
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     """Of the head's first weights, the order of the batches and the mixing."""
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 
 Precision = Literal["auto", "fp32", "bf16"]
+
+CONTEXT_BYTES: Final = 640 * 2**20
+"""Of a GPU's memory, what a process takes for CUDA itself and its libraries' code."""
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 """Parameters of glibc's allocator, as `malloc.h` has them."""
@@ -30,14 +33,26 @@ class Device:
     num_threads: int
 
     @property
+    def is_gpu(self) -> bool:
+        """Whether it is a GPU."""
+        return self.torch_device.type == "cuda"
+
+    @property
     def identity(self) -> str:
         """What else fixes a result bit for bit: processor, threads and PyTorch's version."""
-        if self.torch_device.type == "cuda":
+        if self.is_gpu:
             processor = torch.cuda.get_device_name(self.torch_device)
         else:
             flags = torch.cpu.get_capabilities()
             processor = " ".join(f"{name}={flags[name]}" for name in sorted(flags))
         return f"{processor}, {self.num_threads} threads, torch {torch.__version__}"
+
+    def place(self, shape: tuple[int, ...], /, *, dtype: torch.dtype) -> torch.Tensor:
+        """Memory for a large array: the device's, or the host's where that has not enough."""
+        try:
+            return torch.empty(shape, dtype=dtype, device=self.torch_device)
+        except torch.OutOfMemoryError:
+            return torch.empty(shape, dtype=dtype)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which operations that bear it run in `dtype`."""
@@ -61,17 +76,17 @@ def resolve_device(
     Args:
         precision: `auto` takes bf16 where the device multiplies it natively.
         num_threads: Threads of a CPU operation; as PyTorch has it where None.
-        memory_fraction: Share of the GPU's memory PyTorch may allocate; None is all.
-            The CUDA context itself (a few hundred MB) does not count.
+        memory_fraction: Share of the GPU's memory that this process may take, CUDA's own part
+            (:data:`CONTEXT_BYTES`) included; None is all.
         use_gpu: Whether to take a GPU where there is one.
     """
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     on_gpu = use_gpu and torch.cuda.is_available()
-    if not on_gpu:
+    if on_gpu:
+        _set_up_gpu(memory_fraction)
+    else:
         _keep_freed_memory()
-    if on_gpu and memory_fraction is not None and memory_fraction < 1:
-        torch.cuda.set_per_process_memory_fraction(memory_fraction)
     native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else cpu_has_bf16()
     use_bf16 = precision == "bf16" or (precision == "auto" and native)
     return Device(
@@ -79,6 +94,24 @@ def resolve_device(
         dtype=torch.bfloat16 if use_bf16 else torch.float32,
         num_threads=torch.get_num_threads(),
     )
+
+
+def _set_up_gpu(memory_fraction: float | None) -> None:
+    # By default convolutions of float32 round their inputs to ten bits.
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    if memory_fraction is not None and memory_fraction < 1:
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(tensor_share(memory_fraction, total))
+
+
+def tensor_share(fraction: float, total: int) -> float:
+    """Share of a GPU's memory that is left for tensors.
+
+    Args:
+        fraction: What a process may take, above 0.
+        total: Bytes that the GPU has.
+    """
+    return fraction - min(CONTEXT_BYTES / total, fraction / 2)
 
 
 def _keep_freed_memory() -> None:
@@ -106,8 +139,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether a computation failed for want of memory, on either kind of device."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # On a CPU, PyTorch has no class of its own for it, and oneDNN not even words.
-    signs = ("can't allocate memory", "bad_alloc", "out of memory", "could not create a ")
+    # On a CPU, PyTorch has no class of its own for it, and oneDNN not even words. On a GPU,
+    # cuBLAS and cuDNN take some memory of their own.
+    signs = (
+        *("can't allocate memory", "bad_alloc", "out of memory", "could not create a "),
+        "_STATUS_ALLOC_FAILED",
+    )
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 

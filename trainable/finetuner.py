@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import time
 from typing import Any
@@ -12,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainable.activations import CHUNK, Activations, PrefixOutputs, as_tail_input
+from trainable.activations import CHUNK, as_tail_input
 from trainable.array_store import ArrayStore
 from trainable.backbone import CutResNet, build
 from trainable.classifier import Classifier, Spec
+from trainable.compilation import compiled, compiles
 from trainable.config import TrialConfig
 from trainable.datasets import Dataset, load_dataset
 from trainable.device import Device, resolve_device
@@ -24,7 +24,8 @@ from trainable.metrics import Predictions
 from trainable.mixing import Mixer
 from trainable.optim import Schedule, build_optimizer, penalized_weights
 from trainable.pretrained import resolve_weights
-from trainable.views import Views
+from trainable.randomness import generator
+from trainable.tail_inputs import TailInputs
 
 
 class DivergedError(ArithmeticError):
@@ -44,7 +45,8 @@ class FineTuner:
         store: Where the prefix's outputs are kept. With or without, the metrics are the same.
         micro_batches: Parts in which a batch passes the tail, one after the other, to need less
             memory. Their gradients add up to the batch's; but BatchNorm that is trained sees
-            the statistics of a part.
+            the statistics of a part. On a GPU, what is not computed with stays on the host then.
+        dataset: What to train on instead of the data that the config names.
 
     Raises:
         ValueError: The data or the weights cannot be had, or do not fit.
@@ -56,21 +58,27 @@ class FineTuner:
         device: Device | None = None,
         store: ArrayStore | None = None,
         micro_batches: int = 1,
+        dataset: Dataset | None = None,
     ) -> None:
         self.config, self.micro_batches = config, micro_batches
         self.device = device or resolve_device(config.train.precision)
-        self.dataset: Dataset = load_dataset(config.data)
+        self.dataset: Dataset = dataset or load_dataset(config.data)
         self.network = self._build_network()
         self.epoch = 0
-        self._outputs = PrefixOutputs(self.network.prefix, self.device, store)
-        self._activations = Activations(views_of(self.config, self.dataset, "train"), self._outputs)
-        self._labels = self.dataset.train.labels.to(self.device.torch_device)
-        self._fixed: dict[SplitName, Tensor] = {}
-        self._batch_size = min(config.train.batch_size, len(self._labels))
+        self.inputs = TailInputs(
+            config,
+            self.dataset,
+            self.network.prefix,
+            self.device,
+            store,
+            resident=micro_batches == 1,
+        )
         self._penalized = penalized_weights(self.network)
         self._optimizer = build_optimizer(config.optim, self.network)
-        total_steps = config.train.epochs * (len(self._labels) // self._batch_size)
+        total_steps = config.train.epochs * (len(self.dataset.train) // self.inputs.batch_size)
         self._schedule = Schedule(config.schedule, self._optimizer, total_steps)
+        self.compiled = compiles(config.train.compile, self.device, total_steps)
+        self._forward = compiled(self.network.tail) if self.compiled else self.network.tail
         self._lowest_val_loss = math.inf
         self._epochs_without_gain = 0
 
@@ -85,7 +93,7 @@ class FineTuner:
             DivergedError: The training or validation loss is not finite.
         """
         start = time.perf_counter()
-        self._activations.set_epoch(self.epoch)
+        self.inputs.set_epoch(self.epoch)
         train_loss, train_acc = self._train()
         val = self.evaluate("val")
         self._check_finite(train_loss, val.loss)
@@ -110,12 +118,13 @@ class FineTuner:
     @torch.no_grad()
     def evaluate(self, split: SplitName) -> Predictions:
         """Predictions on a split, without augmentation."""
-        inputs = self._fixed_inputs(split)
+        inputs = self.inputs.of(split)
         self.network.tail.eval()
         logits = []
         for chunk in inputs.split(CHUNK):
             with self.device.autocast():
-                logits.append(self.network.tail(as_tail_input(chunk)).float())
+                rows = chunk.to(self.device.torch_device)
+                logits.append(self.network.tail(as_tail_input(rows)).float())
         return Predictions(torch.cat(logits).cpu(), self.dataset.split(split).labels)
 
     @torch.no_grad()
@@ -131,21 +140,30 @@ class FineTuner:
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # the mean of all batches
-        self._activations.set_epoch(0)
+        self.inputs.set_epoch(0)
         self.network.tail.train()
-        for indices in self._order(0).split(self._batch_size):
+        for indices in self.inputs.batches(0):
             with self.device.autocast():
-                self.network.tail(self._activations.batch(indices))
+                self.network.tail(self.inputs.batch(indices)[0])
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+    def rehearse(self, steps: int) -> None:
+        """Train on some batches of the first view, over and over: for what it costs."""
+        self.inputs.set_epoch(0)
+        mixer = self._mixer()
+        self.network.tail.train()
+        batches = self.inputs.whole_batches(0)
+        for step in range(steps):
+            self._step(batches[step % len(batches)], mixer)
 
     def overfit_batch(self, steps: int = 200) -> list[float]:
         """Train on the first batch alone and return the loss after each step.
 
         A model that cannot learn one batch by heart has a bug, not a bad learning rate.
         """
-        self._activations.set_epoch(0)
-        indices = self._order(0)[: self._batch_size]
+        self.inputs.set_epoch(0)
+        indices = self.inputs.batches(0)[0]
         for group in self._optimizer.param_groups:
             group["weight_decay"] = 0.0
         return [self._step(indices, mixer=None)[0].item() for _ in range(steps)]
@@ -202,20 +220,23 @@ class FineTuner:
 
     def _train(self) -> tuple[float, float]:
         """One pass over the current view: mean loss and accuracy of its batches."""
-        mixer = Mixer(self.config.augment, len(self.dataset.classes), self._generator("mixing"))
+        mixer = self._mixer()
         self.network.tail.train()
         losses, right = [], []
-        order = self._order(self.epoch)
-        for start in range(0, len(order) - self._batch_size + 1, self._batch_size):
-            loss, correct = self._step(order[start : start + self._batch_size], mixer)
+        for indices in self.inputs.whole_batches(self.epoch):
+            loss, correct = self._step(indices, mixer)
             self._schedule.after_batch()
             losses.append(loss)
             right.append(correct)
         return torch.stack(losses).mean().item(), torch.stack(right).mean().item()
 
+    def _mixer(self) -> Mixer:
+        draws = generator(self.config.train.seed, "mixing", self.epoch)
+        return Mixer(self.config.augment, len(self.dataset.classes), draws)
+
     def _step(self, indices: Tensor, mixer: Mixer | None) -> tuple[Tensor, Tensor]:
         """One update. Returns the loss and the share of right answers, left on the device."""
-        inputs, labels = self._activations.batch(indices), self._labels[indices]
+        inputs, labels = self.inputs.batch(indices)
         inputs, targets = mixer(inputs, labels) if mixer else (inputs, labels)
         loss, right = self._backward(inputs, targets)
         self._optimizer.step()
@@ -231,7 +252,7 @@ class FineTuner:
         for number, (part, wanted) in enumerate(parts):
             share = len(part) / len(inputs)
             with self.device.autocast():
-                logits = self.network.tail(part).float()
+                logits = self._forward(part).float()
             smoothing = self.config.optim.label_smoothing
             part_loss = share * F.cross_entropy(logits, wanted, label_smoothing=smoothing)
             (part_loss + (self._l1_penalty() if number == 0 else 0.0)).backward()
@@ -244,21 +265,6 @@ class FineTuner:
         l1 = self.config.optim.l1
         return l1 * sum(weight.abs().sum() for weight in self._penalized) if l1 else 0.0
 
-    def _fixed_inputs(self, split: SplitName) -> Tensor:
-        """The prefix's output on an unaugmented split; computed once and kept."""
-        if split not in self._fixed:
-            self._fixed[split] = self._outputs.on(views_of(self.config, self.dataset, split), 0)
-        return self._fixed[split]
-
-    def _order(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self._labels), generator=self._generator("order", epoch))
-
-    def _generator(self, purpose: str, epoch: int | None = None) -> torch.Generator:
-        """A generator for one purpose in one epoch, whatever was drawn before it."""
-        key = repr((self.config.train.seed, purpose, self.epoch if epoch is None else epoch))
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7])
-        return torch.Generator().manual_seed(seed)
-
     def _check_finite(self, train_loss: float, val_loss: float) -> None:
         if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
             raise DivergedError(
@@ -269,16 +275,3 @@ class FineTuner:
         improved = val_loss < self._lowest_val_loss
         self._lowest_val_loss = min(val_loss, self._lowest_val_loss)
         self._epochs_without_gain = 0 if improved else self._epochs_without_gain + 1
-
-
-def views_of(config: TrialConfig, dataset: Dataset, split: SplitName) -> Views:
-    """The views of a split; only those of the training split are augmented."""
-    return Views(
-        dataset.split(split).images,
-        dataset.fingerprint,
-        config.augment.policy if split == "train" else "none",
-        config.data.image_size,
-        config.augment.num_views,
-        config.data.mirrors,
-        split,
-    )

@@ -36,7 +36,9 @@ class Mixer:
         if not self._kinds:
             return inputs, labels
         kind = self._kinds[int(self._uniform() * len(self._kinds))]
-        partner = torch.randperm(len(inputs), generator=self._generator).to(inputs.device)
+        partner = torch.randperm(len(inputs), generator=self._generator)
+        if inputs.is_cuda:  # from other memory, the transfer would wait for the GPU
+            partner = partner.pin_memory().to(inputs.device, non_blocking=True)
         share = self._beta(self._alphas[kind])
         if kind == "cutmix" and inputs.ndim == 4:
             inputs, share = self._paste(inputs, partner, share)

@@ -9,6 +9,7 @@ square of it is taken.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -40,7 +41,8 @@ def metadata(spec: Spec) -> dict[str, str]:
 
 def program_of(classifier: Classifier) -> ExportedProgram:
     """The network with its normalization and its softmax as one graph, of any batch size."""
-    network = nn.Sequential(*classifier.network, nn.Softmax(dim=1)).eval()
+    network = nn.Sequential(*copy.deepcopy(classifier.network), nn.Softmax(dim=1)).eval()
+    network.to(memory_format=torch.contiguous_format)  # which files of programs expect
     side = classifier.spec.image_size
     example = torch.zeros(2, 3, side, side, dtype=torch.uint8)
     with torch.no_grad():

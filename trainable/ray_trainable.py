@@ -42,9 +42,9 @@ class FineTuneTrainable(tune.Trainable):
 
     Every step's result holds the metrics of :meth:`FineTuner.train_epoch`, the `epoch`,
     `finished` (the trial ended itself, rather than being stopped), and what else its metrics
-    depend on: `device`, `precision`, `threads`, `micro_batches` and `processor`. Instead of these
-    there may be an `error`, with which the trial has failed for good, or `halt`, why no trial can
-    go on.
+    depend on: `device`, `precision`, `threads`, `micro_batches`, `compiled` and `processor`.
+    Instead of these there may be an `error`, with which the trial has failed for good, or `halt`,
+    why no trial can go on.
 
     After each epoch it keeps a checkpoint, before the result is told. A trial whose folder
     holds one goes on from there: its first step tells that epoch's result again, in case it
@@ -79,6 +79,7 @@ class FineTuneTrainable(tune.Trainable):
             "precision": device.precision,
             "threads": device.num_threads,
             "micro_batches": self._tuner.micro_batches,
+            "compiled": self._tuner.compiled,
             "processor": device.identity,
         }
 
@@ -111,7 +112,9 @@ class FineTuneTrainable(tune.Trainable):
             reason = str(error).splitlines()[0]
         # Out of the handler, whose error holds on to the tensors of the step that failed.
         if self._tuner.micro_batches > 1:
-            raise OutOfMemoryError(f"even with batches in two parts: {reason}")
+            share = self._spec["memory_fraction"]
+            of_share = f" and {share:.3g} of the GPU's memory" if share else ""
+            raise OutOfMemoryError(f"even with batches in two parts{of_share}: {reason}")
         del self._tuner
         release_memory()
         self._go_on(micro_batches=2)

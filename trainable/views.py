@@ -19,10 +19,11 @@ from torch import Tensor
 
 from trainable.config import Policy
 
-_PER_IMAGE: Final = {
+PER_IMAGE: Final = {
     "trivial": transforms.TrivialAugmentWide(),
     "rand": transforms.RandAugment(),
 }
+"""Policies that torchvision has for one image at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,23 +102,40 @@ class Views:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
 
     def _flip_crop(self, rendition: int, start: int, stop: int) -> Tensor:
-        draws = torch.rand(len(self), 5, generator=self._generator("crop", rendition))[start:stop]
-        mirrored = (draws[:, 0] < 0.5) & self.mirror
+        mirrored, places = self.places(self.draws(rendition)[start:stop])
         images = torch.where(
             mirrored[:, None, None, None], self.images[start:stop].flip(3), self.images[start:stop]
         )
         if images.shape[-1] > self.image_size:
-            return _resized_crops(images, draws[:, 1:], self.image_size)
-        return fit(_shifted(images, draws[:, 1:3]), self.image_size)
+            return _resized_crops(images, places, self.image_size)
+        return fit(shifted(images, places), self.image_size)
+
+    def draws(self, rendition: int) -> Tensor:
+        """What decides the crops of a rendition: uniform in [0, 1), of shape (N, 5)."""
+        return torch.rand(len(self), 5, generator=self._generator("crop", rendition))
+
+    def places(self, draws: Tensor) -> tuple[Tensor, Tensor]:
+        """Which images are mirrored, and where each is cut.
+
+        Returns:
+            bool of shape (n,); and integers, of shape (n, 4) for boxes where images are larger
+            than what the network sees, else of shape (n, 2) for :func:`shifted`.
+        """
+        mirrored, side = (draws[:, 0] < 0.5) & self.mirror, self.images.shape[-1]
+        if side > self.image_size:
+            return mirrored, _boxes(draws[:, 1:], side)
+        return mirrored, (draws[:, 1:3] * (2 * _reach(side) + 1)).long()
+
+    def seeds(self, rendition: int) -> Tensor:
+        """Of the draws of `trivial` and `rand`, for each image: int64 of shape (N,)."""
+        return torch.randint(2**31, (len(self),), generator=self._generator("augment", rendition))
 
     def _augment_each(self, rendition: int, start: int, stop: int) -> Tensor:
         cropped = self._flip_crop(rendition, start, stop)
-        augment = _PER_IMAGE[self.policy]
-        seeds = self._generator("augment", rendition)
-        seeds_of = torch.randint(2**31, (len(self),), generator=seeds)[start:stop].tolist()
+        augment = PER_IMAGE[self.policy]
         # torchvision's policies draw from the global generator alone.
         with torch.random.fork_rng(devices=[]):
-            for index, seed in enumerate(seeds_of):
+            for index, seed in enumerate(self.seeds(rendition)[start:stop].tolist()):
                 torch.manual_seed(seed)
                 cropped[index] = augment(cropped[index])
         return cropped
@@ -148,42 +166,55 @@ def stored_side(size: int) -> int:
     return round(size * 8 / 7)
 
 
-def _shifted(images: Tensor, draws: Tensor) -> Tensor:
+def shifted(images: Tensor, offsets: Tensor) -> Tensor:
     """Each image moved by up to an eighth of its side, the rim mirrored.
 
     Args:
         images: uint8 of shape (n, 3, R, R).
-        draws: Uniform in [0, 1), of shape (n, 2).
+        offsets: int64 of shape (n, 2), from 0 to twice the eighth: down, right.
     """
     side = images.shape[-1]
-    reach = max(1, side // 8)
-    padded = F.pad(images, [reach] * 4, padding_mode="reflect")
-    offsets = (draws * (2 * reach + 1)).long()
-    rows = offsets[:, :1] + torch.arange(side)
-    cols = offsets[:, 1:] + torch.arange(side)
-    batch = torch.arange(len(images))[:, None, None]
+    padded = F.pad(images, [_reach(side)] * 4, padding_mode="reflect")
+    along = torch.arange(side, device=images.device)
+    rows, cols = offsets[:, :1] + along, offsets[:, 1:] + along
+    batch = torch.arange(len(images), device=images.device)[:, None, None]
     return padded[batch, :, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _resized_crops(images: Tensor, draws: Tensor, size: int) -> Tensor:
-    """A random quarter to the whole of each image, at `size` (Szegedy et al. 2015).
+def _reach(side: int) -> int:
+    return max(1, side // 8)
+
+
+def _boxes(draws: Tensor, side: int) -> Tensor:
+    """A random quarter to the whole of each image (Szegedy et al. 2015).
 
     Args:
-        images: uint8 of shape (n, 3, R, R).
         draws: Uniform in [0, 1), of shape (n, 4): area, aspect ratio, top, left.
-        size: Side S of the result, in pixels.
+        side: Side R of the images, in pixels.
+
+    Returns:
+        int32 of shape (n, 4): top, left, height, width.
     """
-    side = images.shape[-1]
     area = (0.25 + 0.75 * draws[:, 0]) * side**2
     ratio = torch.exp((2 * draws[:, 1] - 1) * torch.log(torch.tensor(4 / 3)))
     heights = (area / ratio).sqrt().round().clamp(1, side).int()
     widths = (area * ratio).sqrt().round().clamp(1, side).int()
     tops = (draws[:, 2] * (side - heights + 1)).int()
     lefts = (draws[:, 3] * (side - widths + 1)).int()
-    boxes = torch.stack([tops, lefts, heights, widths], dim=1).tolist()
+    return torch.stack([tops, lefts, heights, widths], dim=1)
+
+
+def _resized_crops(images: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """A box of each image, at `size`.
+
+    Args:
+        images: uint8 of shape (n, 3, R, R).
+        boxes: By :func:`_boxes`.
+        size: Side S of the result, in pixels.
+    """
     return torch.stack(
         [
             F.resized_crop(image, *box, [size, size], antialias=True)
-            for image, box in zip(images, boxes, strict=True)
+            for image, box in zip(images, boxes.tolist(), strict=True)
         ]
     )

@@ -127,7 +127,8 @@ def trained(run: Run, home: SearchHome) -> FineTuner:
 def _tuner(config: TrialConfig, ledger: Ledger, micro_batches: int) -> FineTuner:
     resources, cache = ledger.config.resources, ledger.config.cache
     device = resolve_device(config.train.precision, resources.threads, use_gpu=resources.gpu != 0)
-    return FineTuner(config, device, open_store(cache.root, cache.max_bytes), micro_batches)
+    store = open_store(cache.root, cache.max_bytes(on_gpu=device.is_gpu))
+    return FineTuner(config, device, store, micro_batches)
 
 
 def _tail(state: Mapping[str, Tensor], depth: int) -> StateDict:

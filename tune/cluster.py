@@ -18,7 +18,8 @@ from tune.config import ResourcesConfig
 from tune.halt import interrupt
 from tune.loading import ConfigError
 
-_MAX_TRIALS_PER_GPU: Final = 4
+UNMEASURED: Final = 4
+"""Trials on a GPU where it is not known how many its memory holds."""
 _NEEDED: Final = {"raylet", "gcs_server"}
 """Processes without which a local Ray does nothing."""
 _WATCH_SECONDS: Final = 0.5
@@ -107,8 +108,12 @@ class _WaitingWorkers(class_cache._ActorClassCache):
         return self._cache[trainable_cls]
 
 
-def fit_resources(config: ResourcesConfig) -> TrialResources:
+def fit_resources(config: ResourcesConfig, per_gpu: int = UNMEASURED) -> TrialResources:
     """What a trial gets of the running cluster.
+
+    Args:
+        config: What is asked for.
+        per_gpu: With `resources.gpu=auto`, how many trials the memory of a GPU holds.
 
     Raises:
         ConfigError: No node could ever hold a trial.
@@ -116,7 +121,8 @@ def fit_resources(config: ResourcesConfig) -> TrialResources:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = [node.get("CPU", 0.0) for node in nodes]
     gpus = [node.get("GPU", 0.0) for node in nodes]
-    gpu = _auto_gpu(config.cpu, sum(cpus), sum(gpus)) if config.gpu == "auto" else config.gpu
+    auto = _auto_gpu(config.cpu, sum(cpus), sum(gpus), per_gpu)
+    gpu = auto if config.gpu == "auto" else config.gpu
     if config.cpu > max(cpus):
         raise ConfigError(
             f"resources.cpu={config.cpu:g}: the largest node has {max(cpus):g} CPUs, so no trial "
@@ -133,11 +139,11 @@ def fit_resources(config: ResourcesConfig) -> TrialResources:
     return TrialResources(config.cpu, gpu, max(1, concurrent))
 
 
-def _auto_gpu(cpu: float, cpus: float, gpus: float) -> float:
+def _auto_gpu(cpu: float, cpus: float, gpus: float, per_gpu: int) -> float:
     if gpus == 0:
         return 0.0
     fed_by_cpus = max(1, int(cpus / cpu / gpus))
-    return 1 / min(fed_by_cpus, _MAX_TRIALS_PER_GPU)
+    return 1 / min(fed_by_cpus, per_gpu)
 
 
 def _trials_on(cpus: float, gpus: float, cpu: float, gpu: float) -> int:

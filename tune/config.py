@@ -95,8 +95,8 @@ class ResourcesConfig(Config):
 
     gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     """GPUs a trial: a fraction shares one between trials and caps each one's memory.
-    `auto` shares the GPUs there are between as many trials as the CPUs feed, four to a
-    GPU at most."""
+    `auto` shares the GPUs there are between as many trials as the CPUs feed and the memory
+    holds, measured on the heaviest of the space; eight to a GPU at most."""
 
     max_concurrent: int | None = Field(default=None, ge=1)
     """Trials at once, where the machine would hold more."""
@@ -135,8 +135,9 @@ class ConfirmConfig(Config):
 class CacheConfig(Config):
     """What a node keeps of the frozen layers' outputs, so that no trial computes them twice."""
 
-    enabled: bool = True
-    """Off changes no metric, only the time."""
+    enabled: bool | Literal["auto"] = "auto"
+    """Off changes no metric, only the time. `auto` is on but for trials on a GPU, which compute
+    it again in less time than it takes to be read."""
 
     root: Path | None = None
     """Folder; by default `TUNE_CACHE`, else one in the user's cache on each node."""
@@ -144,10 +145,10 @@ class CacheConfig(Config):
     max_gb: float = Field(default=20, gt=0)
     """Above this, what was used longest ago is deleted."""
 
-    @property
-    def max_bytes(self) -> int:
-        """`max_gb` in bytes; 0 where the cache is off."""
-        return int(self.max_gb * 10**9) if self.enabled else 0
+    def max_bytes(self, *, on_gpu: bool) -> int:
+        """`max_gb` in bytes; 0 where the cache is off, for trials on a GPU or not."""
+        enabled = not on_gpu if self.enabled == "auto" else self.enabled
+        return int(self.max_gb * 10**9) if enabled else 0
 
 
 class TrackingConfig(Config):

@@ -87,8 +87,9 @@ def _build(config: SearchConfig) -> FineTuner:
     device = resolve_device(
         config.train.precision, config.resources.threads, use_gpu=config.resources.gpu != 0
     )
+    store = open_store(config.cache.root, config.cache.max_bytes(on_gpu=device.is_gpu))
     try:
-        return FineTuner(config.base, device, open_store(config.cache.root, config.cache.max_bytes))
+        return FineTuner(config.base, device, store)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
@@ -106,7 +107,7 @@ def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
             print(f"tune.debug: diverged: {error}", file=sys.stderr)
             return FAILED
         numbers = "  ".join(f"{name} {value:.6f}" for name, value in metrics.items())
-        print(f"epoch {tuner.epoch:3d}/{tuner.config.train.epochs}  {numbers}")
+        print(f"epoch {tuner.epoch:3d}/{tuner.config.train.epochs}  {numbers}", flush=True)
         if save is not None and metrics["val_acc"] > best:
             best = metrics["val_acc"]
             _save(tuner, save)
@@ -120,7 +121,8 @@ def _replay(run_id: str) -> int:
     from tune.replay import read_trial, rebuild, replay
 
     trial = read_trial(run_id)
-    tuner = rebuild(trial, open_store(None, CacheConfig().max_bytes))
+    on_gpu = trial.device == "cuda"
+    tuner = rebuild(trial, open_store(None, CacheConfig().max_bytes(on_gpu=on_gpu)))
     count = len(trial.epochs)
 
     def told(epoch: int, metrics: dict[str, float]) -> None:

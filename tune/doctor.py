@@ -91,7 +91,7 @@ def _cache() -> Iterator[Finding]:
     from tune.config import CacheConfig
     from tune.stores import check_cache
 
-    yield check_cache(ArrayStore(default_root(), CacheConfig().max_bytes))
+    yield check_cache(ArrayStore(default_root(), CacheConfig().max_bytes(on_gpu=False)))
 
 
 def _kept(*, fix: bool) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ _STRONGEST: Final = 0.65
 """Share of the colour where the heat is 1: the image stays to be seen."""
 
 _HOOKED: Final = Lock()
-"""Captum hooks into the layer, which all threads share."""
+"""Captum hooks into the layer, which all threads share: no other may pass it meanwhile."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,8 @@ class Explanation:
         cells = torch.from_numpy(self.heat)[None, None]
         heat = LayerAttribution.interpolate(cells, self.seen.shape[:2], "bilinear")[0, 0].numpy()
         share = _STRONGEST * heat[..., None]
-        return np.uint8((1 - share) * self.seen + share * 255 * _COLOURS(heat)[..., :3])
+        mixed = (1 - share) * self.seen + share * 255 * _COLOURS(heat)[..., :3]
+        return mixed.astype(np.uint8)
 
 
 def explain(classifier: Classifier, images: Tensor, count: int = 5) -> list[Explanation]:
@@ -56,10 +57,11 @@ def explain(classifier: Classifier, images: Tensor, count: int = 5) -> list[Expl
         images: uint8 of shape (N, 3, R, R).
         count: Of the answers kept.
     """
-    probabilities = classifier.probabilities(images)
     seen = fit(images, classifier.spec.image_size)
-    best = (-probabilities).argsort(axis=1, kind="stable")[:, :count]
-    heats = grad_cam(classifier.network, seen, best[:, 0].tolist())
+    with _HOOKED:
+        probabilities = classifier.probabilities(images)
+        best = (-probabilities).argsort(axis=1, kind="stable")[:, :count]
+        heats = grad_cam(classifier.network, seen, best[:, 0].tolist())
     names = classifier.spec.classes
     return [
         Explanation(
@@ -75,7 +77,7 @@ def grad_cam(network: nn.Sequential, images: Tensor, targets: Sequence[int]) -> 
     """Grad-CAM (Selvaraju et al. 2017) on the last stage, layer4.
 
     Args:
-        network: A classifier's, from pixels to logits.
+        network: A classifier's, from pixels to logits; no other thread may use it meanwhile.
         images: uint8 of shape (N, 3, S, S).
         targets: The class to be explained, for each image.
 
@@ -83,9 +85,8 @@ def grad_cam(network: nn.Sequential, images: Tensor, targets: Sequence[int]) -> 
         float32 of shape (N, C, C), each image's strongest place being 1.
     """
     pixels = images.float().requires_grad_()
-    with _HOOKED:
-        method = LayerGradCam(network, _last_stage(network))
-        heats = method.attribute(pixels, torch.tensor(targets), relu_attributions=True)
+    method = LayerGradCam(network, _last_stage(network))
+    heats = method.attribute(pixels, torch.tensor(targets), relu_attributions=True)
     heats = heats.detach().squeeze(1)
     peaks = heats.amax((1, 2), keepdim=True)
     return torch.where(peaks > 0, heats / peaks, 0).numpy()

@@ -24,13 +24,18 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 
 @app.command()
 def main(
-    out: Annotated[
-        Path, typer.Option(help="The file, ending in .onnx or .pt2; replaced if it is there.")
-    ],
     form: Annotated[
         Form,
         typer.Option("--format", help="ONNX, PyTorch's own, or ONNX in eight-bit integers."),
     ] = "onnx",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file, ending in .onnx or .pt2; replaced if it is there. By default it is "
+            "called as the model, here.",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -52,7 +57,7 @@ def main(
     is written.
 
     Examples:
-    `python -m tune.export --format onnx --out digits.onnx`
+    `python -m tune.export --format onnx`
 
     `python -m tune.export --model models:/resnet18-digits/3 --format int8 --out digits.onnx`
 
@@ -60,7 +65,7 @@ def main(
     """
     prepare_environment()
     try:
-        _check(form, out)
+        _check(form, out or Path(f"model{FORMATS[form].suffix}"))
         sys.exit(_export(form, out, model, uri))
     except ConfigError as error:
         _complain(str(error))
@@ -80,11 +85,12 @@ def _check(form: Form, out: Path) -> None:
         )
 
 
-def _export(form: Form, out: Path, given: str | None, uri: str | None) -> int:
+def _export(form: Form, given_out: Path | None, given: str | None, uri: str | None) -> int:
     from tune.exporting import ParityError, export, images_of
     from tune.models import load_model
 
     model = load_model(given, uri)
+    out = given_out or Path(file_name(model.name, form))
     images = images_of(model)
     if form == "int8" and images.calibration is None:
         raise ConfigError(
@@ -98,6 +104,13 @@ def _export(form: Form, out: Path, given: str | None, uri: str | None) -> int:
         return FAILED
     _report(out, images, written)
     return DONE
+
+
+def file_name(model: str, form: Form) -> str:
+    """What a model's file is called where nothing else is said: `resnet18-digits-3.onnx`."""
+    registered = model.removeprefix("models:/")
+    name = Path(model).resolve().name if registered == model else registered.replace("/", "-")
+    return name + FORMATS[form].ending
 
 
 def _report(out: Path, images: Images, written: Export) -> None:

@@ -15,16 +15,18 @@ class FormatRules:
 
     Attributes:
         suffix: Of the file's name.
+        ending: Of its name where none is given.
         packages: Of the extra `export`, which write and read it.
     """
 
     suffix: str
+    ending: str
     packages: tuple[str, ...] = ()
 
 
-_ONNX: Final = FormatRules(".onnx", ("onnx", "onnxruntime", "onnxscript"))
+_ONNX: Final = ("onnx", "onnxruntime", "onnxscript")
 FORMATS: Final[dict[Form, FormatRules]] = {
-    "onnx": _ONNX,
-    "pt2": FormatRules(".pt2"),
-    "int8": _ONNX,
+    "onnx": FormatRules(".onnx", ".onnx", _ONNX),
+    "pt2": FormatRules(".pt2", ".pt2"),
+    "int8": FormatRules(".onnx", ".int8.onnx", _ONNX),
 }

@@ -100,7 +100,7 @@ def _uploads(classifier: Classifier) -> Iterator[Picture]:
         try:
             yield Picture(file.name, classifier.read([file])[0])
         except ImageError as error:
-            st.error(plain(f"{file.name}: {error}"))
+            st.error(plain(error))
 
 
 def _examples(version: ModelVersion) -> list[Picture]:

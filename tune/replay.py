@@ -41,6 +41,7 @@ class RecordedTrial:
         precision: That it computed in.
         threads: Of a CPU operation.
         micro_batches: Parts in which its batches passed the tail.
+        compiled: Whether what it trained was compiled.
         device: `cpu` or `cuda`.
         surroundings: What else decides its metrics, by name: processor, data and weights.
     """
@@ -50,6 +51,7 @@ class RecordedTrial:
     precision: str
     threads: int
     micro_batches: int
+    compiled: bool
     device: str
     surroundings: dict[str, str]
 
@@ -94,6 +96,7 @@ def _trial(run: Run, parent: Run, epochs: list[dict[str, float]]) -> RecordedTri
         precision=tags["tune.precision"],
         threads=int(tags["tune.threads"]),
         micro_batches=int(tags["tune.micro_batches"]),
+        compiled=tags.get("tune.compiled") == "True",
         device=tags["tune.device"],
         surroundings={
             "processor": tags["tune.processor"],
@@ -109,8 +112,9 @@ def rebuild(trial: RecordedTrial, store: ArrayStore | None) -> FineTuner:
     Raises:
         ConfigError: Its data or weights cannot be had.
     """
-    resolved = {"train": {**trial.config.train.model_dump(), "precision": trial.precision}}
-    config = TrialConfig.model_validate({**trial.config.model_dump(), **resolved})
+    resolved = {"precision": trial.precision, "compile": trial.compiled}
+    train = {"train": {**trial.config.train.model_dump(), **resolved}}
+    config = TrialConfig.model_validate({**trial.config.model_dump(), **train})
     device = resolve_device(config.train.precision, trial.threads, use_gpu=trial.device == "cuda")
     try:
         return FineTuner(config, device, store, trial.micro_batches)

@@ -22,6 +22,7 @@ from tune.checkpoints import DropUnneeded
 from tune.cluster import TrialResources, fit_resources, start_ray
 from tune.config import SearchConfig
 from tune.confirm import Finalist, confirmation, finalists, ranked, study_of
+from tune.fractions import measure, trials_per_gpu
 from tune.halt import Halt, interrupted
 from tune.home import Search, SearchHome
 from tune.ledger import Ledger, open_ledger, storage_url
@@ -55,8 +56,9 @@ def start_search(config: SearchConfig, home: SearchHome, console: Console) -> Ou
             been written then.
         Halt: It cannot go on for now.
     """
-    resources = _prepare(config)
+    _prepare(config)
     search = settle(config, home.name, console)
+    resources = _share(search.config, console)
     home.begin(search)
     try:
         ledger = open_ledger(search.config, home.name, search.identity, storage_url(search.config))
@@ -79,17 +81,18 @@ def resume_search(search: Search, home: SearchHome, console: Console) -> Outcome
         ConfigError: The data or the weights have changed since, or cannot be had.
         Halt: It cannot go on for now.
     """
-    resources = _prepare(search.config)
-    now = settle(search.config, search.name, console)
-    check_unchanged(search, now)
     config = search.config
+    _prepare(config)
+    now = settle(config, search.name, console)
+    check_unchanged(search, now)
+    resources = _share(config, console)
     ledger = open_ledger(config, search.name, search.identity, storage_url(config))
     console.print(f"resumed  with {ledger.ended} of {config.budget.num_samples} trials ended")
     return _run(search, home, ledger, resources, console)
 
 
-def _prepare(config: SearchConfig) -> TrialResources:
-    """Start Ray, and leave the terminal to the progress."""
+def _prepare(config: SearchConfig) -> None:
+    """Start Ray, leave the terminal to the progress, and check that a trial could ever start."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A trial's error is told in its line and its run, not as a traceback in between; and what
@@ -97,7 +100,21 @@ def _prepare(config: SearchConfig) -> TrialResources:
     for name in ("ray.tune", "ray.air", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ray()
-    return fit_resources(config.resources)
+    fit_resources(config.resources)
+
+
+def _share(config: SearchConfig, console: Console) -> TrialResources:
+    """What each trial gets; with `resources.gpu=auto`, by the memory that it needs."""
+    resources = fit_resources(config.resources)
+    if config.resources.gpu != "auto" or resources.gpu == 0:
+        return resources
+    need = measure(config)
+    if need is None:
+        console.print("gpu      what a trial takes of its memory could not be measured")
+        return resources
+    gigabytes = f"{need.peak / 10**9:.1f} GB of {need.total / 10**9:.1f} GB"
+    console.print(f"gpu      {gigabytes} by the heaviest trial")
+    return fit_resources(config.resources, trials_per_gpu(need))
 
 
 def _run(
@@ -155,7 +172,7 @@ def _run_trials(
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=TuneConfig(
-                search_alg=LedgerSearcher(ledger, home, resources.memory_fraction),
+                search_alg=LedgerSearcher(ledger, home, resources),
                 scheduler=build_scheduler(ledger),
                 num_samples=-1,  # the searcher says when there are no more
                 max_concurrent_trials=resources.concurrent,

@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from trainable.ray_trainable import TrialSpec
-from tune.cluster import DriverOnly
+from tune.cluster import DriverOnly, TrialResources
 from tune.halt import Halt
 from tune.home import SearchHome
 from tune.ledger import Ledger
@@ -33,18 +33,18 @@ class LedgerSearcher(DriverOnly, Searcher):
     Args:
         ledger: Of the search; the base of its config gives every value that is not searched.
         home: Of the search, in which each trial has a folder.
-        memory_fraction: Share of a GPU's memory that a trial may take.
+        resources: What a trial gets.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         home: SearchHome,
-        memory_fraction: float | None = None,
+        resources: TrialResources,
     ) -> None:
         super().__init__(metric=METRIC, mode=MODE)
         self._ledger, self._home = ledger, home
-        self._memory_fraction = memory_fraction
+        self._resources = resources
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, as Ray passes it to the trainable; None if one may come back yet."""
@@ -58,9 +58,9 @@ class LedgerSearcher(DriverOnly, Searcher):
                 trial=search.trial(log.params).model_dump(mode="json"),
                 folder=str(self._home.trial(log.number, self._ledger.kind)),
                 threads=search.resources.threads,
-                memory_fraction=self._memory_fraction,
+                memory_fraction=self._resources.memory_fraction,
                 cache_root=None if cache.root is None else str(cache.root.resolve()),
-                cache_bytes=cache.max_bytes,
+                cache_bytes=cache.max_bytes(on_gpu=self._resources.gpu > 0),
             )
         )
 

@@ -27,7 +27,7 @@ _IN_SERVER: Final = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
 """Variable that MLflow sets in its server."""
 
 
-class RequestError(MlflowException, ValueError):
+class RequestError(MlflowException):
     """A mistake in a request, for which MLflow's server answers 400 with this message alone."""
 
     def __init__(self, reason: str) -> None:

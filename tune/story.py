@@ -13,8 +13,8 @@ from optuna.trial import TrialState, create_trial
 
 from trainable.config import MAX_DEPTH
 from trainable.datasets import Dataset
-from trainable.finetuner import views_of
 from trainable.metrics import Predictions
+from trainable.tail_inputs import views_of
 from tune.config import SearchConfig
 from tune.confirm import Finalist
 from tune.ledger import Ledger

@@ -16,7 +16,7 @@ MODE: Final = "max"
 METRICS: Final = ("train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds")
 """What is kept of each epoch."""
 
-FACTS: Final = ("device", "precision", "threads", "micro_batches", "processor")
+FACTS: Final = ("device", "precision", "threads", "micro_batches", "compiled", "processor")
 """What a trial's metrics depend on besides its config."""
 
 _EPOCH, ERROR = "epoch:", "error"

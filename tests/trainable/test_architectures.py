@@ -19,6 +19,7 @@ from trainable.finetuner import FineTuner
 from trainable.pretrained import IMAGENET
 
 ARCHS = get_args(Arch)
+LARGE = {"resnet101", "resnet152", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2"}
 
 
 def test_they_are_all_that_torchvision_has() -> None:
@@ -31,7 +32,9 @@ def test_each_has_imagenet_weights_of_the_same_kind(arch: str) -> None:
     assert weights.url.endswith(".pth")
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize(
+    "arch", [pytest.param(a, marks=pytest.mark.slow) if a in LARGE else a for a in ARCHS]
+)
 def test_each_takes_a_step_at_every_depth(
     arch: str, tiny: Callable[..., TrialConfig], device: Device
 ) -> None:

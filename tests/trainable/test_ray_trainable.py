@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from ray.tune.trainable import trainable as ray_trainable
 from trainable.backbone import CutResNet
 from trainable.checkpoints import BEST, LAST, read_checkpoint
 from trainable.config import TrialConfig
-from trainable.device import Device
+from trainable.device import CONTEXT_BYTES, Device, release_memory, resolve_device
 from trainable.finetuner import FineTuner
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec, rank
 
@@ -261,6 +262,60 @@ def test_out_of_memory_even_so_the_trial_fails_and_has_no_score(
     )
     assert result["done"]
     assert "val_acc" not in result
+
+
+@pytest.fixture
+def run_on_share(
+    tiny: Callable[..., TrialConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[float], dict[str, Any]]]:
+    """An epoch of a large trial on so much of a GPU's memory, over what its tensors need."""
+    monkeypatch.setattr(ray_trainable, "DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
+    config = tiny(
+        data={"image_size": 224},
+        model={"unfreeze_depth": 5},
+        train={"batch_size": 160, "precision": "bf16"},
+    )
+    torch.cuda.reset_peak_memory_stats()
+    FineTuner(config, resolve_device("bf16")).train_epoch()
+    peak = torch.cuda.max_memory_allocated()
+    total = torch.cuda.get_device_properties(0).total_memory
+
+    def run(share_of_peak: float) -> dict[str, Any]:
+        release_memory()
+        fraction = (share_of_peak * peak + CONTEXT_BYTES) / total
+        given = {**spec(config, tmp_path / "trial"), "memory_fraction": fraction}
+        trainable = FineTuneTrainable(config=given)
+        result: dict[str, Any] = trainable.train()
+        trainable.stop()
+        return result
+
+    yield run
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    release_memory()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("share_of_peak", "parts"), [(1.3, 1), (0.8, 2)])
+def test_on_a_share_of_a_gpu_that_is_too_small_the_batches_come_in_two_parts(
+    share_of_peak: float, parts: int, run_on_share: Callable[[float], dict[str, Any]]
+) -> None:
+    result = run_on_share(share_of_peak)
+
+    assert result["device"] == "cuda"
+    assert result["micro_batches"] == parts
+
+
+@pytest.mark.gpu
+def test_on_a_share_that_is_far_too_small_a_trial_fails_and_says_why(
+    run_on_share: Callable[[float], dict[str, Any]],
+) -> None:
+    result = run_on_share(0.1)
+
+    assert re.match(
+        r"OutOfMemoryError: even with batches in two parts and 0\.\d+ of the GPU's memory: CUDA",
+        result["error"],
+    )
+    assert result["done"]
 
 
 def test_a_full_disk_is_no_fault_of_the_trial(

@@ -62,11 +62,7 @@ def test_in_an_empty_folder_it_looks_at_everything_and_makes_nothing(tmp_path: P
     cache = tmp_path / "cache"
     folder = tmp_path / "empty"
     folder.mkdir()
-    before = os.times()
     code, found = examine(folder, TUNE_CACHE=str(cache))
-    after = os.times()
-    # Of the processors: how long it takes depends on what else runs here.
-    assert after.children_user + after.children_system < before.children_user + 15
     assert tuple(found) == NAMES
     assert code == 0, found
     assert found["mlflow"].message.startswith("sqlite:///mlflow.db is not there yet")

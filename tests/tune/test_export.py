@@ -16,13 +16,14 @@ from typer.testing import CliRunner
 
 from tests.tune.conftest import FinishedSearch, run_module
 from trainable.classifier import Classifier, Spec
-from trainable.config import DataConfig
+from trainable.config import DataConfig, TrialConfig
 from trainable.datasets import load_dataset
+from trainable.finetuner import FineTuner
 from trainable.portable import open_onnx, open_pt2
 from trainable.views import fit
 from tune import export as door
 from tune import parity, provenance
-from tune.exporting import ParityError, export, images_of
+from tune.exporting import Images, ParityError, export, images_of
 from tune.formats import Form
 from tune.models import Model, load_model
 
@@ -66,13 +67,14 @@ def test_the_champion_as_onnx_is_right_about_the_same_test_images(
     assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
 
 
-def test_the_champion_as_int8_is_as_accurate_and_its_speed_is_told(
-    finished_search: FinishedSearch, tmp_path: Path
+def test_the_champion_as_int8_is_a_quarter_as_large_and_its_speed_is_told(
+    finished_search: FinishedSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(parity, "MAX_LOSS", 0.05)  # it guesses, and a point is four images
     out = tmp_path / "digits.onnx"
     words = [f"--out={out}", "--format=int8", "--model=models:/resnet18-digits@champion"]
-    done = run_module("tune.export", *words, cwd=finished_search.folder)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(door.app, [*words, f"--uri={finished_search.uri}"])
+    assert done.exit_code == 0, done.stderr
     assert done.stderr == ""
     assert "times as fast in ONNX Runtime" in done.stdout
     assert onnxruntime.InferenceSession(out).get_modelmeta().custom_metadata_map["classes"]
@@ -80,14 +82,37 @@ def test_the_champion_as_int8_is_as_accurate_and_its_speed_is_told(
     assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
 
 
+def test_a_model_that_knows_its_digits_loses_no_point_in_integers(tmp_path: Path) -> None:
+    config = TrialConfig.model_validate(
+        {"data": {"image_size": 32}, "optim": {"lr": 3e-3}, "train": {"epochs": 3}}
+    )
+    tuner = FineTuner(config)
+    while not tuner.finished:
+        tuner.train_epoch()
+    data = tuner.dataset
+    images = Images(data.test.images, data.test.labels, data.train.images[:256])
+    written = export(Model("digits", tuner.classifier()), "int8", images, tmp_path / "a.onnx")
+    assert written.parity.expected is not None
+    assert written.parity.expected > 0.7
+    assert written.parity.is_as_accurate
+
+
 def test_without_its_images_a_file_is_tried_on_random_ones(folder: Path, tmp_path: Path) -> None:
-    words = ["--format=pt2", "--out=model.pt2", f"--model={folder}"]
+    words = ["--format=pt2", f"--model={folder}"]
     done = run_module("tune.export", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("model.pt2: ")
     assert f"64 random images ({folder} does not tell its images)" in done.stdout
     pixels = torch.randint(256, (5, 3, 16, 16), dtype=torch.uint8)
     expected = Classifier.load(folder).probabilities(pixels)
     np.testing.assert_allclose(open_pt2(tmp_path / "model.pt2")(pixels), expected, atol=1e-5)
+
+
+def test_a_file_is_called_as_its_model(folder: Path) -> None:
+    assert door.file_name("models:/resnet18-digits/3", "onnx") == "resnet18-digits-3.onnx"
+    assert door.file_name("models:/resnet18-digits/3", "int8") == "resnet18-digits-3.int8.onnx"
+    assert door.file_name(f"{folder}/", "pt2") == "model.pt2"
+    assert door.file_name("imagenet", "pt2") == "imagenet.pt2"
 
 
 @pytest.mark.parametrize("form", ["onnx", "pt2", "int8"])

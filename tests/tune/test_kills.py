@@ -6,9 +6,12 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.tune.conftest import REPOSITORY, user_environment
 
 
+@pytest.mark.slow
 def test_searches_killed_at_random_lose_nothing() -> None:
     script = REPOSITORY / "benchmarks" / "kills.py"
     done = subprocess.run(

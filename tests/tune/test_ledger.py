@@ -43,6 +43,7 @@ def told(accuracy: float, loss: float = 1.0) -> dict[str, Any]:
         "precision": "fp32",
         "threads": 1,
         "micro_batches": 1,
+        "compiled": False,
         "processor": "x",
     }
     return {**metrics, **facts, "val_acc": accuracy}

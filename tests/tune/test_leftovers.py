@@ -9,7 +9,7 @@ import pytest
 
 from tests.tune.conftest import DIGITS, SMALL, FinishedSearch, run_module, start_module, wait_until
 from tests.tune.test_doctor import examine
-from tests.tune.test_resume import assert_gone, epochs_in, family
+from tests.tune.test_resume import assert_gone, epochs_in, family, workers
 from tune.finding import Finding
 
 RESUME = "python -m tune.search --resume first"
@@ -25,10 +25,13 @@ def statuses(folder: Path) -> list[str]:
 def living(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finding, list[str]]:
     """Where a search was killed; and what `--fix` found, and left, while it was running."""
     folder = tmp_path_factory.mktemp("killed")
-    words = ("--config", str(DIGITS), "--num-samples=2", "--name=first", *SMALL, "train.epochs=40")
+    words = ("--config", str(DIGITS), "--num-samples=2", "--name=first", *SMALL)
+    words += ("train.epochs=20", "scheduler.name=fifo")
     search = start_module("tune.search", *words, cwd=folder)
-    wait_until(lambda: epochs_in(folder) >= 2 and (folder / "mlflow.db").exists())
-    wait_until(lambda: len(statuses(folder)) == 3)
+    wait_until(lambda: epochs_in(folder) >= 2 and (folder / "mlflow.db").exists(), by=search)
+    wait_until(lambda: len(statuses(folder)) == 3, by=search)
+    for process in workers(search.pid):
+        process.suspend()  # so that no trial ends meanwhile
     _, found = examine(folder, "--fix")
     left = statuses(folder)
     processes = family(search.pid)

@@ -154,7 +154,6 @@ def test_other_pages_draw_other_images(held_out: HeldOut) -> None:
 
 
 def test_mistakes_are_shown_the_surest_first(origin: Origin, held_out: HeldOut) -> None:
-    held_out = read_held_out(origin)
     logits = torch.nn.functional.one_hot(held_out.split.labels, 10).float()
     logits[:3] = logits[:3].roll(1, dims=1) * torch.tensor([1, 3, 2])[:, None]
     erring = replace(origin, test=Predictions(logits, held_out.split.labels))

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 from optuna import create_study
-from optuna.trial import TrialState
+from optuna.samplers import RandomSampler
+from optuna.trial import Trial, TrialState
 from playwright.sync_api import Browser, Page
 
 from tests.tune.conftest import DIGITS, FinishedSearch, run_module
 from trainable.datasets import Dataset, load_dataset
 from trainable.metrics import Predictions
 from tune.config import SearchConfig
-from tune.figures import calibration, figures
+from tune.figures import calibration, contours, figures
 from tune.ledger import Ledger
 from tune.loading import load_config
 from tune.page import page
@@ -217,6 +218,28 @@ def test_a_search_of_few_trials_has_the_figures_that_make_sense(
     made = figures(story_of(dataset, count))
     assert "Learning curves" in made
     assert "What mattered" not in made
+
+
+def test_the_contours_of_many_trials_are_filled_between_them_and_nowhere_else() -> None:
+    study = create_study(direction="maximize", sampler=RandomSampler(seed=0))
+
+    def rises(trial: Trial) -> float:
+        rate = trial.suggest_float("optim.lr", 1e-4, 1e-2, log=True)
+        return np.log10(rate) + trial.suggest_float("augment.mixup", 0, 1)
+
+    study.optimize(rises, 200)
+    figure = contours(study, "score")
+    assert figure is not None
+    surface = figure.data[0]
+    log, mixup = (
+        ("x", "y") if figure.layout.xaxis.type == "log" else ("y", "x")  # whichever mattered more
+    )
+    grid = {"x": surface.x[None, :], "y": surface.y[:, None]}
+    expected = np.log10(grid[log]) + grid[mixup]
+    inside = np.isfinite(surface.z)
+    assert 0.5 < inside.mean() < 1
+    assert np.abs(surface.z - expected)[inside].max() < 1e-9
+    assert not inside[0, 0]
 
 
 def test_the_worst_mistakes_are_those_it_was_surest_of(dataset: Dataset) -> None:

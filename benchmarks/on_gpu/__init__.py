@@ -1,0 +1,1 @@
+"""The sections of `benchmarks/gpu.py`, each a program of its own."""

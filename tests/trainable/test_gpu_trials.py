@@ -1,0 +1,216 @@
+"""A trial as it runs on a GPU.
+
+What is special there but needs no GPU is tested on a CPU that says it is one.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+
+from trainable.activations import Activations, PrefixOutputs, as_tail_input
+from trainable.backbone import build
+from trainable.config import Policy, TrialConfig
+from trainable.device import Device, resolve_device
+from trainable.device_views import DeviceViews
+from trainable.finetuner import FineTuner
+from trainable.views import Views
+
+TinyConfig = Callable[..., TrialConfig]
+POLICIES: tuple[Policy, ...] = ("none", "flip", "flip_crop", "trivial")
+SIZE, COUNT = 16, 40
+
+
+@dataclass(frozen=True)
+class Pretended(Device):
+    """A CPU that is treated as a GPU."""
+
+    @property
+    def is_gpu(self) -> bool:
+        return True
+
+    @property
+    def identity(self) -> str:
+        return "a CPU that is treated as a GPU"
+
+
+@pytest.fixture
+def pretended(device: Device) -> Device:
+    return Pretended(device.torch_device, device.dtype, device.num_threads)
+
+
+@pytest.fixture
+def gpu() -> Iterator[Device]:
+    """The GPU, in fp32."""
+    before = torch.backends.cudnn.conv.fp32_precision
+    yield resolve_device("fp32", 1)
+    torch.backends.cudnn.conv.fp32_precision = before
+    torch.cuda.empty_cache()
+
+
+def epochs(tuner: FineTuner, count: int) -> list[dict[str, float]]:
+    seen = [tuner.train_epoch() for _ in range(count)]
+    return [{k: v for k, v in metrics.items() if k != "epoch_seconds"} for metrics in seen]
+
+
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    """A state as a checkpoint brings it to another machine."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def close(found: list[dict[str, float]], expected: list[dict[str, float]]) -> bool:
+    """Whether losses differ by a thirtieth at most; accuracies of 40 guesses say nothing."""
+    return all(
+        abs(one[name] - other[name]) <= 0.03 * other[name]
+        for one, other in zip(found, expected, strict=True)
+        for name in ("train_loss", "val_loss")
+    )
+
+
+class TestActivations:
+    @pytest.mark.parametrize("depth", [0, 4, 5])
+    @pytest.mark.parametrize("policy", POLICIES)
+    def test_a_batch_is_what_a_cpu_makes_of_the_same_view(
+        self, policy: Policy, depth: int, device: Device, pretended: Device
+    ) -> None:
+        images = torch.randint(256, (COUNT, 3, SIZE, SIZE), dtype=torch.uint8)
+        source = Views(images, "a", policy, SIZE, 2)
+        views = DeviceViews.of(source, pretended)
+        prefix = build("resnet18", num_classes=3, depth=depth).prefix
+        there = Activations(views, PrefixOutputs(prefix, pretended))
+        here = Activations(source, PrefixOutputs(prefix, device))
+        indices = torch.randperm(COUNT)[:9]
+
+        for epoch in range(3):
+            for activations in (there, here):
+                activations.set_epoch(epoch)
+            found = there.batch(indices)
+            assert torch.equal(found, here.batch(indices))
+            assert depth == 0 or found.is_contiguous(memory_format=torch.channels_last)
+
+    def test_what_does_not_fit_stays_on_the_host(
+        self, pretended: Device, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, asked = torch.empty, []
+
+        def empty(shape: tuple[int, ...], **options: Any) -> torch.Tensor:
+            asked.append("device" in options)
+            if options.pop("device", None) is not None:
+                raise torch.OutOfMemoryError("tried to allocate 8.00 GiB")
+            return real(shape, **options)
+
+        images = torch.randint(256, (COUNT, 3, SIZE, SIZE), dtype=torch.uint8)
+        prefix = build("resnet18", num_classes=3, depth=4).prefix
+        source = Views(images, "a", "none", SIZE)
+        expected = PrefixOutputs(prefix, pretended).on(source, 0)
+        monkeypatch.setattr("trainable.device.torch.empty", empty)
+
+        outputs = PrefixOutputs(prefix, pretended).on(source, 0)
+
+        assert asked == [True, False]
+        assert torch.equal(as_tail_input(outputs), as_tail_input(expected))
+
+
+@pytest.mark.parametrize("depth", [1, 5])
+@pytest.mark.parametrize("policy", ["none", "flip_crop", "trivial"])
+def test_a_trial_treated_as_on_a_gpu_learns_what_it_learns_on_a_cpu(
+    policy: str, depth: int, tiny: TinyConfig, device: Device, pretended: Device
+) -> None:
+    config = tiny(
+        data={"limit": 100},
+        model={"unfreeze_depth": depth},
+        augment={"policy": policy, "mixup": 0.2},
+        optim={"name": "sgd", "lr": 0.002},
+    )
+    there, here = (FineTuner(config, where) for where in (pretended, device))
+
+    assert close(epochs(there, 1), epochs(here, 1))
+
+
+def test_in_parts_a_trial_leaves_what_it_can_on_the_host(
+    tiny: TinyConfig, device: Device, pretended: Device
+) -> None:
+    config = tiny(data={"limit": 100})
+
+    there, here = (FineTuner(config, where, micro_batches=2) for where in (pretended, device))
+
+    assert close(epochs(there, 1), epochs(here, 1))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("depth", [0, 1, 5])
+@pytest.mark.parametrize("policy", ["none", "flip_crop", "rand"])
+def test_a_gpu_learns_what_a_cpu_learns(
+    policy: str, depth: int, tiny: TinyConfig, gpu: Device
+) -> None:
+    config = tiny(
+        model={"unfreeze_depth": depth},
+        augment={"policy": policy},
+        optim={"name": "sgd", "lr": 0.002},
+    )
+    cpu = Device(torch.device("cpu"), torch.float32, 1)
+
+    there, here = (FineTuner(config, device) for device in (gpu, cpu))
+
+    assert next(there.network.tail.parameters()).is_cuda
+    assert close(epochs(there, 1), epochs(here, 1))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("to_gpu", [True, False])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_checkpoint_goes_on_across_devices(
+    optimizer: str, to_gpu: bool, tiny: TinyConfig, gpu: Device
+) -> None:
+    config = tiny(model={"unfreeze_depth": 1}, optim={"name": optimizer, "lr": 0.002})
+    cpu = Device(torch.device("cpu"), torch.float32, 1)
+    first, second = (cpu, gpu) if to_gpu else (gpu, cpu)
+    whole, resumed = FineTuner(config, first), FineTuner(config, second)
+    epochs(whole, 1)
+
+    resumed.load_state_dict(through_a_file(whole.state_dict()))
+
+    assert next(resumed.network.tail.parameters()).device.type == second.torch_device.type
+    assert close(epochs(resumed, 2), epochs(whole, 2))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("policy", ["none", "flip", "flip_crop"])
+@pytest.mark.parametrize("depth", [0, 2, 5])
+def test_no_step_waits_for_the_gpu(policy: str, depth: int, tiny: TinyConfig, gpu: Device) -> None:
+    config = tiny(
+        data={"mirror": True},
+        model={"unfreeze_depth": depth},
+        augment={"policy": policy, "mixup": 0.2, "cutmix": 1.0},
+    )
+    tuner = FineTuner(config, replace(gpu, dtype=torch.bfloat16))
+    tuner.rehearse(3)
+    indices, mixer = torch.arange(32, device="cuda"), tuner._mixer()
+
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            tuner._step(indices, mixer)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+def test_the_store_changes_no_more_than_another_run(
+    tiny: TinyConfig, gpu: Device, tmp_path: Any
+) -> None:
+    from trainable.array_store import ArrayStore  # noqa: PLC0415
+
+    config = tiny(model={"unfreeze_depth": 1}, augment={"policy": "flip_crop"})
+    without = FineTuner(config, gpu)
+    with_store = FineTuner(config, gpu, ArrayStore(tmp_path))
+
+    assert close(epochs(with_store, 2), epochs(without, 2))

@@ -1,0 +1,222 @@
+"""The README's commands as a newcomer types them, and its outputs beside the real ones."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torchvision.models import resnet18
+
+from tests.tune.conftest import REPOSITORY, FinishedSearch, user_environment, wait_until
+from tune.loading import load_config
+
+README = (REPOSITORY / "README.md").read_text()
+SMALL = ("--num-samples=2", "data.image_size=32", "train.epochs=1", "confirm.top_k=0")
+"""Added to the commands that take minutes."""
+
+PORT_WORD = "-p"
+
+
+def blocks(section: str) -> list[list[str]]:
+    """The lines of each fenced block of a section."""
+    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    assert text, section
+    return [block.splitlines() for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)]
+
+
+def sessions(lines: list[str]) -> list[tuple[str, list[str]]]:
+    """The commands of a block, each with the output that follows it."""
+    found: list[tuple[str, list[str]]] = []
+    for is_command, group in groupby(lines, lambda line: line.startswith("$ ")):
+        if is_command:
+            found += [(line.removeprefix("$ "), []) for line in group]
+        elif found:
+            found[-1][1].extend(group)
+    return found
+
+
+def all_sessions() -> list[tuple[str, list[str]]]:
+    fenced = re.findall(r"```\n(\$ .*?)```", README, re.DOTALL)
+    return [session for block in fenced for session in sessions(block.splitlines())]
+
+
+def masked(line: str) -> str:
+    """A line without what the tests have otherwise: numbers, weights, and the values that won."""
+    line = re.sub(r" = \S+$", " = #", line.rstrip())
+    line = line.removesuffix(", by the soup of the finalists")
+    line = re.sub(r"^(weights +)\w+$", r"\1#", line)
+    line = re.sub(r"digits-\d{8}-\d{6}|\bfirst\b", "NAME", line)
+    return re.sub(r" +", " ", re.sub(r"\d[\d.,e+-]*", "#", line))
+
+
+def environment(home: Path) -> dict[str, str]:
+    """A user's, with the virtual environment activated and torchvision's weights at hand."""
+    variables = user_environment()
+    variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables["PATH"]])
+    return {**variables, "TORCH_HOME": str(home / "torch")}
+
+
+def run(command: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*shlex.split(command), *more],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a newcomer is: in a checkout, with a folder of photographs in it."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    (folder / "configs").symlink_to(REPOSITORY / "configs")
+    draw = np.random.default_rng(0)
+    for label, name in enumerate(("ants", "bees")):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = draw.integers(128 * label, 128 * label + 128, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / name / f"{number}.jpg")
+    shutil.copy(folder / "photos" / "bees" / "0.jpg", folder / "new.jpg")
+    weights = folder / "torch" / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    weights.parent.mkdir(parents=True)
+    torch.save(resnet18().state_dict(), weights)
+    return folder
+
+
+def test_own_images_come_to_a_served_model_in_four_commands(own_images: Path) -> None:
+    activate, search, predict, serve = blocks("Your own images")[0]
+    assert activate == "source .venv/bin/activate"
+    done = run(search, own_images, *SMALL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Registered resnet18-photos version 1, alias champion" in done.stdout
+    done = run(predict, own_images)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"new\.jpg: (ants|bees) \d+\.\d\d%\n", done.stdout)
+    assert answers_a_ping(serve, own_images)
+
+
+def answers_a_ping(serve: str, folder: Path) -> bool:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [*shlex.split(serve), PORT_WORD, str(port)],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def is_up() -> bool:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping"):
+            return True
+        return False
+
+    try:
+        wait_until(lambda: is_up() or server.poll() is not None)
+        return is_up()
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def searched(finished_search: FinishedSearch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the digits were searched, with the picture of a seven."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "configs").symlink_to(REPOSITORY / "configs")
+    shutil.copy(finished_search.folder / "mlflow.db", folder)
+    shutil.copytree(finished_search.folder / "mlruns", folder / "mlruns")
+    digits = load_digits()
+    seven = digits.images[digits.target == 7][0]
+    Image.fromarray((seven * 255 / 16).astype(np.uint8)).save(folder / "seven.png")
+    return folder
+
+
+@pytest.mark.parametrize(("command", "output"), all_sessions(), ids=lambda told: str(told)[:40])
+def test_a_command_prints_what_is_written_below_it(
+    command: str, output: list[str], searched: Path
+) -> None:
+    done = run(re.sub(r"digits-\d{8}-\d{6}", "first", command), searched)
+    assert done.returncode == (2 if "lrr" in command else 0), done.stderr
+    printed = (done.stdout + done.stderr).splitlines()
+    assert [masked(line) for line in output] == [masked(line) for line in printed][: len(output)]
+    assert len(output) in {0, len(printed)}
+
+
+def test_the_search_prints_what_is_written(confirmed_search: FinishedSearch) -> None:
+    _, written, *_ = blocks("Start")
+    printed = [masked(line) for line in confirmed_search.output.splitlines()]
+    *parts, last = [
+        [masked(line) for line in group]
+        for is_gap, group in groupby(written, lambda line: line == "...")
+        if not is_gap
+    ]
+    at = 0
+    for part in parts:
+        at = printed.index(part[0], at)
+        assert printed[at : at + len(part)] == part
+    assert printed[-len(last) :] == last
+
+
+def test_the_lines_of_python_label_a_picture(searched: Path) -> None:
+    (lines,) = [block for block in blocks("Use the model") if block[0].startswith("import ")]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=searched,
+        env=environment(searched),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"label +probability\n0 +\d +\d\.\d+", done.stdout)
+
+
+def mentioned() -> list[str]:
+    """The commands in running text and in blocks that take a network or minutes."""
+    inline = re.findall(r"`(python -m tune\.[^`]+)`", README)
+    listed = re.findall(r"^(python -m tune\.[^\n]+)$", README, re.MULTILINE)
+    return sorted({*inline, *listed})
+
+
+@pytest.mark.parametrize("command", mentioned())
+def test_a_command_that_is_mentioned_has_these_options(command: str) -> None:
+    _, _, module, *words = shlex.split(command)
+    done = run(f"{sys.executable} -m {module} --help", REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    for option in (word for word in words if word.startswith("--")):
+        assert re.search(rf"{option}\b", done.stdout), option
+    if module in {"tune.search", "tune.debug"} and "--config" in words:
+        config = Path(words[words.index("--config") + 1])
+        load_config(REPOSITORY / config, [word for word in words if "=" in word and word[0] != "-"])
+
+
+def test_every_target_that_is_mentioned_is_one_of_make() -> None:
+    targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`make (\w+)|^make (\w+)", README, re.MULTILINE))
+    assert {name for pair in named for name in pair if name} <= targets
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    for name in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
+        assert (REPOSITORY / name).is_file(), name

@@ -1,0 +1,117 @@
+"""What a trial takes of a GPU's memory, found by rehearsing some steps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from trainable.config import TrialConfig
+from trainable.datasets import Dataset, Split
+from trainable.device import Device, release_memory, resolve_device
+from trainable.device_views import images_on, page_length
+from trainable.finetuner import FineTuner
+
+_IMAGES: Final = 4096
+"""Of a split, at most, or as many as are augmented together. What is kept of more grows with
+their number, and is reckoned."""
+_STEPS: Final = 3
+"""The optimizer has its state after the first."""
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What of a dataset decides how much memory it takes.
+
+    Attributes:
+        train: Training images.
+        val: Validation images.
+        side: Of the stored images, in pixels.
+        classes: How many there are.
+    """
+
+    train: int
+    val: int
+    side: int
+    classes: int
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> DataShape:
+        """The shape of a dataset."""
+        side = dataset.train.images.shape[-1]
+        return cls(len(dataset.train), len(dataset.val), side, len(dataset.classes))
+
+    def of_at_most(self, images: int) -> DataShape:
+        """The same with no more images a split."""
+        return DataShape(min(self.train, images), min(self.val, images), self.side, self.classes)
+
+    def blank(self) -> Dataset:
+        """A dataset of this shape, of no matter what images."""
+        train, val = (_blank(count, self.side) for count in (self.train, self.val))
+        return Dataset(train, val, val, tuple(map(str, range(self.classes))), repr(self))
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What the heaviest of some trials takes of a GPU's memory.
+
+    Attributes:
+        peak: Bytes of its tensors at most, CUDA's own part left out.
+        total: Bytes that the GPU has.
+    """
+
+    peak: int
+    total: int
+
+
+def measure_need(configs: Sequence[TrialConfig], shape: DataShape) -> MemoryNeed | None:
+    """Rehearse trials one after the other on the GPU of this process.
+
+    Args:
+        configs: The trials.
+        shape: Of their data, which is not read.
+
+    Returns:
+        The most that any of them needs; None where there is no GPU.
+    """
+    devices = [resolve_device(config.train.precision) for config in configs]
+    if not devices or not devices[0].is_gpu:
+        return None
+    total = torch.cuda.get_device_properties(0).total_memory
+    pairs = zip(configs, devices, strict=True)
+    return MemoryNeed(max(_peak(config, device, shape, total) for config, device in pairs), total)
+
+
+def _peak(config: TrialConfig, device: Device, shape: DataShape, total: int) -> int:
+    images_on.cache_clear()
+    release_memory()
+    torch.cuda.reset_peak_memory_stats()
+    few = shape.of_at_most(max(_IMAGES, page_length(config.data.image_size)))
+    # Compiled, it would need no more, and half a minute to be so.
+    train = config.train.model_copy(update={"compile": False})
+    try:
+        tuner = FineTuner(config.model_copy(update={"train": train}), device, dataset=few.blank())
+        tuner.rehearse(_STEPS)
+        tuner.evaluate("val")
+    except torch.OutOfMemoryError:
+        return total
+    return torch.cuda.max_memory_allocated() + unseen(tuner, few, shape)
+
+
+def unseen(tuner: FineTuner, few: DataShape, shape: DataShape) -> int:
+    """Bytes that the images take on the device which a rehearsal with few of them leaves out."""
+    more = {"train": shape.train / few.train - 1, "val": shape.val / few.val - 1}
+    device = tuner.device.torch_device.type
+    return sum(
+        round(more[split] * array.nbytes)
+        for split in ("train", "val")
+        for array in tuner.inputs.kept(split)
+        if array.device.type == device
+    )
+
+
+def _blank(count: int, side: int) -> Split:
+    images = torch.empty((count, 3, side, side), dtype=torch.uint8)
+    return Split(images, torch.zeros(count, dtype=torch.int64))
