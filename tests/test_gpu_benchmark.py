@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.tune.conftest import user_environment
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 
@@ -27,7 +28,7 @@ def run(*words: str, cwd: Path) -> tuple[int, dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, SCRIPT, "--quick", "--cpu", *words],
         cwd=cwd,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        env={**user_environment(), "CUDA_VISIBLE_DEVICES": ""},
         stdout=subprocess.PIPE,
         text=True,
         timeout=280,
@@ -36,6 +37,7 @@ def run(*words: str, cwd: Path) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", TOLD)
 def test_a_section_tells_its_figures(section: str, tmp_path: Path) -> None:
     code, told = run("--only", section, "--seconds", "260", cwd=tmp_path)

@@ -53,6 +53,7 @@ def test_a_request_that_no_node_can_meet_is_an_error(request_: dict[str, float],
         fit_resources(ResourcesConfig.model_validate(request_))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_gpu", "in_tmp_path")
 def test_four_quarters_of_a_gpu_run_at_once_and_never_five(tmp_path: Path) -> None:
     config = load_config(

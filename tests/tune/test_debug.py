@@ -31,6 +31,7 @@ def test_one_batch_is_learnt_by_heart(tmp_path: Path) -> None:
     assert "learnt by heart" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_trial_that_cannot_learn_one_batch_is_told_so(tmp_path: Path) -> None:
     words = ["--overfit-batch", *SMALL, "optim.lr=1e-9"]
     done = run_module("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)

@@ -49,7 +49,7 @@ def check(module: str, function: str, before: tuple[str, ...] = (), **variables:
         "print(json.dumps(dataclasses.asdict(check())))"
     )
     done = subprocess.run(
-        [*before, sys.executable, "-c", code],
+        [*before, sys.executable, "-P", "-c", code],  # a build leaves metadata in the checkout
         env={**user_environment(), **variables},
         capture_output=True,
         text=True,

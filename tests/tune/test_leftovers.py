@@ -75,6 +75,7 @@ def test_of_a_record_without_its_folder_nothing_is_touched(killed: Path, tmp_pat
     assert statuses(tmp_path) == ["RUNNING"] * 3
 
 
+@pytest.mark.slow
 def test_fix_closes_its_runs_and_it_goes_on_as_if_it_had_not(killed: Path) -> None:
     _, found = examine(killed, "--fix")
     assert found["search first"].state == "ok"

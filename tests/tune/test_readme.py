@@ -101,6 +101,7 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_own_images_come_to_a_served_model_in_four_commands(own_images: Path) -> None:
     activate, search, predict, serve = blocks("Your own images")[0]
     assert activate == "source .venv/bin/activate"

@@ -286,6 +286,7 @@ def test_a_server_that_stays_away_is_told_and_made_good_later(
     assert_recorded(search, ledger, fresh.uri)
 
 
+@pytest.mark.slow
 def test_a_search_ends_without_its_server_and_a_resume_tells_it_all(
     fresh: Server, tmp_path: Path
 ) -> None:

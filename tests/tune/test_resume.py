@@ -251,6 +251,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_it_clearly_and_with_space_made_it_goes_on(
     small_disk: Callable[[str], Path],
 ) -> None:
@@ -277,6 +278,7 @@ runpy.run_module("tune.search", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_by_days_does_not_matter(tmp_path: Path) -> None:
     words = ("--config", str(DIGITS), "--num-samples=2", "--name=first", "--time-budget=10m")
     done = subprocess.run(
