@@ -32,7 +32,8 @@ SMALL = (
 def user_environment() -> dict[str, str]:
     """A user's, without what MLflow has set in this process for itself."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
-    environment.pop("MLFLOW_TRACKING_URI", None)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"):
+        environment.pop(name, None)
     return environment
 
 

@@ -327,6 +327,7 @@ def test_it_listens_on_loopback_alone(served: Served) -> None:
     assert listening == ["127.0.0.1"]
 
 
+@pytest.mark.slow
 def test_where_no_model_is_registered_it_says_what_makes_one(
     tmp_path: Path, visit: Callable[..., Page]
 ) -> None:

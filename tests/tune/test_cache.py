@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.tune.conftest import DIGITS, SMALL, run_module
 
 
+@pytest.mark.slow
 def test_a_trial_fills_the_cache_and_the_command_lists_and_clears_it(tmp_path: Path) -> None:
     root = tmp_path / "cache"
     words = ["--config", str(DIGITS), *SMALL, f"cache.root={root}"]

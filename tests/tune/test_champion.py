@@ -253,6 +253,7 @@ def test_a_champion_that_another_machine_made_meanwhile_is_seen(
     assert champion(client) == late.version
 
 
+@pytest.mark.slow
 def test_the_command_shows_the_history_and_rolls_back(
     enter: Callable[..., Standing], client: MlflowClient, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ def test_it_prints_the_metrics_that_the_search_recorded(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_one_batch_is_learnt_by_heart(tmp_path: Path) -> None:
     words = ["--overfit-batch", *SMALL, "model.unfreeze_depth=5", "train.batch_size=32"]
     done = run_module("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)

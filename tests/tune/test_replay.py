@@ -68,6 +68,7 @@ def test_the_first_epoch_that_differs_is_named(
     assert "train_loss:" not in done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_another_here_is_named_and_rounding_is_granted_to_another_processor(
     finished_search: FinishedSearch, changed: str
 ) -> None:

@@ -142,6 +142,7 @@ def test_a_mistake_in_a_resume_is_told_in_one_line(
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_finished_search_is_extended_by_more_samples(resumed: FinishedSearch) -> None:
     before = trials_in(resumed.folder)
     done = run_module("tune.search", "--resume", "first", "--num-samples=6", cwd=resumed.folder)
@@ -188,6 +189,7 @@ def listening(processes: list[psutil.Process]) -> list[IPv4Address | IPv6Address
     return found
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     words = ("--name=first", *SMALL, "train.epochs=60")
     search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
@@ -214,6 +216,7 @@ def workers(pid: int) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 def test_a_trial_goes_on_after_its_worker_was_killed_but_not_for_ever(tmp_path: Path) -> None:
     words = ("--num-samples=1", "--name=first", *SMALL, "train.epochs=400", "budget.max_failures=1")
     search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)

@@ -165,6 +165,7 @@ def test_the_parent_run_holds_the_config_and_the_test_result(
     assert (folder / "config.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_a_second_search_appends_a_parent_run_and_a_version(
     finished_search: FinishedSearch, tmp_path: Path
 ) -> None:
@@ -186,6 +187,7 @@ def test_a_second_search_appends_a_parent_run_and_a_version(
     assert len(again.runs("trial")) == 7
 
 
+@pytest.mark.slow
 def test_a_search_whose_every_trial_breaks_fails_and_registers_nothing(tmp_path: Path) -> None:
     words = [*SMALL, "optim.name=sgd", "optim.lr=100", "optim.l1=10", "train.precision=fp32"]
     done = run_module(
