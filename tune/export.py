@@ -12,6 +12,7 @@ import typer
 from tune.environment import prepare_environment
 from tune.formats import FORMATS, Form
 from tune.loading import ConfigError
+from tune.options import ModelOption, UriOption
 
 if TYPE_CHECKING:
     from tune.exporting import Export, Images
@@ -36,18 +37,8 @@ def main(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="models:/NAME@ALIAS, models:/NAME/VERSION, a folder with a classifier, or "
-            "imagenet; by default the champion of the only registered model.",
-            show_default=False,
-        ),
-    ] = None,
-    uri: Annotated[
-        str | None,
-        typer.Option(help="MLflow's; by default MLFLOW_TRACKING_URI, else mlflow.db here."),
-    ] = None,
+    model: ModelOption = None,
+    uri: UriOption = None,
 ) -> None:
     """Write a model as a file, and check that it answers as the model does.
 

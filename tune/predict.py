@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from tune.environment import prepare_environment
 from tune.loading import ConfigError
+from tune.options import ModelOption, UriOption
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,20 +42,10 @@ def main(
     images: Annotated[
         list[str] | None, typer.Argument(metavar="IMAGE...", show_default=False)
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="models:/NAME@ALIAS, models:/NAME/VERSION, a folder with a classifier, or "
-            "imagenet; by default the champion of the only registered model.",
-            show_default=False,
-        ),
-    ] = None,
+    model: ModelOption = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels to tell of each image.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    uri: Annotated[
-        str | None,
-        typer.Option(help="MLflow's; by default MLFLOW_TRACKING_URI, else mlflow.db here."),
-    ] = None,
+    uri: UriOption = None,
 ) -> None:
     """Label images with a trained model.
 

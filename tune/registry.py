@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tune.environment import prepare_environment
 from tune.loading import ConfigError
+from tune.options import UriOption
 from tune.reach import check_tracking, tracking_uri
 
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ def main(
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Make the champion before this one it again.")
     ] = False,
-    uri: Annotated[
-        str | None,
-        typer.Option(help="MLflow's; by default MLFLOW_TRACKING_URI, else mlflow.db here."),
-    ] = None,
+    uri: UriOption = None,
 ) -> None:
     """Show the versions of registered models, and why each is the champion or is not.
 
