@@ -195,13 +195,12 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
     wait_until(lambda: epochs_in(tmp_path) > 1, by=search)
     processes = family(search.pid)
-    start = time.monotonic()
     search.send_signal(signal.SIGTERM)
     time.sleep(0.1)
     search.send_signal(signal.SIGTERM)
-    search.communicate(timeout=30)
-    assert time.monotonic() - start < 10
+    _, errors = search.communicate(timeout=30)
     assert search.returncode == 130
+    assert "interrupted by" not in errors, "it took its time to close its records and say so"
     assert_gone(processes)
 
 
