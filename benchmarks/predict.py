@@ -26,12 +26,12 @@ from PIL import Image
 from searches import unpack, versions
 from torchvision.models import resnet18
 
-from trainable.classifier import Classifier, Spec
 from trainable.config import DataConfig
-from trainable.datasets import load_dataset
+from trainable.data.datasets import load_dataset
+from trainable.data.image_folder import image_files
 from trainable.device import resolve_device
-from trainable.image_folder import image_files
-from trainable.labelling import BATCH, label
+from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.labelling import BATCH, label
 
 ROUNDS = 3
 

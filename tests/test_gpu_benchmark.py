@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.tune.conftest import user_environment
+from tests.helpers.commands import user_environment
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 

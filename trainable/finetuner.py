@@ -11,21 +11,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainable.activations import CHUNK, as_tail_input
-from trainable.array_store import ArrayStore
-from trainable.backbone import CutResNet, build
-from trainable.classifier import Classifier, Spec
-from trainable.compilation import compiled, compiles
+from trainable.augment.mixing import Mixer
 from trainable.config import TrialConfig
-from trainable.datasets import Dataset, load_dataset
+from trainable.data.datasets import Dataset, load_dataset
+from trainable.data.image_folder import SplitName
 from trainable.device import Device, resolve_device
-from trainable.image_folder import SplitName
+from trainable.features.batches import TailInputs
+from trainable.features.prefix import CHUNK, as_tail_input
+from trainable.features.store import ArrayStore
+from trainable.inference.classifier import Classifier, Spec
 from trainable.metrics import Predictions
-from trainable.mixing import Mixer
+from trainable.network.compilation import compiled, compiles
+from trainable.network.cut_network import CutResNet, build
+from trainable.network.weights import resolve_weights
 from trainable.optim import Schedule, build_optimizer, penalized_weights
-from trainable.pretrained import resolve_weights
-from trainable.randomness import generator
-from trainable.tail_inputs import TailInputs
+from trainable.seeding import generator
 
 
 class DivergedError(ArithmeticError):

@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from trainable.backbone import CutResNet, stage_of, trained_stages
 from trainable.config import OptimConfig, ScheduleConfig
+from trainable.network.cut_network import CutResNet, stage_of, trained_stages
 
 
 def build_optimizer(config: OptimConfig, network: CutResNet) -> Optimizer:

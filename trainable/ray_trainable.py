@@ -8,10 +8,10 @@ from typing import Any, TypedDict
 
 from ray import tune
 
-from trainable.array_store import open_store
 from trainable.checkpoints import Checkpoints, NoSpaceError
 from trainable.config import TrialConfig
 from trainable.device import is_out_of_memory, release_memory, resolve_device
+from trainable.features.store import open_store
 from trainable.finetuner import DivergedError, FineTuner
 
 

@@ -8,10 +8,10 @@ from typing import Final
 
 import torch
 
+from trainable.augment.device_views import images_on, page_length
 from trainable.config import TrialConfig
-from trainable.datasets import Dataset, Split
+from trainable.data.datasets import Dataset, Split
 from trainable.device import Device, release_memory, resolve_device
-from trainable.device_views import images_on, page_length
 from trainable.finetuner import FineTuner
 
 _IMAGES: Final = 4096

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from tune.environment import prepare_environment
-from tune.loading import ConfigError
-from tune.reach import check_tracking, tracking_uri
+from tune.errors import ConfigError
+from tune.tracking.server import check_tracking, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,7 +22,7 @@ def main() -> None:
     st.set_page_config(page_title="resnet-tune")
     st.title("Try a model", anchor=False)
     with st.spinner("Starting"):
-        from tune.panels import plain
+        from tune.webapp.panels import plain
     try:
         _page()
     except ConfigError as error:
@@ -37,8 +37,8 @@ def _page() -> None:
     """
     from mlflow import MlflowClient
 
-    from tune.panels import show
-    from tune.tracking import FAILURES
+    from tune.tracking.record import FAILURES
+    from tune.webapp.panels import show
 
     uri = tracking_uri(None)
     check_tracking(uri)
@@ -57,7 +57,7 @@ def _page() -> None:
 
 def _choose(client: MlflowClient) -> tuple[ModelVersion, bool] | None:
     """The chosen version, and whether it is the champion; None if there are no models."""
-    from tune.champion import champion_of, versions_of
+    from tune.models.promotion import champion_of, versions_of
 
     models = client.search_registered_models()
     names = sorted(model.name for model in models if model.latest_versions)

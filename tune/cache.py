@@ -33,7 +33,7 @@ def main(
 
     `python -m tune.cache --clear`
     """
-    from trainable.array_store import ArrayStore, default_root
+    from trainable.features.store import ArrayStore, default_root
 
     store = ArrayStore(root or default_root())
     if root is not None and not root.is_dir():

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.config import CacheConfig
+from tune.config.loading import DEFAULT_CONFIG, check_files, load_config
+from tune.config.schema import CacheConfig
 from tune.environment import prepare_environment
-from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config
+from tune.errors import ConfigError
 
 if TYPE_CHECKING:
     from trainable.finetuner import FineTuner
-    from tune.config import SearchConfig
+    from tune.config.schema import SearchConfig
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 """Exit codes."""
@@ -80,8 +81,8 @@ def main(
 
 
 def _build(config: SearchConfig) -> FineTuner:
-    from trainable.array_store import open_store
     from trainable.device import resolve_device
+    from trainable.features.store import open_store
     from trainable.finetuner import FineTuner
 
     device = resolve_device(
@@ -117,8 +118,8 @@ def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
 
 
 def _replay(run_id: str) -> int:
-    from trainable.array_store import open_store
-    from tune.replay import read_trial, rebuild, replay
+    from trainable.features.store import open_store
+    from tune.models.replay import read_trial, rebuild, replay
 
     trial = read_trial(run_id)
     on_gpu = trial.device == "cuda"

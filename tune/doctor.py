@@ -13,8 +13,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from tune.checks.finding import Finding
 from tune.environment import prepare_environment
-from tune.finding import Finding
 
 DONE, FAILED = 0, 1
 """Exit codes."""
@@ -66,14 +66,14 @@ def _examine(*, fix: bool) -> Iterator[Finding]:
 
 
 def _installation() -> Iterator[Finding]:
-    from tune.installation import check_packages, check_python
+    from tune.checks.installation import check_packages, check_python
 
     yield check_python()
     yield check_packages()
 
 
 def _machine() -> Iterator[Finding]:
-    from tune import machine, network
+    from tune.checks import machine, network
 
     with ThreadPoolExecutor(1) as thread:
         weights = thread.submit(network.check_weights)  # mostly waits for an answer
@@ -87,21 +87,21 @@ def _machine() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    from trainable.array_store import ArrayStore, default_root
-    from tune.config import CacheConfig
-    from tune.stores import check_cache
+    from trainable.features.store import ArrayStore, default_root
+    from tune.checks.databases import check_cache
+    from tune.config.schema import CacheConfig
 
     yield check_cache(ArrayStore(default_root(), CacheConfig().max_bytes(on_gpu=False)))
 
 
 def _kept(*, fix: bool) -> Iterator[Finding]:
     """What searches keep, here or where their configs say."""
-    from tune.config import SearchConfig
-    from tune.home import SearchHome, searches_in
-    from tune.ledger import storage_url
-    from tune.leftovers import check_others, check_search, readable
-    from tune.reach import tracking_uri
-    from tune.stores import check_mlflow, check_optuna, is_there
+    from tune.checks.databases import check_mlflow, check_optuna, is_there
+    from tune.checks.searches import check_others, check_search, readable
+    from tune.config.schema import SearchConfig
+    from tune.study.folder import SearchHome, searches_in
+    from tune.study.ledger import storage_url
+    from tune.tracking.server import tracking_uri
 
     homes = [SearchHome(name) for name in searches_in()]
     searches = readable(homes)

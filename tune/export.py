@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tune.cli import ModelOption, UriOption
 from tune.environment import prepare_environment
-from tune.formats import FORMATS, Form
-from tune.loading import ConfigError
-from tune.options import ModelOption, UriOption
+from tune.errors import ConfigError
+from tune.models.formats import FORMATS, Form
 
 if TYPE_CHECKING:
-    from tune.exporting import Export, Images
+    from tune.models.export import Export, Images
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 """Exit codes."""
@@ -77,8 +77,8 @@ def _check(form: Form, out: Path) -> None:
 
 
 def _export(form: Form, given_out: Path | None, given: str | None, uri: str | None) -> int:
-    from tune.exporting import ParityError, export, images_of
-    from tune.models import load_model
+    from tune.models.export import ParityError, export, images_of
+    from tune.models.lookup import load_model
 
     model = load_model(given, uri)
     out = given_out or Path(file_name(model.name, form))

@@ -13,16 +13,16 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from tune.cli import ModelOption, UriOption
 from tune.environment import prepare_environment
-from tune.loading import ConfigError
-from tune.options import ModelOption, UriOption
+from tune.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from trainable.classifier import Classifier
-    from trainable.labelling import Answer, ImageSource
+    from trainable.inference.classifier import Classifier
+    from trainable.inference.labelling import Answer, ImageSource
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 """Exit codes."""
@@ -82,8 +82,8 @@ def _sources(words: Sequence[str]) -> tuple[list[ImageSource], list[ValueError]]
     Raises:
         ConfigError: There is nothing to read at all.
     """
-    from trainable.image_folder import image_files, no_image_in
-    from trainable.images import MAX_BYTES
+    from trainable.data.decoding import MAX_BYTES
+    from trainable.data.image_folder import image_files, no_image_in
 
     sources: list[ImageSource] = []
     problems: list[ValueError] = []
@@ -105,7 +105,7 @@ def _sources(words: Sequence[str]) -> tuple[list[ImageSource], list[ValueError]]
 
 def _load(model: str | None, uri: str | None) -> Classifier:
     from trainable.device import resolve_device
-    from tune.models import load_model
+    from tune.models.lookup import load_model
 
     resolve_device("fp32", use_gpu=False)  # a classifier's own; it sets the allocator up too
     return load_model(model, uri).classifier
@@ -113,7 +113,7 @@ def _load(model: str | None, uri: str | None) -> Classifier:
 
 def _answers(classifier: Classifier, sources: Sequence[ImageSource]) -> Iterator[Answer]:
     """Label the images, with a bar on a terminal where they are many."""
-    from trainable.labelling import BATCH, label
+    from trainable.inference.labelling import BATCH, label
 
     console = Console(stderr=True)
     bar = Progress(

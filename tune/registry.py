@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tune.cli import UriOption
 from tune.environment import prepare_environment
-from tune.loading import ConfigError
-from tune.options import UriOption
-from tune.reach import check_tracking, tracking_uri
+from tune.errors import ConfigError
+from tune.tracking.server import check_tracking, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,7 +54,7 @@ def main(
 def _run(name: str | None, uri: str | None, *, rollback: bool) -> int:
     from mlflow import MlflowClient
 
-    from tune.champion import roll_back
+    from tune.models.promotion import roll_back
 
     client = MlflowClient(tracking_uri(uri))
     known = sorted(model.name for model in client.search_registered_models())
@@ -76,7 +76,7 @@ def _run(name: str | None, uri: str | None, *, rollback: bool) -> int:
 
 
 def _show(client: MlflowClient, name: str) -> None:
-    from tune.champion import champion_of, versions_of
+    from tune.models.promotion import champion_of, versions_of
 
     champion = champion_of(client, name)
     table = Table("version", "", "test", "confirmed", "trial", "decision", title=name, box=None)

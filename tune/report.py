@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tune.environment import prepare_environment
-from tune.home import HOME, SearchHome, checked_name, latest_search
-from tune.loading import ConfigError
+from tune.errors import ConfigError
+from tune.study.folder import HOME, SearchHome, checked_name, latest_search
 
 if TYPE_CHECKING:
-    from tune.story import Story
+    from tune.reporting.data import Story
 
 DONE, MISTAKE = 0, 2
 """Exit codes."""
@@ -48,7 +48,7 @@ def main(
     except ConfigError as error:
         print(f"tune.report: {error}", file=sys.stderr)
         sys.exit(MISTAKE)
-    from tune.publishing import write_report
+    from tune.reporting.publishing import write_report
 
     print(write_report(story, out or home.folder)[0])
 
@@ -56,7 +56,7 @@ def main(
 def _story(home: SearchHome) -> Story:
     import optuna
 
-    from tune.publishing import read_story
+    from tune.reporting.publishing import read_story
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return read_story(home.load())

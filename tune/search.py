@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from tune.config import SearchConfig
+from tune.config.loading import DEFAULT_CONFIG, check_files, load_config, with_budget
+from tune.config.schema import SearchConfig
+from tune.engine.signals import catch_signals, interruption, interruption_code
+from tune.engine.startup import import_beside_ray, leave
 from tune.environment import prepare_environment
-from tune.halt import Halt, catch_signals, interruption, interruption_code
-from tune.home import Search, SearchHome, checked_name
-from tune.loading import DEFAULT_CONFIG, ConfigError, check_files, load_config, with_budget
-from tune.reach import check_tracking, tracking_uri
-from tune.startup import import_beside_ray, leave
+from tune.errors import ConfigError, Halt
+from tune.study.folder import Search, SearchHome, checked_name
+from tune.tracking.server import check_tracking, tracking_uri
 
 if TYPE_CHECKING:
-    from tune.champion import Standing
-    from tune.outcome import Outcome
+    from tune.engine.outcome import Outcome
+    from tune.models.promotion import Standing
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 """Exit codes."""
@@ -110,7 +111,7 @@ def _begin(path: Path, words: list[str], name: str | None, console: Console) -> 
     config = config.model_copy(update={"tracking": tracking})
 
     def run() -> Outcome:
-        from tune.runner import start_search
+        from tune.engine.runner import start_search
 
         return start_search(config, home, console)
 
@@ -134,7 +135,7 @@ def _resume(name: str, num_samples: str | None, time_budget: str | None, console
     home.save(extended)
 
     def run() -> Outcome:
-        from tune.runner import resume_search
+        from tune.engine.runner import resume_search
 
         return resume_search(extended, home, console)
 
@@ -166,7 +167,7 @@ def _run(
     console.print(f"search   {home.name}")
     try:
         prepare_environment()
-        import_beside_ray("tune.runner")  # PyTorch, Ray and MLflow: only now worth the wait
+        import_beside_ray("tune.engine.runner")  # PyTorch, Ray and MLflow: only now worth the wait
         catch_signals(goodbye)
         outcome = run()
     except KeyboardInterrupt:

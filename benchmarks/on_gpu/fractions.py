@@ -163,9 +163,9 @@ def auto(
 
 
 def chosen(need: MemoryNeed) -> int:
-    """As :func:`tune.fractions.trials_per_gpu` has it, or as it would where Ray is not there."""
+    """As :func:`~tune.engine.fractions.trials_per_gpu`, or as it would where Ray is not there."""
     try:
-        from tune.fractions import trials_per_gpu  # noqa: PLC0415
+        from tune.engine.fractions import trials_per_gpu  # noqa: PLC0415
     except ImportError:
         return max(1, min(8, int(need.total / (need.peak * 1.15 + CONTEXT_BYTES))))
     return trials_per_gpu(need)

@@ -16,8 +16,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.models import resnet18
 
 from on_gpu.section import CLASSES
-from trainable.backbone import MEAN, STD
 from trainable.device import Device
+from trainable.network.cut_network import MEAN, STD
 
 
 def write_images(folder: Path, count: int, side: int) -> Path:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trainable.config import TrialConfig
-from trainable.datasets import Dataset, Split
+from trainable.data.datasets import Dataset, Split
 from trainable.device import Device, Precision, resolve_device
 
 CLASSES = 10

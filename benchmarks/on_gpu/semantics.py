@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from on_gpu.section import Options, Part, levels_apart, noise, rounded, run, start, trial
+from trainable.augment.device_views import TOLERANCE, DeviceViews
+from trainable.augment.views import Views
 from trainable.config import Policy, TrialConfig
 from trainable.device import Device, is_out_of_memory, tensor_share
-from trainable.device_views import TOLERANCE, DeviceViews
 from trainable.finetuner import FineTuner
-from trainable.views import Views
 
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc")
 EPOCHS = 3

@@ -16,10 +16,10 @@ from torch.profiler import ProfilerActivity, profile
 from on_gpu.plain import rate, write_images
 from on_gpu.roofline import Ceilings, Work, ceilings, work_of
 from on_gpu.section import CLASSES, Options, Part, noise, rounded, run, start, tell, timed, trial
-from trainable.compilation import can_compile
-from trainable.datasets import Dataset
+from trainable.data.datasets import Dataset
 from trainable.device import Device
 from trainable.finetuner import FineTuner
+from trainable.network.compilation import can_compile
 
 STORED_SIDE = 32
 """Of the images, as CIFAR-10 has them."""

@@ -12,8 +12,8 @@ from PIL import Image
 from torchvision.models import resnet18
 
 from trainable.config import DataConfig
-from trainable.datasets import load_dataset
-from trainable.pretrained import load_weights
+from trainable.data.datasets import load_dataset
+from trainable.network.weights import load_weights
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ import torch  # noqa: E402
 from ray.tune import TuneConfig  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from trainable import activations, finetuner  # noqa: E402
+from trainable import finetuner  # noqa: E402
 from trainable.device import Device  # noqa: E402
+from trainable.features import prefix as activations  # noqa: E402
 from trainable.ray_trainable import FineTuneTrainable  # noqa: E402
-from tune import runner, search  # noqa: E402
+from tune import search  # noqa: E402
+from tune.engine import runner  # noqa: E402
 
 
 class ChannelsFirst(FineTuneTrainable):

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.models import resnet18
 
 from trainable.config import TrialConfig
-from trainable.datasets import load_dataset
+from trainable.data.datasets import load_dataset
 from trainable.device import Device, resolve_device
 
 TINY: dict[str, dict[str, Any]] = {

@@ -12,11 +12,11 @@ import torchvision
 from torch import Tensor
 from torchvision.models import get_model_weights, list_models
 
-from trainable.backbone import stage_of, trained_stages
 from trainable.config import Arch, TrialConfig
 from trainable.device import Device
 from trainable.finetuner import FineTuner
-from trainable.pretrained import IMAGENET
+from trainable.network.cut_network import stage_of, trained_stages
+from trainable.network.weights import IMAGENET
 
 ARCHS = get_args(Arch)
 LARGE = {"resnet101", "resnet152", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2"}

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import torch
 
-from trainable.activations import Activations, PrefixOutputs, as_tail_input
-from trainable.backbone import build
+from trainable.augment.device_views import DeviceViews
+from trainable.augment.views import Views
 from trainable.config import Policy, TrialConfig
 from trainable.device import Device, resolve_device
-from trainable.device_views import DeviceViews
+from trainable.features.prefix import Activations, PrefixOutputs, as_tail_input
 from trainable.finetuner import FineTuner
-from trainable.views import Views
+from trainable.network.cut_network import build
 
 TinyConfig = Callable[..., TrialConfig]
 POLICIES: tuple[Policy, ...] = ("none", "flip", "flip_crop", "trivial")
@@ -207,7 +207,7 @@ def test_no_step_waits_for_the_gpu(policy: str, depth: int, tiny: TinyConfig, gp
 def test_the_store_changes_no_more_than_another_run(
     tiny: TinyConfig, gpu: Device, tmp_path: Any
 ) -> None:
-    from trainable.array_store import ArrayStore  # noqa: PLC0415
+    from trainable.features.store import ArrayStore  # noqa: PLC0415
 
     config = tiny(model={"unfreeze_depth": 1}, augment={"policy": "flip_crop"})
     without = FineTuner(config, gpu)

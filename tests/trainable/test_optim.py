@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from trainable.backbone import CutResNet, build, stage_of, trained_stages
 from trainable.config import OptimConfig, ScheduleConfig
+from trainable.network.cut_network import CutResNet, build, stage_of, trained_stages
 from trainable.optim import Schedule, build_optimizer, penalized_weights
 
 PEAK = 0.01

@@ -15,11 +15,11 @@ import ray
 import torch
 from ray.tune.trainable import trainable as ray_trainable
 
-from trainable.backbone import CutResNet
 from trainable.checkpoints import BEST, LAST, read_checkpoint
 from trainable.config import TrialConfig
 from trainable.device import CONTEXT_BYTES, Device, release_memory, resolve_device
 from trainable.finetuner import FineTuner
+from trainable.network.cut_network import CutResNet
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec, rank
 
 LEARNT = ("train_loss", "train_acc", "val_loss", "val_acc")

@@ -22,20 +22,14 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from streamlit.testing.v1 import AppTest
 
-from tests.tune.conftest import (
-    DIGITS,
-    REPOSITORY,
-    SMALL,
-    FinishedSearch,
-    user_environment,
-    wait_until,
-)
+from tests.helpers.commands import DIGITS, REPOSITORY, SMALL, user_environment, wait_until
+from tests.helpers.searches import FinishedSearch
 from tests.tune.test_serving import bomb
-from trainable.classifier import Classifier
-from trainable.datasets import Dataset, load_dataset
-from trainable.images import MAX_BYTES
-from tune.loading import load_config
-from tune.registered import find_version, load_registered
+from trainable.data.datasets import Dataset, load_dataset
+from trainable.data.decoding import MAX_BYTES
+from trainable.inference.classifier import Classifier
+from tune.config.loading import load_config
+from tune.models.registered import find_version, load_registered
 
 APP = REPOSITORY / "tune" / "app.py"
 NAME = "resnet18-digits"

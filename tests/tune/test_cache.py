@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tune.conftest import DIGITS, SMALL, run_module
+from tests.helpers.commands import DIGITS, SMALL, run_module
 
 
 @pytest.mark.slow

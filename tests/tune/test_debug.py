@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.tune.conftest import DIGITS, REPOSITORY, SMALL, FinishedSearch, run_module
+from tests.helpers.commands import DIGITS, REPOSITORY, SMALL, run_module
+from tests.helpers.searches import FinishedSearch
 
 
 def test_it_prints_the_metrics_that_the_search_recorded(

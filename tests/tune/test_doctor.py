@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.tune.conftest import REPOSITORY, FinishedSearch, run_module, user_environment
-from tune import machine
-from tune.finding import Finding
-from tune.installation import check_packages
-from tune.network import check_ray
+from tests.helpers.commands import REPOSITORY, run_module, user_environment
+from tests.helpers.searches import FinishedSearch
+from tune.checks import machine
+from tune.checks.finding import Finding
+from tune.checks.installation import check_packages
+from tune.checks.network import check_ray
 
 NAMES = (
     *("python", "packages", "cpu", "memory", "gpu", "disk", "shared memory", "ray", "weights"),

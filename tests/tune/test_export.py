@@ -14,18 +14,19 @@ import torch
 from torchvision.models import resnet18
 from typer.testing import CliRunner
 
-from tests.tune.conftest import FinishedSearch, run_module
-from trainable.classifier import Classifier, Spec
+from tests.helpers.commands import run_module
+from tests.helpers.searches import FinishedSearch
+from trainable.augment.views import fit
 from trainable.config import DataConfig, TrialConfig
-from trainable.datasets import load_dataset
+from trainable.data.datasets import load_dataset
 from trainable.finetuner import FineTuner
-from trainable.portable import open_onnx, open_pt2
-from trainable.views import fit
+from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.exported import open_onnx, open_pt2
 from tune import export as door
-from tune import parity, provenance
-from tune.exporting import Images, ParityError, export, images_of
-from tune.formats import Form
-from tune.models import Model, load_model
+from tune.models import parity, provenance
+from tune.models.export import Images, ParityError, export, images_of
+from tune.models.formats import Form
+from tune.models.lookup import Model, load_model
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.tune.conftest import REPOSITORY, user_environment
+from tests.helpers.commands import REPOSITORY, user_environment
 
 
 @pytest.mark.slow

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from tests.tune.conftest import DIGITS
-from tests.tune.test_ledger import told
-from tune.ledger import open_ledger
-from tune.loading import load_config
+from tests.helpers.commands import DIGITS
+from tests.tune.study.test_ledger import told
+from tune.config.loading import load_config
+from tune.study.ledger import open_ledger
 
 
 class Server:

@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 from torchvision.models import ResNet18_Weights, resnet18
 
-from tests.tune.conftest import FinishedSearch, run_module, user_environment
-from trainable.classifier import Classifier, Spec
+from tests.helpers.commands import run_module, user_environment
+from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
-from trainable.datasets import Dataset, load_dataset
+from trainable.data.datasets import Dataset, load_dataset
+from trainable.inference.classifier import Classifier, Spec
 
 
 @pytest.fixture(scope="module")

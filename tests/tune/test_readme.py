@@ -22,8 +22,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.models import resnet18
 
-from tests.tune.conftest import REPOSITORY, FinishedSearch, user_environment, wait_until
-from tune.loading import load_config
+from tests.helpers.commands import REPOSITORY, user_environment, wait_until
+from tests.helpers.searches import FinishedSearch
+from tune.config.loading import load_config
 
 README = (REPOSITORY / "README.md").read_text()
 SMALL = ("--num-samples=2", "data.image_size=32", "train.epochs=1", "confirm.top_k=0")

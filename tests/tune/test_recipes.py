@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.tune.conftest import REPOSITORY
+from tests.helpers.commands import REPOSITORY
 from trainable.config import TrialConfig
 from trainable.finetuner import FineTuner
-from tune.loading import load_config
+from tune.config.loading import load_config
 
 RECIPES = sorted((REPOSITORY / "configs" / "recipes").glob("*.yaml"))
 SMALL = (

@@ -13,17 +13,18 @@ from optuna.samplers import RandomSampler
 from optuna.trial import Trial, TrialState
 from playwright.sync_api import Browser, Page
 
-from tests.tune.conftest import DIGITS, FinishedSearch, run_module
-from trainable.datasets import Dataset, load_dataset
+from tests.helpers.commands import DIGITS, run_module
+from tests.helpers.searches import FinishedSearch
+from trainable.data.datasets import Dataset, load_dataset
 from trainable.metrics import Predictions
-from tune.config import SearchConfig
-from tune.figures import calibration, contours, figures
-from tune.ledger import Ledger
-from tune.loading import load_config
-from tune.page import page
-from tune.publishing import write_report
-from tune.story import Story, common_epoch, comparable_study, compute_of, worst_mistakes
-from tune.trial_log import FACTS, METRICS
+from tune.config.loading import load_config
+from tune.config.schema import SearchConfig
+from tune.reporting.data import Story, common_epoch, comparable_study, compute_of, worst_mistakes
+from tune.reporting.figures import calibration, contours, figures
+from tune.reporting.page import page
+from tune.reporting.publishing import write_report
+from tune.study.ledger import Ledger
+from tune.study.trial import FACTS, METRICS
 
 LAPTOP, PHONE = (1366, 768), (390, 844)
 TITLES = [

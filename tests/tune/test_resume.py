@@ -17,16 +17,16 @@ import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
-from tests.tune.conftest import (
+from tests.helpers.commands import (
     DIGITS,
     SMALL,
-    FinishedSearch,
     run_module,
     start_module,
     user_environment,
     wait_until,
 )
-from tune.trial_log import METRICS
+from tests.helpers.searches import FinishedSearch
+from tune.study.trial import METRICS
 
 ALONE = ("--config", str(DIGITS), "resources.max_concurrent=1", *SMALL)
 """One trial at a time, as `finished_search` has it."""

@@ -15,18 +15,14 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 from PIL import Image
 
-from tests.tune.conftest import (
-    DIGITS,
-    SMALL,
-    FinishedSearch,
-    run_module,
-)
+from tests.helpers.commands import DIGITS, SMALL, run_module
+from tests.helpers.searches import FinishedSearch
 from trainable.config import TrialConfig
-from trainable.datasets import load_dataset
+from trainable.data.datasets import load_dataset
 from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
-from tune.loading import load_config
-from tune.trial_log import METRICS
+from tune.config.loading import load_config
+from tune.study.trial import METRICS
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 

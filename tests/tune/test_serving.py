@@ -27,7 +27,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tests.tune.conftest import FinishedSearch, user_environment, wait_until
+from tests.helpers.commands import user_environment, wait_until
+from tests.helpers.searches import FinishedSearch
 from tests.tune.test_resume import family, listening
 
 MODEL = "models:/resnet18-digits@champion"

@@ -1,0 +1,211 @@
+"""Decoding one image file."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from trainable.data.decoding import MAX_BYTES, ImageError, image_size_of, read_square
+
+ORIENTATION = 0x0112
+ROTATED = 6
+"""EXIF orientation of a picture whose top is on the right of what is stored."""
+
+
+def noise(width: int, height: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def ramp(side: int) -> Image.Image:
+    """Darkest at the top, brightest at the bottom."""
+    column = np.linspace(0, 255, side).astype(np.uint8)
+    return Image.fromarray(np.repeat(column[:, None], side, axis=1)).convert("RGB")
+
+
+def encoded(image: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + checksum
+
+
+def huge_png(side: int = 20_000) -> bytes:
+    """A header that promises so many pixels a side, and next to nothing after it."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0"))
+
+
+def png_with_a_broken_part(number: int) -> bytes:
+    """Pixels in several parts, one of which does not say what it is."""
+    parts = encoded(Image.fromarray(noise(200, 200)), "png").split(b"IDAT")
+    assert len(parts) > number
+    return b"IDAT".join(parts[:number]) + b"\0\0\0\0" + b"IDAT".join(parts[number:])
+
+
+BROKEN = {
+    "empty": b"",
+    "text": b"these are words",
+    "truncated_jpeg": encoded(Image.fromarray(noise(64, 64)), "jpeg")[:900],
+    "truncated_png": encoded(Image.fromarray(noise(64, 64)), "png")[:900],
+    "broken_start": png_with_a_broken_part(1),
+    "broken_middle": png_with_a_broken_part(2),
+    "huge": huge_png(),
+    "large": huge_png(9_100),
+    "gif": encoded(Image.fromarray(noise(8, 8)), "gif"),
+}
+
+
+def test_a_square_of_the_wanted_side_is_read_as_it_is(tmp_path: Path) -> None:
+    pixels = noise(10, 10)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+
+    square = read_square(tmp_path / "a.png", 10)
+
+    assert square.dtype == np.uint8
+    np.testing.assert_array_equal(square, pixels)
+
+
+@pytest.mark.parametrize("size", [(40, 20), (20, 40)])
+def test_the_centre_of_an_oblong_is_kept(tmp_path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[height // 2 - 10 : height // 2 + 10, width // 2 - 10 : width // 2 + 10] = (0, 200, 0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+
+    np.testing.assert_array_equal(
+        read_square(tmp_path / "a.png", 20), np.full((20, 20, 3), (0, 200, 0))
+    )
+
+
+@pytest.mark.parametrize("side", [5, 64])
+def test_the_short_side_becomes_the_wanted_side(tmp_path: Path, side: int) -> None:
+    Image.fromarray(noise(30, 20)).save(tmp_path / "a.png")
+
+    assert read_square(tmp_path / "a.png", side).shape == (side, side, 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "CMYK"])
+def test_every_mode_ends_as_rgb(tmp_path: Path, mode: str) -> None:
+    Image.new("RGB", (8, 8), (255, 255, 255)).convert(mode).save(tmp_path / "a.tif")
+
+    np.testing.assert_array_equal(read_square(tmp_path / "a.tif", 8), np.full((8, 8, 3), 255))
+
+
+def test_a_grey_image_of_sixteen_bits_keeps_its_shades(tmp_path: Path) -> None:
+    shades = np.linspace(0, 65_535, 64).astype(np.uint16)
+    Image.fromarray(np.repeat(shades[:, None], 64, axis=1)).save(tmp_path / "a.png")
+
+    square = read_square(tmp_path / "a.png", 64).astype(int)
+
+    assert np.abs(square[:, 0, 0] - shades // 256).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+def test_a_photograph_taken_sideways_stands_upright(tmp_path: Path, kind: str) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = ROTATED
+    ramp(64).transpose(Image.Transpose.ROTATE_90).save(tmp_path / f"a.{kind}", exif=exif)
+
+    square = read_square(tmp_path / f"a.{kind}", 16).astype(int)
+
+    assert square[0].max() < 30
+    assert square[-1].min() > 225
+
+
+def test_a_jpeg_decoded_at_a_fraction_of_its_size_looks_the_same(tmp_path: Path) -> None:
+    ramp(512).save(tmp_path / "a.jpg", quality=95)
+    ramp(512).save(tmp_path / "a.png")
+
+    small, exact = (read_square(tmp_path / f"a.{kind}", 32).astype(int) for kind in ("jpg", "png"))
+
+    assert np.abs(small - exact).max() <= 3
+
+
+def test_an_open_file_reads_like_a_path(tmp_path: Path) -> None:
+    Image.fromarray(noise(20, 30)).save(tmp_path / "a.png")
+
+    with (tmp_path / "a.png").open("rb") as file:
+        np.testing.assert_array_equal(read_square(file, 16), read_square(tmp_path / "a.png", 16))
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN.keys())
+def test_a_file_that_is_no_image_is_named_in_the_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(content)
+
+    with pytest.raises(ImageError, match=r"holiday\.jpg cannot be read as an image \(.+\): repair"):
+        read_square(path, 16)
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN.keys())
+def test_an_upload_that_is_no_image_is_refused(content: bytes) -> None:
+    with pytest.raises(ImageError, match="the upload cannot be read as an image") as told:
+        read_square(io.BytesIO(content), 16)
+
+    assert " at 0x" not in str(told.value)
+
+
+def test_a_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"nothing\.png"):
+        read_square(tmp_path / "nothing.png", 16)
+
+
+def test_the_size_is_width_and_height(tmp_path: Path) -> None:
+    Image.fromarray(noise(30, 20)).save(tmp_path / "a.png")
+
+    assert image_size_of(tmp_path / "a.png") == (30, 20)
+
+
+@pytest.mark.parametrize("content", [b"", b"these are words", huge_png()])
+def test_the_size_of_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "holiday.png"
+    path.write_bytes(content)
+
+    with pytest.raises(ImageError, match=r"holiday\.png"):
+        image_size_of(path)
+
+
+def test_more_pixels_or_bytes_than_are_taken_is_told_before_anything_is_decoded(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(huge_png(9_100))
+    with pytest.raises(ImageError, match=r"82,810,000 pixels, and more than 80,000,000 are not"):
+        read_square(path, 16)
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ImageError, match=r"67,108,865 bytes, and more than 67,108,864 are not"):
+        read_square(path, 16)
+    with path.open("rb") as file, pytest.raises(ImageError, match=r"a\.png .* bytes"):
+        read_square(file, 16)
+
+
+def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
+    """A gigabyte of zeros in a megabyte."""
+    zeros = zlib.compressobj(9)
+    data = b"".join(zeros.compress(bytes(2**24)) for _ in range(64)) + zeros.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8_000, 8_000, 8, 2, 0, 0, 0))
+    path = tmp_path / "bomb.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data))
+    script = (
+        "import resource, sys; from pathlib import Path; from trainable.data.decoding import *\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))\n"
+        "try: print(read_square(Path(sys.argv[1]), 16).shape)\n"
+        "except ImageError as error: print(error)\n"
+    )
+    words = [sys.executable, "-c", script, str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

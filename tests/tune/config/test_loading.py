@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.helpers.commands import DIGITS, REPOSITORY
+from tune.config.loading import known_keys, load_config
+from tune.config.schema import TRIAL_KEYS, SearchConfig
+from tune.config.space import Choices, Range
+from tune.errors import ConfigError
+from tune.strategy.portfolio import first_points
+from tune.strategy.samplers import RepeatableSampler
+from tune.study.distributions import distributions
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").rglob("*.yaml")), ids=str)
+def test_every_config_that_comes_along_is_valid(path: Path) -> None:
+    load_config(path, ["data.root=photos"])
+
+
+def test_an_override_sets_its_key() -> None:
+    config = load_config(DIGITS, ["data.limit=200", "resources.gpu=0.25", "budget.time=1h30m"])
+    assert (config.data.limit, config.resources.gpu, config.budget.time) == (200, 0.25, 5400)
+
+
+def test_an_override_of_a_searched_key_fixes_it() -> None:
+    config = load_config(DIGITS, ["optim.lr=1e-3"])
+    assert config.optim.lr == 1e-3
+    assert "optim.lr" not in config.space
+    assert "optim.weight_decay" in config.space
+
+
+def test_an_override_of_the_space_keeps_a_key_that_is_set_too() -> None:
+    config = load_config(DIGITS, ["optim.lr=1e-3", "space.optim.lr.high=5e-3"])
+    assert config.optim.lr == 1e-3
+    assert config.space["optim.lr"] == Range(low=1e-4, high=5e-3, log=True)
+
+
+def test_the_space_may_be_overridden_in_part() -> None:
+    space = load_config(DIGITS, ["space.optim.lr.high=1", "space.augment.policy=[none]"]).space
+    assert space["optim.lr"] == Range(low=1e-4, high=1, log=True)
+    assert space["augment.policy"] == Choices(choices=("none",))
+
+
+def test_points_to_try_first_may_be_nested() -> None:
+    config = load_config(
+        DIGITS, ["sampler.points=[{optim: {lr: 5e-4}, model.unfreeze_depth: 3}, {optim.lr: 0.01}]"]
+    )
+    assert config.sampler.points == (
+        {"optim.lr": 5e-4, "model.unfreeze_depth": 3},
+        {"optim.lr": 0.01},
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("optim.lrr=1", ["optim.lrr=1", "no such key", "nearest: optim.lr", "command line"]),
+        ("optim.lr=-1", ["optim.lr=-1", "greater than 0"]),
+        ("optim.lr=fast", ["optim.lr=fast", "valid number"]),
+        ("optim.lr=.nan", ["optim.lr=nan"]),
+        ("train=3", ["train=3", "keys of its own"]),
+        ("budget.num_samples=0", ["budget.num_samples=0", "greater than or equal to 1"]),
+        ("budget.time=30x", ["budget.time=30x", "90s, 30m or 1h30m"]),
+        ("resources.gpu=1.5", ["resources.gpu=1.5", "whole number"]),
+        ("resources.gpu=some", ["resources.gpu=some", "or auto"]),
+        ("data.source=imagenet", ["data.source=imagenet", "'digits'"]),
+        ("data.source=image_folder", ["data.root is required"]),
+        ("augment.policy=flip", ["augment.policy=flip", "data.mirror"]),
+        ("model.arch=resnet19", ["model.arch=resnet19", "'resnet18', 'resnet34'"]),
+        ("model.arch=resnet34", ["model.weights=bundled is a resnet18: for model.arch=resnet34"]),
+        (
+            "space.model.arch=[resnet18, resnet50]",
+            ["space.model.arch holds resnet50: model.weights=bundled is a resnet18"],
+        ),
+        (
+            "space.model={arch: [resnet18, resnet50], weights: [bundled, imagenet]}",
+            ["space.model.arch holds resnet50: model.weights=bundled is a resnet18"],
+        ),
+        ("sampler.points=[{optim.l1: 1}]", ["sampler.points.0: optim.l1 is not in the space"]),
+        ("sampler.points=[{}, {optim.lr: 1}]", ["points.1: space.optim.lr does not hold 1"]),
+        ("sampler.points=[{optim.lr: true}]", ["points.0: space.optim.lr does not hold True"]),
+        ("sampler.points=[{augment.policy: flip}]", ["augment.policy does not hold flip"]),
+        ("sampler.points=[3]", ["sampler.points"]),
+        ("space=null", ["space=None"]),
+        ("space.optim.lr=5", ["space.optim.lr=5", "keys of its own"]),
+        ("space.optim.lr.low=1", ["space.optim.lr", "low=1 must not be above high=0.01"]),
+        ("space.optim.lr.low=0", ["space.optim.lr", "with log"]),
+        ("space.optim.lr.step=0.1", ["log and step"]),
+        ("space.optim.momentum=[0.8,0.9]", ["space.optim.momentum", "no such key of a trial"]),
+        ("space.optim.lrr=[0.8,0.9]", ["nearest: space.optim.lr"]),
+        ("space.augment.policy=[none,none]", ["space.augment.policy", "differ"]),
+        ("space.augment.policy=[]", ["space.augment.policy", "at least 1"]),
+        ("space.augment.policy=[none,flip]", ["space.augment.policy holds flip"]),
+        ("space.model.unfreeze_depth.high=9", ["space.model.unfreeze_depth holds 9"]),
+        ("space.model.unfreeze_depth.low=0.5", ["space.model.unfreeze_depth holds 0.5"]),
+        ("name=../escape", ["name=../escape"]),
+        ("lr", ["'lr'", "key=value"]),
+        ("=1", ["key=value"]),
+        ("data.root=${nowhere}", ["nowhere", "data.root"]),
+        ("a={", ["a={"]),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_key_value_and_rule(
+    override: str, told: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(DIGITS, [override])
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in told:
+        assert part in message
+
+
+@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "\x00", "just words"])
+def test_a_file_that_is_no_config_is_told_by_name(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"broken\.yaml") as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_told_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(ConfigError, match=r"no such file; nearest: configs/digits\.yaml"):
+        load_config(Path("configs/digit.yaml"))
+
+
+def test_known_keys_reach_the_leaves() -> None:
+    assert {"optim.lr", "space", "resources.gpu", "name"} <= set(known_keys())
+
+
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.floats(),
+    st.text(max_size=8),
+    st.dates(),
+    st.sampled_from(["none", "flip", "asha", "bundled", "${optim.lr}", "${", "auto", "30m", "a/b"]),
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.text(max_size=6), inner, max_size=3),
+        st.fixed_dictionaries({"low": LEAVES, "high": LEAVES}),
+    ),
+    max_leaves=6,
+)
+KEYS = st.sampled_from([*known_keys(), *(f"space.{key}" for key in TRIAL_KEYS)])
+
+
+def nested(values: dict[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1}` as `{"a": {"b": 1}}`, on top of the digits' config."""
+    tree: dict[str, Any] = yaml.safe_load(DIGITS.read_text())
+    for key, value in values.items():
+        *path, last = key.split(".")
+        node = tree
+        for name in path:
+            if not isinstance(node.get(name), dict):
+                node[name] = {}
+            node = node[name]
+        node[last] = value
+    return tree
+
+
+def assert_valid_or_told(path: Path, overrides: Sequence[str] = ()) -> None:
+    try:
+        config = load_config(path, overrides)
+    except ConfigError as error:
+        told = str(error)
+    else:
+        told = None
+    if told is not None:
+        assert "\n" not in told
+        assert len(told) < 1000
+        return
+    # What is valid makes trials, and can be written down and read again.
+    assert config.trial(first_points(config)[0])
+    study = optuna.create_study(sampler=RepeatableSampler(config.sampler))
+    assert config.trial(study.ask(distributions(config)).params)
+    assert SearchConfig.model_validate_json(config.model_dump_json()) == config
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
+def test_random_values_are_valid_or_told_in_one_line(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "random.yaml"
+    path.write_text(yaml.safe_dump(nested(values), allow_unicode=True), encoding="utf-8")
+    assert_valid_or_told(path)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.one_of(st.text(), VALUES.map(yaml.safe_dump), st.binary()))
+def test_a_random_file_is_valid_or_told_in_one_line(content: str | bytes, tmp_path: Path) -> None:
+    path = tmp_path / "random.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert_valid_or_told(path)
+
+
+@settings(max_examples=300)
+@given(
+    words=st.lists(
+        st.one_of(st.text(max_size=12), st.builds("{}={}".format, KEYS, st.text(max_size=8))),
+        max_size=3,
+    )
+)
+def test_random_words_are_valid_or_told_in_one_line(words: list[str]) -> None:
+    assert_valid_or_told(DIGITS, words)
+
+
+def test_weights_that_are_searched_must_fit_every_architecture() -> None:
+    words = ["model.weights=imagenet", "space.model.weights=[imagenet, bundled]"]
+    with pytest.raises(ConfigError, match=r"space\.model\.weights holds bundled, a resnet18, and"):
+        load_config(DIGITS, [*words, "space.model.arch=[resnet18, resnet50]"])
+    load_config(DIGITS, [*words, "space.model.arch=[resnet18]"])
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ([], "resnet18-digits"),
+        (["model.arch=wide_resnet50_2"], "wide_resnet50_2-digits"),
+        (["space.model.arch=[resnet34]"], "resnet34-digits"),
+        (["space.model.arch=[resnet18, resnet34]"], "resnet-digits"),
+    ],
+)
+def test_the_registered_model_is_named_by_its_architecture(words: list[str], name: str) -> None:
+    assert load_config(DIGITS, ["model.weights=imagenet", *words]).model_name == name

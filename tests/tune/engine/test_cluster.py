@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+import ray
+from mlflow import MlflowClient
+from rich.console import Console
+
+from tests.helpers.commands import DIGITS, SMALL
+from tune.config.loading import load_config
+from tune.config.schema import ResourcesConfig
+from tune.engine.cluster import fit_resources
+from tune.engine.runner import start_search
+from tune.environment import prepare_environment
+from tune.errors import ConfigError
+from tune.study.folder import SearchHome
+
+
+@pytest.fixture(scope="module")
+def one_gpu() -> Iterator[None]:
+    """A local cluster that believes it has eight CPUs and a GPU."""
+    prepare_environment()
+    ray.init(num_cpus=8, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("one_gpu")
+@pytest.mark.parametrize(
+    ("cpu", "gpu", "concurrent"),
+    [(1, 0.25, 4), (1, 0.3, 3), (1, 1, 1), (1, 0, 8), (4, 0.25, 2), (0.5, 0, 16)],
+)
+def test_as_many_trials_run_at_once_as_fit(cpu: float, gpu: float, concurrent: int) -> None:
+    assert fit_resources(ResourcesConfig(cpu=cpu, gpu=gpu)).concurrent == concurrent
+
+
+@pytest.mark.usefixtures("one_gpu")
+def test_auto_shares_the_gpu_between_the_trials_that_the_cpus_feed() -> None:
+    assert fit_resources(ResourcesConfig(cpu=1, gpu="auto")).gpu == 0.25
+    assert fit_resources(ResourcesConfig(cpu=4, gpu="auto")).gpu == 0.5
+    assert fit_resources(ResourcesConfig(cpu=8, gpu="auto")).memory_fraction is None
+
+
+@pytest.mark.usefixtures("one_gpu")
+@pytest.mark.parametrize(
+    ("request_", "told"),
+    [({"cpu": 9}, "resources.cpu=9"), ({"gpu": 2.0}, "resources.gpu=2")],
+)
+def test_a_request_that_no_node_can_meet_is_an_error(request_: dict[str, float], told: str) -> None:
+    with pytest.raises(ConfigError, match=f"{told}.*would ever start"):
+        fit_resources(ResourcesConfig.model_validate(request_))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_gpu", "in_tmp_path")
+def test_four_quarters_of_a_gpu_run_at_once_and_never_five(tmp_path: Path) -> None:
+    config = load_config(
+        DIGITS,
+        [*SMALL, "resources.gpu=0.25", "budget.num_samples=8", "scheduler.name=fifo",
+         f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}", "registry.register_best=false"],
+    )  # fmt: skip
+    start_search(config, SearchHome("fractions"), Console(quiet=True))
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.`tune.kind` = 'trial'")
+    assert len(runs) == 8
+    # At equal times an end comes before a start: -1 sorts before +1.
+    events = [(run.info.start_time, 1) for run in runs] + [(run.info.end_time, -1) for run in runs]
+    running = list(accumulate(change for _, change in sorted(events)))
+    assert max(running) == 4

@@ -1,0 +1,115 @@
+"""How `resources.gpu=auto` comes to a fraction."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers.commands import DIGITS
+from trainable.config import TrialConfig
+from trainable.device import CONTEXT_BYTES, tensor_share
+from trainable.rehearsal import DataShape, MemoryNeed, measure_need
+from tune.config.loading import load_config
+from tune.config.schema import SearchConfig
+from tune.engine.fractions import MAX_TRIALS_PER_GPU, SLACK, heaviest, trials_per_gpu
+
+GB = 10**9
+
+
+def search(*words: str) -> SearchConfig:
+    return load_config(DIGITS, words)
+
+
+def told(trials: list[TrialConfig]) -> set[tuple[int, str]]:
+    return {(trial.model.unfreeze_depth, trial.augment.policy) for trial in trials}
+
+
+class TestHeaviest:
+    def test_of_the_default_space_it_is_among_the_two_deepest(self) -> None:
+        # flip_crop and none keep no more than trivial, of which a GPU keeps the whole view.
+        assert told(heaviest(search())) == {(4, "trivial"), (5, "trivial")}
+
+    def test_a_mirrored_view_is_tried_beside_a_random_one(self) -> None:
+        config = search("data.mirror=true", "space.augment.policy=[none, rand, flip, flip_crop]")
+        assert told(heaviest(config)) == {(4, "flip"), (4, "rand"), (5, "flip"), (5, "rand")}
+
+    def test_what_is_not_searched_is_as_in_every_trial(self) -> None:
+        (only,) = heaviest(search("model.unfreeze_depth=1", "augment.policy=none"))
+        assert told([only]) == {(1, "none")}
+        assert only.train == search().base.train
+
+    def test_the_shallowest_of_a_space_is_not_tried(self) -> None:
+        config = search("space.model.unfreeze_depth.high=3", "augment.policy=none")
+        assert told(heaviest(config)) == {(2, "none"), (3, "none")}
+
+    def test_every_architecture_is_tried(self) -> None:
+        archs = {"resnet18", "wide_resnet50_2", "resnet152"}
+        words = (f"space.model.arch=[{', '.join(archs)}]", "model.weights=random")
+        assert {trial.model.arch for trial in heaviest(search(*words))} == archs
+
+    @pytest.mark.parametrize(
+        ("word", "heavy"),
+        [
+            ("space.train.batch_size=[32, 512, 64]", {"train": {"batch_size": 512}}),
+            ("space.train.batch_size={low: 16, high: 99}", {"train": {"batch_size": 99}}),
+            ("space.data.image_size=[64, 32]", {"data": {"image_size": 64}}),
+            ("space.data.limit=[500, 1000]", {"data": {"limit": 1000}}),
+            ("space.optim.name=[sgd, adam]", {"optim": {"name": "adam"}}),
+            ("space.augment.mixup=[0.0, 0.4]", {"augment": {"mixup": 0.4}}),
+            ("space.augment.cutmix={low: 0.0, high: 1.0}", {"augment": {"cutmix": 1.0}}),
+            ("space.train.precision=[bf16, fp32]", {"train": {"precision": "fp32"}}),
+        ],
+    )
+    def test_of_every_key_it_has_the_value_that_takes_most(
+        self, word: str, heavy: dict[str, dict[str, object]]
+    ) -> None:
+        for trial in heaviest(search(word)):
+            for part, fields in heavy.items():
+                for field, value in fields.items():
+                    assert getattr(getattr(trial, part), field) == value
+
+
+class TestTrialsPerGpu:
+    @pytest.mark.parametrize(
+        ("peak", "total", "expected"),
+        [
+            (4 * GB, 141 * GB, MAX_TRIALS_PER_GPU),
+            (30 * GB, 141 * GB, 4),
+            (60 * GB, 141 * GB, 2),
+            (80 * GB, 141 * GB, 1),
+            (141 * GB, 141 * GB, 1),
+            (2 * GB, 8 * GB, 2),
+        ],
+    )
+    def test_as_many_as_its_memory_holds(self, peak: int, total: int, expected: int) -> None:
+        assert trials_per_gpu(MemoryNeed(peak, total)) == expected
+
+    @given(peak=st.integers(10**6, 150 * GB), total=st.integers(4 * GB, 200 * GB))
+    def test_each_ones_share_holds_what_it_needs(self, peak: int, total: int) -> None:
+        trials = trials_per_gpu(MemoryNeed(peak, total))
+
+        if trials > 1:
+            assert tensor_share(1 / trials, total) * total >= peak * SLACK - 1
+            assert trials * (peak + CONTEXT_BYTES) <= total
+
+
+def test_without_a_gpu_there_is_nothing_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert measure_need(heaviest(search()), DataShape(100, 20, 12, 10)) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "on_cpu", "on_gpu"),
+    [
+        ("cache.max_gb=1", 10**9, 0),
+        ("cache.enabled=true", 20 * 10**9, 20 * 10**9),
+        ("cache.enabled=false", 0, 0),
+    ],
+)
+def test_a_gpus_activations_go_to_disk_only_if_asked_for(
+    word: str, on_cpu: int, on_gpu: int
+) -> None:
+    cache = search(word).cache
+    assert cache.max_bytes(on_gpu=False) == on_cpu
+    assert cache.max_bytes(on_gpu=True) == on_gpu

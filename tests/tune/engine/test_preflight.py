@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from torchvision.models import ResNet18_Weights, ResNet34_Weights, resnet18, resnet34
+
+from tests.helpers.commands import DIGITS
+from trainable.data.datasets import load_dataset
+from tune.config.loading import load_config
+from tune.engine.preflight import check_unchanged, settle
+from tune.errors import ConfigError
+from tune.study.fingerprints import hash_of_arch
+from tune.study.folder import Search
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for label, shade in (("ants", 50), ("bees", 200)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(10):
+            pixels = np.full((8, 8, 3), shade + number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def begun(photos: Path, *words: str) -> Search:
+    """A search, as it is settled by a process of its own."""
+    load_dataset.cache_clear()
+    source = ["data.source=image_folder", f"data.root={photos}", "data.image_size=16"]
+    config = load_config(DIGITS, [*source, "model.weights=random", *words])
+    return settle(config, "one", Console(file=io.StringIO()))
+
+
+def test_what_is_as_it_was_goes_on(photos: Path) -> None:
+    check_unchanged(begun(photos), begun(photos))
+
+
+def test_an_image_that_has_changed_is_told(photos: Path) -> None:
+    before = begun(photos)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(photos / "ants" / "3.png")
+    with pytest.raises(ConfigError, match="search one: its data have changed since"):
+        check_unchanged(before, begun(photos))
+
+
+def test_an_image_that_is_gone_is_told(photos: Path) -> None:
+    before = begun(photos)
+    (photos / "bees" / "9.png").unlink()
+    with pytest.raises(ConfigError, match="its data have changed"):
+        check_unchanged(before, begun(photos))
+
+
+def test_weights_that_have_changed_are_told(photos: Path, tmp_path: Path) -> None:
+    path, word = tmp_path / "w.pt", f"model.weights={tmp_path / 'w.pt'}"
+    torch.save(resnet18().state_dict(), path)
+    before = begun(photos, word)
+    torch.save(resnet18().state_dict(), path)
+    with pytest.raises(ConfigError, match="its weights have changed"):
+        check_unchanged(before, begun(photos, word))
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (resnet34().state_dict(), "is of another network"),
+        ({"model": 3}, "is not a state dict"),
+        ({k: v for k, v in resnet18().state_dict().items() if "layer4" not in k}, "lacks layer4"),
+        ({"fc.weight": torch.zeros(3, 512)}, "lacks conv1"),
+        (print, "is refused"),
+    ],
+    ids=["resnet34", "no state dict", "to layer3", "only a head", "code"],
+)
+def test_weights_that_do_not_fit_are_told_before_any_trial(
+    state: Any, told: str, photos: Path, tmp_path: Path
+) -> None:
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(ConfigError, match=told):
+        begun(photos, f"model.weights={tmp_path / 'w.pt'}")
+
+
+def test_weights_of_other_classes_are_taken_for_their_backbone(
+    photos: Path, tmp_path: Path
+) -> None:
+    torch.save(resnet18(num_classes=7).state_dict(), tmp_path / "w.pt")
+    assert begun(photos, f"model.weights={tmp_path / 'w.pt'}").weights_hash
+
+
+def test_of_a_list_the_first_is_taken_that_every_architecture_has(photos: Path) -> None:
+    archs = "space.model.arch=[resnet18, resnet34]"
+    search = begun(photos, archs, "model.weights=[bundled, random]")
+    assert search.config.model.weights == ("random",)
+    assert search.weights_hash is None
+
+
+def test_a_file_that_fits_one_of_the_architectures_is_refused(photos: Path, tmp_path: Path) -> None:
+    torch.save(resnet34().state_dict(), tmp_path / "w.pt")
+    words = [f"model.weights={tmp_path / 'w.pt'}", "space.model.arch=[resnet34, resnet18]"]
+    with pytest.raises(ConfigError, match="is of another network"):
+        begun(photos, *words)
+
+
+def test_each_architectures_weights_have_a_hash_of_their_own(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    for weights, make in ((ResNet18_Weights, resnet18), (ResNet34_Weights, resnet34)):
+        name = weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+        torch.save(make().state_dict(), folder / name)
+    words = ["model.weights=imagenet", "model.unfreeze_depth=0"]
+    both = begun(photos, *words, "space.model.arch=[resnet18, resnet34]").weights_hash
+    assert both is not None
+    for arch in ("resnet18", "resnet34"):
+        alone = begun(photos, *words, f"model.arch={arch}").weights_hash
+        assert alone is not None
+        assert hash_of_arch(both, arch) == hash_of_arch(alone, arch) == alone
+    assert hash_of_arch("random", "resnet18") == "random"

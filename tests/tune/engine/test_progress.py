@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from rich.console import Console
+
+from tests.helpers.commands import DIGITS
+from tests.tune.study.test_ledger import told
+from tune.config.loading import load_config
+from tune.config.schema import SearchConfig
+from tune.engine.progress import Progress
+from tune.study.ledger import Ledger, open_ledger
+
+
+@pytest.fixture
+def config() -> SearchConfig:
+    return load_config(DIGITS, ["budget.num_samples=4"])
+
+
+@pytest.fixture
+def ledger(config: SearchConfig, tmp_path: Path) -> Ledger:
+    return open_ledger(config, "test", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+
+
+def follow(progress: Progress, ledger: Ledger) -> None:
+    """A complete, a pruned, a failed and a running trial."""
+    ends = {0: TrialState.COMPLETE, 1: TrialState.PRUNED, 2: TrialState.FAIL}
+    for number, accuracy in enumerate([0.9, 0.4, 0.2, 0.7]):
+        progress.changed(ledger.begin())
+        for epoch in (1, 2):
+            ledger.add_epoch(number, epoch, told(accuracy), stopped=False)
+            progress.changed(ledger.trials[number])
+        if number in ends:
+            error = "MemoryError: no room" if ends[number] is TrialState.FAIL else None
+            ledger.end(number, ends[number], error)
+            progress.changed(ledger.trials[number])
+
+
+def test_without_a_terminal_each_end_is_a_plain_line(ledger: Ledger) -> None:
+    stream = io.StringIO()
+    with Progress(ledger, Console(file=stream, width=400)) as progress:
+        follow(progress, ledger)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    assert "trial   0 complete val_acc=90.00% epoch 2 optim.lr=0.003" in lines[0]
+    assert "MemoryError: no room" in lines[2]
+    assert "3/4 ended (1 done, 1 pruned, 1 failed), 0 running, best val_acc 90.00%" in lines[2]
+
+
+def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
+    ledger: Ledger,
+) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=160, height=40, force_terminal=True, color_system=None)
+    with Progress(ledger, console) as progress:
+        follow(progress, ledger)
+    screen = stream.getvalue()
+    last = screen[screen.rindex("trial") :].splitlines()
+    assert "optim.lr" in last[0]
+    assert [line.split()[:2] for line in last[1:4]] == [
+        ["3", "running"],
+        ["0", "done"],
+        ["1", "pruned"],
+    ]
+    assert "3/4 ended (1 done, 1 pruned, 1 failed), 1 running" in last[5]
+
+
+def test_the_time_left_never_exceeds_the_budget(tmp_path: Path) -> None:
+    config = load_config(DIGITS, ["budget.num_samples=1000", "budget.time=60s"])
+    ledger = open_ledger(config, "test", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+    stream = io.StringIO()
+    now = iter([0.0])
+    console = Console(file=stream, width=400)
+    with Progress(ledger, console, lambda: next(now, 6.0)) as progress:
+        follow(progress, ledger)
+    assert "0:06 gone, about 0:54 left" in stream.getvalue().splitlines()[-1]
+
+
+def test_the_time_left_is_judged_by_the_trials_of_this_run(
+    ledger: Ledger,
+) -> None:
+    for number in (0, 1):
+        ledger.begin()
+        ledger.end(number, TrialState.PRUNED)
+    stream, now = io.StringIO(), iter([0.0])
+    console = Console(file=stream, width=400)
+    with Progress(ledger, console, lambda: next(now, 10.0)) as progress:
+        ledger.begin()
+        ledger.end(2, TrialState.PRUNED)
+        progress.changed(ledger.trials[2])
+    assert "3/4 ended" in stream.getvalue()
+    assert "0:10 gone, about 0:10 left" in stream.getvalue()

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.helpers.commands import DIGITS, SMALL
+from trainable.checkpoints import BEST
+from trainable.ray_trainable import FineTuneTrainable, TrialSpec
+from tune.config.loading import load_config
+from tune.models.candidates import Run, single, soup, trained
+from tune.study.folder import SearchHome
+from tune.study.ledger import Ledger, open_ledger
+from tune.study.trial import FACTS, METRICS, Epoch, TrialLog
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    words = [*SMALL, "cache.enabled=false", "train.precision=fp32", "data.limit=600"]
+    config = load_config(DIGITS, words)
+    return open_ledger(config, "one", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> SearchHome:
+    return SearchHome("one", tmp_path)
+
+
+def run(ledger: Ledger, home: SearchHome, number: int, depth: int, **others: Any) -> Run:
+    """A trial that has run, and left its best checkpoint."""
+    params = {"model.unfreeze_depth": depth, "optim.lr": 3e-3}
+    params |= {name.replace("_", "."): value for name, value in others.items()}
+    spec = TrialSpec(
+        number=number,
+        trial=ledger.config.trial(params).model_dump(mode="json"),
+        folder=str(home.trial(number)),
+        threads=1,
+        memory_fraction=None,
+        cache_root=None,
+        cache_bytes=0,
+    )
+    trainable, log = FineTuneTrainable(config=dict(spec)), TrialLog(number, params, 0)
+    for _ in range(3):
+        result = trainable.step()
+        log.facts = {name: result[name] for name in FACTS}
+        log.epochs.append(Epoch({name: result[name] for name in METRICS}, 0))
+    return Run(log, ledger)
+
+
+@pytest.mark.parametrize("content", [b"", b"broken", None])
+def test_a_best_checkpoint_that_is_broken_or_gone_is_trained_again(
+    content: bytes | None, ledger: Ledger, home: SearchHome
+) -> None:
+    one = run(ledger, home, 0, depth=1)
+    whole = trained(one, home)
+    path = home.trial(0) / BEST
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"best\.pt cannot be read .* run again"):
+        again = trained(one, home)
+    assert again.epoch == whole.epoch == one.log.best
+    # Not the weights: at 16 px layer4 sees one pixel, and oneDNN leaves the gradient of the taps
+    # around it, which meet padding alone, as it finds it.
+    assert torch.equal(again.evaluate("val").logits, whole.evaluate("val").logits)
+
+
+def test_a_single_run_is_as_good_as_it_was_recorded(ledger: Ledger, home: SearchHome) -> None:
+    one = run(ledger, home, 0, depth=1)
+    candidate = single(one, home)
+    assert candidate.val.accuracy == one.log.score
+    assert candidate.ingredients == ("trial-000",)
+
+
+def test_a_soup_of_runs_of_all_depths_is_no_worse_than_the_first_after_its_statistics(
+    ledger: Ledger, home: SearchHome
+) -> None:
+    runs = [run(ledger, home, number, depth) for number, depth in enumerate((2, 0, 1, 2))]
+    alone, mixed = soup(runs[:1], home), soup(runs, home)
+    assert mixed.rank >= alone.rank
+    assert mixed.ingredients[0] == "trial-000"
+    assert mixed.tuner.network.depth == 2
+
+
+def test_a_soup_of_one_run_is_that_run_where_no_statistics_are_trained(
+    ledger: Ledger, home: SearchHome
+) -> None:
+    one = run(ledger, home, 0, depth=0)
+    alone, mixed = single(one, home), soup([one], home)
+    assert torch.equal(mixed.val.logits, alone.val.logits)
+
+
+def test_weights_that_spoil_the_soup_are_left_out(ledger: Ledger, home: SearchHome) -> None:
+    good, bad = run(ledger, home, 0, depth=0), run(ledger, home, 1, depth=0, optim_lr=50.0)
+    assert soup([good, bad], home).ingredients == ("trial-000",)
+
+
+def test_runs_of_another_architecture_are_left_out_of_the_soup(
+    ledger: Ledger, home: SearchHome
+) -> None:
+    best, other = run(ledger, home, 0, depth=0), run(ledger, home, 1, 0, model_arch="resnet34")
+    mixed = soup([best, other], home)
+    assert mixed.ingredients == ("trial-000",)
+    assert mixed.tuner.config.model.arch == "resnet18"
+    assert soup([other, best], home).tuner.config.model.arch == "resnet34"

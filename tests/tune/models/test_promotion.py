@@ -1,0 +1,283 @@
+"""Champion and challenger, in a real registry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+from torchvision.models import resnet18
+
+from tests.helpers.commands import DIGITS, run_module
+from trainable.data.datasets import Dataset, load_dataset
+from trainable.inference.classifier import Classifier, Spec
+from tune.config.loading import load_config
+from tune.config.schema import SearchConfig
+from tune.models.comparison import Comparison, compare
+from tune.models.promotion import Challenger, Standing, champion_of, settle_champion
+
+NAME = "resnet18-digits"
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset(load_config(DIGITS, ["data.image_size=16"]).data)
+
+
+@pytest.fixture
+def client(
+    empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MlflowClient]:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_experiment("digits")
+    yield MlflowClient()
+    mlflow.set_tracking_uri(before)
+
+
+def config_of(rule: str) -> SearchConfig:
+    return load_config(DIGITS, [f"registry.promote={rule}"])
+
+
+@pytest.fixture
+def enter(client: MlflowClient, dataset: Dataset) -> Callable[..., Standing]:
+    """Let a model that is right about the first so many test images be settled."""
+    weights = resnet18(num_classes=10).state_dict()
+    spec = Spec("resnet18", dataset.classes, 8, 16)
+
+    def settle(
+        right: int, rule: str = "not-worse", *, run_id: str | None = None, recorded: bool = True
+    ) -> Standing:
+        answers = np.arange(len(dataset.test)) < right
+        if run_id is None:
+            run = client.create_run(client.get_experiment_by_name("digits").experiment_id)
+            run_id = run.info.run_id
+            if recorded:
+                record(client, run_id, dataset, right)
+        challenger = Challenger(
+            Classifier(spec, weights), dataset, answers, {"tune.best_trial": str(right)}, {}
+        )
+        return settle_champion(config_of(rule), challenger, run_id)
+
+    return settle
+
+
+def record(client: MlflowClient, run_id: str, dataset: Dataset, right: int) -> None:
+    content = {
+        "identity": {"tune.best_trial": str(right)},
+        "fingerprint": dataset.test_fingerprint(),
+        "right": "1" * right + "0" * (len(dataset.test) - right),
+    }
+    client.log_text(run_id, json.dumps(content), "test.json")
+
+
+def champion(client: MlflowClient) -> int | None:
+    found = champion_of(client, NAME)
+    return None if found is None else int(found.version)
+
+
+def test_the_first_is_the_champion(enter: Callable[..., Standing], client: MlflowClient) -> None:
+    standing = enter(300)
+    assert (standing.version, standing.promoted, standing.comparison) == (1, True, None)
+    assert champion(client) == 1
+
+
+@pytest.mark.parametrize(
+    ("second", "rule", "promoted"),
+    [
+        (340, "better", True),
+        (302, "better", False),
+        (298, "not-worse", True),
+        (250, "not-worse", False),
+        (250, "always", True),
+        (340, "never", False),
+    ],
+)
+def test_the_alias_moves_by_the_rule_alone(
+    second: int,
+    rule: str,
+    promoted: bool,
+    enter: Callable[..., Standing],
+    client: MlflowClient,
+) -> None:
+    enter(300)
+    standing = enter(second, rule)
+    assert standing.promoted is promoted
+    assert champion(client) == (2 if promoted else 1)
+    assert standing.comparison is not None
+    assert standing.comparison.champion == 300 / 360
+    tags = client.get_model_version(NAME, "2").tags
+    assert tags["tune.decision"] == standing.reason
+    assert tags["tune.promoted"] == ("yes" if promoted else "no")
+    assert float(tags["tune.p_value"]) == pytest.approx(standing.comparison.p_value)
+
+
+def test_a_search_that_is_killed_and_resumed_registers_once(
+    enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    enter(300)
+    run = client.create_run(client.get_experiment_by_name("digits").experiment_id).info.run_id
+    first = enter(310, run_id=run)
+    again = enter(310, run_id=run)
+    assert again.version == first.version == 2
+    assert again.promoted
+    assert len(client.search_model_versions()) == 2
+    assert len(client.search_logged_models([client.get_run(run).info.experiment_id])) == 2
+
+
+def test_a_kill_after_the_alias_moved_loses_nothing_of_the_decision(
+    enter: Callable[..., Standing], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(300)
+    run = client.create_run(client.get_experiment_by_name("digits").experiment_id).info.run_id
+    real = MlflowClient.set_registered_model_alias
+
+    def move(self: MlflowClient, *args: str) -> None:
+        real(self, *args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(MlflowClient, "set_registered_model_alias", move)
+        with pytest.raises(KeyboardInterrupt):
+            enter(340, run_id=run)
+    again = enter(340, run_id=run)
+    assert again.promoted
+    assert "83.33%" in again.reason
+    tags = client.get_model_version(NAME, "2").tags
+    assert (tags["tune.decision"], tags["tune.promoted"]) == (again.reason, "yes")
+
+
+def test_the_answers_of_another_winner_of_the_same_run_are_not_taken_for_its_own(
+    enter: Callable[..., Standing], client: MlflowClient, dataset: Dataset
+) -> None:
+    enter(300)
+    run_id = client.get_model_version(NAME, "1").run_id
+    record(client, run_id, dataset, 310)
+    standing = enter(320)
+    assert standing.comparison is not None
+    assert standing.comparison.champion < 0.3  # shown the images again
+
+
+@pytest.mark.parametrize("order", [(320, 340), (340, 320)])
+def test_of_two_that_end_together_the_better_one_is_the_champion(
+    order: tuple[int, int], enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    enter(300)
+    with ThreadPoolExecutor(2) as pool:
+        standings = dict(zip(order, pool.map(enter, order), strict=True))
+    assert champion(client) == standings[340].version
+    first, second = sorted(standings.values(), key=lambda standing: standing.version)
+    assert first.promoted
+    assert second.comparison is not None
+    assert (
+        second.comparison.champion == (order[0] if standings[order[0]] is first else order[1]) / 360
+    )
+
+
+def test_a_version_whose_search_was_killed_is_waited_for_no_longer_than_it_takes(
+    enter: Callable[..., Standing], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(300)
+    client.delete_model_version_tag(NAME, "1", "tune.promoted")
+    monkeypatch.setattr("tune.models.promotion._PATIENCE", 2.0)
+    began = time.monotonic()
+    assert enter(340).promoted
+    assert time.monotonic() - began < 30
+
+
+def test_a_champion_that_saw_other_images_is_shown_these(
+    enter: Callable[..., Standing], dataset: Dataset
+) -> None:
+    enter(300, recorded=False)
+    standing = enter(300)
+    assert standing.comparison is not None
+    # It has random weights: what it really says, and not what was claimed, counts.
+    assert standing.comparison.champion < 0.3
+
+
+def test_a_champion_of_other_classes_is_not_compared(
+    enter: Callable[..., Standing], client: MlflowClient, dataset: Dataset
+) -> None:
+    spec = Spec("resnet18", ("a", "b"), 8, 16)
+    classifier = Classifier(spec, resnet18(num_classes=2).state_dict())
+    run = client.create_run(client.get_experiment_by_name("digits").experiment_id).info.run_id
+    other = Challenger(classifier, dataset, np.ones(360, bool), {"tune.best_trial": "1"}, {})
+    settle_champion(config_of("always"), other, run)
+    standing = enter(300)
+    assert not standing.promoted
+    assert "has other classes" in standing.reason
+    assert champion(client) == 1
+
+
+def test_a_champion_whose_files_are_gone_is_told_and_stays(
+    enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    enter(300, recorded=False)
+    folder = Path(client.get_model_version_download_uri(NAME, "1"))
+    shutil.rmtree(folder / "artifacts")
+    standing = enter(340)
+    assert not standing.promoted
+    assert "version 1 cannot be read (" in standing.reason
+    assert champion(client) == 1
+    assert enter(340, "always").promoted
+
+
+def test_a_champion_that_another_machine_made_meanwhile_is_seen(
+    enter: Callable[..., Standing], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(300)
+    late = enter(340, "never")
+    meanwhile = iter([True])
+
+    def judge(*args: object) -> Comparison:
+        if next(meanwhile, False):
+            client.set_registered_model_alias(NAME, "champion", str(late.version))
+        return compare(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tune.models.promotion.compare", judge)
+    standing = enter(302)
+    assert standing.comparison is not None
+    assert standing.comparison.champion == 340 / 360
+    assert not standing.promoted
+    assert champion(client) == late.version
+
+
+@pytest.mark.slow
+def test_the_command_shows_the_history_and_rolls_back(
+    enter: Callable[..., Standing], client: MlflowClient, tmp_path: Path
+) -> None:
+    for right in (300, 250, 340):
+        enter(right)
+    shown = run_module("tune.registry", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    rows = [line.split()[:2] for line in shown.stdout.splitlines() if line.strip()[:1].isdigit()]
+    assert rows == [["3", "champion"], ["2", "250"], ["1", "300"]]
+    assert champion(client) == 3
+    back = run_module("tune.registry", NAME, "--rollback", cwd=tmp_path)
+    assert back.stdout == f"{NAME} version 1 is the champion again\n"
+    assert champion(client) == 1
+    none = run_module("tune.registry", NAME, "--rollback", cwd=tmp_path)
+    assert none.returncode == 1
+    wrong = run_module("tune.registry", "resnet18-digit", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert f"there is {NAME}" in wrong.stderr
+
+
+def test_a_test_split_of_other_images_has_another_fingerprint(dataset: Dataset) -> None:
+    images = dataset.test.images.clone()
+    images[0, 0, 0, 0] += 1
+    other = replace(dataset, test=replace(dataset.test, images=images))
+    fewer = replace(dataset, train=replace(dataset.train, labels=torch.zeros(1)))
+    assert other.test_fingerprint() != dataset.test_fingerprint()
+    assert fewer.test_fingerprint() == dataset.test_fingerprint()

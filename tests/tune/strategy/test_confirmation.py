@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.helpers.commands import DIGITS
+from tune.config.loading import load_config
+from tune.strategy.confirmation import confirmation, finalists, ranked, study_of
+from tune.study.ledger import open_ledger
+from tune.study.trial import Epoch, TrialLog
+
+
+def ended(
+    number: int,
+    scores: list[float],
+    state: TrialState = TrialState.COMPLETE,
+    loss: float = 1.0,
+    of: int | None = None,
+) -> TrialLog:
+    epochs = [Epoch({"val_acc": score, "val_loss": loss}, 0) for score in scores]
+    lr = 1e-3 * (1 + (number if of is None else of))
+    params = {"optim.lr": lr, "model.unfreeze_depth": 1}
+    if of is not None:
+        params["train.seed"] = 1 + number
+    return TrialLog(number, params, 0, epochs, ended=1, state=state)
+
+
+def test_the_finalists_are_the_best_completed_trials() -> None:
+    trials = [
+        ended(0, [0.5, 0.7]),
+        ended(1, [0.9, 0.2]),
+        ended(2, [0.99], TrialState.PRUNED),
+        ended(3, [], TrialState.FAIL),
+        ended(4, [0.7], loss=0.5),
+    ]
+    assert [trial.number for trial in finalists(trials, 3)] == [1, 4, 0]
+    assert [trial.number for trial in finalists(trials, 9)] == [1, 4, 0]
+
+
+def test_equals_come_in_the_order_of_the_search() -> None:
+    trials = [ended(number, [0.7]) for number in range(3)]
+    assert [trial.number for trial in finalists(trials, 2)] == [0, 1]
+
+
+def test_each_finalist_is_run_under_each_other_seed(tmp_path: Path) -> None:
+    words = ["confirm.seeds=2", "train.seed=1", "confirm.top_k=2"]
+    config = load_config(DIGITS, [*words, "augment.policy=none", "optim.weight_decay=0"])
+    chosen = [ended(7, [0.9]), ended(3, [0.8])]
+    again = confirmation(config, chosen)
+    ledger = open_ledger(again, "c", "id", f"sqlite:///{tmp_path / 'optuna.db'}", "confirm")
+    found = [again.trial(ledger.begin().params) for _ in range(again.budget.num_samples)]
+    assert [(trial.optim.lr, trial.train.seed) for trial in found] == [
+        (8e-3, 0), (8e-3, 2), (4e-3, 0), (4e-3, 2),
+    ]  # fmt: skip
+    assert again.scheduler.name == "fifo"
+
+
+def test_a_search_that_grew_runs_its_new_finalists_and_the_others_not_again(
+    tmp_path: Path,
+) -> None:
+    words = ["augment.policy=none", "optim.weight_decay=0", "confirm.seeds=2"]
+    config = load_config(DIGITS, words)
+    chosen = [ended(number, [0.9]) for number in range(3)]
+    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
+
+    def begin(now: list[TrialLog]) -> list[tuple[int, float]]:
+        again = confirmation(config, now)
+        ledger = open_ledger(again, study_of("one"), "id", storage, "confirm")
+        begun = []
+        while ledger.has_more():
+            log = ledger.begin()
+            ledger.end(log.number, TrialState.FAIL)
+            begun.append((log.number, log.params["optim.lr"]))
+        return begun
+
+    assert begin(chosen[:2]) == [(0, 1e-3), (1, 1e-3), (2, 2e-3), (3, 2e-3)]
+    assert begin(chosen[:2]) == []
+    assert begin([chosen[2], chosen[0]]) == [(4, 3e-3), (5, 3e-3)]
+
+
+def test_the_winner_has_the_best_mean_not_the_luckiest_score() -> None:
+    chosen = [ended(7, [0.95]), ended(3, [0.90])]
+    scores = {(0, 7): 0.80, (1, 7): 0.84, (2, 3): 0.91, (3, 3): 0.89, (4, 1): 0.99}
+    runs = [ended(number, [score], of=of) for (number, of), score in scores.items()]
+    order = ranked(chosen, runs)
+    assert [finalist.trial.number for finalist in order] == [3, 7]
+    assert order[0].mean == pytest.approx(0.90)
+    assert order[0].spread == pytest.approx(0.0141, abs=1e-4)
+    assert order[0].best_run is runs[2]
+    assert order[1].best_run is None
+
+
+def test_a_finalist_whose_every_seed_failed_is_not_taken() -> None:
+    chosen = [ended(7, [0.95]), ended(3, [0.90])]
+    broken = [ended(n, [], TrialState.FAIL, of=of) for n, of in enumerate((7, 7, 3))]
+    order = ranked(chosen, [*broken, ended(3, [0.5], of=3)])
+    assert [finalist.trial.number for finalist in order] == [3]
+
+
+def test_without_a_confirmation_the_single_score_decides() -> None:
+    order = ranked([ended(7, [0.95])], [])
+    assert (order[0].mean, order[0].spread, order[0].best_run) == (0.95, 0.0, None)

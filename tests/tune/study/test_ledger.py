@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tests.helpers.commands import DIGITS
+from tune.config.loading import load_config
+from tune.config.schema import SearchConfig
+from tune.errors import ConfigError, Halt
+from tune.study.ledger import Ledger, open_ledger
+
+
+@pytest.fixture(scope="module")
+def config() -> SearchConfig:
+    return load_config(DIGITS, [])
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'optuna.db'}"
+
+
+@pytest.fixture
+def reopen(config: SearchConfig, url: str) -> Callable[..., Ledger]:
+    """Open the ledger of one search, again and again as after a kill."""
+    return lambda: open_ledger(config, "test", "identity", url)
+
+
+def told(accuracy: float, loss: float = 1.0) -> dict[str, Any]:
+    """What a trial tells after an epoch."""
+    metrics = {"train_loss": 1.0, "train_acc": 0.5, "val_loss": loss, "epoch_seconds": 2.0}
+    facts = {
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "micro_batches": 1,
+        "compiled": False,
+        "processor": "x",
+    }
+    return {**metrics, **facts, "val_acc": accuracy}
+
+
+def stored(url: str) -> list[optuna.trial.FrozenTrial]:
+    trials = optuna.load_study(study_name="test", storage=url).trials
+    return [trial for trial in trials if trial.state is not TrialState.WAITING]
+
+
+def test_the_first_trial_is_the_one_the_search_starts_from(
+    reopen: Callable[..., Ledger], config: SearchConfig
+) -> None:
+    log = reopen().begin()
+    assert log.number == 0
+    assert config.trial(log.params) == config.base
+
+
+def test_searches_that_begin_together_share_a_new_storage(config: SearchConfig, url: str) -> None:
+    """Optuna's own opening fails then: a table is there that was not when it looked."""
+    names = [f"search-{k}" for k in range(4)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: open_ledger(config, name, name, url), names))
+    assert sorted(optuna.get_all_study_names(url)) == names
+
+
+def test_a_complete_trial_has_its_best_epochs_value(
+    reopen: Callable[..., Ledger], url: str
+) -> None:
+    ledger = reopen()
+    ledger.begin()
+    for epoch, accuracy in enumerate((0.5, 0.9, 0.8), 1):
+        ledger.add_epoch(0, epoch, told(accuracy), stopped=False)
+    ledger.end(0, TrialState.COMPLETE)
+    (trial,) = stored(url)
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.9)
+    assert trial.intermediate_values == {1: 0.5, 2: 0.9, 3: 0.8}
+
+
+def test_among_equal_epochs_the_one_of_lower_loss_is_the_best(
+    reopen: Callable[..., Ledger],
+) -> None:
+    ledger = reopen()
+    ledger.begin()
+    for epoch, loss in enumerate((0.3, 0.1, 0.2), 1):
+        ledger.add_epoch(0, epoch, told(0.9, loss), stopped=False)
+    assert ledger.trials[0].best == 2
+
+
+def test_a_stopped_trial_is_pruned_with_its_last_value(
+    reopen: Callable[..., Ledger], url: str
+) -> None:
+    ledger = reopen()
+    ledger.begin()
+    ledger.add_epoch(0, 1, told(0.5), stopped=False)
+    ledger.add_epoch(0, 2, told(0.3), stopped=True)
+    ledger.end(0, TrialState.PRUNED)
+    (trial,) = stored(url)
+    assert (trial.state, trial.value) == (TrialState.PRUNED, 0.3)
+
+
+@pytest.mark.parametrize("reached", [0, 2])
+def test_a_broken_trial_has_a_reason_and_no_value(
+    reopen: Callable[..., Ledger], url: str, reached: int
+) -> None:
+    ledger = reopen()
+    ledger.begin()
+    for epoch in range(1, reached + 1):
+        ledger.add_epoch(0, epoch, told(0.5), stopped=False)
+    ledger.end(0, TrialState.FAIL, "DivergedError: no")
+    (trial,) = stored(url)
+    assert (trial.state, trial.value) == (TrialState.FAIL, None)
+    assert reopen().trials[0].error == "DivergedError: no"
+
+
+def test_what_was_noted_is_there_after_a_kill(reopen: Callable[..., Ledger]) -> None:
+    before = reopen()
+    for number in range(3):
+        before.begin()
+        before.add_epoch(number, 1, told(0.1 * number), stopped=number == 1)
+    before.end(0, TrialState.COMPLETE)
+    before.end(1, TrialState.PRUNED)
+    after = reopen()
+    assert after.trials == before.trials
+    assert (after.ended, [log.number for log in after.unfinished]) == (2, [2])
+
+
+def test_what_was_begun_goes_on_before_anything_new(reopen: Callable[..., Ledger]) -> None:
+    before = reopen()
+    begun = [before.begin() for _ in range(3)]
+    before.end(1, TrialState.FAIL, "broken")
+    after = reopen()
+    assert [after.begin().number for _ in range(3)] == [0, 2, 3]
+    assert [after.trials[n].params for n in (0, 2)] == [begun[n].params for n in (0, 2)]
+
+
+def test_an_epoch_told_again_is_passed_over(reopen: Callable[..., Ledger]) -> None:
+    before = reopen()
+    before.begin()
+    before.add_epoch(0, 1, told(0.5), stopped=False)
+    after = reopen()
+    after.begin()
+    after.add_epoch(0, 1, told(0.6), stopped=True)
+    after.add_epoch(0, 2, told(0.7), stopped=False)
+    assert [epoch.metrics["val_acc"] for epoch in after.trials[0].epochs] == [0.5, 0.7]
+    assert after.decision(0, 1) is False
+    assert after.decision(0, 3) is None
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("writes", range(12))
+def test_killed_between_any_two_writes_it_goes_on_as_if_nothing_had_been(
+    config: SearchConfig,
+    reopen: Callable[..., Ledger],
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    writes: int,
+) -> None:
+    def run(ledger: Ledger) -> None:
+        while ledger.ended < 3:
+            number = ledger.begin().number
+            for epoch in (1, 2):
+                ledger.add_epoch(number, epoch, told(0.1 * number + 0.01 * epoch), stopped=False)
+            ledger.end(number, TrialState.COMPLETE)
+
+    run(open_ledger(config, "test", "identity", f"sqlite:///{tmp_path / 'whole.db'}"))
+    ledger = reopen()
+    with monkeypatch.context() as patch:
+        kill_after(writes, patch)
+        with pytest.raises(Killed):
+            run(ledger)
+    run(reopen())
+
+    found, whole = stored(url), stored(f"sqlite:///{tmp_path / 'whole.db'}")
+    assert [(t.params, t.value, t.state) for t in found] == [
+        (t.params, t.value, t.state) for t in whole
+    ]
+    assert all(t.intermediate_values.keys() == {1, 2} for t in found)
+
+
+def kill_after(writes: int, patch: pytest.MonkeyPatch) -> None:
+    """End the process, as it were, after so many writes to Optuna's storage."""
+    storage, left = optuna.storages._CachedStorage, [writes]
+    for name in (
+        "create_new_trial",
+        "set_trial_param",
+        "set_trial_intermediate_value",
+        "set_trial_user_attr",
+        "set_trial_state_values",
+    ):
+        real = getattr(storage, name)
+
+        def write(*args: Any, real: Callable[..., Any] = real, **kwargs: Any) -> Any:
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            return real(*args, **kwargs)
+
+        patch.setattr(storage, name, write)
+
+
+def test_a_locked_storage_is_waited_for(reopen: Callable[..., Ledger], tmp_path: Path) -> None:
+    ledger = reopen()
+    ledger.begin()
+    other = sqlite3.connect(tmp_path / "optuna.db", check_same_thread=False, isolation_level=None)
+    other.execute("begin exclusive")
+    threading.Timer(7, lambda: other.execute("rollback")).start()
+    start = time.monotonic()
+    ledger.add_epoch(0, 1, told(0.5), stopped=False)
+    assert time.monotonic() - start > 6
+    ledger.end(0, TrialState.COMPLETE)
+    assert reopen().trials == ledger.trials
+    other.close()
+
+
+def test_a_storage_that_stays_away_halts_the_search(
+    config: SearchConfig, url: str, tmp_path: Path
+) -> None:
+    opened = open_ledger(config, "test", "identity", url)
+    ledger = Ledger(opened._study, config, patience=1)
+    ledger.begin()
+    other = sqlite3.connect(tmp_path / "optuna.db", isolation_level=None)
+    other.execute("begin exclusive")
+    with pytest.raises(Halt, match=r"out of reach: database is locked"):
+        ledger.add_epoch(0, 1, told(0.5), stopped=False)
+    other.close()
+
+
+def test_a_name_that_another_search_has_in_the_storage_is_refused(
+    config: SearchConfig, reopen: Callable[..., Ledger], url: str
+) -> None:
+    reopen().begin()
+    with pytest.raises(ConfigError, match="there is a search of this name"):
+        open_ledger(config, "test", "another", url)
+
+
+def test_a_storage_that_cannot_be_used_is_told(config: SearchConfig) -> None:
+    with pytest.raises(ConfigError, match=r"tracking\.study=sqlite:////nowhere/optuna\.db"):
+        open_ledger(config, "test", "identity", "sqlite:////nowhere/optuna.db")

@@ -1,0 +1,396 @@
+"""The record is made of the ledger, whatever becomes of MLflow in between."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from optuna.trial import TrialState
+
+from tests.helpers.commands import DIGITS, SMALL, run_module, start_module, wait_until
+from tests.helpers.searches import runs
+from tests.tune.study.test_ledger import told
+from tune.config.loading import load_config
+from tune.errors import ConfigError
+from tune.study.folder import Search
+from tune.study.ledger import Ledger, open_ledger
+from tune.study.trial import METRICS
+from tune.tracking import writer as recording
+from tune.tracking.record import SearchRecord
+from tune.tracking.server import check_tracking
+from tune.tracking.writer import RecordWriter, UnrecordedError
+
+
+@pytest.fixture(autouse=True)
+def own_uri(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a record sets for the process is unset again."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    before = mlflow.get_tracking_uri()
+    yield
+    mlflow.set_tracking_uri(before)
+
+
+def search_at(uri: str) -> Search:
+    config = load_config(DIGITS, [f"tracking.uri={uri}", "budget.num_samples=4"])
+    return Search(name="one", config=config, data_fingerprint="f", weights_hash=None)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    config = load_config(DIGITS, ["budget.num_samples=4"])
+    return open_ledger(config, "one", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+
+
+def run_trials(ledger: Ledger, changed: Callable[[Any], None] = lambda log: None) -> None:
+    """A complete, a pruned, a failed and a running trial."""
+    ends = {0: TrialState.COMPLETE, 1: TrialState.PRUNED, 2: TrialState.FAIL}
+    for number in range(4):
+        changed(ledger.begin())
+        for epoch in range(1, 4):
+            ledger.add_epoch(number, epoch, told(0.1 * epoch), stopped=False)
+            changed(ledger.trials[number])
+        if number in ends:
+            error = "DivergedError: no" if ends[number] is TrialState.FAIL else None
+            ledger.end(number, ends[number], error)
+            changed(ledger.trials[number])
+
+
+def assert_recorded(search: Search, ledger: Ledger, uri: str, parent: str = "RUNNING") -> None:
+    """One parent and one child a trial, each as the ledger has it."""
+    client = MlflowClient(uri)
+    children = runs(client, "trial")
+    (found,) = runs(client, "search")
+    assert found.info.status == parent
+    assert found.data.params["space.optim.lr"]
+    assert [int(run.data.tags["tune.number"]) for run in children] == sorted(ledger.trials)
+    status = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "RUNNING": "RUNNING"}
+    for run, log in zip(children, ledger.trials.values(), strict=True):
+        assert run.data.tags["mlflow.parentRunId"] == found.info.run_id
+        assert run.data.params["optim.lr"] == str(log.params["optim.lr"])
+        assert run.info.status == status[log.state.name]
+        assert run.data.tags.get("tune.error") == log.error
+        if log.state.is_finished():
+            assert run.data.tags["tune.state"] == log.state.name
+            assert run.info.end_time == log.ended
+        for name in METRICS:
+            history = client.get_metric_history(run.info.run_id, name)
+            assert [(m.step, m.value, m.timestamp) for m in history] == [
+                (number, epoch.metrics[name], epoch.at)
+                for number, epoch in enumerate(log.epochs, 1)
+            ]
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's, which takes seconds to make."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def database(empty_database: Path, tmp_path: Path) -> str:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def test_the_record_is_what_the_ledger_says(database: str, ledger: Ledger) -> None:
+    search = search_at(database)
+    writer = RecordWriter(search, ledger)
+    run_trials(ledger, writer.changed)
+    writer.finish()
+    assert_recorded(search, ledger, database)
+
+
+def test_interrupted_runs_are_closed_and_go_on_later(database: str, ledger: Ledger) -> None:
+    search = search_at(database)
+    writer = RecordWriter(search, ledger)
+    run_trials(ledger, writer.changed)
+    writer.finish().close("KILLED")
+    client = MlflowClient(database)
+    (parent,), last = runs(client, "search"), runs(client, "trial")[3]
+    assert [parent.info.status, last.info.status] == ["KILLED", "KILLED"]
+    assert last.data.tags["tune.state"] == "INTERRUPTED"
+
+    again = RecordWriter(search, ledger)
+    again.changed(ledger.trials[3])
+    again.finish()
+    assert_recorded(search, ledger, database)
+    ledger.add_epoch(3, 4, told(0.9), stopped=False)
+    ledger.end(3, TrialState.COMPLETE)
+    RecordWriter(search, ledger).finish().close("FINISHED")
+    assert_recorded(search, ledger, database, parent="FINISHED")
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+@pytest.mark.parametrize("call", [0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 15, 20])
+def test_a_call_that_fails_is_made_good(
+    database: str, ledger: Ledger, call: int, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was carried out or not, nothing is there twice and nothing is missing."""
+    monkeypatch.setattr(recording, "_FIRST_PAUSE", 0.01)
+    count = [0]
+    for name in ("create_run", "log_batch", "set_tag", "set_terminated", "update_run"):
+        real = getattr(MlflowClient, name)
+
+        def called(*args: Any, real: Callable[..., Any] = real, **kwargs: Any) -> Any:
+            count[0] += 1
+            fails = count[0] == call + 1
+            if fails and lost == "request":
+                raise MlflowException("away")
+            result = real(*args, **kwargs)
+            if fails:
+                raise MlflowException("away")
+            return result
+
+        monkeypatch.setattr(MlflowClient, name, called)
+    search = search_at(database)
+    run_trials(ledger)
+    RecordWriter(search, ledger).finish()
+    assert count[0] > call + 1
+    assert_recorded(search, ledger, database)
+
+
+def test_a_database_that_was_half_made_by_a_killed_process_is_never_there(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    """MLflow makes its database in many steps, and cannot go on with half of one."""
+    script = (
+        "from tests.tune.tracking.test_writer import search_at\n"
+        "from tune.tracking.record import SearchRecord\n"
+        f"SearchRecord(search_at('sqlite:///{tmp_path / 'mlflow.db'}'))"
+    )
+    for delay in (0.0, 0.3, 0.6):
+        with subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3]) as one:
+            wait_until(lambda one=one: any(tmp_path.glob(f"mlflow.db.{one.pid}")))
+            time.sleep(delay)
+            one.kill()
+        assert not (tmp_path / "mlflow.db").exists(), "made sooner than it could be killed"
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    search = search_at(uri)
+    RecordWriter(search, ledger).finish()
+    assert MlflowClient(uri).search_experiments()
+    assert not list(tmp_path.glob("mlflow.db.*"))
+
+
+class Server:
+    """`mlflow server` in a folder, which can be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        words = ["--backend-store-uri", "sqlite:///mlflow.db", "--port", str(self.port)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *words, "--workers", "1"],
+            cwd=self._folder,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_until(self._answers)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, 9)
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            return urlopen(f"{self.uri}/health", timeout=1).status == 200
+        except URLError:
+            return False
+        except OSError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_database, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Server]:
+    server = Server(folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def fresh(server: Server) -> Server:
+    """The server, without what other tests recorded."""
+    client = MlflowClient(server.uri)
+    experiment = client.get_experiment_by_name("digits")
+    if experiment is not None:
+        for run in client.search_runs([experiment.experiment_id]):
+            client.delete_run(run.info.run_id)
+    return server
+
+
+def test_a_server_that_goes_away_finds_the_record_complete_when_it_is_back(
+    fresh: Server, ledger: Ledger
+) -> None:
+    search = search_at(fresh.uri)
+    writer = RecordWriter(search, ledger)
+    events: list[int] = []
+
+    def changed(log: Any) -> None:
+        writer.changed(log)
+        events.append(log.number)
+        if len(events) == 3:
+            wait_until(lambda: len(runs(MlflowClient(fresh.uri), "trial")) == 1)
+            fresh.stop()
+
+    run_trials(ledger, changed)
+    time.sleep(2)
+    fresh.start()
+    writer.finish()
+    assert_recorded(search, ledger, fresh.uri)
+
+
+def test_a_server_that_stays_away_is_told_and_made_good_later(
+    fresh: Server, ledger: Ledger
+) -> None:
+    search = search_at(fresh.uri)
+    fresh.stop()
+    writer = RecordWriter(search, ledger)
+    run_trials(ledger, writer.changed)
+    told_why = r"not told all of 4 of 4 trials, nor of the model: .* failed with exception"
+    with pytest.raises(UnrecordedError, match=told_why):
+        writer.finish(patience=3)
+    fresh.start()
+    RecordWriter(search, ledger).finish()
+    assert_recorded(search, ledger, fresh.uri)
+
+
+@pytest.mark.slow
+def test_a_search_ends_without_its_server_and_a_resume_tells_it_all(
+    fresh: Server, tmp_path: Path
+) -> None:
+    words = ("--num-samples=2", "--name=first", f"tracking.uri={fresh.uri}", "tracking.patience=9s")
+    search = start_module("tune.search", "--config", str(DIGITS), *words, *SMALL, cwd=tmp_path)
+    client = MlflowClient(fresh.uri)
+    wait_until(lambda: bool(client.get_experiment_by_name("digits") and runs(client, "trial")))
+    fresh.stop()
+    output, errors = search.communicate(timeout=200)
+    assert search.returncode == 1, output + errors
+    assert "test accuracy" in output
+    assert re.search(r"MLflow was not told all of [12] of 2 trials, nor of the model", errors)
+    assert "go on with: python -m tune.search --resume first" in errors
+    fresh.start()
+    done = run_module("tune.search", "--resume", "first", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "alias champion" in done.stdout
+    kinds = [*runs(client, "search"), *runs(client, "trial")]
+    assert [run.info.status for run in kinds].count("RUNNING") == 0
+    assert len(kinds) == 3
+
+
+@contextmanager
+def faulty(target: Server, failing: Callable[[int], str | None]) -> Iterator[str]:
+    """A server before the server, which loses some requests, or their answers, and says 500."""
+    count = [0]
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self) -> None:
+            count[0] += 1
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            lost = failing(count[0])
+            if lost == "request":
+                self.answer(500, b"{}")
+                return
+            request = Request(target.uri + self.path, body or None, method=self.command)
+            request.add_header("Content-Type", self.headers.get("Content-Type", ""))
+            try:
+                with urlopen(request, timeout=20) as response:
+                    status, content = response.status, response.read()
+            except HTTPError as error:
+                status, content = error.code, error.read()
+            self.answer(500 if lost else status, content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+        def answer(self, status: int, content: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
+        Thread(target=proxy.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{proxy.server_port}"
+        proxy.shutdown()
+
+
+def test_answers_of_500_in_between_leave_no_gap_and_nothing_twice(
+    fresh: Server, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(recording, "_LONGEST_PAUSE", 0.05)
+    kinds = {0: "request", 5: "answer"}
+    with faulty(fresh, lambda number: kinds.get(number % 11) if number < 150 else None) as uri:
+        search = search_at(uri)
+        writer = RecordWriter(search, ledger)
+        run_trials(ledger, writer.changed)
+        writer.finish()
+        assert_recorded(search, ledger, fresh.uri)
+
+
+def test_a_server_that_is_away_at_the_start_is_told_within_ten_seconds(fresh: Server) -> None:
+    check_tracking(fresh.uri)
+    with faulty(fresh, lambda _: "request") as uri, pytest.raises(ConfigError, match="500"):
+        check_tracking(uri)
+    with socket.socket() as silent:  # takes the connection, and says nothing
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        start = time.monotonic()
+        with pytest.raises(ConfigError, match="does not answer"):
+            check_tracking(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "sqlite:////nowhere/mlflow.db"])
+def test_a_store_that_cannot_be_is_told_at_the_start(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"tracking\.uri="):
+        check_tracking(uri)
+
+
+def test_passwords_in_urls_are_not_recorded(database: str) -> None:
+    search = search_at(database)
+    tracking = search.config.tracking.model_copy(update={"study": "postgresql://me:secret@host/db"})
+    config = search.config.model_copy(update={"tracking": tracking})
+    record = SearchRecord(search.model_copy(update={"config": config}))
+    run = record.client.get_run(record.run_id)
+    assert run.data.params["tracking.study"] == "postgresql://me:***@host/db"
+    path = Path(run.info.artifact_uri.removeprefix("file://")) / "config.yaml"
+    assert "secret" not in path.read_text()

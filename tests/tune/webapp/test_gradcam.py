@@ -1,0 +1,113 @@
+"""Answers, and where in the image they come from."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision.models import resnet18
+
+from trainable.inference.classifier import Classifier, Spec
+from tune.webapp.gradcam import explain, grad_cam
+
+SIDE = 96
+"""Of which layer4 makes 3 by 3 places."""
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        weights = resnet18(num_classes=7).state_dict()
+    return Classifier(Spec("resnet18", tuple("abcdefg"), 24, SIDE), weights)
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (5, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator)
+
+
+def test_heat_is_what_the_heads_weights_make_of_the_last_stage(
+    classifier: Classifier, images: Tensor
+) -> None:
+    """With a head on averages, Grad-CAM is CAM (Selvaraju et al. 2017, section 3.1)."""
+    *_, head = classifier.network
+    places = torch.nn.Sequential(*list(classifier.network)[:-3])(images)
+    targets = [0, 1, 2, 3, 4]
+    cam = torch.einsum("nc,nchw->nhw", head.weight[targets], places).relu()
+    expected = (cam / cam.amax((1, 2), keepdim=True)).detach().numpy()
+
+    heats = grad_cam(classifier.network, images, targets)
+
+    assert heats.shape == (5, 3, 3)
+    np.testing.assert_allclose(heats, np.nan_to_num(expected), atol=1e-4)
+    assert heats.max(axis=(1, 2)).tolist() == [0, 1, 1, 1, 1]  # nothing speaks for the first
+
+
+def test_where_nothing_speaks_for_a_class_there_is_no_heat(
+    classifier: Classifier, images: Tensor
+) -> None:
+    weights = {name: value.clone() for name, value in classifier.network.state_dict().items()}
+    network = Classifier(classifier.spec, resnet18(num_classes=7).state_dict()).network
+    network.load_state_dict(weights)
+    with torch.no_grad():
+        network[-1].weight[2] = -1  # what leaves layer4 is not negative
+
+    assert (grad_cam(network, images, [2] * 5) == 0).all()
+
+
+def test_answers_are_the_likeliest_first(classifier: Classifier, images: Tensor) -> None:
+    probabilities = classifier.probabilities(images)
+
+    explanations = explain(classifier, images, 3)
+
+    for explanation, row in zip(explanations, probabilities, strict=True):
+        names, values = zip(*explanation.answers, strict=True)
+        assert list(values) == sorted(row.tolist(), reverse=True)[:3]
+        assert names == tuple("abcdefg"[row.tolist().index(value)] for value in values)
+
+
+def test_there_are_no_more_answers_than_classes(classifier: Classifier, images: Tensor) -> None:
+    (explanation,) = explain(classifier, images[:1], 20)
+
+    assert len(explanation.answers) == 7
+
+
+def test_it_shows_the_image_at_the_size_the_network_sees(classifier: Classifier) -> None:
+    (explanation,) = explain(classifier, torch.full((1, 3, 24, 24), 80, dtype=torch.uint8))
+
+    assert explanation.seen.shape == (SIDE, SIDE, 3)
+    assert (explanation.seen == 80).all()
+
+
+def test_the_overlay_colours_what_is_hot_and_leaves_the_rest(
+    classifier: Classifier, images: Tensor
+) -> None:
+    (explanation,) = explain(classifier, images[:1])
+    explanation.heat[:] = [[0, 0, 0], [0, 0, 0], [0, 0, 1]]
+
+    overlay = explanation.overlay()
+
+    assert overlay.shape == explanation.seen.shape
+    assert overlay.dtype == np.uint8
+    np.testing.assert_array_equal(overlay[:32, :32], explanation.seen[:32, :32])
+    assert (overlay[-10:, -10:] != explanation.seen[-10:, -10:]).any(axis=2).all()
+
+
+def test_visitors_at_the_same_time_get_their_own_heat(
+    classifier: Classifier, images: Tensor
+) -> None:
+    """The layer, and captum's hooks on it, are everybody's."""
+    alone = [explain(classifier, image[None])[0].heat for image in images]
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(
+            pool.map(lambda n: explain(classifier, images[n % 5][None])[0].heat, range(40))
+        )
+
+    for number, heat in enumerate(together):
+        np.testing.assert_allclose(heat, alone[number % 5], atol=1e-4)

@@ -1,0 +1,1 @@
+"""How images vary from epoch to epoch: views, the policies that make them, and mixing."""

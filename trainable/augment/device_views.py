@@ -1,0 +1,158 @@
+"""Views on a GPU: the images live there, and are cut, resized and augmented there in batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from typing import Final
+
+import torch
+import torchvision.transforms.v2.functional as F
+from torch import Tensor
+
+from trainable.augment import policies
+from trainable.augment.resampling import resampled
+from trainable.augment.views import PER_IMAGE, Views, shifted, stored_side
+from trainable.device import Device
+
+TOLERANCE: Final = 2
+"""Of 255 levels: by how much a pixel may differ from the same view on a CPU.
+
+A CPU rounds after each direction in which it resizes, and a GPU once. What `trivial` and `rand`
+do to a pixel may hang on such a difference, or on which of two pixels is the nearer: there, a few
+pixels in a hundred may differ by more.
+"""
+
+_AT_ONCE: Final = 128
+"""Images that are cut and resized at once."""
+
+_PAGE_BYTES: Final = 2**28
+"""Of the images of `trivial` and `rand` that are rendered at once: the more, the more of them
+have drawn the same operation."""
+
+
+@dataclass
+class _Memo:
+    """What was made last: the crops of a rendition, and a page of one."""
+
+    placed: int | None = None
+    places: tuple[Tensor, Tensor] | None = None
+    paged: tuple[int, int] | None = None
+    page: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceViews(Views):
+    """The views of a split, rendered on a GPU.
+
+    What a view shows is drawn on the CPU, as :class:`Views` draws it.
+
+    Attributes:
+        device: Where they are rendered. Images that are not there are brought as they are needed.
+    """
+
+    device: torch.device = field(kw_only=True)
+    _memo: _Memo = field(default_factory=_Memo, init=False, repr=False)
+
+    @classmethod
+    def of(cls, views: Views, device: Device, *, resident: bool = True) -> DeviceViews:
+        """The same views on a device.
+
+        Args:
+            views: On the CPU.
+            device: Where to render them.
+            resident: Whether to keep the images there, if they fit.
+        """
+        given = {f.name: getattr(views, f.name) for f in fields(views)}
+        if resident:
+            given["images"] = images_on(views.images, device)
+        else:
+            images_on.cache_clear()
+        return cls(**given, device=device.torch_device)
+
+    @property
+    def in_any_order(self) -> bool:
+        """Whether :meth:`render_at` takes this policy."""
+        return self.policy not in PER_IMAGE
+
+    def render(self, rendition: int, start: int, stop: int) -> Tensor:
+        """Images `start` to `stop` of a rendition: uint8 of shape (stop - start, 3, S, S)."""
+        if self.in_any_order:
+            return self._render(rendition, slice(start, stop))
+        first, page = self._page(rendition, start, stop)
+        return page[start - first : stop - first]
+
+    def render_at(self, rendition: int, indices: Tensor) -> Tensor:
+        """Images `indices` (int64 of shape (n,), on the device) of a rendition.
+
+        Not of `trivial` and `rand`, which are quick only for many images together.
+        """
+        assert self.in_any_order
+        return self._render(rendition, indices)
+
+    def _render(self, rendition: int, which: slice | Tensor) -> Tensor:
+        images = self.images[which if isinstance(which, slice) else which.to(self.images.device)]
+        images = images.to(self.device)
+        if self.policy in {"none", "flip"}:
+            plain = self._fitted(images)
+            return plain.flip(3) if self.policy == "flip" and rendition else plain
+        mirrored, places = (part[which] for part in self._crops(rendition))
+        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+        if images.shape[-1] > self.image_size:
+            return resampled(images, places, self.image_size)
+        return self._fitted(shifted(images, places))
+
+    def _fitted(self, images: Tensor) -> Tensor:
+        """What :func:`trainable.augment.views.fit` makes of images."""
+        side, size = images.shape[-1], self.image_size
+        wanted = size if side <= size else min(side, stored_side(size))
+        if side != wanted:
+            whole = torch.full((1, 4), side, device=self.device)
+            whole[:, :2] = 0
+            images = resampled(images, whole, wanted)
+        return F.center_crop(images, [size, size])
+
+    def _crops(self, rendition: int) -> tuple[Tensor, Tensor]:
+        """:meth:`places` of a rendition, on the device."""
+        memo = self._memo
+        if memo.places is None or memo.placed != rendition:
+            mirrored, places = self.places(self.draws(rendition))
+            memo.placed, memo.places = rendition, (mirrored.to(self.device), places.to(self.device))
+        return memo.places
+
+    def _page(self, rendition: int, start: int, stop: int) -> tuple[int, Tensor]:
+        """Images of a rendition with `start` to `stop` among them, and the number of the first."""
+        memo = self._memo
+        if memo.page is not None and memo.paged is not None:
+            of, first = memo.paged
+            if of == rendition and first <= start and stop <= first + len(memo.page):
+                return first, memo.page
+        memo.page = None  # before there are two
+        count = max(stop - start, page_length(self.image_size))
+        memo.paged = rendition, start
+        memo.page = self._augmented(rendition, start, min(start + count, len(self)))
+        return start, memo.page
+
+    def _augmented(self, rendition: int, start: int, stop: int) -> Tensor:
+        shape = (stop - start, 3, self.image_size, self.image_size)
+        page = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        for first in range(start, stop, _AT_ONCE):
+            last = min(first + _AT_ONCE, stop)
+            page[first - start : last - start] = self._render(rendition, slice(first, last))
+        policy, seeds = PER_IMAGE[self.policy], self.seeds(rendition)[start:stop].tolist()
+        return policies.apply(policy, page, policies.draw(policy, seeds, self.image_size))
+
+
+def page_length(image_size: int) -> int:
+    """How many images of a size in pixels are augmented together, if there are so many."""
+    return max(1, _PAGE_BYTES // (3 * image_size**2))
+
+
+@lru_cache(maxsize=3)
+def images_on(images: Tensor, device: Device) -> Tensor:
+    """Images on a device, or where they are if it has no room for them.
+
+    Those of the last three splits are kept, since the trials of a search all ask for the same.
+    A tensor is the same key as long as it is the same object.
+    """
+    return device.place(tuple(images.shape), dtype=images.dtype).copy_(images)

@@ -1,0 +1,1 @@
+"""Where images come from, how files are decoded, and how images are split."""

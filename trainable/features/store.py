@@ -1,0 +1,217 @@
+"""Arrays on disk, named by all that determines them: computed once on a node, then mapped.
+
+An entry is a folder with the raw bytes, their checksums and their description. It is computed
+aside, by all processes that ask for it together, and renamed into place, so that it is whole
+or not there. Its checksums are compared when a process first opens it. It is mapped, so that
+processes share its pages. Whatever goes wrong with an entry, the array is computed: the store
+can only ever save time.
+
+A lock on the store is held for moments, while entries come, go or are opened. A process that
+has an entry open, or computes it, holds a shared lock on its data, which keeps it from being
+deleted for room. All locks are the system's own, and end with the process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import shutil
+import warnings
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from trainable.features.chunks import DATA, DESCRIPTION, Assembly, Chunks, verify
+
+DEFAULT_MAX_BYTES: Final = 20 * 10**9
+_ASIDE: Final = ".part"
+_DTYPES: Final = {"uint8": torch.uint8, "float32": torch.float32, "bfloat16": torch.bfloat16}
+
+Key = Mapping[str, str | int | float | bool]
+
+
+def default_root() -> Path:
+    """`TUNE_CACHE`, else a folder in the user's cache."""
+    named = os.environ.get("TUNE_CACHE")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(named) if named else cache / "resnet-tune"
+
+
+def open_store(root: Path | str | None, max_bytes: int) -> ArrayStore | None:
+    """The store in `root`, or in :func:`default_root`; None if it may hold nothing."""
+    return ArrayStore(Path(root) if root else default_root(), max_bytes) if max_bytes else None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An array in the store.
+
+    Attributes:
+        folder: Where it lies.
+        key: What determines it.
+        size: Bytes of its data.
+        used: When it was last opened, in seconds since 1970.
+    """
+
+    folder: Path
+    key: dict[str, Any]
+    size: int
+    used: float
+
+
+class ArrayStore:
+    """A store of arrays that the processes of a node share.
+
+    Args:
+        root: Its folder, made when it is needed.
+        max_bytes: Above this, the entries that were opened longest ago are deleted, but for
+            those that a process has open.
+    """
+
+    def __init__(self, root: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self.root, self.max_bytes = root, max_bytes
+        self._verified: set[tuple[str, int]] = set()
+
+    def get(self, key: Key, chunks: Chunks) -> Tensor:
+        """The array that `key` determines: mapped if it is there, else computed and kept.
+
+        Processes that ask at once compute it together, each chunk once.
+
+        Args:
+            key: All that determines the array's bytes.
+            chunks: Gives the array.
+
+        Returns:
+            The array, on the CPU. What is written to it stays in this process.
+        """
+        folder = self.root / _name(key)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            found = self._open(folder)
+            if found is None:
+                self._add(folder, key, chunks)
+                found = self._open(folder)
+        except OSError as error:
+            _warn(f"{self.root}: {error}; the array is computed and not kept")
+            found = None
+        return chunks.whole() if found is None else found
+
+    def entries(self) -> list[Entry]:
+        """What is in the store, the most recently opened first."""
+        found = []
+        for description in self.root.glob(f"*/{DESCRIPTION}"):
+            if description.parent.suffix == _ASIDE:
+                continue
+            with suppress(OSError, ValueError, KeyError):
+                content = json.loads(description.read_text())
+                used = description.stat().st_mtime
+                found.append(Entry(description.parent, content["key"], content["size"], used))
+        return sorted(found, key=lambda entry: -entry.used)
+
+    def clear(self) -> int:
+        """Delete every entry that no process has open, and return how many those were."""
+        if not self.root.is_dir():
+            return 0
+        with self._lock():
+            return sum(_delete_unless_open(entry.folder) for entry in self.entries())
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.root / "store.lock")
+
+    def _open(self, folder: Path) -> Tensor | None:
+        """Map an entry, or None where there is none that is whole."""
+        if not folder.is_dir():
+            return None
+        try:
+            with self._lock():
+                content = json.loads((folder / DESCRIPTION).read_text())
+                array = _map(folder / DATA, content)
+                os.utime(folder / DESCRIPTION)
+                mark = (folder.name, (folder / DATA).stat().st_mtime_ns)
+            if mark not in self._verified:
+                verify(array, folder, content["chunk"])
+                self._verified.add(mark)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            _warn(f"{folder} is damaged ({error}); it is computed again")
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        return array
+
+    def _add(self, folder: Path, key: Key, chunks: Chunks) -> None:
+        """Compute an entry aside, and rename it into place when it is whole."""
+        aside = folder.with_suffix(_ASIDE)
+        with self._lock():
+            if folder.is_dir():
+                return
+            assembly = Assembly(aside, key, chunks, self._make_room)
+        try:
+            with assembly:
+                assembly.run()
+                with self._lock():
+                    if not folder.is_dir():
+                        aside.rename(folder)
+        except OSError:
+            with self._lock():
+                _delete_unless_open(aside)
+            raise
+
+    def _make_room(self, size: int) -> None:
+        """Delete what was opened longest ago until `size` more bytes fit.
+
+        Raises:
+            OSError: They cannot fit.
+        """
+        if size > self.max_bytes:
+            raise OSError(f"an array of {size:,} bytes is over the cap of {self.max_bytes:,}")
+        with self._lock():
+            for folder in self.root.glob(f"*{_ASIDE}"):  # of processes that were killed
+                _delete_unless_open(folder)
+            entries = self.entries()
+            total = size + sum(entry.size for entry in entries)
+            for entry in reversed(entries):
+                if total > self.max_bytes and _delete_unless_open(entry.folder):
+                    total -= entry.size
+
+
+def _name(key: Key) -> str:
+    return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _map(path: Path, content: Mapping[str, Any]) -> Tensor:
+    """Map an array, and hold a shared lock on its data for as long as it lives."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        shape, dtype = content["shape"], _DTYPES[content["dtype"]]
+        flat = torch.from_file(str(path), shared=False, size=math.prod(shape), dtype=dtype)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    array = flat.view(shape)
+    weakref.finalize(array, os.close, descriptor)
+    return array
+
+
+def _delete_unless_open(folder: Path) -> bool:
+    """Delete an entry, unless a process has it open or is writing it."""
+    try:
+        with (folder / DATA).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+    except OSError:
+        return False
+    return True
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=3)

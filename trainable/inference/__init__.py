@@ -1,0 +1,1 @@
+"""A finished model: labelling image files, and the formats it is exported to."""

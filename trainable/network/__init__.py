@@ -1,0 +1,1 @@
+"""Networks cut into a frozen prefix and a trained tail, and where their weights come from."""

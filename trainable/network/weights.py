@@ -1,0 +1,131 @@
+"""Where a network's first weights come from."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlparse
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torchvision.models import get_model_weights
+
+from trainable.config import BUNDLED_ARCH
+
+BUNDLED: Final = Path(__file__).parents[1] / "weights" / "resnet18-cifar10.safetensors"
+"""The backbone this package carries; its model card lies beside it."""
+IMAGENET: Final = "IMAGENET1K_V1"
+"""Of torchvision's weights, those that `imagenet` names."""
+REACH_SECONDS: Final = 5.0
+"""How long a download's server may take to answer before it counts as out of reach."""
+
+StateDict = dict[str, Tensor]
+
+
+def load_weights(weights: str, arch: str) -> StateDict:
+    """The state dict that `bundled`, `imagenet` or a path names, as float32.
+
+    Raises:
+        ValueError: It cannot be had, or is no state dict. Pickled code is refused.
+    """
+    try:
+        state = _read(weights, arch)
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
+        raise ValueError(f"model.weights={weights} cannot be read: {_first_line(error)}") from error
+    except Exception as error:  # torch.load lets the unpickler's own errors through
+        raise ValueError(
+            f"model.weights={weights} is refused: it is not plain tensors ({_first_line(error)})"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"model.weights={weights} is not a state dict: save model.state_dict()")
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def _read(weights: str, arch: str) -> object:
+    if weights == "imagenet":
+        enum = get_model_weights(arch)[IMAGENET]
+        return enum.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    path = BUNDLED if weights == "bundled" else Path(weights)
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in state.items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def resolve_weights(candidates: Sequence[str], *archs: str) -> str:
+    """The first of `candidates` that can be had, decided within ten seconds.
+
+    Args:
+        candidates: Names or paths, as `model.weights` lists them.
+        archs: Names of torchvision ResNets, for all of which it must be there.
+
+    Raises:
+        ValueError: None can be had; says why, for each.
+    """
+    reasons = []
+    for weights in candidates:
+        found = (why_not(weights, arch) for arch in archs)
+        reason = next((reason for reason in found if reason is not None), None)
+        if reason is None:
+            return weights
+        reasons.append(f"{weights} ({reason})")
+    raise ValueError(f"no model.weights can be had: {'; '.join(reasons)}; random needs none")
+
+
+def why_not(weights: str, arch: str) -> str | None:
+    """Why `weights` cannot be had for an architecture, or None where they can."""
+    if weights == "random":
+        return None
+    if weights == "imagenet":
+        return _why_no_download(get_model_weights(arch)[IMAGENET].url)
+    if weights == "bundled" and arch != BUNDLED_ARCH:
+        return f"the bundled backbone is a {BUNDLED_ARCH}"
+    path = BUNDLED if weights == "bundled" else Path(weights)
+    return None if path.is_file() else "no such file"
+
+
+def _why_no_download(url: str) -> str | None:
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    if cached.is_file():
+        return None
+    host = urlparse(url).hostname
+    assert host is not None
+    return None if _answers(host) else f"{host} is out of reach, and {cached} is not there"
+
+
+def _answers(host: str) -> bool:
+    """Whether `host` takes connections, decided within :data:`REACH_SECONDS`.
+
+    Looking up a name has no timeout of its own, so it happens in a thread that a process
+    can leave behind.
+    """
+    answered = threading.Event()
+
+    def connect() -> None:
+        with suppress(OSError):
+            socket.create_connection((host, 443), timeout=REACH_SECONDS).close()
+            answered.set()
+
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(REACH_SECONDS)
+    return answered.is_set()

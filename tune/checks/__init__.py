@@ -1,0 +1,1 @@
+"""What `python -m tune.doctor` examines, a file a subject."""

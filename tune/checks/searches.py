@@ -1,0 +1,101 @@
+"""Searches that stopped before their end, and the runs that they left open in MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tune.checks.finding import Finding
+from tune.errors import ConfigError, first_line
+from tune.study.folder import Search, SearchHome
+from tune.tracking.queries import interrupt, open_parents, open_runs
+from tune.tracking.record import FAILURES
+from tune.tracking.server import tracking_uri
+
+
+def readable(homes: Iterable[SearchHome]) -> list[Search]:
+    """What was begun in these folders, where that can be read."""
+    found = []
+    for home in homes:
+        with suppress(ConfigError):
+            found.append(home.load())
+    return found
+
+
+def check_search(home: SearchHome, sound: Collection[str | None], *, fix: bool) -> Finding:
+    """Whether a search is finished, is running, or has stopped before its end.
+
+    Args:
+        home: Of a search that was begun here.
+        sound: URIs of MLflow's stores that can be looked at.
+        fix: Close the runs that it left open, if no process is at it.
+    """
+    name = f"search {home.name}"
+    try:
+        search = home.load()
+    except ConfigError as error:
+        return Finding(name, "warn", str(error), f"restore that file, or: rm -r {home.folder}")
+    uri = tracking_uri(search.config.tracking.uri)
+    try:
+        if home.is_running:
+            return Finding(name, "ok", "is running")
+        client = MlflowClient(uri) if uri in sound else None
+        left = [] if client is None else open_runs(client, search)
+        if client is not None and left and fix:
+            _close(client, home, left)
+    except ConfigError:  # somebody has gone on with it just now
+        return Finding(name, "ok", "is running")
+    except FAILURES as error:
+        message = f"it cannot be looked at: {first_line(error)}"
+        return Finding(name, "warn", message, "look at what is said of mlflow, above")
+    return _judge(search, len(left), closed=fix)
+
+
+def _close(client: MlflowClient, home: SearchHome, runs: Iterable[Run]) -> None:
+    """Close runs as an interrupted search would have done.
+
+    Raises:
+        ConfigError: A process is at it.
+    """
+    home.lock()  # until this process ends, so that none goes on with it meanwhile
+    for run in runs:
+        interrupt(client, run)
+
+
+def _judge(search: Search, left: int, *, closed: bool) -> Finding:
+    name, go_on = f"search {search.name}", f"python -m tune.search --resume {search.name}"
+    state = "finished" if search.concluded else "stopped before its end"
+    if left and not closed:
+        message = f"{state}, and {left} of its runs are RUNNING still"
+        close = "python -m tune.doctor --fix closes them as KILLED"
+        return Finding(name, "warn", message, close if search.concluded else f"{go_on}; or {close}")
+    done = f"; {left} of its runs were RUNNING, and are KILLED now" if left else ""
+    return Finding(name, "ok", f"{state}{done}", None if search.concluded else go_on)
+
+
+def check_others(sound: Iterable[str | None], known: Collection[str]) -> Finding:
+    """Whether local records have searches as running that were not begun in this folder.
+
+    They may run elsewhere: nothing here can tell, so they are left as they are.
+
+    Args:
+        sound: URIs of MLflow's stores that can be looked at.
+        known: Identities of the searches that were begun here.
+    """
+    local = [uri for uri in sound if uri is None or uri.startswith("sqlite:")]
+    try:
+        parents = [run for uri in local for run in open_parents(MlflowClient(uri))]
+    except FAILURES as error:
+        message = f"they cannot be looked at: {first_line(error)}"
+        return Finding("searches", "warn", message, "look at what is said of mlflow, above")
+    other = [run for run in parents if run.data.tags["tune.identity"] not in known]
+    if not other:
+        return Finding("searches", "ok", f"{len(known)} were begun in this folder")
+    names = ", ".join(str(run.info.run_name) for run in other)
+    fix = "run this command in their folder; if that is gone: " + "; ".join(
+        f"mlflow runs delete --run-id {run.info.run_id}" for run in other
+    )
+    return Finding("searches", "warn", f"RUNNING, but not begun in this folder: {names}", fix)

@@ -1,0 +1,1 @@
+"""Ray runs the trials: from a config to a registered model."""

@@ -1,0 +1,101 @@
+"""How many trials share a GPU: `resources.gpu=auto`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Any, Final
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+from trainable.config import TrialConfig
+from trainable.data.datasets import load_dataset
+from trainable.device import CONTEXT_BYTES
+from trainable.rehearsal import DataShape, MemoryNeed, measure_need
+from tune.config.schema import SearchConfig, is_whole
+from tune.config.space import Choices, Values
+
+MAX_TRIALS_PER_GPU: Final = 8
+"""More of them gain little, and the scheduler stops weak ones later."""
+
+SLACK: Final = 1.15
+"""Memory over the measured peak: what lies between tensors is lost to a trial."""
+
+_SECONDS: Final = 180
+"""How long measuring may take."""
+
+_HEAVY: Final[Mapping[str, Callable[[Any], float]]] = {
+    "data.limit": lambda limit: limit,
+    "data.image_size": lambda side: side,
+    "train.batch_size": lambda size: size,
+    "augment.mixup": lambda alpha: alpha,
+    "augment.cutmix": lambda alpha: alpha,
+    "optim.name": lambda name: {"sgd": 1}.get(name, 2),
+    "train.precision": lambda precision: precision == "fp32",
+}
+"""By key, what makes one of its values take more memory than another."""
+
+_TOP_DEPTHS: Final = 2
+"""The deepest trains most, but the one below may keep more: its cut has larger maps."""
+
+
+def heaviest(config: SearchConfig) -> list[TrialConfig]:
+    """The trials of a search's space one of which takes the most memory."""
+    most = {
+        key: max(_values(key, values), key=_HEAVY[key])
+        for key, values in config.space.items()
+        if key in _HEAVY
+    }
+    depths = sorted(_searched(config, "model.unfreeze_depth"))[-_TOP_DEPTHS:]
+    archs = _searched(config, "model.arch")
+    policies = _searched(config, "augment.policy")
+    # A mirrored view is kept beside the plain one; of random ones those of torchvision are kept.
+    kept = [[p for p in policies if p == "flip"], [p for p in policies if p in {"trivial", "rand"}]]
+    heavy = [names[0] for names in kept if names] or policies[-1:]
+    return [
+        config.trial(
+            {**most, "model.arch": arch, "model.unfreeze_depth": depth, "augment.policy": policy}
+        )
+        for arch, depth, policy in product(archs, depths, heavy)
+    ]
+
+
+def trials_per_gpu(need: MemoryNeed) -> int:
+    """How many trials a GPU holds at once, each with CUDA's own memory."""
+    each = need.peak * SLACK + CONTEXT_BYTES
+    return max(1, min(int(need.total / each), MAX_TRIALS_PER_GPU))
+
+
+def measure(config: SearchConfig) -> MemoryNeed | None:
+    """What the heaviest trial of a search takes, found on a GPU of the cluster.
+
+    In a worker of its own: this process takes none of the GPU's memory.
+
+    Returns:
+        None where it cannot be found.
+    """
+    shape = DataShape.of(load_dataset(config.data))
+    # The process ends with its call, and with it what it holds of the GPU.
+    task = ray.remote(num_gpus=1, num_cpus=config.resources.cpu, max_calls=1)(measure_need)
+    try:
+        return ray.get(task.remote(heaviest(config), shape), timeout=_SECONDS)
+    except (RayError, GetTimeoutError):
+        return None
+
+
+def _searched(config: SearchConfig, key: str) -> list[Any]:
+    """The values that a search tries of a key."""
+    if key in config.space:
+        return _values(key, config.space[key])
+    part, _, field = key.partition(".")
+    return [getattr(getattr(config, part), field)]
+
+
+def _values(key: str, values: Values) -> list[Any]:
+    """All of a list, and whole numbers of a range; else a range's ends."""
+    if isinstance(values, Choices):
+        return list(values.choices)
+    if is_whole(key):
+        return list(range(int(values.low), int(values.high) + 1))
+    return [values.low, values.high]

@@ -1,0 +1,69 @@
+"""What a search is decided to be before its first trial: its data and its weights."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from trainable.config import ModelConfig
+from trainable.data.datasets import load_dataset
+from trainable.network.cut_network import build
+from trainable.network.weights import resolve_weights
+from tune.config.schema import SearchConfig
+from tune.config.space import Choices
+from tune.errors import ConfigError
+from tune.study.fingerprints import hash_weights
+from tune.study.folder import Search
+
+
+def settle(config: SearchConfig, name: str, console: Console) -> Search:
+    """Check the data and choose the weights, once for all trials.
+
+    Raises:
+        ConfigError: Either cannot be had, or they do not fit.
+    """
+    try:
+        weights = resolve_weights(config.model.weights, *config.archs)
+        dataset = load_dataset(config.data)
+        console.print(f"weights  {weights}")
+        for arch in config.archs:
+            # Trained in full, a network takes any weights of its shape; the frozen part is checked.
+            build(arch, len(dataset.classes), _least_depth(config), weights)
+        weights_hash = None if weights == "random" else hash_weights(weights, config.archs)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    sizes = " + ".join(f"{len(dataset.split(part))} {part}" for part in ("train", "val", "test"))
+    console.print(f"data     {config.data.source}: {sizes} images, {len(dataset.classes)} classes")
+    if dataset.skipped:
+        console.print(f"         {dataset.skipped} files are no images and were left out")
+    model = ModelConfig(**{**config.model.model_dump(), "weights": weights})
+    return Search(
+        name=name,
+        config=config.model_copy(update={"model": model}),
+        data_fingerprint=dataset.fingerprint,
+        weights_hash=weights_hash,
+    )
+
+
+def check_unchanged(before: Search, now: Search) -> None:
+    """Check that trials of now can be compared with those of before.
+
+    Raises:
+        ConfigError: They are of other images or weights.
+    """
+    for what, then, found in (
+        ("data", before.data_fingerprint, now.data_fingerprint),
+        ("weights", before.weights_hash, now.weights_hash),
+    ):
+        if then != found:
+            raise ConfigError(
+                f"search {before.name}: its {what} have changed since it was begun, and its trials "
+                "could not be compared: put them back, or begin another search"
+            )
+
+
+def _least_depth(config: SearchConfig) -> int:
+    """The depth at which most of the network is frozen."""
+    searched = config.space.get("model.unfreeze_depth")
+    if searched is None:
+        return config.model.unfreeze_depth
+    return int(min(searched.choices if isinstance(searched, Choices) else [searched.low]))

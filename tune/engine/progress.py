@@ -1,0 +1,142 @@
+"""What a person sees while a search runs: a live table, or plain lines without a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from optuna.trial import TrialState
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tune.study.ledger import Ledger
+from tune.study.trial import METRIC, TrialLog
+
+MAX_ROWS: Final = 24
+"""Rows of the live table: the running trials and the best of the others."""
+
+_STYLES = {
+    TrialState.RUNNING: "cyan",
+    TrialState.COMPLETE: "green",
+    TrialState.PRUNED: "yellow",
+    TrialState.FAIL: "red",
+}
+
+
+class Progress:
+    """Follows a ledger and shows it.
+
+    Args:
+        ledger: Of the search.
+        console: Where to show it. The table is live where this is a terminal.
+        clock: Seconds that never run backwards.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config, self._ledger = ledger.config, ledger
+        self._console, self._clock = console, clock
+        self._before = ledger.ended
+        self._started = clock()
+        self._live = Live(
+            get_renderable=self._render,
+            console=console,
+            refresh_per_second=2,
+            transient=False,
+        )
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def changed(self, trial: TrialLog) -> None:
+        """Show how a trial ended; the live table looks for itself."""
+        if trial.state.is_finished() and not self._console.is_terminal:
+            self._console.print(f"{self._line(trial)} | {self._headline()}", soft_wrap=True)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the search began."""
+        return self._clock() - self._started
+
+    def _line(self, trial: TrialLog) -> str:
+        params = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
+        score = f"{METRIC}={_percent(trial.score)} epoch {len(trial.epochs)}"
+        told = trial.error or score
+        return (
+            f"{self._ledger.kind} {trial.number:3d} {trial.state.name.lower():8s} {told} {params}"
+        )
+
+    def _headline(self) -> str:
+        counts, total = self._ledger.counts(), self._ledger.asked
+        trials, ended = list(self._ledger.trials.values()), self._ledger.ended
+        scores = [trial.score for trial in trials if trial.state.is_finished()]
+        best = max((score for score in scores if score is not None), default=None)
+        return (
+            f"{ended}/{total} ended ({counts[TrialState.COMPLETE]} done, "
+            f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed), "
+            f"{counts[TrialState.RUNNING]} running, best {METRIC} {_percent(best)}, "
+            f"{_clock(self.elapsed)} gone, {self._left(ended, total)} left"
+        )
+
+    def _left(self, ended: int, total: int) -> str:
+        here = ended - self._before
+        guess = self.elapsed * (total - ended) / here if here else None
+        if self._config.budget.time is not None:
+            budget = max(0.0, self._config.budget.time - self.elapsed)
+            guess = budget if guess is None else min(guess, budget)
+        return "?" if guess is None else f"about {_clock(guess)}"
+
+    def _render(self) -> RenderableType:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("trial", "state", "epoch", METRIC, "best", "train_acc"):
+            table.add_column(heading, justify="right" if heading != "state" else "left")
+        for key in self._config.space:
+            table.add_column(key, justify="right")
+        for trial in self._shown():
+            table.add_row(*self._cells(trial))
+        return Group(table, Text(self._headline(), style="bold"))
+
+    def _shown(self) -> list[TrialLog]:
+        """The running trials, then the best of the rest, as many as fit."""
+
+        def rank(trial: TrialLog) -> tuple[bool, float]:
+            return trial.state is not TrialState.RUNNING, -(trial.score or 0.0)
+
+        room = max(3, min(MAX_ROWS, self._console.size.height - 4))
+        return sorted(self._ledger.trials.values(), key=rank)[:room]
+
+    def _cells(self, trial: TrialLog) -> list[RenderableType]:
+        name = "done" if trial.state is TrialState.COMPLETE else trial.state.name.lower()
+        state = Text(name, style=_STYLES[trial.state])
+        last = trial.epochs[-1].metrics if trial.epochs else {}
+        epochs = f"{len(trial.epochs)}/{self._config.train.epochs}"
+        metrics = (_percent(last.get(METRIC)), _percent(trial.score))
+        train = _percent(last.get("train_acc"))
+        params = (_short(value) for value in trial.params.values())
+        return [str(trial.number), state, epochs, *metrics, train, *params]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}%"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,66 @@
+"""Starting quickly, and leaving quickly: the heavy imports beside Ray's own start."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Final, NoReturn
+
+from tune.engine.signals import kill_children
+
+_LEAVE_SECONDS: Final = 5.0
+
+
+def import_beside_ray(name: str) -> ModuleType:
+    """Import a module while a local Ray starts, which is mostly waiting for processes.
+
+    Args:
+        name: Of the module, in full.
+    """
+    # What one thread does to the filters of warnings undoes what another does: none, for now.
+    with warnings.catch_warnings(action="ignore"), _without_garbage_collection():
+        # Not in two threads: each would find modules that the other has half imported. What
+        # Ray's start imports besides has nothing to do with PyTorch's and Optuna's modules.
+        from tune.engine.cluster import start_ray
+
+        with ThreadPoolExecutor(1) as thread:
+            importing = thread.submit(importlib.import_module, name)
+            # In the main thread, where alone it can set handlers of signals.
+            start_ray()
+            return importing.result()
+
+
+def leave(code: int) -> NoReturn:
+    """Stop Ray and end the process, without taking PyTorch and the rest apart first.
+
+    Taking them apart costs two seconds and nobody needs it: the system takes back all there is.
+    """
+    late = threading.Timer(_LEAVE_SECONDS, os._exit, [code])  # Ray may wait for what is dead
+    late.daemon = True
+    late.start()
+    ray = sys.modules.get("ray")
+    if ray is not None:
+        ray.shutdown()
+    kill_children()  # what Ray leaves to end by itself
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Imports make no garbage, but the collector looks through them again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -1,0 +1,136 @@
+"""What may be registered: the best single run, and the soup of the finalists' weights."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from trainable.checkpoints import BEST, CheckpointError, read_checkpoint
+from trainable.config import TrialConfig
+from trainable.device import resolve_device
+from trainable.features.store import open_store
+from trainable.finetuner import FineTuner
+from trainable.metrics import Predictions
+from trainable.network.cut_network import stage_of, trained_stages
+from trainable.network.soup import StateDict, greedy_soup
+from tune.strategy.confirmation import Finalist
+from tune.study.folder import SearchHome
+from tune.study.ledger import Ledger
+from tune.study.trial import TrialLog
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model, and how good it is on the validation images.
+
+    Attributes:
+        name: `single` or `soup`.
+        tuner: Holds the model.
+        val: Its predictions on the validation images.
+        ingredients: Runs whose weights are in it, such as `trial-003`.
+    """
+
+    name: str
+    tuner: FineTuner
+    val: Predictions
+    ingredients: tuple[str, ...]
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What makes it better than another."""
+        return self.val.accuracy, -self.val.loss
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trial with the ledger that has it, and so with its config and its folder."""
+
+    log: TrialLog
+    ledger: Ledger
+
+    @property
+    def name(self) -> str:
+        """As its run in MLflow and its folder are called."""
+        return f"{self.ledger.kind}-{self.log.number:03d}"
+
+    @property
+    def config(self) -> TrialConfig:
+        """Of the trial."""
+        return self.ledger.config.trial(self.log.params)
+
+
+def single(run: Run, home: SearchHome) -> Candidate:
+    """A run, as it was after its best epoch."""
+    tuner = trained(run, home)
+    return Candidate("single", tuner, tuner.evaluate("val"), (run.name,))
+
+
+def soup(runs: Sequence[Run], home: SearchHome) -> Candidate:
+    """The greedy soup of runs, the best first.
+
+    They may have been trained to different depths: the soup has all that any of them trained, and
+    what one left frozen is, in that one, what it started from. Those of another architecture than
+    the best are left out.
+    """
+    arch = runs[0].config.model.arch
+    runs = [run for run in runs if run.config.model.arch == arch]
+    weights: list[StateDict] = []
+    for run in runs:
+        state = trained(run, home).network.net.state_dict()
+        weights.append({name: value.clone() for name, value in state.items()})
+    depth = max(run.config.model.unfreeze_depth for run in runs)
+    best = runs[0].config
+    model = best.model.model_copy(update={"unfreeze_depth": depth})
+    tuner = _tuner(best.model_copy(update={"model": model}), runs[0].ledger, 1)
+    tails = [_tail(state, depth) for state in weights]
+
+    def score(state: StateDict) -> tuple[float, float]:
+        tuner.network.load_tail_state(state)
+        tuner.reestimate_statistics()
+        found = tuner.evaluate("val")
+        return found.accuracy, -found.loss
+
+    state, ingredients = greedy_soup(tails, score)
+    score(state)  # leaves it in the tuner
+    names = tuple(runs[index].name for index in ingredients)
+    return Candidate("soup", tuner, tuner.evaluate("val"), names)
+
+
+def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Ledger) -> list[Run]:
+    """All runs of the finalists, the best epoch first."""
+    runs = [
+        Run(log, ledger)
+        for finalist in finalists
+        for ledger, logs in ((searched, [finalist.trial]), (confirmed, finalist.runs))
+        for log in logs
+    ]
+    return sorted(runs, key=lambda run: run.log.best_epoch.rank, reverse=True)
+
+
+def trained(run: Run, home: SearchHome) -> FineTuner:
+    """A run as it was after its best epoch: by its checkpoint, or trained again."""
+    tuner = _tuner(run.config, run.ledger, run.log.facts["micro_batches"])
+    path: Path = home.trial(run.log.number, run.ledger.kind) / BEST
+    try:
+        tuner.load_state_dict(read_checkpoint(path)["tuner"])
+    except CheckpointError as error:
+        warnings.warn(f"{error}: the trial is run again", stacklevel=2)
+        while tuner.epoch != run.log.best:
+            tuner.train_epoch()
+    return tuner
+
+
+def _tuner(config: TrialConfig, ledger: Ledger, micro_batches: int) -> FineTuner:
+    resources, cache = ledger.config.resources, ledger.config.cache
+    device = resolve_device(config.train.precision, resources.threads, use_gpu=resources.gpu != 0)
+    store = open_store(cache.root, cache.max_bytes(on_gpu=device.is_gpu))
+    return FineTuner(config, device, store, micro_batches)
+
+
+def _tail(state: Mapping[str, Tensor], depth: int) -> StateDict:
+    stages = trained_stages(depth)
+    return {name: value for name, value in state.items() if stage_of(name) in stages}

@@ -1,0 +1,88 @@
+"""Whether a file answers as the model that it was made of, on the same images."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainable.inference.exported import Runner
+
+TOLERANCE: Final = 1e-4
+"""By how much a probability of a float32 file may differ."""
+MAX_LOSS: Final = 0.01
+"""By how much the accuracy of a file in integers may be lower."""
+
+_BATCH: Final = 32
+_ROUNDS: Final = 5
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How the answers of a file compare with those of its model.
+
+    Attributes:
+        images: On how many images.
+        difference: The largest between two probabilities.
+        accuracy: Of the file, 0 to 1; None where the labels are unknown.
+        expected: Of the model.
+    """
+
+    images: int
+    difference: float
+    accuracy: float | None = None
+    expected: float | None = None
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the probabilities are the same, but for rounding."""
+        return self.difference <= TOLERANCE
+
+    @property
+    def is_as_accurate(self) -> bool:
+        """Whether the accuracy is not noticeably lower."""
+        return (
+            self.accuracy is not None
+            and self.expected is not None
+            and self.accuracy >= self.expected - MAX_LOSS
+        )
+
+
+def compare(model: Runner, file: Runner, images: Tensor, labels: Tensor | None = None) -> Parity:
+    """Show the same images to a model and to a file made of it.
+
+    Args:
+        model: From images to probabilities.
+        file: The same.
+        images: uint8 of shape (N, 3, R, R).
+        labels: int64 of shape (N,), if they are known.
+    """
+    expected, found = (_answers(runner, images) for runner in (model, file))
+    difference = float(np.abs(found - expected).max())
+    if labels is None:
+        return Parity(len(images), difference)
+    accuracies = [float((p.argmax(1) == labels.numpy()).mean()) for p in (found, expected)]
+    return Parity(len(images), difference, *accuracies)
+
+
+def rates(runners: tuple[Runner, Runner], pixels: Tensor) -> tuple[float, float]:
+    """Images a second of two files, measured in turn; of each its best round."""
+    for runner in runners:
+        runner(pixels[:_BATCH])  # which sets it up
+    rounds = [[_seconds(runner, pixels) for runner in runners] for _ in range(_ROUNDS)]
+    one, other = (min(seconds) for seconds in zip(*rounds, strict=True))
+    return len(pixels) / one, len(pixels) / other
+
+
+def _seconds(runner: Runner, pixels: Tensor) -> float:
+    start = time.perf_counter()
+    _answers(runner, pixels)
+    return time.perf_counter() - start
+
+
+def _answers(runner: Runner, images: Tensor) -> NDArray[np.float32]:
+    return np.concatenate([runner(batch) for batch in images.split(_BATCH)])

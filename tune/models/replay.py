@@ -1,0 +1,184 @@
+"""A recorded trial, rebuilt from MLflow alone and compared epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from pydantic import ValidationError
+
+from trainable.config import TrialConfig
+from trainable.device import resolve_device
+from trainable.features.store import ArrayStore
+from trainable.finetuner import FineTuner
+from trainable.network.weights import load_weights, state_hash
+from tune.errors import ConfigError
+from tune.study.fingerprints import hash_of_arch
+
+COMPARED: Final = ("train_loss", "train_acc", "val_loss", "val_acc")
+
+ACCURACY_TOLERANCE: Final = 0.02
+LOSS_TOLERANCE: Final = 0.05
+"""On another kind of processor: by how much an accuracy may differ, and by what share a loss.
+
+Operations round otherwise there, and training amplifies it.
+"""
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """What MLflow has of a trial.
+
+    Attributes:
+        config: Of the trial.
+        epochs: The metrics of each, in order.
+        precision: That it computed in.
+        threads: Of a CPU operation.
+        micro_batches: Parts in which its batches passed the tail.
+        compiled: Whether what it trained was compiled.
+        device: `cpu` or `cuda`.
+        surroundings: What else decides its metrics, by name: processor, data and weights.
+    """
+
+    config: TrialConfig
+    epochs: list[dict[str, float]]
+    precision: str
+    threads: int
+    micro_batches: int
+    compiled: bool
+    device: str
+    surroundings: dict[str, str]
+
+
+def read_trial(run_id: str) -> RecordedTrial:
+    """Read a trial's run, and its search's.
+
+    Raises:
+        ConfigError: There is no such run, or it is not a trial's.
+    """
+    client = MlflowClient()
+    try:
+        run = client.get_run(run_id)
+        if run.data.tags.get("tune.config") is None:
+            raise ConfigError(f"--from-run {run_id}: this is not the run of a trial")
+        parent = client.get_run(run.data.tags[MLFLOW_PARENT_RUN_ID])
+        histories = {name: client.get_metric_history(run_id, name) for name in COMPARED}
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--from-run {run_id}: {reason}") from error
+    epochs = [
+        {name: histories[name][index].value for name in COMPARED}
+        for index in range(min(len(history) for history in histories.values()))
+    ]
+    if not epochs:
+        raise ConfigError(f"--from-run {run_id}: no epoch of it is recorded")
+    return _trial(run, parent, epochs)
+
+
+def _trial(run: Run, parent: Run, epochs: list[dict[str, float]]) -> RecordedTrial:
+    tags = run.data.tags
+    try:
+        config = TrialConfig.model_validate_json(tags["tune.config"])
+    except ValidationError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"--from-run {run.info.run_id}: its config is not valid here: {reason}"
+        ) from error
+    return RecordedTrial(
+        config=config,
+        epochs=epochs,
+        precision=tags["tune.precision"],
+        threads=int(tags["tune.threads"]),
+        micro_batches=int(tags["tune.micro_batches"]),
+        compiled=tags.get("tune.compiled") == "True",
+        device=tags["tune.device"],
+        surroundings={
+            "processor": tags["tune.processor"],
+            "data": parent.data.tags["tune.data"],
+            "weights": hash_of_arch(parent.data.tags["tune.weights"], config.model.arch),
+        },
+    )
+
+
+def rebuild(trial: RecordedTrial, store: ArrayStore | None) -> FineTuner:
+    """The trial before its first epoch, computed as it was.
+
+    Raises:
+        ConfigError: Its data or weights cannot be had.
+    """
+    resolved = {"precision": trial.precision, "compile": trial.compiled}
+    train = {"train": {**trial.config.train.model_dump(), **resolved}}
+    config = TrialConfig.model_validate({**trial.config.model_dump(), **train})
+    device = resolve_device(config.train.precision, trial.threads, use_gpu=trial.device == "cuda")
+    try:
+        return FineTuner(config, device, store, trial.micro_batches)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def surroundings(tuner: FineTuner) -> dict[str, str]:
+    """What else decides a trial's metrics here, as :class:`RecordedTrial` has it."""
+    (weights,) = tuner.config.model.weights
+    arch = tuner.config.model.arch
+    return {
+        "processor": tuner.device.identity,
+        "data": tuner.dataset.fingerprint,
+        "weights": "random" if weights == "random" else state_hash(load_weights(weights, arch)),
+    }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first epoch that is not as recorded, and what is different here."""
+
+    epoch: int
+    metrics: dict[str, tuple[float, float]]
+    surroundings: dict[str, tuple[str, str]]
+
+
+def replay(
+    trial: RecordedTrial, tuner: FineTuner, told: Callable[[int, dict[str, float]], Any]
+) -> Difference | None:
+    """Train a rebuilt trial, and compare.
+
+    Args:
+        trial: As recorded.
+        tuner: As :func:`rebuild` made it.
+        told: Called with each epoch and its metrics.
+
+    Returns:
+        The first epoch that differs: by anything on the same kind of processor, by more than
+        the tolerance elsewhere.
+    """
+    here = surroundings(tuner)
+    exact = here["processor"] == trial.surroundings["processor"] and trial.device == "cpu"
+    for epoch, recorded in enumerate(trial.epochs, 1):
+        found = tuner.train_epoch()
+        told(epoch, found)
+        wrong = {
+            name: (recorded[name], found[name])
+            for name in COMPARED
+            if not _alike(name, recorded[name], found[name], exact=exact)
+        }
+        if wrong:
+            others = {
+                name: (value, here[name])
+                for name, value in trial.surroundings.items()
+                if value != here[name]
+            }
+            return Difference(epoch, wrong, others)
+    return None
+
+
+def _alike(name: str, recorded: float, found: float, *, exact: bool) -> bool:
+    if exact:
+        return recorded == found
+    if name.endswith("acc"):
+        return abs(recorded - found) <= ACCURACY_TOLERANCE
+    return math.isclose(recorded, found, rel_tol=LOSS_TOLERANCE, abs_tol=LOSS_TOLERANCE)

@@ -1,0 +1,102 @@
+"""The registered model, as MLflow loads it: this file is logged with it, and no pickle."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import mlflow
+import numpy as np
+import pandas as pd
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainable.data.decoding import ImageError
+from trainable.inference.classifier import Classifier
+
+_BATCH: Final = 32
+"""Images that pass the network together: a request may hold any number of them."""
+_IN_SERVER: Final = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
+"""Variable that MLflow sets in its server."""
+
+
+class RequestError(MlflowException):
+    """A mistake in a request, for which MLflow's server answers 400 with this message alone."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, error_code=INVALID_PARAMETER_VALUE)
+        self._reason = reason
+
+    def serialize_as_json(self) -> str:
+        """The answer's body."""
+        self.message = self._reason  # the server has put all that was sent before it
+        return super().serialize_as_json()
+
+
+class ServedClassifier(mlflow.pyfunc.PythonModel):
+    """Labels images that come as base64 text, in a column called `image`."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the classifier's weights and classes."""
+        self._classifier = Classifier.load(Path(context.artifacts["classifier"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """Label each row's image.
+
+        Args:
+            context: MLflow's.
+            model_input: With a column `image`: PNG, JPEG or WebP files as base64 text.
+            params: Unused.
+
+        Returns:
+            Columns `label`, `probability`, and `p_CLASS` for each class.
+
+        Raises:
+            RequestError: There is no row, or one is no base64 text or no image.
+        """
+        _share_cores()
+        texts = model_input["image"].tolist()
+        if not texts:
+            raise RequestError("there is no image: send at least one")
+        probabilities = np.concatenate(list(self._batches(texts)))
+        classes = self._classifier.spec.classes
+        best = probabilities.argmax(axis=1)
+        table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
+        table.insert(0, "label", [classes[index] for index in best])
+        table.insert(1, "probability", probabilities.max(axis=1))
+        return table
+
+    def _batches(self, texts: list[Any]) -> Iterator[NDArray[np.float32]]:
+        """Class probabilities, so many images at a time."""
+        for start in range(0, len(texts), _BATCH):
+            rows = enumerate(texts[start : start + _BATCH], start)
+            images = torch.cat([self._read(row, text) for row, text in rows])
+            yield self._classifier.probabilities(images)
+
+    def _read(self, row: int, text: Any) -> Tensor:
+        try:
+            return self._classifier.read([io.BytesIO(base64.b64decode(text, validate=True))])
+        except ImageError as error:
+            raise RequestError(f"row {row}: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"row {row}: image is not base64 text ({error})") from error
+
+
+def _share_cores() -> None:
+    """In a server, compute in this thread alone, unless `OMP_NUM_THREADS` says otherwise.
+
+    It answers several requests at once, each in a thread: were each to use all the cores, they
+    would spend most of their time waiting for each other. PyTorch keeps this setting by thread.
+    """
+    if _IN_SERVER in os.environ and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+
+
+mlflow.models.set_model(ServedClassifier())

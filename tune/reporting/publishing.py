@@ -1,0 +1,84 @@
+"""A report's files: written at the end of a search, or made again from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from trainable.data.datasets import load_dataset
+from trainable.metrics import Predictions
+from tune.errors import ConfigError
+from tune.reporting.data import Story
+from tune.reporting.page import page
+from tune.reporting.png import write_pictures
+from tune.strategy.confirmation import confirmation, finalists, ranked, study_of
+from tune.study.folder import Search
+from tune.study.ledger import read_ledger
+from tune.study.trial import TrialLog
+from tune.tracking.record import find_parent
+
+PREDICTIONS = "test_predictions.npz"
+
+
+def write_report(story: Story, folder: Path) -> list[Path]:
+    """Write the page and the pictures into a folder; returns their files, the page first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "report.html"
+    path.write_text(page(story), encoding="utf-8")
+    return [path, *write_pictures(story, folder)]
+
+
+def read_story(search: Search) -> Story:
+    """What is known of a search, from its study and its record.
+
+    Raises:
+        ConfigError: Its study or its data cannot be had, or no epoch of it has been told.
+    """
+    config = search.config
+    ledger = read_ledger(config, search.name)
+    if not any(log.epochs for log in ledger.trials.values()):
+        raise ConfigError(f"search {search.name}: there is nothing to show before the first epoch")
+    chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k))
+    try:
+        dataset = load_dataset(config.data)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    test, tags = _recorded(search)
+    return Story(
+        name=search.name,
+        ledger=ledger,
+        finalists=ranked(chosen, _confirmed(search, chosen)),
+        dataset=dataset,
+        test=test,
+        candidate=tags.get("tune.candidate"),
+        decision=tags.get("tune.decision", ""),
+    )
+
+
+def _confirmed(search: Search, chosen: Sequence[TrialLog]) -> list[TrialLog]:
+    if not chosen or search.config.confirm.top_k == 0:
+        return []
+    config = confirmation(search.config, chosen)
+    try:
+        ledger = read_ledger(config, study_of(search.name), "confirm")
+    except ConfigError:  # the search is not that far
+        return []
+    return list(ledger.trials.values())
+
+
+def _recorded(search: Search) -> tuple[Predictions | None, dict[str, str]]:
+    """The test's predictions and the tags of the parent run, as far as they are recorded."""
+    client = MlflowClient(search.config.tracking.uri)
+    try:
+        parent = find_parent(client, search)
+        if parent is None:
+            return None, {}
+        with TemporaryDirectory() as folder:
+            path = client.download_artifacts(parent.info.run_id, PREDICTIONS, folder)
+            return Predictions.load(Path(path)), parent.data.tags
+    except (MlflowException, OSError):
+        return None, {}

@@ -1,0 +1,1 @@
+"""What happened in a search: the truth, in Optuna's storage."""

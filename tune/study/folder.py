@@ -1,0 +1,190 @@
+"""The folder of a search, `mlruns/searches/NAME`: what it is, and its trials' checkpoints."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+from pydantic import Field, ValidationError
+
+from trainable.config import Config
+from tune.config.schema import NAME_RULE, SearchConfig
+from tune.errors import ConfigError
+from tune.study.trial import Kind
+
+HOME: Final = Path("mlruns")
+"""Where studies and checkpoints are kept, beside MLflow's artifacts."""
+
+_SEARCHES, _FILE = "searches", "search.json"
+
+
+class Search(Config):
+    """A search as it was begun: all that going on with it needs to know."""
+
+    name: str
+    """Of the search, its study, and its run in MLflow."""
+
+    config: SearchConfig
+    """With weights and all else decided."""
+
+    data_fingerprint: str
+    """Of the images and how they are split."""
+
+    weights_hash: str | None
+    """Of the first weights, for each architecture; None where they are random."""
+
+    identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
+    """Unlike the name, unique everywhere."""
+
+    concluded: bool = False
+    """Whether there is nothing left to do."""
+
+
+class SearchHome:
+    """The folder of a search.
+
+    Args:
+        name: Of the search.
+        home: Of all searches.
+    """
+
+    def __init__(self, name: str, home: Path = HOME) -> None:
+        self.name = name
+        self.folder = (home / _SEARCHES / name).resolve()
+        self._lock = FileLock(self.folder / "lock")
+
+    @property
+    def exists(self) -> bool:
+        """Whether a search of this name was begun here."""
+        return (self.folder / _FILE).is_file()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process is at this search just now."""
+        if not (self.folder / "lock").is_file():
+            return False
+        try:
+            with self._lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def trial(self, number: int, kind: Kind = "trial") -> Path:
+        """Folder of a trial."""
+        return self.folder / f"{kind}-{number:03d}"
+
+    def begin(self, search: Search) -> None:
+        """Take the name for a new search.
+
+        Raises:
+            ConfigError: It is taken.
+        """
+        self.lock()
+        if self.exists:
+            raise ConfigError(self.taken())
+        self.save(search)
+
+    def taken(self) -> str:
+        """That the name is taken, and what to do."""
+        return (
+            f"--name {self.name}: there is a search of this name; go on with it by "
+            f"--resume {self.name}, or choose another"
+        )
+
+    def lock(self) -> None:
+        """Keep every other process out of this search until this one ends.
+
+        Raises:
+            ConfigError: Another process is at it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ConfigError(
+                f"search {self.name}: another process is running it; wait for it or stop it"
+            ) from error
+        for half in self.folder.glob(f"{_FILE}.*"):  # of a process that was killed
+            half.unlink()
+
+    def load(self) -> Search:
+        """What was begun.
+
+        Raises:
+            ConfigError: Nothing was, or its file is broken.
+        """
+        if not self.exists:
+            raise ConfigError(self._unknown())
+        try:
+            return Search.model_validate_json((self.folder / _FILE).read_bytes())
+        except (ValidationError, OSError) as error:
+            raise ConfigError(
+                f"search {self.name}: {self.folder / _FILE} cannot be read: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+
+    def save(self, search: Search) -> None:
+        """Write aside and rename, so that there is a whole file at any moment."""
+        aside = self.folder / f"{_FILE}.{os.getpid()}"
+        try:
+            with open(aside, "w", opener=_private) as file:  # a URL may hold a password
+                file.write(search.model_dump_json(indent=1))
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(self.folder / _FILE)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Give the name back: nothing was begun after all."""
+        for path in (self.folder / _FILE, self.folder / "lock"):
+            path.unlink(missing_ok=True)
+        for folder in (self.folder, *self.folder.parents[:2]):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _unknown(self) -> str:
+        known = searches_in(self.folder.parents[1])
+        if not known:
+            return f"search {self.name}: no search was begun in this folder ({HOME / _SEARCHES})"
+        near = difflib.get_close_matches(self.name, known, len(known), cutoff=0)
+        more = f" and {len(known) - 10} more" if len(known) > 10 else ""
+        return f"search {self.name}: no such search; there is {', '.join(near[:10])}{more}"
+
+
+def checked_name(name: str, option: str) -> str:
+    """A search's name, if it is one.
+
+    Raises:
+        ConfigError: It could leave its folder, or be no name of a folder.
+    """
+    if not re.fullmatch(NAME_RULE, name):
+        raise ConfigError(f"{option} {name}: letters, digits and . _ - only, at most 100 of them")
+    return name
+
+
+def searches_in(home: Path = HOME) -> list[str]:
+    """Names of the searches that were begun here."""
+    return sorted(file.parent.name for file in (home / _SEARCHES).glob(f"*/{_FILE}"))
+
+
+def latest_search(home: Path) -> str:
+    """Name of the search that was begun or went on last.
+
+    Raises:
+        ConfigError: None was begun here.
+    """
+    files = (home / _SEARCHES).glob(f"*/{_FILE}")
+    latest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+    if latest is None:
+        raise ConfigError(f"no search was begun in this folder ({home / _SEARCHES})")
+    return latest.parent.name
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,120 @@
+"""The record, kept up with the ledger by a thread of its own.
+
+The search need not wait for MLflow, whose first database takes seconds to make, nor break when
+its server does: what is not written yet is written later, from the ledger, in order. MLflow is
+imported by that thread, while the first trials start.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from tune.errors import first_line
+from tune.study.folder import Search
+from tune.study.ledger import Ledger
+from tune.study.trial import TrialLog
+
+if TYPE_CHECKING:
+    from tune.tracking.record import SearchRecord
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+
+
+class RecordWriter:
+    """Follows ledgers, and writes the record of their search.
+
+    It opens the record when the first trial starts: until then, the processes that start have
+    the CPUs to themselves.
+
+    Args:
+        search: The search.
+        ledgers: Of the search. More may be added.
+
+    Attributes:
+        begun: Whether there has been anything to write.
+    """
+
+    def __init__(self, search: Search, *ledgers: Ledger) -> None:
+        self._search, self.ledgers = search, list(ledgers)
+        self._wake = threading.Condition()
+        self._news = self._closing = self._given_up = self.begun = False
+        self._error: str | None = None
+        self._closed = 0
+        self._record: SearchRecord | None = None
+        self._thread = threading.Thread(target=self._follow, name="record", daemon=True)
+        self._thread.start()
+
+    def changed(self, trial: TrialLog) -> None:
+        """There is something to write."""
+        with self._wake:
+            self._news = self.begun = True
+            self._wake.notify()
+
+    def finish(self, patience: float | None = None) -> SearchRecord:
+        """Wait until all is written; returns the record.
+
+        Args:
+            patience: Seconds to wait for; by default the search's.
+
+        Raises:
+            UnrecordedError: There is something that cannot be written.
+        """
+        with self._wake:
+            self._news = self._closing = True
+            self._wake.notify()
+        patience = self._search.config.tracking.patience if patience is None else patience
+        self._thread.join(patience)
+        if self._thread.is_alive() or self._record is None:
+            self._given_up = True
+            reason = self._error or f"no answer for {patience:g} s"
+            trials = sum(len(ledger.trials) for ledger in self.ledgers)
+            raise UnrecordedError(
+                f"MLflow was not told all of {trials - self._closed} of {trials} trials, nor of "
+                f"the model: {reason}"
+            )
+        return self._record
+
+    def _follow(self) -> None:
+        pause = _FIRST_PAUSE
+        while not (self._given_up or self._through()):
+            self._error = self._write()
+            if self._error is None:
+                pause = _FIRST_PAUSE
+            else:
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _through(self) -> bool:
+        """Whether all is written that will ever be; waits for news if there is none yet."""
+        with self._wake:
+            if self._error is not None:
+                return False
+            while not self._news:
+                if self._closing:
+                    return True
+                self._wake.wait()
+            self._news = False
+            return False
+
+    def _write(self) -> str | None:
+        """Write what is new. Returns why not, if it could not be."""
+        from tune.tracking.record import FAILURES, SearchRecord
+
+        try:
+            if self._record is None:
+                self._record = SearchRecord(self._search)
+            for ledger in list(self.ledgers):
+                self._record.sync(ledger)
+        except FAILURES as error:
+            # What was asked may have been done, or not: it is looked up anew.
+            if self._record is not None:
+                self._closed = self._record.closed
+            self._record = None
+            return first_line(error)
+        return None
+
+
+class UnrecordedError(Exception):
+    """MLflow cannot be told all that there is to tell."""

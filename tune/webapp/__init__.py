@@ -1,0 +1,1 @@
+"""The page on which registered models are tried."""

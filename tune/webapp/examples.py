@@ -1,0 +1,78 @@
+"""Pictures to show a model: uploads, and images of the test split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from torch import Tensor
+
+from trainable.data.datasets import Split, load_dataset
+from tune.models.lineage import Origin
+from tune.models.provenance import dataset_of
+from tune.reporting.data import worst_mistakes
+from tune.reporting.page import MISTAKES
+
+EXAMPLES: Final = 6
+"""Drawn at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image that is shown.
+
+    Attributes:
+        name: Of its file, or which one of the test split it is.
+        image: uint8 of shape (3, R, R).
+        truth: Name of its class, where it is known.
+    """
+
+    name: str
+    image: Tensor
+    truth: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """The test split of a model.
+
+    Attributes:
+        split: The images and their labels.
+        classes: Names of the classes.
+    """
+
+    split: Split
+    classes: tuple[str, ...]
+
+    def picture(self, number: int) -> Picture:
+        """One of the images, counted from 0."""
+        truth = self.classes[int(self.split.labels[number])]
+        return Picture(f"Test image {number}", self.split.images[number], truth)
+
+
+def held_out_of(client: MlflowClient, version: ModelVersion) -> HeldOut:
+    """Read the test images of a version.
+
+    Raises:
+        ConfigError: They are not here any more, or not the same.
+    """
+    dataset = dataset_of(client, version)
+    load_dataset.cache_clear()  # it would keep the training images
+    return HeldOut(dataset.test, dataset.classes)
+
+
+def draw(held_out: HeldOut, page: int) -> list[Picture]:
+    """Some images at random, others for each `page`."""
+    count = min(EXAMPLES, len(held_out.split))
+    drawn = np.random.default_rng(page).choice(len(held_out.split), count, replace=False)
+    return [held_out.picture(int(number)) for number in drawn]
+
+
+def mistakes(held_out: HeldOut, origin: Origin) -> list[Picture]:
+    """Images whose recorded answer is wrong, the surest first."""
+    if origin.test is None:
+        return []
+    return [held_out.picture(int(number)) for number in worst_mistakes(origin.test, MISTAKES)]

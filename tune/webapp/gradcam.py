@@ -1,0 +1,97 @@
+"""What a classifier answers to an image, and where in the image its answer comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+import numpy as np
+import torch
+from captum.attr import LayerAttribution, LayerGradCam
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainable.augment.views import fit
+from trainable.inference.classifier import Classifier
+
+_COLOURS: Final = colormaps["inferno"]
+_STRONGEST: Final = 0.65
+"""Share of the colour where the heat is 1: the image stays to be seen."""
+
+_HOOKED: Final = Lock()
+"""Captum hooks into the layer, which all threads share: no other may pass it meanwhile."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A classifier's answer to an image.
+
+    Attributes:
+        answers: The likeliest classes and their probabilities, the likeliest first.
+        seen: The image as the network sees it: uint8 of shape (S, S, 3).
+        heat: What speaks for the first answer, by place, 0 to 1: float32 of shape (C, C), C being
+            the side of the last stage's output. All 0 where nothing there does.
+    """
+
+    answers: tuple[tuple[str, float], ...]
+    seen: NDArray[np.uint8]
+    heat: NDArray[np.float32]
+
+    def overlay(self) -> NDArray[np.uint8]:
+        """The image under its heat: uint8 of shape (S, S, 3)."""
+        cells = torch.from_numpy(self.heat)[None, None]
+        heat = LayerAttribution.interpolate(cells, self.seen.shape[:2], "bilinear")[0, 0].numpy()
+        share = _STRONGEST * heat[..., None]
+        mixed = (1 - share) * self.seen + share * 255 * _COLOURS(heat)[..., :3]
+        return mixed.astype(np.uint8)
+
+
+def explain(classifier: Classifier, images: Tensor, count: int = 5) -> list[Explanation]:
+    """Label images, and say where the labels come from.
+
+    Args:
+        classifier: The model.
+        images: uint8 of shape (N, 3, R, R).
+        count: Of the answers kept.
+    """
+    seen = fit(images, classifier.spec.image_size)
+    with _HOOKED:
+        probabilities = classifier.probabilities(images)
+        best = (-probabilities).argsort(axis=1, kind="stable")[:, :count]
+        heats = grad_cam(classifier.network, seen, best[:, 0].tolist())
+    names = classifier.spec.classes
+    return [
+        Explanation(
+            tuple((names[index], float(row[index])) for index in order),
+            picture.permute(1, 2, 0).numpy(),
+            heat,
+        )
+        for row, order, picture, heat in zip(probabilities, best, seen, heats, strict=True)
+    ]
+
+
+def grad_cam(network: nn.Sequential, images: Tensor, targets: Sequence[int]) -> NDArray[np.float32]:
+    """Grad-CAM (Selvaraju et al. 2017) on the last stage, layer4.
+
+    Args:
+        network: A classifier's, from pixels to logits; no other thread may use it meanwhile.
+        images: uint8 of shape (N, 3, S, S).
+        targets: The class to be explained, for each image.
+
+    Returns:
+        float32 of shape (N, C, C), each image's strongest place being 1.
+    """
+    pixels = images.float().requires_grad_()
+    method = LayerGradCam(network, _last_stage(network))
+    heats = method.attribute(pixels, torch.tensor(targets), relu_attributions=True)
+    heats = heats.detach().squeeze(1)
+    peaks = heats.amax((1, 2), keepdim=True)
+    return torch.where(peaks > 0, heats / peaks, 0).numpy()
+
+
+def _last_stage(network: nn.Sequential) -> nn.Module:
+    """A ResNet's stages are the parts of the network that have parts of their own."""
+    return [part for part in network if isinstance(part, nn.Sequential)][-1]

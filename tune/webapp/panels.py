@@ -1,0 +1,199 @@
+"""The panels of the page: what a model makes of images, and the search that it comes from."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Final
+
+import streamlit as st
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from plotly.graph_objects import Figure
+from torch import Tensor
+
+from trainable.data.decoding import MAX_BYTES, ImageError
+from trainable.inference.classifier import Classifier
+from tune.errors import ConfigError
+from tune.models.lineage import Origin, read_origin
+from tune.models.registered import find_version, load_registered
+from tune.reporting.figures import confusion, learning_curves
+from tune.webapp.examples import HeldOut, Picture, draw, held_out_of, mistakes
+from tune.webapp.gradcam import Explanation, explain
+
+_TYPES: Final = ("png", "jpg", "jpeg", "webp")
+_MOST: Final = 24
+"""Uploads shown at once."""
+
+_PICTURE: Final = 147
+"""Pixels of a side: two stand side by side in a card, also on a phone."""
+
+_RANDOM, _MISTAKES = "At random", "Its mistakes"
+_UNKNOWN: Final = "what this version answered to its test images is not recorded"
+
+
+def show(version: ModelVersion, is_champion: bool) -> None:
+    """Show a registered model."""
+    uri = f"models:/{version.name}/{version.version}"
+    _facts(version, is_champion, _classifier(uri))
+    images, search = st.tabs(["Images", "Its search"], on_change="rerun", key="tab")
+    with images:
+        _images(version, uri)
+    if search.open:  # each of its trials is asked for, and there may be hundreds
+        with search, _warning():
+            _search(version, _classifier(uri))
+
+
+def plain(text: object) -> str:
+    """A text as Markdown that shows it as it is."""
+    return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", str(text))
+
+
+def _facts(version: ModelVersion, is_champion: bool, classifier: Classifier) -> None:
+    spec, accuracy = classifier.spec, version.tags.get("test_acc")
+    facts = [f"{len(spec.classes)} classes", f"{spec.image_size} × {spec.image_size} pixels"]
+    if accuracy is not None:
+        facts.append(f"right on {float(accuracy):.2%} of its test images")
+    badge = ":green-badge[:material/trophy: champion] " if is_champion else ""
+    st.markdown(f"{badge}:small[:gray[{' · '.join(facts)}]]")
+
+
+def _images(version: ModelVersion, uri: str) -> None:
+    pictures = [*_uploads(_classifier(uri))]
+    with _warning():
+        pictures += _examples(version)
+    if not pictures:
+        return
+    shown = [(picture, _explanation(uri, picture.image)) for picture in pictures]
+    for start in range(0, len(shown), 2):
+        row = shown[start : start + 2]
+        for column, (picture, explanation) in zip(st.columns(2), row, strict=False):
+            with column:
+                _card(picture, explanation)
+    if pictures[-1].truth is not None and st.session_state["examples"] == _RANDOM:
+        page = st.session_state.get("page", 0)
+        st.button(
+            "Show others",
+            icon=":material/refresh:",
+            on_click=st.session_state.__setitem__,
+            args=("page", page + 1),
+        )
+    places = len(shown[0][1].heat)
+    st.caption(
+        "On the left what the network sees, on the right where it finds what speaks for its first "
+        f"answer (Grad-CAM on layer4, which tells {places} × {places} places apart)."
+    )
+
+
+def _uploads(classifier: Classifier) -> Iterator[Picture]:
+    """The images that were uploaded. Of one that cannot be read, it says why."""
+    limit = MAX_BYTES // 2**20
+    files = st.file_uploader(
+        "Your images", _TYPES, accept_multiple_files=True, max_upload_size=limit, key="files"
+    )
+    if len(files) > _MOST:
+        st.info(f"The first {_MOST} of {len(files)} images are shown.")
+    for file in islice(files, _MOST):
+        try:
+            yield Picture(file.name, classifier.read([file])[0])
+        except ImageError as error:
+            st.error(plain(error))
+
+
+def _examples(version: ModelVersion) -> list[Picture]:
+    """The test images that were asked for.
+
+    Raises:
+        ConfigError: They cannot be had.
+    """
+    which = st.segmented_control("Its test images", [_RANDOM, _MISTAKES], key="examples")
+    if which is None:
+        return []
+    origin = _origin(version.name, version.version)
+    held_out = _held_out(version.name, version.version)
+    if which == _RANDOM:
+        return draw(held_out, st.session_state.get("page", 0))
+    if origin.test is None:
+        raise ConfigError(_UNKNOWN)
+    if origin.test.right.all():
+        st.success("It is right about every test image.")
+    return mistakes(held_out, origin)
+
+
+def _card(picture: Picture, explanation: Explanation) -> None:
+    answer, _ = explanation.answers[0]
+    with st.container(border=True, gap="small"):
+        st.markdown(f":small[:gray[{plain(picture.name)}]] {_badge(picture.truth, answer)}")
+        with st.container(horizontal=True, gap="small"):
+            st.image(explanation.seen, width=_PICTURE, alt=picture.name)
+            st.image(explanation.overlay(), width=_PICTURE, alt=f"Grad-CAM of {answer}")
+        with st.container(gap="xsmall"):
+            for name, probability in explanation.answers:
+                st.progress(probability, f"{plain(name)} · {probability:.1%}")
+
+
+def _badge(truth: str | None, answer: str) -> str:
+    if truth is None:
+        return ""
+    return ":green-badge[right]" if truth == answer else f":red-badge[it is {plain(truth)}]"
+
+
+def _search(version: ModelVersion, classifier: Classifier) -> None:
+    origin = _origin(version.name, version.version)
+    _figure(
+        f"Learning curves of {len(origin.trials)} trials",
+        learning_curves(origin.trials),
+        "Green ones ran to their end, amber ones were stopped as weak, red ones broke.",
+    )
+    if origin.test is None:
+        raise ConfigError(_UNKNOWN)
+    _figure(
+        f"Confusion on {len(origin.test.labels)} test images",
+        confusion(classifier.spec.classes, origin.test),
+        "The truth by row, the answer by column.",
+    )
+
+
+def _figure(title: str, figure: Figure, caption: str) -> None:
+    st.subheader(title, anchor=False)
+    figure.update_layout(margin={"t": 8, "b": 8, "l": 8, "r": 8})
+    st.plotly_chart(figure, config={"displayModeBar": False})
+    st.caption(caption)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model")
+def _classifier(uri: str) -> Classifier:
+    return load_registered(find_version(MlflowClient(), uri))
+
+
+@st.cache_resource(
+    max_entries=256,
+    show_spinner=False,
+    hash_funcs={"torch.Tensor": lambda image: image.numpy().tobytes()},
+)
+def _explanation(uri: str, image: Tensor) -> Explanation:
+    return explain(_classifier(uri), image[None], count=3)[0]
+
+
+@st.cache_resource(max_entries=4, ttl="1m", show_spinner="Reading the record of its search")
+def _origin(name: str, number: str) -> Origin:
+    client = MlflowClient()
+    return read_origin(client, client.get_model_version(name, number))
+
+
+@st.cache_resource(max_entries=1, show_spinner="Reading its test images")
+def _held_out(name: str, number: str) -> HeldOut:
+    client = MlflowClient()
+    return held_out_of(client, client.get_model_version(name, number))
+
+
+@contextmanager
+def _warning() -> Iterator[None]:
+    """Say what cannot be shown here, and go on with the rest of the page."""
+    try:
+        yield
+    except ConfigError as error:
+        st.warning(plain(error))
