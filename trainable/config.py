@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
-Source = Literal["digits", "cifar10", "image_folder"]
-Policy = Literal["none", "flip", "flip_crop", "trivial", "rand"]
-Arch = Literal[
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "resnext50_32x4d",
-    "resnext101_32x8d",
-    "resnext101_64x4d",
-    "wide_resnet50_2",
-    "wide_resnet101_2",
-]
+from trainable.registries import ARCHS, METRICS, POLICIES, SOURCES, Registry
 
-BUNDLED_ARCH: Arch = "resnet18"
+
+def _registered(registry: Registry[Any]) -> AfterValidator:
+    """Takes the names of a registry alone."""
+    return AfterValidator(registry.check)
+
+
+Source = Annotated[str, _registered(SOURCES)]
+Policy = Annotated[str, _registered(POLICIES)]
+Arch = Annotated[str, _registered(ARCHS)]
+
+BUNDLED_ARCH: Final = "resnet18"
 """Of the weights that come with this package."""
 
 WEIGHTS_NAMES = ("bundled", "imagenet", "random")
@@ -195,6 +199,14 @@ class TrainConfig(Config):
     """Of the head's first weights, the order of the batches and the mixing."""
 
 
+class ObjectiveConfig(Config):
+    """What a search is after."""
+
+    metric: Annotated[str, _registered(METRICS)] = "val_acc"
+    """`val_acc` (maximized) or `val_loss` (minimized), on the validation images. By it an epoch,
+    a trial and a model are better than another; of equals, the one of lower loss."""
+
+
 class TrialConfig(Config):
     """All that decides a trial's metrics, but for the device and its threads."""
 
@@ -204,6 +216,7 @@ class TrialConfig(Config):
     optim: OptimConfig = OptimConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
 
     @model_validator(mode="after")
     def _flip_keeps_labels(self) -> TrialConfig:

@@ -20,11 +20,12 @@ from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, as_tail_input
 from trainable.features.store import ArrayStore
 from trainable.inference.classifier import Classifier, Spec
-from trainable.metrics import Predictions
+from trainable.metrics import Objective
 from trainable.network.compilation import compiled, compiles
 from trainable.network.cut_network import CutResNet, build
 from trainable.network.weights import resolve_weights
 from trainable.optim import Schedule, build_optimizer, penalized_weights
+from trainable.predictions import Predictions
 from trainable.seeding import generator
 
 
@@ -61,6 +62,7 @@ class FineTuner:
         dataset: Dataset | None = None,
     ) -> None:
         self.config, self.micro_batches = config, micro_batches
+        self.objective = Objective.named(config.objective.metric)
         self.device = device or resolve_device(config.train.precision)
         self.dataset: Dataset = dataset or load_dataset(config.data)
         self.network = self._build_network()
@@ -87,7 +89,7 @@ class FineTuner:
 
         Returns:
             `train_loss`, `train_acc`, `val_loss`, `val_acc` (losses in nats, accuracies 0
-            to 1) and `epoch_seconds`.
+            to 1), `epoch_seconds`, and the objective's metric if it is another.
 
         Raises:
             DivergedError: The training or validation loss is not finite.
@@ -96,7 +98,8 @@ class FineTuner:
         self.inputs.set_epoch(self.epoch)
         train_loss, train_acc = self._train()
         val = self.evaluate("val")
-        self._check_finite(train_loss, val.loss)
+        chosen = {self.objective.name: self.objective.metric.of(val)}
+        self._check_finite(train_loss, val.loss, *chosen.values())
         self._schedule.after_epoch(val.loss)
         self._note_val_loss(val.loss)
         self.epoch += 1
@@ -105,6 +108,7 @@ class FineTuner:
             "train_acc": train_acc,
             "val_loss": val.loss,
             "val_acc": val.accuracy,
+            **chosen,
             "epoch_seconds": time.perf_counter() - start,
         }
 
@@ -265,11 +269,11 @@ class FineTuner:
         l1 = self.config.optim.l1
         return l1 * sum(weight.abs().sum() for weight in self._penalized) if l1 else 0.0
 
-    def _check_finite(self, train_loss: float, val_loss: float) -> None:
-        if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
-            raise DivergedError(
-                f"epoch {self.epoch + 1}: train_loss={train_loss}, val_loss={val_loss}"
-            )
+    def _check_finite(self, train_loss: float, val_loss: float, score: float) -> None:
+        if not all(map(math.isfinite, (train_loss, val_loss, score))):
+            told = f"train_loss={train_loss}, val_loss={val_loss}"
+            others = "" if self.objective.name == "val_loss" else f", {self.objective.name}={score}"
+            raise DivergedError(f"epoch {self.epoch + 1}: {told}{others}")
 
     def _note_val_loss(self, val_loss: float) -> None:
         improved = val_loss < self._lowest_val_loss

@@ -1,94 +1,142 @@
-"""What predictions are worth: accuracy, per class, confusion, calibration."""
+"""What an epoch reports, and which of it a search is after: one table for everything that asks.
+
+Whoever trains, compares, shows or registers goes by :class:`Objective`, so that "better" means the
+same in a checkpoint, a study, a soup and the gate. To add a metric, register one more here: a
+function of the predictions on the validation images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Final, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-from torch import Tensor
-from torch.nn import functional as F
+from trainable.registries import METRICS
+
+if TYPE_CHECKING:
+    from trainable.predictions import Predictions
+
+Goal = Literal["maximize", "minimize"]
+Compute = Callable[["Predictions"], float]
+
+EPOCH_METRICS: Final = ("train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds")
+"""What every epoch reports, whatever the objective: losses in nats, accuracies from 0 to 1."""
+
+_SPLITS: Final = {"train": "training", "val": "validation", "test": "test"}
 
 
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """A model's outputs on a split, with the truth.
+@dataclass(frozen=True)
+class Metric:
+    """A measure of predictions that a search can be after.
 
     Attributes:
-        logits: float32 of shape (N, classes), on the CPU.
-        labels: int64 of shape (N,), on the CPU.
+        name: As an epoch reports it and a config names it, such as `val_acc`.
+        quantity: The same in words, without the split: `accuracy`.
+        goal: Whether more of it is better, or less.
+        of: Computes it from predictions.
+        is_share: Whether it goes from 0 to 1 and is shown in percent.
     """
 
-    logits: Tensor
-    labels: Tensor
+    name: str
+    quantity: str
+    goal: Goal
+    of: Compute
+    is_share: bool = False
 
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy, in nats, without label smoothing."""
-        return F.cross_entropy(self.logits, self.labels).item()
 
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers, 0 to 1."""
-        return (self.logits.argmax(1) == self.labels).float().mean().item()
+def validation_metric(
+    name: str, quantity: str, goal: Goal, *, is_share: bool = False
+) -> Callable[[Compute], Compute]:
+    """A decorator that registers a function of predictions as an objective.
 
-    @property
-    def right(self) -> NDArray[np.bool_]:
-        """Whether the answer is right, for each image: shape (N,)."""
-        return (self.logits.argmax(1) == self.labels).numpy()
+    Args:
+        name: For configs, records and studies; it starts with `val_`.
+        quantity: In words, without the split.
+        goal: `maximize` or `minimize`.
+        is_share: Whether it goes from 0 to 1.
+    """
+    if not name.startswith("val_"):
+        raise ValueError(f"metric {name}: a name starts with val_, since only validation selects")
 
-    @property
-    def probabilities(self) -> NDArray[np.float32]:
-        """Softmax of the logits: shape (N, classes)."""
-        return self.logits.softmax(1).numpy()
+    def add(compute: Compute) -> Compute:
+        METRICS.register(name)(Metric(name, quantity, goal, compute, is_share))
+        return compute
 
-    def save(self, path: Path) -> None:
-        """Write them as a compressed `.npz` file."""
-        np.savez_compressed(path, logits=self.logits.numpy(), labels=self.labels.numpy())
+    return add
+
+
+@validation_metric("val_acc", "accuracy", "maximize", is_share=True)
+def accuracy(predictions: Predictions) -> float:
+    """Share of right answers."""
+    return predictions.accuracy
+
+
+@validation_metric("val_loss", "loss", "minimize")
+def loss(predictions: Predictions) -> float:
+    """Mean cross-entropy, in nats."""
+    return predictions.loss
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search is after, and so what "better" means.
+
+    Args:
+        metric: One of :data:`~trainable.registries.METRICS`.
+    """
+
+    metric: Metric
 
     @classmethod
-    def load(cls, path: Path) -> Predictions:
-        """Read what :meth:`save` wrote; only arrays are read."""
-        with np.load(path, allow_pickle=False) as arrays:
-            return cls(torch.from_numpy(arrays["logits"]), torch.from_numpy(arrays["labels"]))
+    def named(cls, name: str) -> Objective:
+        """The objective that `objective.metric` names."""
+        return cls(METRICS[name])
 
-    def confusion(self) -> NDArray[np.int64]:
-        """Counts of shape (classes, classes), truth by row and answer by column."""
-        classes = self.logits.shape[1]
-        return confusion_matrix(self.labels, self.logits.argmax(1), labels=range(classes))
+    @property
+    def name(self) -> str:
+        """Of its metric, such as `val_acc`."""
+        return self.metric.name
 
-    def per_class(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Precision, recall, F1 and number of images of each class, by name."""
-        columns = precision_recall_fscore_support(
-            self.labels, self.logits.argmax(1), labels=range(len(names)), zero_division=0.0
-        )
-        keys = ("precision", "recall", "f1", "support")
-        return {
-            name: dict(zip(keys, map(float, row), strict=True))
-            for name, row in zip(names, np.transpose(columns), strict=True)
-        }
+    @property
+    def maximizes(self) -> bool:
+        """Whether more is better."""
+        return self.metric.goal == "maximize"
 
-    def calibration_error(self, bins: int = 15) -> float:
-        """Expected calibration error, 0 to 1, over bins of equal width (Guo et al. 2017)."""
-        confidence, answer = torch.from_numpy(self.probabilities).max(1)
-        right = (answer == self.labels).float()
-        which = (confidence * bins).ceil().long().clamp(1, bins) - 1
-        gap = torch.zeros(bins).index_add_(0, which, right - confidence)
-        return (gap.abs().sum() / len(right)).item()
+    @property
+    def epoch_metrics(self) -> tuple[str, ...]:
+        """What an epoch reports when a search is after this."""
+        return EPOCH_METRICS if self.name in EPOCH_METRICS else (*EPOCH_METRICS, self.name)
 
-    def summary(self, names: Sequence[str]) -> dict[str, Any]:
-        """All of the above but the logits, as JSON can hold it."""
-        return {
-            "images": len(self.labels),
-            "loss": self.loss,
-            "accuracy": self.accuracy,
-            "calibration_error": self.calibration_error(),
-            "classes": list(names),
-            "confusion": self.confusion().tolist(),
-            "per_class": self.per_class(names),
-        }
+    def score(self, epoch: Mapping[str, float]) -> float:
+        """Its value in the metrics of an epoch."""
+        return epoch[self.name]
+
+    def rank(self, epoch: Mapping[str, float]) -> tuple[float, float]:
+        """What makes an epoch better than another: the objective, then the lower loss.
+
+        Returns:
+            The greater, the better, whether the objective is maximized or not.
+        """
+        return self.signed(epoch[self.name]), -epoch["val_loss"]
+
+    def rank_of(self, predictions: Predictions) -> tuple[float, float]:
+        """The same of predictions on any split."""
+        return self.signed(self.metric.of(predictions)), -predictions.loss
+
+    def signed(self, value: float) -> float:
+        """A value turned so that the greater is the better."""
+        return value if self.maximizes else -value
+
+    def on(self, split: Literal["val", "test"]) -> str:
+        """Name of its value on a split: `test_acc`."""
+        return f"{split}_{self.name.removeprefix('val_')}"
+
+    def title(self, split: Literal["train", "val", "test"] = "val") -> str:
+        """In words: `validation accuracy`."""
+        return f"{_SPLITS[split]} {self.metric.quantity}"
+
+    def show(self, value: float | None) -> str:
+        """A value as people read it: `97.22%`, or four digits of what is no share."""
+        if value is None:
+            return "-"
+        return f"{value:.2%}" if self.metric.is_share else f"{value:.4g}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -124,6 +123,7 @@ class FineTuneTrainable(tune.Trainable):
     def _train_epoch(self) -> dict[str, Any]:
         metrics: dict[str, Any] = self._tuner.train_epoch()
         metrics["epoch"] = self._tuner.epoch
+        rank = self._tuner.objective.rank
         better = self._best is None or rank(metrics) > rank(self._best)
         if better:
             self._best = metrics
@@ -139,8 +139,3 @@ class FineTuneTrainable(tune.Trainable):
 
 class OutOfMemoryError(MemoryError):
     """A trial needs more memory than there is."""
-
-
-def rank(metrics: Mapping[str, Any]) -> tuple[float, float]:
-    """What makes an epoch better than another: its accuracy, then its lower loss."""
-    return metrics["val_acc"], -metrics["val_loss"]

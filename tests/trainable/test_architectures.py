@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import get_args
 
 import pytest
 import torch
@@ -12,13 +11,14 @@ import torchvision
 from torch import Tensor
 from torchvision.models import get_model_weights, list_models
 
-from trainable.config import Arch, TrialConfig
+from trainable import registries
+from trainable.config import TrialConfig
 from trainable.device import Device
 from trainable.finetuner import FineTuner
 from trainable.network.cut_network import stage_of, trained_stages
 from trainable.network.weights import IMAGENET
 
-ARCHS = get_args(Arch)
+ARCHS = registries.ARCHS.shipped
 LARGE = {"resnet101", "resnet152", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2"}
 
 

@@ -19,8 +19,9 @@ from trainable.checkpoints import BEST, LAST, read_checkpoint
 from trainable.config import TrialConfig
 from trainable.device import CONTEXT_BYTES, Device, release_memory, resolve_device
 from trainable.finetuner import FineTuner
+from trainable.metrics import Objective
 from trainable.network.cut_network import CutResNet
-from trainable.ray_trainable import FineTuneTrainable, TrialSpec, rank
+from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 
 LEARNT = ("train_loss", "train_acc", "val_loss", "val_acc")
 
@@ -145,7 +146,7 @@ def test_the_best_epoch_so_far_is_kept(
     results: list[dict[str, Any]] = []
     for _ in range(6):
         results.append(trainable.train())
-        best = max(results, key=rank)
+        best = max(results, key=Objective.named("val_acc").rank)
         assert read_checkpoint(tmp_path / "trial" / BEST)["tuner"]["epoch"] == best["epoch"]
         assert read_checkpoint(tmp_path / "trial" / LAST)["tuner"]["epoch"] == len(results)
     assert sorted(path.name for path in (tmp_path / "trial").iterdir()) == [BEST, LAST]

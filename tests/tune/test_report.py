@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 from tests.helpers.commands import DIGITS, run_module
 from tests.helpers.searches import FinishedSearch
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.metrics import Predictions
+from trainable.predictions import Predictions
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.reporting.data import Story, common_epoch, comparable_study, compute_of, worst_mistakes

@@ -91,7 +91,7 @@ class Views:
                 return plain.flip(3) if rendition else plain
             case "flip_crop":
                 return self._flip_crop(rendition, start, stop)
-            case "trivial" | "rand":
+            case _:
                 return self._augment_each(rendition, start, stop)
 
     def _generator(self, *key: object) -> torch.Generator:

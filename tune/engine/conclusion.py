@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from trainable.metrics import Predictions
+from trainable.predictions import Predictions
 from tune.engine.outcome import Outcome
 from tune.errors import first_line
 from tune.models.candidates import Candidate, Run, finalist_runs, single, soup

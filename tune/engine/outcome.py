@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainable.metrics import Predictions
+from trainable.predictions import Predictions
 from tune.strategy.confirmation import Finalist
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from trainable.config import TrialConfig
 from trainable.device import resolve_device
 from trainable.features.store import open_store
 from trainable.finetuner import FineTuner
-from trainable.metrics import Predictions
 from trainable.network.cut_network import stage_of, trained_stages
 from trainable.network.soup import StateDict, greedy_soup
+from trainable.predictions import Predictions
 from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchHome
 from tune.study.ledger import Ledger

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from optuna.trial import TrialState
 
-from trainable.metrics import Predictions
+from trainable.predictions import Predictions
 from tune.errors import ConfigError
 from tune.reporting.publishing import PREDICTIONS
 from tune.study.trial import METRIC, Epoch, TrialLog

@@ -14,7 +14,7 @@ from optuna.trial import TrialState, create_trial
 from trainable.config import MAX_DEPTH
 from trainable.data.datasets import Dataset
 from trainable.features.batches import views_of
-from trainable.metrics import Predictions
+from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.strategy.confirmation import Finalist
 from tune.study.distributions import distributions

@@ -18,7 +18,7 @@ from optuna.visualization import (
 )
 from scipy.interpolate import griddata
 
-from trainable.metrics import Predictions
+from trainable.predictions import Predictions
 from tune.reporting.data import Story, common_epoch, comparable_study
 from tune.study.trial import METRIC, TrialLog
 

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from trainable.metrics import Predictions
+from trainable.predictions import Predictions
 from tune.reporting.data import Story, worst_mistakes
 from tune.reporting.figures import STATES
 from tune.reporting.page import MISTAKES

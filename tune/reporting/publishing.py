@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from trainable.data.datasets import load_dataset
-from trainable.metrics import Predictions
+from trainable.predictions import Predictions
 from tune.errors import ConfigError
 from tune.reporting.data import Story
 from tune.reporting.page import page

@@ -5,12 +5,13 @@ The code for a GPU runs on a CPU too, which is how it is tested where there is n
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from trainable import registries
 from trainable.augment import device_views
 from trainable.augment.device_views import TOLERANCE, DeviceViews
 from trainable.augment.resampling import resampled
@@ -18,7 +19,7 @@ from trainable.augment.views import Views, fit
 from trainable.config import Policy
 from trainable.device import Device
 
-POLICIES: tuple[Policy, ...] = get_args(Policy)
+POLICIES = registries.POLICIES.shipped
 GROUPED: tuple[Policy, ...] = ("trivial", "rand")
 SIZE = 16
 COUNT = 100

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import trainable
+from trainable import registries
 from trainable.augment.views import Views, fit, stored_side
 from trainable.config import Policy
 
-POLICIES: tuple[Policy, ...] = get_args(Policy)
+POLICIES = registries.POLICIES.shipped
 RANDOM: tuple[Policy, ...] = ("flip_crop", "trivial", "rand")
 SIZE = 16
 SIDES = [12, 16, 24]

@@ -16,7 +16,7 @@ from PIL import Image
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
-from trainable.metrics import Predictions
+from trainable.predictions import Predictions
 from tune.errors import ConfigError
 from tune.models.lineage import Origin, read_origin
 from tune.models.provenance import RecordedData, read_again

@@ -1,0 +1,94 @@
+"""What predictions are worth: accuracy, per class, confusion, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A model's outputs on a split, with the truth.
+
+    Attributes:
+        logits: float32 of shape (N, classes), on the CPU.
+        labels: int64 of shape (N,), on the CPU.
+    """
+
+    logits: Tensor
+    labels: Tensor
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, in nats, without label smoothing."""
+        return F.cross_entropy(self.logits, self.labels).item()
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, 0 to 1."""
+        return (self.logits.argmax(1) == self.labels).float().mean().item()
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the answer is right, for each image: shape (N,)."""
+        return (self.logits.argmax(1) == self.labels).numpy()
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Softmax of the logits: shape (N, classes)."""
+        return self.logits.softmax(1).numpy()
+
+    def save(self, path: Path) -> None:
+        """Write them as a compressed `.npz` file."""
+        np.savez_compressed(path, logits=self.logits.numpy(), labels=self.labels.numpy())
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what :meth:`save` wrote; only arrays are read."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls(torch.from_numpy(arrays["logits"]), torch.from_numpy(arrays["labels"]))
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Counts of shape (classes, classes), truth by row and answer by column."""
+        classes = self.logits.shape[1]
+        return confusion_matrix(self.labels, self.logits.argmax(1), labels=range(classes))
+
+    def per_class(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Precision, recall, F1 and number of images of each class, by name."""
+        columns = precision_recall_fscore_support(
+            self.labels, self.logits.argmax(1), labels=range(len(names)), zero_division=0.0
+        )
+        keys = ("precision", "recall", "f1", "support")
+        return {
+            name: dict(zip(keys, map(float, row), strict=True))
+            for name, row in zip(names, np.transpose(columns), strict=True)
+        }
+
+    def calibration_error(self, bins: int = 15) -> float:
+        """Expected calibration error, 0 to 1, over bins of equal width (Guo et al. 2017)."""
+        confidence, answer = torch.from_numpy(self.probabilities).max(1)
+        right = (answer == self.labels).float()
+        which = (confidence * bins).ceil().long().clamp(1, bins) - 1
+        gap = torch.zeros(bins).index_add_(0, which, right - confidence)
+        return (gap.abs().sum() / len(right)).item()
+
+    def summary(self, names: Sequence[str]) -> dict[str, Any]:
+        """All of the above but the logits, as JSON can hold it."""
+        return {
+            "images": len(self.labels),
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "calibration_error": self.calibration_error(),
+            "classes": list(names),
+            "confusion": self.confusion().tolist(),
+            "per_class": self.per_class(names),
+        }

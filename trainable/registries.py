@@ -1,0 +1,105 @@
+"""What a config may name, registered where it is written: policies, sources, networks, metrics.
+
+A config is checked before PyTorch is loaded, so the names that come with this package are known
+here. Any other name is looked for in the room that registers its kind, and in the modules that
+`TUNE_PLUGINS` lists: one file adds one, in this package or outside.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, Final, Generic, TypeVar
+
+Thing = TypeVar("Thing")
+Registered = TypeVar("Registered")
+
+PLUGINS: Final = "TUNE_PLUGINS"
+"""Variable that lists modules, separated by commas, which register more of anything. Workers on
+this machine inherit it."""
+
+
+class Registry(Mapping[str, Thing], Generic[Thing]):
+    """Things by the names that a config has for them.
+
+    Args:
+        key: The config's key that names one, such as `augment.policy`.
+        room: The module that registers those of this package; imported when one is asked for.
+        shipped: The names that need no import to be known.
+    """
+
+    def __init__(self, key: str, room: str, shipped: tuple[str, ...]) -> None:
+        self.key, self.shipped = key, shipped
+        self._room, self._things = room, dict[str, Thing]()
+
+    def register(self, name: str) -> Callable[[Registered], Registered]:
+        """A decorator that adds a function or class under `name`.
+
+        Raises:
+            ValueError: The name is taken by another.
+        """
+
+        def add(thing: Any) -> Any:
+            there = self._things.setdefault(name, thing)
+            if there is not thing and _origin(there) != _origin(thing):
+                raise ValueError(f"{self.key}={name} is registered already, by {_origin(there)}")
+            self._things[name] = thing
+            return thing
+
+        return add
+
+    def check(self, name: str) -> str:
+        """A name, if it is registered.
+
+        Raises:
+            ValueError: It is not; names those that are.
+        """
+        if name not in self.shipped and name not in self:
+            near = get_close_matches(name, self, 1)
+            hint = f"; nearest: {near[0]}" if near else ""
+            raise ValueError(f"must be one of {', '.join(self)}{hint}")
+        return name
+
+    def __getitem__(self, name: str) -> Thing:
+        self._load()
+        return self._things[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._things)
+
+    def _load(self) -> None:
+        import_module(self._room)
+        for module in os.environ.get(PLUGINS, "").split(","):
+            if module.strip():
+                import_module(module.strip())
+
+
+def _origin(thing: object) -> str:
+    """Where a function or a class is written: the same when its module is loaded again."""
+    kind = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+METRICS: Registry[Any] = Registry("objective.metric", "trainable.metrics", ("val_acc", "val_loss"))
+POLICIES: Registry[Any] = Registry(
+    "augment.policy", "trainable.augment.policies", ("none", "flip", "flip_crop", "trivial", "rand")
+)
+SOURCES: Registry[Any] = Registry(
+    "data.source", "trainable.data.sources", ("digits", "cifar10", "image_folder")
+)
+ARCHS: Registry[Any] = Registry(
+    "model.arch",
+    "trainable.network.resnet",
+    (
+        *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+        *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+        *("wide_resnet50_2", "wide_resnet101_2"),
+    ),
+)
