@@ -15,8 +15,8 @@ from torch import Tensor
 from torchvision.models import resnet18
 from torchvision.transforms.v2 import functional as F
 
-from trainable.augment.views import fit
 from trainable.config import TrialConfig
+from trainable.data.sizes import fit
 from trainable.device import Device, resolve_device
 from trainable.finetuner import DivergedError, FineTuner
 from trainable.network.cut_network import MEAN, STD, stage_of, trained_stages

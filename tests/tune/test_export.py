@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from tests.helpers.commands import run_module
 from tests.helpers.searches import FinishedSearch
-from trainable.augment.views import fit
 from trainable.config import DataConfig, TrialConfig
 from trainable.data.datasets import load_dataset
+from trainable.data.sizes import fit
 from trainable.finetuner import FineTuner
 from trainable.inference.classifier import Classifier, Spec
 from trainable.inference.exported import open_onnx, open_pt2

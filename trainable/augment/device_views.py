@@ -12,7 +12,8 @@ from torch import Tensor
 
 from trainable.augment import policies
 from trainable.augment.resampling import resampled
-from trainable.augment.views import PER_IMAGE, Views, shifted, stored_side
+from trainable.augment.views import PER_IMAGE, Views, shifted
+from trainable.data.sizes import stored_side
 from trainable.device import Device
 
 TOLERANCE: Final = 2
@@ -103,7 +104,7 @@ class DeviceViews(Views):
         return self._fitted(shifted(images, places))
 
     def _fitted(self, images: Tensor) -> Tensor:
-        """What :func:`trainable.augment.views.fit` makes of images."""
+        """What :func:`trainable.data.sizes.fit` makes of images."""
         side, size = images.shape[-1], self.image_size
         wanted = size if side <= size else min(side, stored_side(size))
         if side != wanted:

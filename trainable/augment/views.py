@@ -18,6 +18,7 @@ import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
 from trainable.config import Policy
+from trainable.data.sizes import fit
 
 PER_IMAGE: Final = {
     "trivial": transforms.TrivialAugmentWide(),
@@ -139,31 +140,6 @@ class Views:
                 torch.manual_seed(seed)
                 cropped[index] = augment(cropped[index])
         return cropped
-
-
-def fit(images: Tensor, size: int) -> Tensor:
-    """Images at the network's size, without augmentation.
-
-    Larger ones are reduced to 8/7 of it and cut to their centre, smaller ones enlarged.
-
-    Args:
-        images: uint8 of shape (N, 3, R, R).
-        size: Side S wanted, in pixels.
-
-    Returns:
-        uint8 of shape (N, 3, S, S).
-    """
-    side = images.shape[-1]
-    if side <= size:
-        return F.resize(images, [size, size], antialias=True)
-    if side > (roomy := stored_side(size)):
-        images = F.resize(images, [roomy, roomy], antialias=True)
-    return F.center_crop(images, [size, size])
-
-
-def stored_side(size: int) -> int:
-    """Side at which photographs are kept for a network that sees `size`: 256 for 224."""
-    return round(size * 8 / 7)
 
 
 def shifted(images: Tensor, offsets: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from trainable.augment.views import stored_side
 from trainable.data.decoding import image_size_of, read_square
+from trainable.data.sizes import stored_side
 
 SplitName = Literal["train", "val", "test"]
 _SPLITS: tuple[SplitName, ...] = ("train", "val", "test")

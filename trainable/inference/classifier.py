@@ -15,9 +15,9 @@ from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trainable.augment.views import fit
 from trainable.config import Arch
 from trainable.data.decoding import read_square
+from trainable.data.sizes import fit
 from trainable.network.cut_network import build
 
 _WEIGHTS, _SPEC = "model.safetensors", "classifier.json"

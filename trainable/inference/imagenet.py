@@ -6,8 +6,8 @@ from typing import Final
 
 from torchvision.models import get_model_weights
 
-from trainable.augment.views import stored_side
 from trainable.config import Arch
+from trainable.data.sizes import stored_side
 from trainable.inference.classifier import Classifier, Spec
 from trainable.network.weights import IMAGENET, load_weights, why_not
 

@@ -11,7 +11,7 @@ import torch
 from mlflow import MlflowClient
 from torch import Tensor
 
-from trainable.augment.views import fit
+from trainable.data.sizes import fit
 from trainable.inference.classifier import Classifier
 from trainable.inference.exported import Runner, open_onnx, open_pt2, save_onnx, save_pt2
 from tune.models.formats import Form

@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainable.augment.views import fit
+from trainable.data.sizes import fit
 from trainable.inference.classifier import Classifier
 
 _COLOURS: Final = colormaps["inferno"]

@@ -15,8 +15,9 @@ from trainable import registries
 from trainable.augment import device_views
 from trainable.augment.device_views import TOLERANCE, DeviceViews
 from trainable.augment.resampling import resampled
-from trainable.augment.views import Views, fit
+from trainable.augment.views import Views
 from trainable.config import Policy
+from trainable.data.sizes import fit
 from trainable.device import Device
 
 POLICIES = registries.POLICIES.shipped

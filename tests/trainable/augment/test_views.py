@@ -17,8 +17,9 @@ from torch import Tensor
 
 import trainable
 from trainable import registries
-from trainable.augment.views import Views, fit, stored_side
+from trainable.augment.views import Views
 from trainable.config import Policy
+from trainable.data.sizes import fit
 
 POLICIES = registries.POLICIES.shipped
 RANDOM: tuple[Policy, ...] = ("flip_crop", "trivial", "rand")
@@ -275,29 +276,3 @@ class TestFlipCrop:
         assert first.min() < 0.05
         assert first.max() > 0.4
         assert last.max() > 0.95
-
-
-class TestFit:
-    def test_a_slightly_larger_image_is_cut_to_its_centre(self) -> None:
-        images = noise(stored_side(SIZE))
-
-        assert torch.equal(fit(images, SIZE), images[:, :, 1:17, 1:17])
-
-    def test_a_much_larger_image_is_reduced_before_it_is_cut(self) -> None:
-        images = torch.zeros(1, 3, 96, 96, dtype=torch.uint8)
-        images[..., 24:72, 24:72] = 255
-
-        bright = fit(images, SIZE)[0, 0, SIZE // 2] > 200
-
-        assert bright.sum() == 8  # 9 of the 18 pixels it is reduced to, less the blurred rims
-
-    def test_an_image_of_the_size_is_left_alone(self) -> None:
-        assert torch.equal(fit(noise(SIZE), SIZE), noise(SIZE))
-
-    def test_a_smaller_image_is_enlarged(self) -> None:
-        enlarged = fit(ramps(8, 1), SIZE)
-
-        assert enlarged.shape == (1, 3, SIZE, SIZE)
-        assert enlarged.dtype == torch.uint8
-        assert (enlarged[0, 0].int().diff(dim=1) >= 0).all()
-        assert (enlarged.amin(), enlarged.amax()) == (0, 255)
