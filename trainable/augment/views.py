@@ -8,7 +8,6 @@ whatever a frozen network makes of a view a constant.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from trainable.config import Policy
 from trainable.data.sizes import fit
+from trainable.seeding import generator
 
 PER_IMAGE: Final = {
     "trivial": transforms.TrivialAugmentWide(),
@@ -78,8 +78,8 @@ class Views:
         """Which of :meth:`renditions_of` each image takes: int64 of shape (N,)."""
         if self.policy != "flip":
             return torch.zeros(len(self), dtype=torch.int64)
-        generator = self._generator("choice", epoch % self.num_views)
-        return torch.randint(2, (len(self),), generator=generator)
+        draws = self._generator("choice", epoch % self.num_views)
+        return torch.randint(2, (len(self),), generator=draws)
 
     def render(self, rendition: int, start: int, stop: int) -> Tensor:
         """Images `start` to `stop` of a rendition: uint8 of shape (stop - start, 3, S, S)."""
@@ -96,11 +96,7 @@ class Views:
                 return self._augment_each(rendition, start, stop)
 
     def _generator(self, *key: object) -> torch.Generator:
-        return torch.Generator().manual_seed(self._seed(*key))
-
-    def _seed(self, *key: object) -> int:
-        text = repr((self.fingerprint, self.policy, self.image_size, *key))
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+        return generator(self.fingerprint, self.policy, self.image_size, *key)
 
     def _flip_crop(self, rendition: int, start: int, stop: int) -> Tensor:
         mirrored, places = self.places(self.draws(rendition)[start:stop])
