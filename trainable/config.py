@@ -78,12 +78,14 @@ class DataConfig(Config):
     @property
     def mirrors(self) -> bool:
         """`mirror`, with its default by source."""
-        return self.source != "digits" if self.mirror is None else self.mirror
+        if self.mirror is not None:
+            return self.mirror
+        return getattr(SOURCES[self.source], "mirrors", True)
 
     @model_validator(mode="after")
-    def _folder_has_root(self) -> DataConfig:
-        if self.source == "image_folder" and self.root is None:
-            raise ValueError("data.root is required with data.source=image_folder")
+    def _has_the_root_it_needs(self) -> DataConfig:
+        if self.root is None and getattr(SOURCES[self.source], "needs_root", False):
+            raise ValueError(f"data.root is required with data.source={self.source}")
         return self
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from trainable.augment.mixing import Mixer
 from trainable.config import TrialConfig
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.data.image_folder import SplitName
+from trainable.data.parts import SplitName
 from trainable.device import Device, resolve_device
 from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, as_tail_input

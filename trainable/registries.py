@@ -27,10 +27,10 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
     Args:
         key: The config's key that names one, such as `augment.policy`.
         room: The module that registers those of this package; imported when one is asked for.
-        shipped: The names that need no import to be known.
+        shipped: The names that need no import to be known, where importing the room is slow.
     """
 
-    def __init__(self, key: str, room: str, shipped: tuple[str, ...]) -> None:
+    def __init__(self, key: str, room: str, shipped: tuple[str, ...] = ()) -> None:
         self.key, self.shipped = key, shipped
         self._room, self._things = room, dict[str, Thing]()
 
@@ -63,7 +63,10 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         return name
 
     def __getitem__(self, name: str) -> Thing:
-        self._load()
+        import_module(self._room)
+        # The configs' module looks names up while it is imported; a plugin may import that module.
+        if name not in self._things:
+            self._load()
         return self._things[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -91,9 +94,7 @@ METRICS: Registry[Any] = Registry("objective.metric", "trainable.metrics", ("val
 POLICIES: Registry[Any] = Registry(
     "augment.policy", "trainable.augment.policies", ("none", "flip", "flip_crop", "trivial", "rand")
 )
-SOURCES: Registry[Any] = Registry(
-    "data.source", "trainable.data.sources", ("digits", "cifar10", "image_folder")
-)
+SOURCES: Registry[Any] = Registry("data.source", "trainable.data.sources")
 ARCHS: Registry[Any] = Registry(
     "model.arch",
     "trainable.network.resnet",

@@ -10,19 +10,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import resample
 from torch import Tensor
-from torchvision.datasets import CIFAR10
 
 from trainable.config import DataConfig
-from trainable.data.image_folder import SplitName, read_image_folder
+from trainable.data.parts import Parts, SplitName
+from trainable.registries import SOURCES
 
 SPLIT_SEED = 0
 """Seed of every split, so that all trials of all searches see the same one."""
@@ -72,41 +70,6 @@ class Dataset:
         return digest.hexdigest()
 
 
-@dataclass
-class _Parts:
-    """Raw arrays by split name, as a source gives them; missing splits are carved."""
-
-    images: dict[SplitName, NDArray[np.uint8]]
-    labels: dict[SplitName, NDArray[np.int64]]
-    classes: tuple[str, ...]
-    skipped: int = 0
-
-    def keep(self, name: SplitName, indices: NDArray[np.int64], source: SplitName) -> None:
-        images, labels = self.images[source], self.labels[source]
-        self.images[name], self.labels[name] = images[indices], labels[indices]
-
-    def carve(self, name: SplitName, share: float) -> None:
-        """Move a stratified `share` of the training split into a split of its own."""
-        if name in self.images:
-            return
-        rest, held_out = _stratified(self.labels["train"], share)
-        self.keep(name, held_out, "train")
-        self.keep("train", rest, "train")
-
-    def limit(self, count: int) -> None:
-        """Keep a stratified `count` images of the training split."""
-        if count < len(self.labels["train"]):
-            labels = self.labels["train"]
-            kept = resample(
-                np.arange(len(labels)),
-                replace=False,
-                n_samples=count,
-                stratify=labels,
-                random_state=SPLIT_SEED,
-            )
-            self.keep("train", np.sort(kept), "train")
-
-
 @lru_cache(maxsize=1)
 def load_dataset(config: DataConfig) -> Dataset:
     """Load, split and fingerprint what `config` names.
@@ -116,13 +79,11 @@ def load_dataset(config: DataConfig) -> Dataset:
     Raises:
         ValueError: The data is missing, unreadable, or too small to split.
     """
-    parts = {"digits": _digits, "cifar10": _cifar10, "image_folder": _image_folder}[config.source](
-        config
-    )
-    parts.carve("test", config.test_fraction)
+    parts: Parts = SOURCES[config.source](config)
+    _carve(parts, "test", config.test_fraction)
     if config.limit is not None:
-        parts.limit(config.limit)
-    parts.carve("val", config.val_fraction)
+        _limit(parts, config.limit)
+    _carve(parts, "val", config.val_fraction)
     splits = {
         name: Split(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(y))
         for (name, images), y in zip(parts.images.items(), parts.labels.values(), strict=True)
@@ -139,9 +100,37 @@ def load_dataset(config: DataConfig) -> Dataset:
 
 def is_local(config: DataConfig) -> bool:
     """Whether :func:`load_dataset` would download nothing."""
-    if config.source != "cifar10":
-        return True
-    return (_cifar10_root(config) / CIFAR10.base_folder).is_dir()
+    asked = getattr(SOURCES[config.source], "is_local", None)
+    return asked is None or asked(config)
+
+
+def _carve(parts: Parts, name: SplitName, share: float) -> None:
+    """Move a stratified `share` of the training split into a split of its own, if it is missing."""
+    if name in parts.images:
+        return
+    rest, held_out = _stratified(parts.labels["train"], share)
+    _take(parts, name, held_out)
+    _take(parts, "train", rest)
+
+
+def _limit(parts: Parts, count: int) -> None:
+    """Reduce the training split to a stratified `count` of its images."""
+    labels = parts.labels["train"]
+    if count < len(labels):
+        chosen = resample(
+            np.arange(len(labels)),
+            replace=False,
+            n_samples=count,
+            stratify=labels,
+            random_state=SPLIT_SEED,
+        )
+        _take(parts, "train", np.sort(chosen))
+
+
+def _take(parts: Parts, name: SplitName, indices: NDArray[np.int64]) -> None:
+    """Make images of the training split the split called `name`."""
+    parts.images[name] = parts.images["train"][indices]
+    parts.labels[name] = parts.labels["train"][indices]
 
 
 def _stratified(
@@ -160,49 +149,10 @@ def _stratified(
     return first, second
 
 
-def _fingerprint(parts: _Parts) -> str:
+def _fingerprint(parts: Parts) -> str:
     digest = hashlib.sha256(repr(parts.classes).encode())
     for name in sorted(parts.images):
         digest.update(f"{name} {parts.images[name].shape}".encode())
         digest.update(np.ascontiguousarray(parts.images[name]).data)
         digest.update(np.ascontiguousarray(parts.labels[name]).data)
     return digest.hexdigest()
-
-
-def _digits(_: DataConfig) -> _Parts:
-    """The 1,797 8x8 digits of the UCI test set (Alpaydin & Kaynak 1998)."""
-    bunch = load_digits()
-    grey = np.round(bunch.images * (255 / 16)).astype(np.uint8)
-    return _Parts(
-        images={"train": np.repeat(grey[..., None], 3, axis=3)},
-        labels={"train": bunch.target.astype(np.int64)},
-        classes=tuple(str(name) for name in bunch.target_names),
-    )
-
-
-def _cifar10(config: DataConfig) -> _Parts:
-    """CIFAR-10 (Krizhevsky 2009), downloaded where it is not there yet."""
-    root = _cifar10_root(config)
-    try:
-        train, test = (CIFAR10(root, train=part, download=True) for part in (True, False))
-    except (OSError, RuntimeError) as error:
-        raise ValueError(
-            f"CIFAR-10 is not in {root} and could not be downloaded ({error}): put "
-            "cifar-10-python.tar.gz there, or set data.root"
-        ) from error
-    return _Parts(
-        images={"train": train.data, "test": test.data},
-        labels={"train": np.array(train.targets), "test": np.array(test.targets)},
-        classes=tuple(train.classes),
-    )
-
-
-def _cifar10_root(config: DataConfig) -> Path:
-    return config.root or Path(torch.hub.get_dir()).parent / "datasets"
-
-
-def _image_folder(config: DataConfig) -> _Parts:
-    """A folder of class folders, or of `train`, `val`, `test` folders of those."""
-    assert config.root is not None
-    folder = read_image_folder(config.root, config.image_size)
-    return _Parts(folder.images, folder.labels, folder.classes, folder.skipped)

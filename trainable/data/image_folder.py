@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,30 +12,11 @@ from numpy.typing import NDArray
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from trainable.data.decoding import image_size_of, read_square
+from trainable.data.parts import SPLITS, Parts
 from trainable.data.sizes import stored_side
 
-SplitName = Literal["train", "val", "test"]
-_SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
-
-@dataclass(frozen=True)
-class ImageFolder:
-    """What a folder holds, by split; without folders of splits, all is `train`.
-
-    Attributes:
-        images: uint8 of shape (N, R, R, 3).
-        labels: int64 of shape (N,), indices into `classes`.
-        classes: Names of the class folders, sorted.
-        skipped: Files that are not of an image type.
-    """
-
-    images: dict[SplitName, NDArray[np.uint8]]
-    labels: dict[SplitName, NDArray[np.int64]]
-    classes: tuple[str, ...]
-    skipped: int
-
-
-def read_image_folder(root: Path, image_size: int) -> ImageFolder:
+def read_image_folder(root: Path, image_size: int) -> Parts:
     """Decode every image under `root`.
 
     Args:
@@ -48,7 +27,7 @@ def read_image_folder(root: Path, image_size: int) -> ImageFolder:
         ValueError: There are no classes, they differ between splits, one is empty, or a
             file cannot be read as the image that its name says it is.
     """
-    folders = {name: root / name for name in _SPLITS if (root / name).is_dir()}
+    folders = {name: root / name for name in SPLITS if (root / name).is_dir()}
     if "train" not in folders:
         folders = {"train": root}
     classes = _class_names(folders["train"])
@@ -58,7 +37,7 @@ def read_image_folder(root: Path, image_size: int) -> ImageFolder:
     files = {name: _labelled_files(folder, classes) for name, folder in folders.items()}
     paths = [path for pairs in files.values() for path, _ in pairs]
     side = _stored_side(paths, image_size)
-    return ImageFolder(
+    return Parts(
         images={name: _decode([path for path, _ in pairs], side) for name, pairs in files.items()},
         labels={name: np.array([label for _, label in pairs]) for name, pairs in files.items()},
         classes=classes,

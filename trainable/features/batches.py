@@ -11,7 +11,7 @@ from trainable.augment.device_views import DeviceViews
 from trainable.augment.views import Views
 from trainable.config import TrialConfig
 from trainable.data.datasets import Dataset
-from trainable.data.image_folder import SplitName
+from trainable.data.parts import SplitName
 from trainable.device import Device
 from trainable.features.prefix import Activations, PrefixOutputs
 from trainable.features.store import ArrayStore

@@ -1,0 +1,30 @@
+"""What a data source gives: arrays by split, before anything is carved or limited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:  # a source is asked what it needs before NumPy is loaded
+    import numpy as np
+    from numpy.typing import NDArray
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: Final[tuple[SplitName, ...]] = ("train", "val", "test")
+
+
+@dataclass
+class Parts:
+    """Images and labels by split. There is always `train`; a split that is missing is carved.
+
+    Attributes:
+        images: uint8 of shape (N, R, R, 3), RGB; R is the same in every split.
+        labels: int64 of shape (N,), indices into `classes`.
+        classes: Names of the classes.
+        skipped: The number of files that are not of an image type.
+    """
+
+    images: dict[SplitName, NDArray[np.uint8]]
+    labels: dict[SplitName, NDArray[np.int64]]
+    classes: tuple[str, ...]
+    skipped: int = 0

@@ -1,0 +1,102 @@
+"""Where images come from: one registered function a data source.
+
+To add a source, write a function from :class:`~trainable.config.DataConfig` to
+:class:`~trainable.data.parts.Parts` and register it, here or in a module that `TUNE_PLUGINS`
+lists. A config asks what a source needs before anything slow is loaded: so the functions here
+import what they read with when they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from trainable.data.parts import Parts
+from trainable.registries import SOURCES
+
+if TYPE_CHECKING:
+    from trainable.config import DataConfig
+
+    Load = Callable[[DataConfig], Parts]
+
+
+class Facts(TypedDict, total=False):
+    """What else is asked about a source. Each may be left out."""
+
+    mirrors: bool
+    """Whether a mirrored image keeps its label, where `data.mirror` does not say. Default: true."""
+    needs_root: bool
+    """Whether `data.root` is required. Default: false."""
+    is_local: Callable[[DataConfig], bool]
+    """Whether loading downloads nothing. Default: it never does."""
+
+
+def facts(**given: Unpack[Facts]) -> Callable[[Load], Load]:
+    """A decorator that states what is not as usual about a source."""
+
+    def add(load: Load) -> Load:
+        vars(load).update(given)
+        return load
+
+    return add
+
+
+@SOURCES.register("digits")
+@facts(mirrors=False)
+def digits(_: DataConfig) -> Parts:
+    """The 1,797 8x8 digits of the UCI test set (Alpaydin & Kaynak 1998)."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+    return Parts(
+        images={"train": np.repeat(grey[..., None], 3, axis=3)},
+        labels={"train": bunch.target.astype(np.int64)},
+        classes=tuple(str(name) for name in bunch.target_names),
+    )
+
+
+def _has_cifar10(config: DataConfig) -> bool:
+    from torchvision.datasets import CIFAR10
+
+    return (_cifar10_root(config) / CIFAR10.base_folder).is_dir()
+
+
+def _cifar10_root(config: DataConfig) -> Path:
+    import torch
+
+    return config.root or Path(torch.hub.get_dir()).parent / "datasets"
+
+
+@SOURCES.register("cifar10")
+@facts(is_local=_has_cifar10)
+def cifar10(config: DataConfig) -> Parts:
+    """CIFAR-10 (Krizhevsky 2009), downloaded where it is not there yet."""
+    import numpy as np
+    from torchvision.datasets import CIFAR10
+
+    root = _cifar10_root(config)
+    try:
+        train, test = (CIFAR10(root, train=part, download=True) for part in (True, False))
+    except (OSError, RuntimeError) as error:
+        raise ValueError(
+            f"CIFAR-10 is not in {root} and could not be downloaded ({error}): put "
+            "cifar-10-python.tar.gz there, or set data.root"
+        ) from error
+    return Parts(
+        images={"train": train.data, "test": test.data},
+        labels={"train": np.array(train.targets), "test": np.array(test.targets)},
+        classes=tuple(train.classes),
+    )
+
+
+@SOURCES.register("image_folder")
+@facts(needs_root=True)
+def image_folder(config: DataConfig) -> Parts:
+    """A folder of class folders, or of `train`, `val`, `test` folders of those."""
+    from trainable.data.image_folder import read_image_folder
+
+    assert config.root is not None
+    return read_image_folder(config.root, config.image_size)
