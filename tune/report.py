@@ -13,7 +13,7 @@ from tune.errors import ConfigError
 from tune.study.folder import HOME, SearchHome, checked_name, latest_search
 
 if TYPE_CHECKING:
-    from tune.reporting.data import Story
+    from tune.reporting.results import SearchResults
 
 DONE, MISTAKE = 0, 2
 """Exit codes."""
@@ -44,22 +44,22 @@ def main(
     prepare_environment()
     try:
         home = SearchHome(checked_name(name, "search") if name else latest_search(HOME))
-        story = _story(home)
+        results = _results(home)
     except ConfigError as error:
         print(f"tune.report: {error}", file=sys.stderr)
         sys.exit(MISTAKE)
     from tune.reporting.publishing import write_report
 
-    print(write_report(story, out or home.folder)[0])
+    print(write_report(results, out or home.folder)[0])
 
 
-def _story(home: SearchHome) -> Story:
+def _results(home: SearchHome) -> SearchResults:
     import optuna
 
-    from tune.reporting.publishing import read_story
+    from tune.reporting.publishing import read_results
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return read_story(home.load())
+    return read_results(home.load())
 
 
 if __name__ == "__main__":

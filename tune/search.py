@@ -22,8 +22,7 @@ from tune.study.folder import Search, SearchHome, checked_name
 from tune.tracking.server import check_tracking, tracking_uri
 
 if TYPE_CHECKING:
-    from tune.engine.outcome import Outcome
-    from tune.models.promotion import Standing
+    from tune.reporting.results import SearchResults
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 """Exit codes."""
@@ -110,7 +109,7 @@ def _begin(path: Path, words: list[str], name: str | None, console: Console) -> 
     tracking = config.tracking.model_copy(update={"uri": uri})
     config = config.model_copy(update={"tracking": tracking})
 
-    def run() -> Outcome:
+    def run() -> SearchResults:
         from tune.engine.runner import start_search
 
         return start_search(config, home, console)
@@ -134,7 +133,7 @@ def _resume(name: str, num_samples: str | None, time_budget: str | None, console
     check_tracking(extended.config.tracking.uri)
     home.save(extended)
 
-    def run() -> Outcome:
+    def run() -> SearchResults:
         from tune.engine.runner import resume_search
 
         return resume_search(extended, home, console)
@@ -156,7 +155,7 @@ def _extended(search: Search, num_samples: str | None, time_budget: str | None) 
 
 
 def _run(
-    run: Callable[[], Outcome], config: SearchConfig, home: SearchHome, console: Console
+    run: Callable[[], SearchResults], config: SearchConfig, home: SearchHome, console: Console
 ) -> int:
     """Run a search, and say what came out or why it stopped."""
     start = time.monotonic()
@@ -169,7 +168,7 @@ def _run(
         prepare_environment()
         import_beside_ray("tune.engine.runner")  # PyTorch, Ray and MLflow: only now worth the wait
         catch_signals(goodbye)
-        outcome = run()
+        results = run()
     except KeyboardInterrupt:
         goodbye()
         return interruption_code()
@@ -181,15 +180,17 @@ def _run(
             raise
         _complain(f"no space is left on the disk ({error}); make some{_how_to_go_on(home)}")
         return FAILED
-    if not outcome.finalists:
-        reason = f" ({outcome.error})" if outcome.error else ""
+    from tune.reporting.terminal import print_results
+
+    if not results.finalists:
+        reason = f" ({results.error})" if results.error else ""
         _complain(f"no trial was completed{reason}; see mlflow ui, experiment {config.name}")
     else:
-        _report(config, outcome, console)
+        print_results(results, console)
         console.print(f"\nTook {time.monotonic() - start:.0f} s.")
-    if outcome.unrecorded is not None:
-        _complain(f"{outcome.unrecorded}{_how_to_go_on(home)}")
-    return DONE if outcome.finalists and outcome.unrecorded is None else FAILED
+    if results.unrecorded is not None:
+        _complain(f"{results.unrecorded}{_how_to_go_on(home)}")
+    return DONE if results.finalists and results.unrecorded is None else FAILED
 
 
 def _how_to_go_on(home: SearchHome) -> str:
@@ -198,56 +199,6 @@ def _how_to_go_on(home: SearchHome) -> str:
 
 def _complain(message: str) -> None:
     print(f"tune.search: {message}", file=sys.stderr)
-
-
-def _report(config: SearchConfig, outcome: Outcome, console: Console) -> None:
-    """Say what came out, and where to look further."""
-    best = outcome.finalists[0]
-    winner = best.trial
-    console.print(f"\n[bold]Best trial: {winner.number}[/bold], epoch {winner.best}")
-    for key in config.space:
-        console.print(f"  {key} = {winner.params[key]}")
-    console.print(f"  validation accuracy {winner.score:.2%}")
-    if best.runs:
-        confirmed = f"{best.mean:.2%} ± {best.spread:.2%}, {len(best.runs)} other seeds"
-        console.print(f"  confirmed           {confirmed}")
-    if outcome.test is not None:
-        what = ", by the soup of the finalists" if outcome.candidate == "soup" else ""
-        right = f"{outcome.test.accuracy:.2%} of {len(outcome.test.labels)} images{what}"
-        console.print(f"  test accuracy       {right}")
-    if outcome.standing is not None:
-        _report_standing(config, outcome.standing, console)
-    console.print("\nLook further:")
-    if outcome.report is not None:
-        console.print(f"  {_short(outcome.report):45s}  this search as a page", soft_wrap=True)
-    for command, shows in _further(config).items():
-        console.print(f"  {command:45s}  {shows}", soft_wrap=True)
-
-
-def _report_standing(config: SearchConfig, standing: Standing, console: Console) -> None:
-    alias = ", alias champion" if standing.promoted else ""
-    console.print(f"\nRegistered {config.model_name} version {standing.version}{alias}")
-    if standing.comparison is not None or not standing.promoted:
-        console.print(f"  {standing.reason}", soft_wrap=True)
-
-
-def _short(path: Path) -> str:
-    """A path from here, where it is below."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _further(config: SearchConfig) -> dict[str, str]:
-    """Commands that show more, with what they show."""
-    uri, study = config.tracking.uri, config.tracking.study or "sqlite:///mlruns/optuna.db"
-    if uri and uri.startswith("http"):
-        show = uri
-    else:
-        show = f"mlflow ui --backend-store-uri {uri}" if uri else "mlflow ui"
-    return {
-        show: "every run, metric and model",
-        f"optuna-dashboard {study}": "the study (pip install optuna-dashboard)",
-    }
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.predictions import Predictions
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.reporting.data import Story, common_epoch, comparable_study, compute_of, worst_mistakes
+from tune.reporting.data import common_epoch, comparable_study, compute_of, worst_mistakes
 from tune.reporting.figures import calibration, contours, figures
 from tune.reporting.page import page
 from tune.reporting.publishing import write_report
+from tune.reporting.results import SearchResults
 from tune.study.ledger import Ledger
 from tune.study.trial import FACTS, METRICS
 
@@ -63,14 +65,21 @@ def made_up(config: SearchConfig, count: int) -> Ledger:
     return ledger
 
 
-def story_of(dataset: Dataset, count: int) -> Story:
-    """A story of made-up trials, with answers that are mostly right."""
+def results_of(dataset: Dataset, count: int) -> SearchResults:
+    """A results of made-up trials, with answers that are mostly right."""
     ledger = made_up(load_config(DIGITS), count)
     labels = dataset.test.labels
     logits = torch.nn.functional.one_hot(labels, 10).float() * 4
     logits[:7] = logits[:7].roll(1, dims=1) * torch.linspace(0.5, 2, 7)[:, None]
     test = Predictions(logits, labels)
-    return Story("many", ledger, (), dataset, test, "single", "the first champion")
+    return SearchResults(
+        "many",
+        ledger,
+        dataset,
+        candidate="single",
+        test=test,
+        decision="the first champion",
+    )
 
 
 def opened(
@@ -178,7 +187,7 @@ def test_where_no_search_was_begun_report_says_so(tmp_path: Path) -> None:
 
 
 def test_two_hundred_trials_fit_a_page(dataset: Dataset, tmp_path: Path, browser: Browser) -> None:
-    path, *_ = write_report(story_of(dataset, 200), tmp_path)
+    path, *_ = write_report(results_of(dataset, 200), tmp_path)
     assert path.stat().st_size < 8_000_000
     view, wrong = opened(browser, path, LAPTOP, "light")
     assert wrong == []
@@ -187,36 +196,38 @@ def test_two_hundred_trials_fit_a_page(dataset: Dataset, tmp_path: Path, browser
 
 def test_names_cannot_write_into_the_page(dataset: Dataset) -> None:
     evil = "</script><script>alert(1)</script>"
-    story = story_of(dataset, 4)
-    named = Dataset(**{**vars(dataset), "classes": (evil, *dataset.classes[1:])})
-    text = page(Story(**{**vars(story), "name": evil, "dataset": named, "decision": evil}))
+    results = results_of(dataset, 4)
+    named = replace(dataset, classes=(evil, *dataset.classes[1:]))
+    text = page(
+        SearchResults(**{**vars(results), "name": evil, "dataset": named, "decision": evil})
+    )
     assert "<script>alert" not in text
 
 
 def test_trials_are_compared_at_the_last_epoch_that_all_reached(dataset: Dataset) -> None:
-    story = story_of(dataset, 9)
-    assert common_epoch(story) == 1
-    study = comparable_study(story)
+    results = results_of(dataset, 9)
+    assert common_epoch(results) == 1
+    study = comparable_study(results)
     assert [trial.value for trial in study.trials] == [
-        log.epochs[0].metrics["val_acc"] for log in story.trials
+        log.epochs[0].metrics["val_acc"] for log in results.trials
     ]
 
 
 def test_a_trial_that_failed_does_not_shorten_the_comparison(dataset: Dataset) -> None:
-    story = story_of(dataset, 1)
-    story.ledger.begin()
+    results = results_of(dataset, 1)
+    results.ledger.begin()
     result = dict.fromkeys(METRICS, 0.1) | dict.fromkeys(FACTS, "x")
-    story.ledger.add_epoch(1, 1, result, stopped=False)
-    story.ledger.end(1, TrialState.FAIL, "broke")
-    assert common_epoch(story) == 6
-    assert len(comparable_study(story).trials) == 1
+    results.ledger.add_epoch(1, 1, result, stopped=False)
+    results.ledger.end(1, TrialState.FAIL, "broke")
+    assert common_epoch(results) == 6
+    assert len(comparable_study(results).trials) == 1
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_search_of_few_trials_has_the_figures_that_make_sense(
     count: int, dataset: Dataset
 ) -> None:
-    made = figures(story_of(dataset, count))
+    made = figures(results_of(dataset, count))
     assert "Learning curves" in made
     assert "What mattered" not in made
 
@@ -244,14 +255,14 @@ def test_the_contours_of_many_trials_are_filled_between_them_and_nowhere_else() 
 
 
 def test_the_worst_mistakes_are_those_it_was_surest_of(dataset: Dataset) -> None:
-    test = story_of(dataset, 1).test
+    test = results_of(dataset, 1).test
     assert test is not None
     assert worst_mistakes(test, 3).tolist() == [6, 5, 4]
     assert len(worst_mistakes(test, 100)) == 7
 
 
 def test_calibration_counts_every_image_once(dataset: Dataset) -> None:
-    test = story_of(dataset, 1).test
+    test = results_of(dataset, 1).test
     assert test is not None
     bars = json.loads(calibration(test).to_json())["data"][0]
     assert sum(int(count) for count in bars["text"]) == len(test.labels)
@@ -266,7 +277,7 @@ def test_what_the_store_saved_is_counted_by_hand(dataset: Dataset) -> None:
         for epoch in (1, 2):
             ledger.add_epoch(number, epoch, result, stopped=False)
         ledger.end(number, TrialState.COMPLETE)
-    spent = compute_of(Story("two", ledger, (), dataset, None, None, ""))
+    spent = compute_of(SearchResults("two", ledger, dataset))
     images = len(dataset.train) + len(dataset.val)
     assert (spent.asked, spent.computed, spent.saved) == (4 * images, images, 0.75)
     assert spent.epochs == 4

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from trainable.data.datasets import load_dataset
 from trainable.predictions import Predictions
-from tune.engine.outcome import Outcome
 from tune.errors import first_line
 from tune.models.candidates import Candidate, Run, finalist_runs, single, soup
-from tune.models.promotion import Challenger, Standing, settle_champion
-from tune.reporting.data import Story
+from tune.models.promotion import Challenger, settle_champion
 from tune.reporting.publishing import PREDICTIONS, write_report
+from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
 from tune.study.folder import Search, SearchHome
 from tune.study.ledger import Ledger
@@ -27,7 +27,7 @@ def conclude(
     finalists: Sequence[Finalist],
     ledgers: tuple[Ledger, Ledger | None],
     writer: RecordWriter,
-) -> Outcome:
+) -> SearchResults:
     """Test the winner, have it compared and registered, and close the record.
 
     Each may have been done before by a process that was killed, and is not done twice.
@@ -39,30 +39,35 @@ def conclude(
         ledgers: Of the search, and of the finalists' confirmation if there was one.
         writer: Of its record.
     """
-    outcome = Outcome(finalists=tuple(finalists))
+    dataset = load_dataset(search.config.data)  # which has been loaded before
+    results = SearchResults(search.name, ledgers[0], dataset, tuple(finalists))
     try:
         if not finalists:
             writer.finish().close("FAILED")
-            return outcome
+            return results
         candidates = _candidates(search, home, finalists, ledgers)
         tests = {candidate.name: candidate.tuner.evaluate("test") for candidate in candidates}
         chosen = max(candidates, key=lambda candidate: candidate.rank)  # of equals the single one
-        outcome = replace(outcome, candidate=chosen.name, test=tests[chosen.name])
+        results = replace(
+            results,
+            dataset=chosen.tuner.dataset,
+            candidate=chosen.name,
+            test=tests[chosen.name],
+        )
         record = writer.finish()
         _record(record, finalists[0], candidates, tests, chosen)
-        standing = None
         if search.config.registry.register_best:
             challenger = _challenger(chosen, tests[chosen.name], finalists[0])
             standing = settle_champion(search.config, challenger, record.run_id)
-        report = _report(home, outcome, ledgers[0], chosen, standing, record)
-        outcome = replace(outcome, standing=standing, report=report)
+            results = replace(results, standing=standing, decision=standing.reason)
+        results = replace(results, report=_report(home, results, record))
         record.close("FINISHED")
     except UnrecordedError as error:
-        return replace(outcome, unrecorded=str(error))
+        return replace(results, unrecorded=str(error))
     except FAILURES as error:
         reason = first_line(error)
-        return replace(outcome, unrecorded=f"MLflow was not told all of the model: {reason}")
-    return outcome
+        return replace(results, unrecorded=f"MLflow was not told all of the model: {reason}")
+    return results
 
 
 def _candidates(
@@ -115,33 +120,16 @@ def _record(
     record.client.log_dict(record.run_id, summary, "test.json")
 
 
-def _report(
-    home: SearchHome,
-    outcome: Outcome,
-    ledger: Ledger,
-    chosen: Candidate,
-    standing: Standing | None,
-    record: SearchRecord,
-) -> Path:
+def _report(home: SearchHome, results: SearchResults, record: SearchRecord) -> Path:
     """Write the report, and put it on the parent run."""
-    decision = "" if standing is None else standing.reason
-    story = Story(
-        name=home.name,
-        ledger=ledger,
-        finalists=outcome.finalists,
-        dataset=chosen.tuner.dataset,
-        test=outcome.test,
-        candidate=chosen.name,
-        decision=decision,
-    )
-    files = write_report(story, home.folder)
+    files = write_report(results, home.folder)
     with TemporaryDirectory() as folder:
         predictions = Path(folder) / PREDICTIONS
-        assert outcome.test is not None
-        outcome.test.save(predictions)
+        assert results.test is not None
+        results.test.save(predictions)
         for file in (predictions, *files):
             record.client.log_artifact(record.run_id, str(file))
-    record.log_summary({}, {"tune.decision": decision})
+    record.log_summary({}, {"tune.decision": results.decision})
     return files[0]
 
 

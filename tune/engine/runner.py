@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,13 +21,13 @@ from tune.config.schema import SearchConfig
 from tune.engine.bridge import LedgerCallback, LedgerSearcher, Watcher
 from tune.engine.cluster import TrialResources, fit_resources, start_ray
 from tune.engine.fractions import measure, trials_per_gpu
-from tune.engine.outcome import Outcome
 from tune.engine.preflight import check_unchanged, settle
 from tune.engine.progress import Progress
 from tune.engine.signals import interrupted
 from tune.engine.stopping import GiveUp, TimeBudget
 from tune.engine.watchers import DropUnneeded
 from tune.errors import ConfigError, Halt
+from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist, confirmation, finalists, ranked, study_of
 from tune.strategy.schedulers import build_scheduler
 from tune.study.folder import Search, SearchHome
@@ -43,7 +42,7 @@ _RAY: Final = "ray"
 """Folder, in the search's, of what Ray writes; nothing reads it again."""
 
 
-def start_search(config: SearchConfig, home: SearchHome, console: Console) -> Outcome:
+def start_search(config: SearchConfig, home: SearchHome, console: Console) -> SearchResults:
     """Begin a search, and run it to its end.
 
     Args:
@@ -69,7 +68,7 @@ def start_search(config: SearchConfig, home: SearchHome, console: Console) -> Ou
     return _run(search, home, ledger, resources, console)
 
 
-def resume_search(search: Search, home: SearchHome, console: Console) -> Outcome:
+def resume_search(search: Search, home: SearchHome, console: Console) -> SearchResults:
     """Go on with a search.
 
     Args:
@@ -119,7 +118,7 @@ def _share(config: SearchConfig, console: Console) -> TrialResources:
 
 def _run(
     search: Search, home: SearchHome, ledger: Ledger, resources: TrialResources, console: Console
-) -> Outcome:
+) -> SearchResults:
     """Run what trials are left, the best ones again, and then test and register the winner."""
     writer = RecordWriter(search, ledger)
     through = False
@@ -134,12 +133,12 @@ def _run(
             run(confirmed)
             runs = confirmed.trials.values()
         order = ranked(chosen, runs)
-        outcome = _conclude(search, home, order, (ledger, confirmed), writer)
+        results = _conclude(search, home, order, (ledger, confirmed), writer)
         through = True
     finally:
         if not through:
             _say_goodbye(writer)
-    return outcome
+    return results
 
 
 def _open_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | None:
@@ -225,18 +224,15 @@ def _conclude(
     order: Sequence[Finalist],
     ledgers: tuple[Ledger, Ledger | None],
     writer: RecordWriter,
-) -> Outcome:
+) -> SearchResults:
     """Test and register the winner, and close the record."""
     from tune.engine.conclusion import conclude  # with MLflow, which the record's thread has by now
 
-    outcome = conclude(search, home, order, ledgers, writer)
-    if not order:
-        trials = ledgers[0].trials.values()
-        outcome = replace(outcome, error=next((t.error for t in trials if t.error), None))
-    if outcome.unrecorded is None:
+    results = conclude(search, home, order, ledgers, writer)
+    if results.unrecorded is None:
         home.save(search.model_copy(update={"concluded": True}))
         shutil.rmtree(home.folder / _RAY, ignore_errors=True)
-    return outcome
+    return results
 
 
 def _say_goodbye(writer: RecordWriter) -> None:

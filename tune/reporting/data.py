@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,50 +11,14 @@ from optuna.study import Study, create_study
 from optuna.trial import TrialState, create_trial
 
 from trainable.config import MAX_DEPTH
-from trainable.data.datasets import Dataset
 from trainable.features.batches import views_of
 from trainable.predictions import Predictions
-from tune.config.schema import SearchConfig
-from tune.strategy.confirmation import Finalist
+from tune.reporting.results import SearchResults
 from tune.study.distributions import distributions
-from tune.study.ledger import Ledger
 from tune.study.trial import METRIC, TrialLog
 
 
-@dataclass(frozen=True, eq=False)
-class Story:
-    """A search that has ended.
-
-    Attributes:
-        name: Of the search.
-        ledger: Its trials.
-        finalists: The best of them, the winner first.
-        dataset: What it was about.
-        test: The chosen model's predictions on the test images.
-        candidate: `single` or `soup`: what was chosen.
-        decision: The gate's, in words.
-    """
-
-    name: str
-    ledger: Ledger
-    finalists: Sequence[Finalist]
-    dataset: Dataset
-    test: Predictions | None
-    candidate: str | None
-    decision: str
-
-    @property
-    def config(self) -> SearchConfig:
-        """Of the search."""
-        return self.ledger.config
-
-    @property
-    def trials(self) -> list[TrialLog]:
-        """Those that have told an epoch."""
-        return [log for log in self.ledger.trials.values() if log.epochs]
-
-
-def comparable_study(story: Story) -> Study:
+def comparable_study(results: SearchResults) -> Study:
     """The trials as a study in which each has the value of the same epoch.
 
     A trial that was stopped has its last value, which is of an earlier epoch than that of one that
@@ -63,28 +26,28 @@ def comparable_study(story: Story) -> Study:
     stopped at, and left out, that only the survivors matter. At the last epoch that all of them
     reached, they can be compared.
     """
-    epoch = common_epoch(story)
+    epoch = common_epoch(results)
     study = create_study(direction="maximize")
-    for log in _comparable(story):
+    for log in _comparable(results):
         study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE,
                 value=log.epochs[epoch - 1].metrics[METRIC],
                 params=log.params,
-                distributions=distributions(story.config),
+                distributions=distributions(results.config),
             )
         )
     return study
 
 
-def common_epoch(story: Story) -> int:
+def common_epoch(results: SearchResults) -> int:
     """The last epoch, from 1, that every trial has reached that was not broken before."""
-    return min(len(log.epochs) for log in _comparable(story))
+    return min(len(log.epochs) for log in _comparable(results))
 
 
-def _comparable(story: Story) -> list[TrialLog]:
-    whole = [log for log in story.trials if log.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    return whole or story.trials
+def _comparable(results: SearchResults) -> list[TrialLog]:
+    whole = [log for log in results.trials if log.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    return whole or results.trials
 
 
 def worst_mistakes(test: Predictions, count: int) -> NDArray[np.int64]:
@@ -116,15 +79,15 @@ class Compute:
         return 1 - self.computed / self.asked if self.asked else 0.0
 
 
-def compute_of(story: Story) -> Compute:
+def compute_of(results: SearchResults) -> Compute:
     """Add up the epochs of a search, by the keys under which the store keeps things."""
     asked, needed = 0, dict[tuple[object, ...], int]()
-    for log in story.trials:
-        trial = story.config.trial(log.params)
+    for log in results.trials:
+        trial = results.config.trial(log.params)
         depth = trial.model.unfreeze_depth
         if depth == MAX_DEPTH:  # nothing is frozen
             continue
-        splits = [views_of(trial, story.dataset, split) for split in ("train", "val")]
+        splits = [views_of(trial, results.dataset, split) for split in ("train", "val")]
         asked += len(log.epochs) * sum(len(views) for views in splits)
         for views in splits:
             for epoch in range(len(log.epochs)):
@@ -132,8 +95,8 @@ def compute_of(story: Story) -> Compute:
                     key = trial.model.arch, depth, *views.key(rendition).values()
                     needed[key] = len(views)
     return Compute(
-        seconds=sum(e.metrics["epoch_seconds"] for log in story.trials for e in log.epochs),
-        epochs=sum(len(log.epochs) for log in story.trials),
+        seconds=sum(e.metrics["epoch_seconds"] for log in results.trials for e in log.epochs),
+        epochs=sum(len(log.epochs) for log in results.trials),
         asked=asked,
         computed=sum(needed.values()),
     )

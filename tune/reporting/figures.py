@@ -19,7 +19,8 @@ from optuna.visualization import (
 from scipy.interpolate import griddata
 
 from trainable.predictions import Predictions
-from tune.reporting.data import Story, common_epoch, comparable_study
+from tune.reporting.data import common_epoch, comparable_study
+from tune.reporting.results import SearchResults
 from tune.study.trial import METRIC, TrialLog
 
 STATES: Final = {"COMPLETE": "#2e7d32", "PRUNED": "#ef9a1a", "FAIL": "#c62828"}
@@ -32,32 +33,32 @@ _MANY: Final = 4
 """Trials below which nothing can be said of what mattered."""
 
 
-def figures(story: Story) -> dict[str, go.Figure]:
+def figures(results: SearchResults) -> dict[str, go.Figure]:
     """All figures that a search has, by their titles, in the order of the page."""
-    study, names = comparable_study(story), story.dataset.classes
-    at = f"validation accuracy after epoch {common_epoch(story)}"
+    study, names = comparable_study(results), results.dataset.classes
+    at = f"validation accuracy after epoch {common_epoch(results)}"
     made: dict[str, Callable[[], go.Figure | None]] = {
-        "Optimization history": lambda: history(story),
-        "Learning curves": lambda: learning_curves(story.trials),
-        "Train and validation": lambda: gap(story),
+        "Optimization history": lambda: history(results),
+        "Learning curves": lambda: learning_curves(results.trials),
+        "Train and validation": lambda: gap(results),
         "What mattered": lambda: importances(study),
         "Parallel coordinates": lambda: plot_parallel_coordinate(study, target_name=at),
         "Slices": lambda: plot_slice(study, target_name=at),
         "Contours": lambda: contours(study, at),
-        "The finalists": lambda: finalists(story),
-        "Confusion": lambda: None if story.test is None else confusion(names, story.test),
-        "Precision and recall": lambda: None if story.test is None else per_class(story),
-        "Calibration": lambda: None if story.test is None else calibration(story.test),
+        "The finalists": lambda: finalists(results),
+        "Confusion": lambda: None if results.test is None else confusion(names, results.test),
+        "Precision and recall": lambda: None if results.test is None else per_class(results),
+        "Calibration": lambda: None if results.test is None else calibration(results.test),
     }
     found = {title: make() for title, make in made.items()}
     return {title: figure for title, figure in found.items() if figure is not None}
 
 
-def history(story: Story) -> go.Figure:
+def history(results: SearchResults) -> go.Figure:
     """Every trial's best score, and the best so far."""
     figure = go.Figure()
     for state, colour in STATES.items():
-        logs = [log for log in story.trials if log.state.name == state]
+        logs = [log for log in results.trials if log.state.name == state]
         figure.add_scatter(
             x=[log.number for log in logs],
             y=[log.score for log in logs],
@@ -66,7 +67,7 @@ def history(story: Story) -> go.Figure:
             marker={"color": colour, "size": 9},
             text=[_params(log) for log in logs],
         )
-    complete = [log for log in story.trials if log.state.name == "COMPLETE"]
+    complete = [log for log in results.trials if log.state.name == "COMPLETE"]
     best = list(accumulate((log.score or 0.0 for log in complete), max))
     figure.add_scatter(
         x=[log.number for log in complete],
@@ -95,11 +96,11 @@ def learning_curves(trials: Iterable[TrialLog]) -> go.Figure:
     return _labelled(figure, "epoch", "validation accuracy")
 
 
-def gap(story: Story) -> go.Figure:
+def gap(results: SearchResults) -> go.Figure:
     """Training against validation accuracy at each trial's best epoch."""
     figure = go.Figure()
     for state, colour in STATES.items():
-        logs = [log for log in story.trials if log.state.name == state]
+        logs = [log for log in results.trials if log.state.name == state]
         figure.add_scatter(
             x=[log.best_epoch.metrics["train_acc"] for log in logs],
             y=[log.best_epoch.metrics[METRIC] for log in logs],
@@ -162,9 +163,9 @@ def _can_weigh(study: Study) -> bool:
     return len(study.trials) >= _MANY and len({trial.value for trial in study.trials}) > 1
 
 
-def finalists(story: Story) -> go.Figure | None:
+def finalists(results: SearchResults) -> go.Figure | None:
     """The finalists' scores under other seeds, beside the score that chose them."""
-    confirmed = [finalist for finalist in story.finalists if finalist.runs]
+    confirmed = [finalist for finalist in results.finalists if finalist.runs]
     if not confirmed:
         return None
     figure = go.Figure()
@@ -219,10 +220,10 @@ def confusion(names: Sequence[str], test: Predictions) -> go.Figure:
     return _labelled(figure, "answer", "truth")
 
 
-def per_class(story: Story) -> go.Figure:
+def per_class(results: SearchResults) -> go.Figure:
     """Precision and recall of each class."""
-    assert story.test is not None
-    table = story.test.per_class(story.dataset.classes)
+    assert results.test is not None
+    table = results.test.per_class(results.dataset.classes)
     figure = go.Figure()
     for name in ("precision", "recall"):
         figure.add_bar(x=list(table), y=[row[name] for row in table.values()], name=name)

@@ -13,8 +13,9 @@ from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
 from trainable.data.decoding import as_png
-from tune.reporting.data import Story, common_epoch, compute_of, worst_mistakes
+from tune.reporting.data import common_epoch, compute_of, worst_mistakes
 from tune.reporting.figures import figures
+from tune.reporting.results import SearchResults
 from tune.study.trial import TrialLog
 
 MISTAKES: Final = 24
@@ -37,24 +38,24 @@ _CAPTIONS: Final = {
 }
 
 
-def page(story: Story) -> str:
+def page(results: SearchResults) -> str:
     """The report as HTML."""
-    made = figures(story)
+    made = figures(results)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("report.html").render(
-        name=story.name,
-        about=_about(story),
-        cards=_cards(story),
-        decision=story.decision,
-        compute=_compute(story),
-        figures=[_figure(title, common_epoch(story)) for title in made],
-        mistakes=_mistakes(story),
-        heads=["trial", "state", "epochs", "best", "train", *story.config.space],
-        rows=[_row(log) for log in story.ledger.trials.values()],
+        name=results.name,
+        about=_about(results),
+        cards=_cards(results),
+        decision=results.decision,
+        compute=_compute(results),
+        figures=[_figure(title, common_epoch(results)) for title in made],
+        mistakes=_mistakes(results),
+        heads=["trial", "state", "epochs", "best", "train", *results.config.space],
+        rows=[_row(log) for log in results.ledger.trials.values()],
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own text
         plots=Markup(_plots(made)),  # noqa: S704 - JSON in which no tag can end the script
     )
@@ -70,26 +71,26 @@ def _plots(made: dict[str, Figure]) -> str:
     return content.replace("<", "\\u003c")
 
 
-def _about(story: Story) -> str:
-    data = story.dataset
+def _about(results: SearchResults) -> str:
+    data = results.dataset
     sizes = f"{len(data.train)} training, {len(data.val)} validation and {len(data.test)} test"
-    return f"{story.config.data.source}: {sizes} images, {len(data.classes)} classes"
+    return f"{results.config.data.source}: {sizes} images, {len(data.classes)} classes"
 
 
-def _cards(story: Story) -> list[dict[str, str]]:
-    counts = story.ledger.counts()
+def _cards(results: SearchResults) -> list[dict[str, str]]:
+    counts = results.ledger.counts()
     states = ", ".join(f"{count} {state.name.lower()}" for state, count in counts.items())
-    cards = [{"what": "Trials", "value": str(len(story.ledger.trials)), "note": states}]
-    if story.finalists:
-        best = story.finalists[0]
+    cards = [{"what": "Trials", "value": str(len(results.ledger.trials)), "note": states}]
+    if results.finalists:
+        best = results.finalists[0]
         note = f"trial {best.trial.number}, epoch {best.trial.best}"
         cards.append(_card("Validation accuracy", best.trial.score or 0.0, note))
         if best.runs:
             note = f"± {best.spread:.2%} over {len(best.runs)} other seeds"
             cards.append(_card("Confirmed", best.mean, note))
-    if story.test is not None:
-        what = "soup of the finalists" if story.candidate == "soup" else "best single run"
-        cards.append(_card("Test accuracy", story.test.accuracy, f"by the {what}"))
+    if results.test is not None:
+        what = "soup of the finalists" if results.candidate == "soup" else "best single run"
+        cards.append(_card("Test accuracy", results.test.accuracy, f"by the {what}"))
     return cards
 
 
@@ -97,8 +98,8 @@ def _card(what: str, share: float, note: str) -> dict[str, str]:
     return {"what": what, "value": f"{share:.2%}", "note": note}
 
 
-def _compute(story: Story) -> str:
-    spent = compute_of(story)
+def _compute(results: SearchResults) -> str:
+    spent = compute_of(results)
     return (
         f"{spent.epochs} epochs took {spent.seconds:.0f} s of trial time. Of {spent.asked:,} images"
         f" that had to pass frozen layers, {spent.computed:,} were computed, from an empty store: "
@@ -106,13 +107,13 @@ def _compute(story: Story) -> str:
     )
 
 
-def _mistakes(story: Story) -> list[dict[str, str]] | None:
-    if story.test is None:
+def _mistakes(results: SearchResults) -> list[dict[str, str]] | None:
+    if results.test is None:
         return None
-    names, test = story.dataset.classes, story.test
+    names, test = results.dataset.classes, results.test
     return [
         {
-            "source": _as_source(story, int(index)),
+            "source": _as_source(results, int(index)),
             "answer": names[int(test.probabilities[index].argmax())],
             "confidence": f"{test.probabilities[index].max():.0%}",
             "truth": names[int(test.labels[index])],
@@ -121,8 +122,8 @@ def _mistakes(story: Story) -> list[dict[str, str]] | None:
     ]
 
 
-def _as_source(story: Story, index: int) -> str:
-    png = as_png(story.dataset.test.images[index].permute(1, 2, 0).numpy())
+def _as_source(results: SearchResults, index: int) -> str:
+    png = as_png(results.dataset.test.images[index].permute(1, 2, 0).numpy())
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 

@@ -11,20 +11,21 @@ from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from trainable.predictions import Predictions
-from tune.reporting.data import Story, worst_mistakes
+from tune.reporting.data import worst_mistakes
 from tune.reporting.figures import STATES
 from tune.reporting.page import MISTAKES
+from tune.reporting.results import SearchResults
 from tune.study.trial import METRIC
 
 _COLUMNS: Final = 8
 
 
-def write_pictures(story: Story, folder: Path) -> list[Path]:
+def write_pictures(results: SearchResults, folder: Path) -> list[Path]:
     """Write the pictures that a search has into a folder; returns their files."""
-    made = {"history": _history(story), "learning_curves": _learning_curves(story)}
-    if story.test is not None:
-        made["confusion"] = _confusion(story, story.test)
-        made["mistakes"] = _mistakes(story, story.test)
+    made = {"history": _history(results), "learning_curves": _learning_curves(results)}
+    if results.test is not None:
+        made["confusion"] = _confusion(results, results.test)
+        made["mistakes"] = _mistakes(results, results.test)
     paths = []
     for name, figure in made.items():
         path = folder / f"{name}.png"
@@ -33,27 +34,27 @@ def write_pictures(story: Story, folder: Path) -> list[Path]:
     return paths
 
 
-def _history(story: Story) -> Figure:
+def _history(results: SearchResults) -> Figure:
     figure, axes = _axes("trial", "best validation accuracy")
     for state, colour in STATES.items():
-        logs = [log for log in story.trials if log.state.name == state]
+        logs = [log for log in results.trials if log.state.name == state]
         numbers, scores = [log.number for log in logs], [log.score or 0.0 for log in logs]
         axes.scatter(numbers, scores, color=colour, label=state.lower())
     axes.legend()
     return figure
 
 
-def _learning_curves(story: Story) -> Figure:
+def _learning_curves(results: SearchResults) -> Figure:
     figure, axes = _axes("epoch", "validation accuracy")
-    for log in story.trials:
+    for log in results.trials:
         values = [epoch.metrics[METRIC] for epoch in log.epochs]
         colour = STATES.get(log.state.name)
         axes.plot(range(1, len(values) + 1), values, "o-", color=colour, markersize=3, alpha=0.7)
     return figure
 
 
-def _confusion(story: Story, test: Predictions) -> Figure:
-    names = story.dataset.classes
+def _confusion(results: SearchResults, test: Predictions) -> Figure:
+    names = results.dataset.classes
     side = max(6.0, 0.35 * len(names))
     figure = Figure((side, side), layout="constrained")
     display = ConfusionMatrixDisplay(test.confusion(), display_labels=names)
@@ -67,15 +68,15 @@ def _confusion(story: Story, test: Predictions) -> Figure:
     return figure
 
 
-def _mistakes(story: Story, test: Predictions) -> Figure:
+def _mistakes(results: SearchResults, test: Predictions) -> Figure:
     indices = worst_mistakes(test, MISTAKES)
     rows = max(1, -(-len(indices) // _COLUMNS))
     figure = Figure((1.6 * _COLUMNS, 2.1 * rows), layout="constrained")
-    names, probabilities = story.dataset.classes, test.probabilities
+    names, probabilities = results.dataset.classes, test.probabilities
     for axes in figure.subplots(rows, _COLUMNS, squeeze=False).flat:
         axes.axis("off")
     for axes, index in zip(figure.axes, indices, strict=False):
-        axes.imshow(story.dataset.test.images[index].permute(1, 2, 0).numpy())
+        axes.imshow(results.dataset.test.images[index].permute(1, 2, 0).numpy())
         answer, truth = names[probabilities[index].argmax()], names[int(test.labels[index])]
         axes.set_title(f"{answer} {probabilities[index].max():.0%}\nis {truth}", fontsize=8)
     if not len(indices):

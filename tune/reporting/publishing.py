@@ -12,9 +12,9 @@ from mlflow.exceptions import MlflowException
 from trainable.data.datasets import load_dataset
 from trainable.predictions import Predictions
 from tune.errors import ConfigError
-from tune.reporting.data import Story
 from tune.reporting.page import page
 from tune.reporting.png import write_pictures
+from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import confirmation, finalists, ranked, study_of
 from tune.study.folder import Search
 from tune.study.ledger import read_ledger
@@ -24,15 +24,15 @@ from tune.tracking.record import find_parent
 PREDICTIONS = "test_predictions.npz"
 
 
-def write_report(story: Story, folder: Path) -> list[Path]:
+def write_report(results: SearchResults, folder: Path) -> list[Path]:
     """Write the page and the pictures into a folder; returns their files, the page first."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
-    path.write_text(page(story), encoding="utf-8")
-    return [path, *write_pictures(story, folder)]
+    path.write_text(page(results), encoding="utf-8")
+    return [path, *write_pictures(results, folder)]
 
 
-def read_story(search: Search) -> Story:
+def read_results(search: Search) -> SearchResults:
     """What is known of a search, from its study and its record.
 
     Raises:
@@ -48,10 +48,10 @@ def read_story(search: Search) -> Story:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     test, tags = _recorded(search)
-    return Story(
+    return SearchResults(
         name=search.name,
         ledger=ledger,
-        finalists=ranked(chosen, _confirmed(search, chosen)),
+        finalists=tuple(ranked(chosen, _confirmed(search, chosen))),
         dataset=dataset,
         test=test,
         candidate=tags.get("tune.candidate"),

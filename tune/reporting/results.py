@@ -1,0 +1,67 @@
+"""What a search came to: for its report, the terminal's last lines, and whoever goes by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainable.data.datasets import Dataset
+from trainable.metrics import Objective
+from trainable.predictions import Predictions
+from tune.config.schema import SearchConfig
+from tune.strategy.confirmation import Finalist
+from tune.study.ledger import Ledger
+from tune.study.trial import TrialLog
+
+if TYPE_CHECKING:
+    from tune.models.promotion import Standing
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResults:
+    """What a search came to, as far as it has.
+
+    Attributes:
+        name: The search's name.
+        ledger: Its trials.
+        dataset: The images that it was about.
+        finalists: Its best trials, the winner first; none if no trial completed.
+        candidate: `single` or `soup`: which model of the winner was chosen.
+        test: The chosen model's predictions on the test images.
+        decision: The registry's decision on it, in words.
+        standing: The same with its version, of a search that has just ended.
+        report: The report's page, once it is written.
+        unrecorded: Why MLflow's record lacks something, if it does.
+    """
+
+    name: str
+    ledger: Ledger
+    dataset: Dataset
+    finalists: tuple[Finalist, ...] = ()
+    candidate: str | None = None
+    test: Predictions | None = None
+    decision: str = ""
+    standing: Standing | None = None
+    report: Path | None = None
+    unrecorded: str | None = None
+
+    @property
+    def config(self) -> SearchConfig:
+        """The config of the search."""
+        return self.ledger.config
+
+    @property
+    def objective(self) -> Objective:
+        """The objective by which its trials were compared."""
+        return Objective.named(self.config.objective.metric)
+
+    @property
+    def trials(self) -> list[TrialLog]:
+        """The trials that reported an epoch."""
+        return [log for log in self.ledger.trials.values() if log.epochs]
+
+    @property
+    def error(self) -> str | None:
+        """The error of the first trial that failed."""
+        return next((log.error for log in self.ledger.trials.values() if log.error), None)

@@ -1,0 +1,64 @@
+"""The last lines of a search on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from tune.config.schema import SearchConfig
+from tune.reporting.results import SearchResults
+
+if TYPE_CHECKING:
+    from tune.models.promotion import Standing
+
+
+def print_results(results: SearchResults, console: Console) -> None:
+    """Say what a search came to that has a winner, and where to look further."""
+    best, objective = results.finalists[0], results.objective
+    winner = best.trial
+    console.print(f"\n[bold]Best trial: {winner.number}[/bold], epoch {winner.best}")
+    for key in results.config.space:
+        console.print(f"  {key} = {winner.params[key]}")
+    console.print(f"  {objective.title():19s} {objective.show(winner.score)}")
+    if best.runs:
+        mean, spread = objective.show(best.mean), objective.show(best.spread)
+        console.print(f"  confirmed           {mean} ± {spread}, {len(best.runs)} other seeds")
+    if results.test is not None:
+        what = ", by the soup of the finalists" if results.candidate == "soup" else ""
+        right = f"{results.test.accuracy:.2%} of {len(results.test.labels)} images{what}"
+        console.print(f"  test accuracy       {right}")
+    if results.standing is not None:
+        _print_standing(results.config, results.standing, console)
+    console.print("\nLook further:")
+    if results.report is not None:
+        console.print(f"  {_short(results.report):45s}  this search as a page", soft_wrap=True)
+    for command, shows in _further(results.config).items():
+        console.print(f"  {command:45s}  {shows}", soft_wrap=True)
+
+
+def _print_standing(config: SearchConfig, standing: Standing, console: Console) -> None:
+    alias = ", alias champion" if standing.promoted else ""
+    console.print(f"\nRegistered {config.model_name} version {standing.version}{alias}")
+    if standing.comparison is not None or not standing.promoted:
+        console.print(f"  {standing.reason}", soft_wrap=True)
+
+
+def _short(path: Path) -> str:
+    """A path, relative to the working directory if it is below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def _further(config: SearchConfig) -> dict[str, str]:
+    """Commands that show more, with what they show."""
+    uri, study = config.tracking.uri, config.tracking.study or "sqlite:///mlruns/optuna.db"
+    if uri and uri.startswith("http"):
+        show = uri
+    else:
+        show = f"mlflow ui --backend-store-uri {uri}" if uri else "mlflow ui"
+    return {
+        show: "every run, metric and model",
+        f"optuna-dashboard {study}": "the study (pip install optuna-dashboard)",
+    }
