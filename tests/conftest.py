@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis' profile, and which tests this machine can run."""
+"""What all tests share, and which of them this machine can run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,19 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 
-# The background job of a shell ignores SIGINT, and so would the searches that the tests start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+pytest_plugins = ["tests.helpers.fixtures"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_are_heard() -> None:
+    """Let the processes that tests start have the usual signal handlers.
+
+    A shell's background job ignores SIGINT, one under `nohup` SIGHUP, and so would they: only
+    what is ignored is inherited. A handler that does nothing keeps it from this process alone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -22,9 +21,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from streamlit.testing.v1 import AppTest
 
-from tests.helpers.commands import DIGITS, REPOSITORY, SMALL, user_environment, wait_until
+from tests.helpers.commands import DIGITS, REPOSITORY, SMALL, user_environment
+from tests.helpers.images import bomb
+from tests.helpers.processes import free_port, wait_until
 from tests.helpers.searches import FinishedSearch
-from tests.tune.test_serving import bomb
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.decoding import MAX_BYTES
 from trainable.inference.classifier import Classifier
@@ -76,12 +76,6 @@ def served_in(folder: Path) -> Iterator[Served]:
             process.terminate()
             output, _ = process.communicate(timeout=30)
     assert "Traceback" not in output, output
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def answers(port: int) -> bool:

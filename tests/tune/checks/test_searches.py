@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import DIGITS, SMALL, run_module, start_module, wait_until
-from tests.helpers.searches import FinishedSearch
+from tests.helpers.commands import DIGITS, SMALL, run_module, running_module
+from tests.helpers.processes import assert_gone, kill_family, wait_until, workers
+from tests.helpers.searches import FinishedSearch, epochs_in
 from tests.tune.test_doctor import examine
-from tests.tune.test_resume import assert_gone, epochs_in, family, workers
 from tune.checks.finding import Finding
 
 RESUME = "python -m tune.search --resume first"
@@ -28,18 +28,14 @@ def living(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finding, lis
     folder = tmp_path_factory.mktemp("killed")
     words = ("--config", str(DIGITS), "--num-samples=2", "--name=first", *SMALL)
     words += ("train.epochs=20", "scheduler.name=fifo")
-    search = start_module("tune.search", *words, cwd=folder)
-    wait_until(lambda: epochs_in(folder) >= 2 and (folder / "mlflow.db").exists(), by=search)
-    wait_until(lambda: len(statuses(folder)) == 3, by=search)
-    for process in workers(search.pid):
-        process.suspend()  # so that no trial ends meanwhile
-    _, found = examine(folder, "--fix")
-    left = statuses(folder)
-    processes = family(search.pid)
-    for process in processes:
-        process.kill()
-    search.communicate()
-    assert_gone(processes)
+    with running_module("tune.search", *words, cwd=folder) as search:
+        wait_until(lambda: epochs_in(folder) >= 2 and (folder / "mlflow.db").exists(), by=search)
+        wait_until(lambda: len(statuses(folder)) == 3, by=search)
+        for process in workers(search.pid):
+            process.suspend()  # so that no trial ends meanwhile
+        _, found = examine(folder, "--fix")
+        left = statuses(folder)
+        assert_gone(kill_family(search.pid))
     return folder, found["search first"], left
 
 

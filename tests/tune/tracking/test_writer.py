@@ -24,7 +24,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
 
-from tests.helpers.commands import DIGITS, SMALL, run_module, start_module, wait_until
+from tests.helpers.commands import DIGITS, SMALL, run_module, running_module
+from tests.helpers.processes import wait_until
 from tests.helpers.searches import runs
 from tests.tune.study.test_ledger import told
 from tune.config.loading import load_config
@@ -95,14 +96,6 @@ def assert_recorded(search: Search, ledger: Ledger, uri: str, parent: str = "RUN
                 (number, epoch.metrics[name], epoch.at)
                 for number, epoch in enumerate(log.epochs, 1)
             ]
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's, which takes seconds to make."""
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture
@@ -294,11 +287,12 @@ def test_a_search_ends_without_its_server_and_a_resume_tells_it_all(
     fresh: Server, tmp_path: Path
 ) -> None:
     words = ("--num-samples=2", "--name=first", f"tracking.uri={fresh.uri}", "tracking.patience=9s")
-    search = start_module("tune.search", "--config", str(DIGITS), *words, *SMALL, cwd=tmp_path)
+    words += ("--config", str(DIGITS), *SMALL)
     client = MlflowClient(fresh.uri)
-    wait_until(lambda: bool(client.get_experiment_by_name("digits") and runs(client, "trial")))
-    fresh.stop()
-    output, errors = search.communicate(timeout=200)
+    with running_module("tune.search", *words, cwd=tmp_path) as search:
+        wait_until(lambda: bool(client.get_experiment_by_name("digits") and runs(client, "trial")))
+        fresh.stop()
+        output, errors = search.communicate(timeout=200)
     assert search.returncode == 1, output + errors
     assert "test accuracy" in output
     assert re.search(r"MLflow was not told all of [12] of 2 trials, nor of the model", errors)

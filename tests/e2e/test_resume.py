@@ -7,69 +7,44 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-import optuna
-import psutil
 import pytest
-from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from tests.helpers.commands import (
     DIGITS,
     SMALL,
     run_module,
-    start_module,
+    running_module,
     user_environment,
-    wait_until,
 )
-from tests.helpers.searches import FinishedSearch
+from tests.helpers.processes import (
+    assert_gone,
+    family,
+    kill_family,
+    listening,
+    run,
+    wait_until,
+    workers,
+)
+from tests.helpers.searches import ALONE, FinishedSearch, epochs_in, histories, trials_in
 from tune.study.trial import METRICS
-
-ALONE = ("--config", str(DIGITS), "resources.max_concurrent=1", *SMALL)
-"""One trial at a time, as `finished_search` has it."""
-
-
-def family(pid: int) -> list[psutil.Process]:
-    """A process and all that it started."""
-    parent = psutil.Process(pid)
-    return [parent, *parent.children(recursive=True)]
-
-
-def assert_gone(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=15)
-    assert [process.name() for process in alive] == []
-
-
-def epochs_in(folder: Path) -> int:
-    """Epochs that the study of a running search holds."""
-    return sum(len(trial.intermediate_values) for trial in trials_in(folder))
-
-
-def trials_in(folder: Path) -> list[optuna.trial.FrozenTrial]:
-    path = folder / "mlruns" / "optuna.db"
-    with suppress(KeyError, Exception):
-        study = optuna.load_study(study_name="first", storage=f"sqlite:///{path}")
-        return [t for t in study.trials if t.state is not TrialState.WAITING]
-    return []
 
 
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
     """The search of `finished_search`, killed in its second trial with all that it had started."""
     folder = tmp_path_factory.mktemp("resumed")
-    search = start_module("tune.search", *ALONE, "--num-samples=5", "--name=first", cwd=folder)
-    wait_until(lambda: epochs_in(folder) >= 4, by=search)
-    again = run_module("tune.search", "--resume", "first", cwd=folder)
-    assert (again.returncode, again.stdout) == (2, "")
-    assert "another process is running it" in again.stderr
-    processes = family(search.pid)
-    for process in processes:
-        process.kill()
-    search.communicate()
-    assert_gone(processes)
+    words = (*ALONE, "--num-samples=5", "--name=first")
+    with running_module("tune.search", *words, cwd=folder) as search:
+        wait_until(lambda: epochs_in(folder) >= 4, by=search)
+        again = run_module("tune.search", "--resume", "first", cwd=folder)
+        assert (again.returncode, again.stdout) == (2, "")
+        assert "another process is running it" in again.stderr
+        assert_gone(kill_family(search.pid))
+    killed = [trial.state for trial in trials_in(folder)]
+    assert TrialState.RUNNING in killed, "it was killed too late to resume"
     done = run_module("tune.search", "--resume", "first", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -81,6 +56,7 @@ def test_a_search_that_was_killed_ends_as_one_that_was_not(
 ) -> None:
     """Golden: at one trial at a time, the same trials with the same metrics, bit for bit."""
     found, whole = trials_in(resumed.folder), trials_in(finished_search.folder)
+    assert len(found) == len(whole) == 5
     assert [(t.params, t.state, t.value, t.intermediate_values) for t in found] == [
         (t.params, t.state, t.value, t.intermediate_values) for t in whole
     ]
@@ -89,19 +65,10 @@ def test_a_search_that_was_killed_ends_as_one_that_was_not(
     assert "resumed  with " in resumed.output
 
 
-def histories(search: FinishedSearch, name: str) -> list[list[tuple[int, float]]]:
-    """A metric of every trial."""
-    client = MlflowClient(search.uri)
-    runs = [run.info.run_id for run in search.runs("trial")]
-    return [[(m.step, m.value) for m in client.get_metric_history(run, name)] for run in runs]
-
-
 def test_a_search_that_was_killed_registers_the_same_model_once(
     resumed: FinishedSearch, finished_search: FinishedSearch
 ) -> None:
-    versions = [
-        MlflowClient(search.uri).search_model_versions() for search in (resumed, finished_search)
-    ]
+    versions = [search.client.search_model_versions() for search in (resumed, finished_search)]
     assert [len(found) for found in versions] == [1, 1]
     assert versions[0][0].tags["test_acc"] == versions[1][0].tags["test_acc"]
     assert "Registered resnet18-digits version 1" in resumed.output
@@ -156,76 +123,53 @@ def test_a_finished_search_is_extended_by_more_samples(resumed: FinishedSearch) 
 
 def test_a_signal_ends_it_in_good_order(tmp_path: Path) -> None:
     words = ("--num-samples=2", "--name=first", *SMALL, "train.epochs=60")
-    search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
-    wait_until(lambda: epochs_in(tmp_path) > 1, by=search)
-    processes = family(search.pid)
-    assert {str(address) for address in listening(processes) if not address.is_loopback} == set()
-    start = time.monotonic()
-    search.send_signal(signal.SIGINT)
-    output, errors = search.communicate(timeout=30)
-    assert time.monotonic() - start < 15
-    assert search.returncode == 130
+    with running_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path) as search:
+        wait_until(lambda: epochs_in(tmp_path) > 1, by=search)
+        processes = family(search.pid)
+        beyond = [address for address in listening(processes) if not address.is_loopback]
+        assert beyond == []
+        start = time.monotonic()
+        search.send_signal(signal.SIGINT)
+        output, errors = search.communicate(timeout=30)
+        assert time.monotonic() - start < 15
+        assert search.returncode == 130
+        assert_gone(processes)
     assert errors == (
         "tune.search: interrupted by SIGINT; go on with: python -m tune.search --resume first\n"
     )
     assert "resume   python -m tune.search --resume first" in output
-    assert_gone(processes)
     record = FinishedSearch(tmp_path, output)
     kinds = [run for kind in ("search", "trial") for run in record.runs(kind)]
     assert "RUNNING" not in {run.info.status for run in kinds}
     assert not list(tmp_path.rglob("*.pt.*"))
 
 
-def listening(processes: list[psutil.Process]) -> list[IPv4Address | IPv6Address]:
-    """Addresses at which processes take connections."""
-    found: list[IPv4Address | IPv6Address] = []
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            for connection in process.net_connections("tcp"):
-                if connection.status == psutil.CONN_LISTEN:
-                    address = ip_address(connection.laddr.ip)
-                    found.append(getattr(address, "ipv4_mapped", None) or address)
-    assert found  # Ray's own processes and the trials
-    return found
-
-
 @pytest.mark.slow
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     words = ("--name=first", *SMALL, "train.epochs=60")
-    search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
-    wait_until(lambda: epochs_in(tmp_path) > 1, by=search)
-    processes = family(search.pid)
-    search.send_signal(signal.SIGTERM)
-    time.sleep(0.1)
-    search.send_signal(signal.SIGTERM)
-    _, errors = search.communicate(timeout=30)
-    assert search.returncode == 130
-    assert "interrupted by" not in errors, "it took its time to close its records and say so"
-    assert_gone(processes)
-
-
-def workers(pid: int) -> list[psutil.Process]:
-    """The processes of a search's trials."""
-    found = []
-    with suppress(psutil.NoSuchProcess):
-        for process in family(pid):
-            with suppress(psutil.Error, IndexError):
-                if "Trainable" in process.cmdline()[0]:
-                    found.append(process)
-    return found
+    with running_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path) as search:
+        wait_until(lambda: epochs_in(tmp_path) > 1, by=search)
+        processes = family(search.pid)
+        search.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        search.send_signal(signal.SIGTERM)
+        _, errors = search.communicate(timeout=30)
+        assert search.returncode == 130
+        assert "interrupted by" not in errors, "it took its time to close its records and say so"
+        assert_gone(processes)
 
 
 @pytest.mark.slow
 def test_a_trial_goes_on_after_its_worker_was_killed_but_not_for_ever(tmp_path: Path) -> None:
     words = ("--num-samples=1", "--name=first", *SMALL, "train.epochs=400", "budget.max_failures=1")
-    search = start_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)
-    for kills in (1, 2):
-        more = epochs_in(tmp_path) + 3
-        wait_until(lambda more=more: epochs_in(tmp_path) > more, by=search)
-        assert search.poll() is None, kills
-        for process in workers(search.pid):
-            process.kill()
-    output, errors = search.communicate(timeout=120)
+    with running_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path) as search:
+        for kills in (1, 2):
+            more = epochs_in(tmp_path) + 3
+            wait_until(lambda more=more: epochs_in(tmp_path) > more, by=search)
+            assert search.poll() is None, kills
+            for process in workers(search.pid):
+                process.kill()
+        output, errors = search.communicate(timeout=120)
     assert search.returncode == 1
     assert "its worker died: killed, or out of memory" in errors
     (trial,) = trials_in(tmp_path)
@@ -283,16 +227,12 @@ runpy.run_module("tune.search", run_name="__main__")
 @pytest.mark.slow
 def test_a_clock_that_jumps_by_days_does_not_matter(tmp_path: Path) -> None:
     words = ("--config", str(DIGITS), "--num-samples=2", "--name=first", "--time-budget=10m")
-    done = subprocess.run(
-        [sys.executable, "-c", JUMPING, *words, *SMALL],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env=user_environment(),
-    )
+    script = [sys.executable, "-c", JUMPING, *words, *SMALL]
+    done = run(script, cwd=tmp_path, env=user_environment())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert all(trial.state.is_finished() for trial in trials_in(tmp_path))
+    states = [trial.state for trial in trials_in(tmp_path)]
+    assert len(states) == 2
+    assert all(state.is_finished() for state in states)
     record = FinishedSearch(tmp_path, done.stdout)
     for name in METRICS:
         for history in histories(record, name):

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.commands import user_environment
+from tests.helpers.commands import REPOSITORY, user_environment
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
+pytestmark = pytest.mark.nightly
+
+SCRIPT = REPOSITORY / "benchmarks" / "gpu.py"
 
 TOLD = {
     "semantics": {"metrics_depth_0_fp32", "checkpoints", "pixels_12_to_16"},
@@ -37,7 +39,6 @@ def run(*words: str, cwd: Path) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("section", TOLD)
 def test_a_section_tells_its_figures(section: str, tmp_path: Path) -> None:
     code, told = run("--only", section, "--seconds", "260", cwd=tmp_path)

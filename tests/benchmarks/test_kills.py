@@ -10,8 +10,9 @@ import pytest
 
 from tests.helpers.commands import REPOSITORY, user_environment
 
+pytestmark = pytest.mark.nightly
 
-@pytest.mark.slow
+
 def test_searches_killed_at_random_lose_nothing() -> None:
     script = REPOSITORY / "benchmarks" / "kills.py"
     done = subprocess.run(

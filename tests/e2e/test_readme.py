@@ -6,8 +6,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -22,7 +20,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.models import resnet18
 
-from tests.helpers.commands import REPOSITORY, user_environment, wait_until
+from tests.helpers import processes
+from tests.helpers.commands import REPOSITORY, user_environment
+from tests.helpers.processes import free_port, running, wait_until
 from tests.helpers.searches import FinishedSearch
 from tune.config.loading import load_config
 
@@ -73,15 +73,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def run(command: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*shlex.split(command), *more],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    return processes.run([*shlex.split(command), *more], cwd=folder, env=environment(folder))
 
 
 @pytest.fixture(scope="module")
@@ -116,29 +108,18 @@ def test_own_images_come_to_a_served_model_in_four_commands(own_images: Path) ->
 
 
 def answers_a_ping(serve: str, folder: Path) -> bool:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [*shlex.split(serve), PORT_WORD, str(port)],
-        cwd=folder,
-        env=environment(folder),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    port = free_port()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    words = [*shlex.split(serve), PORT_WORD, str(port)]
 
     def is_up() -> bool:
         with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping"):
             return True
         return False
 
-    try:
+    with running(words, cwd=folder, env=environment(folder), **quiet) as server:
         wait_until(lambda: is_up() or server.poll() is not None)
         return is_up()
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
 
 
 @pytest.fixture(scope="module")
@@ -182,14 +163,8 @@ def test_the_search_prints_what_is_written(confirmed_search: FinishedSearch) -> 
 
 def test_the_lines_of_python_label_a_picture(searched: Path) -> None:
     (lines,) = [block for block in blocks("Use the model") if block[0].startswith("import ")]
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)],
-        cwd=searched,
-        env=environment(searched),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    script = [sys.executable, "-c", "\n".join(lines)]
+    done = processes.run(script, cwd=searched, env=environment(searched))
     assert done.returncode == 0, done.stderr
     assert re.search(r"label +probability\n0 +\d +\d\.\d+", done.stdout)
 

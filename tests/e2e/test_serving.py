@@ -6,14 +6,10 @@ import base64
 import io
 import json
 import os
-import signal
-import socket
-import struct
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,9 +23,10 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tests.helpers.commands import user_environment, wait_until
+from tests.helpers.commands import user_environment
+from tests.helpers.images import bomb
+from tests.helpers.processes import family, free_port, listening, run, running, wait_until
 from tests.helpers.searches import FinishedSearch
-from tests.tune.test_resume import family, listening
 
 MODEL = "models:/resnet18-digits@champion"
 JSON = "application/json"
@@ -78,26 +75,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(finished_search: FinishedSearch) -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["mlflow", "models", "serve", "-m", MODEL, "--env-manager", "local", "-p", str(port)]
-    process = subprocess.Popen(
-        words,
-        cwd=finished_search.folder,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    server = Server(port, process.pid)
-    try:
-        wait_until(lambda: server.is_up() or process.poll() is not None)
-        assert process.poll() is None
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with running(words, cwd=finished_search.folder, env=environment(), **quiet) as process:
+        server = Server(port, process.pid)
+        wait_until(server.is_up, by=process)
         yield server
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
 
 
 def base64_of(image: Image.Image, kind: str = "png") -> str:
@@ -176,19 +160,6 @@ def test_clients_that_ask_at_once_get_their_own_answers(
     assert_same([answer for (answer,) in answers], pd.concat([expected] * 4))
 
 
-def bomb(width: int, height: int) -> str:
-    """A small PNG file that claims to be large."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        code = struct.pack(">I", zlib.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + code
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(1_000_000))
-    parts = [chunk(b"IHDR", header), chunk(b"IDAT", pixels), chunk(b"IEND", b"")]
-    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(parts)).decode()
-
-
 def records(*images: object) -> str:
     return json.dumps({"dataframe_records": [{"image": image} for image in images]})
 
@@ -257,13 +228,6 @@ def test_predict_labels_a_file_of_images(
     path = tmp_path / "images.json"
     path.write_text(json.dumps({"dataframe_records": [{"image": i} for i in digits]}))
     words = ["mlflow", "models", "predict", "-m", MODEL, "--env-manager", "local", "-i", str(path)]
-    done = subprocess.run(
-        words,
-        cwd=finished_search.folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(words, cwd=finished_search.folder, env=environment())
     assert done.returncode == 0, done.stderr
     assert_same(json.loads(done.stdout)["predictions"], expected)

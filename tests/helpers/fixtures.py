@@ -1,0 +1,70 @@
+"""Searches, databases and a browser that tests of many rooms look at, each made once a session."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.helpers.sharing import made_once
+
+if TYPE_CHECKING:  # what is slow to import is imported where it is used
+    from playwright.sync_api import Browser
+
+    from tests.helpers.searches import FinishedSearch
+
+
+@pytest.fixture(scope="session")
+def finished_search(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
+    """One small search, run as a user runs it, one trial at a time; a copy for each worker."""
+    from tests.helpers.searches import ALONE, copied, run_search
+
+    made = made_once(tmp_path_factory, "finished", lambda folder: run_search(folder, *ALONE))
+    return copied(made, tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="session")
+def confirmed_search(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
+    """A search whose two best trials ran again under two other seeds; a copy for each worker."""
+    from tests.helpers.commands import DIGITS, SMALL
+    from tests.helpers.searches import copied, run_search
+
+    words = ("--config", str(DIGITS), *SMALL, "confirm.top_k=2", "confirm.seeds=2")
+    made = made_once(tmp_path_factory, "confirmed", lambda folder: run_search(folder, *words))
+    return copied(made, tmp_path_factory.mktemp("confirmed"))
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow's with nothing in it, to be copied: it takes seconds to make."""
+    from mlflow import MlflowClient
+
+    def make(folder: Path) -> None:
+        MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+
+    return made_once(tmp_path_factory, "empty", make) / "mlflow.db"
+
+
+@pytest.fixture(scope="module")  # its event loop would be in the way of other modules' tests
+def browser() -> Iterator[Browser]:
+    """A browser to look at pages with."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield started
+        started.close()
+
+
+def chromium() -> str:
+    """The path of the browser."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        path = shutil.which(name)
+        if path is not None:
+            return path
+    pytest.skip("no Chromium")
