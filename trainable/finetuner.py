@@ -18,7 +18,7 @@ from trainable.data.parts import SplitName
 from trainable.device import Device, resolve_device
 from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, as_tail_input
-from trainable.features.store import ArrayStore
+from trainable.features.store import ArrayStore, open_store
 from trainable.inference.classifier import Classifier, Spec
 from trainable.metrics import Objective
 from trainable.network.compilation import compiled, compiles
@@ -26,6 +26,7 @@ from trainable.network.cut_network import CutResNet, build
 from trainable.network.weights import resolve_weights
 from trainable.optim import Schedule, build_optimizer, penalized_weights
 from trainable.predictions import Predictions
+from trainable.runtime import Runtime
 from trainable.seeding import generator
 
 
@@ -83,6 +84,19 @@ class FineTuner:
         self._forward = compiled(self.network.tail) if self.compiled else self.network.tail
         self._lowest_val_loss = math.inf
         self._epochs_without_gain = 0
+
+    @classmethod
+    def on(cls, runtime: Runtime, config: TrialConfig, micro_batches: int = 1) -> FineTuner:
+        """The trial as a search runs it: its device set up, its store opened.
+
+        Raises:
+            ValueError: The data or the weights cannot be had, or do not fit.
+        """
+        device = resolve_device(
+            config.train.precision, runtime.threads, runtime.memory_fraction, runtime.use_gpu
+        )
+        cap = runtime.gpu_cache_bytes if device.is_gpu else runtime.cache_bytes
+        return cls(config, device, open_store(runtime.cache_root, cap), micro_batches)
 
     def train_epoch(self) -> dict[str, float]:
         """Train on the next view, then validate.

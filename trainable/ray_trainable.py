@@ -9,9 +9,9 @@ from ray import tune
 
 from trainable.checkpoints import Checkpoints, NoSpaceError
 from trainable.config import TrialConfig
-from trainable.device import is_out_of_memory, release_memory, resolve_device
-from trainable.features.store import open_store
+from trainable.device import is_out_of_memory, release_memory
 from trainable.finetuner import DivergedError, FineTuner
+from trainable.runtime import Runtime
 
 
 class TrialSpec(TypedDict):
@@ -21,19 +21,13 @@ class TrialSpec(TypedDict):
         number: Of the trial in its search, from 0.
         trial: A :class:`TrialConfig`, dumped as JSON.
         folder: Where its checkpoints are kept; every node must see it.
-        threads: CPU threads.
-        memory_fraction: Share of the GPU's memory, or None for all.
-        cache_root: Folder of the node's store of activations, or None for the default.
-        cache_bytes: Its cap; 0 is no store.
+        runtime: A :class:`Runtime`, as a dictionary.
     """
 
     number: int
     trial: dict[str, Any]
     folder: str
-    threads: int
-    memory_fraction: float | None
-    cache_root: str | None
-    cache_bytes: int
+    runtime: dict[str, Any]
 
 
 class FineTuneTrainable(tune.Trainable):
@@ -55,7 +49,8 @@ class FineTuneTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Build the trial of a :class:`TrialSpec`, or go on with it."""
-        self._spec = config
+        self._trial = TrialConfig.model_validate(config["trial"])
+        self._runtime = Runtime(**config["runtime"])
         self._checkpoints = Checkpoints(Path(config["folder"]))
         self._untold: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
@@ -89,14 +84,10 @@ class FineTuneTrainable(tune.Trainable):
 
     def _go_on(self, micro_batches: int) -> None:
         """Build the trial, as it was after its last checkpoint if there is one."""
-        spec = self._spec
-        trial = TrialConfig.model_validate(spec["trial"])
-        device = resolve_device(trial.train.precision, spec["threads"], spec["memory_fraction"])
-        store = open_store(spec["cache_root"], spec["cache_bytes"])
         state = self._checkpoints.last()
         if state is not None:
             micro_batches = max(micro_batches, state["micro_batches"])
-        self._tuner = FineTuner(trial, device, store, micro_batches)
+        self._tuner = FineTuner.on(self._runtime, self._trial, micro_batches)
         self._untold = self._best = None
         if state is not None:
             self._tuner.load_state_dict(state["tuner"])
@@ -111,7 +102,7 @@ class FineTuneTrainable(tune.Trainable):
             reason = str(error).splitlines()[0]
         # Out of the handler, whose error holds on to the tensors of the step that failed.
         if self._tuner.micro_batches > 1:
-            share = self._spec["memory_fraction"]
+            share = self._runtime.memory_fraction
             of_share = f" and {share:.3g} of the GPU's memory" if share else ""
             raise OutOfMemoryError(f"even with batches in two parts{of_share}: {reason}")
         del self._tuner

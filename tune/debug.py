@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tune.config.loading import DEFAULT_CONFIG, check_files, load_config
-from tune.config.schema import CacheConfig
 from tune.environment import prepare_environment
 from tune.errors import ConfigError
 
@@ -81,16 +80,10 @@ def main(
 
 
 def _build(config: SearchConfig) -> FineTuner:
-    from trainable.device import resolve_device
-    from trainable.features.store import open_store
     from trainable.finetuner import FineTuner
 
-    device = resolve_device(
-        config.train.precision, config.resources.threads, use_gpu=config.resources.gpu != 0
-    )
-    store = open_store(config.cache.root, config.cache.max_bytes(on_gpu=device.is_gpu))
     try:
-        return FineTuner(config.base, device, store)
+        return FineTuner.on(config.runtime(), config.base)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
@@ -118,12 +111,10 @@ def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
 
 
 def _replay(run_id: str) -> int:
-    from trainable.features.store import open_store
     from tune.models.replay import read_trial, rebuild, replay
 
     trial = read_trial(run_id)
-    on_gpu = trial.device == "cuda"
-    tuner = rebuild(trial, open_store(None, CacheConfig().max_bytes(on_gpu=on_gpu)))
+    tuner = rebuild(trial)
     count = len(trial.epochs)
 
     def told(epoch: int, metrics: dict[str, float]) -> None:

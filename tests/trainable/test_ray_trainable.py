@@ -26,15 +26,12 @@ from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 LEARNT = ("train_loss", "train_acc", "val_loss", "val_acc")
 
 
-def spec(trial: TrialConfig, folder: Path) -> TrialSpec:
+def spec(trial: TrialConfig, folder: Path, memory_fraction: float | None = None) -> TrialSpec:
     return TrialSpec(
         number=0,
         trial=trial.model_dump(mode="json"),
         folder=str(folder),
-        threads=1,
-        memory_fraction=None,
-        cache_root=None,
-        cache_bytes=0,
+        runtime={"threads": 1, "memory_fraction": memory_fraction},
     )
 
 
@@ -196,10 +193,7 @@ def test_a_spec_that_is_no_trial_is_refused(start: Callable[..., FineTuneTrainab
         "number": 0,
         "trial": {"optim": {"lr": -1}},
         "folder": "",
-        "threads": 1,
-        "memory_fraction": None,
-        "cache_root": None,
-        "cache_bytes": 0,
+        "runtime": {},
     }
 
     with pytest.raises(ValueError, match=r"optim\.lr"):
@@ -284,8 +278,7 @@ def run_on_share(
     def run(share_of_peak: float) -> dict[str, Any]:
         release_memory()
         fraction = (share_of_peak * peak + CONTEXT_BYTES) / total
-        given = {**spec(config, tmp_path / "trial"), "memory_fraction": fraction}
-        trainable = FineTuneTrainable(config=given)
+        trainable = FineTuneTrainable(config=dict(spec(config, tmp_path / "trial", fraction)))
         result: dict[str, Any] = trainable.train()
         trainable.stop()
         return result

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from trainable.config import BUNDLED_ARCH, Config, TrialConfig
+from trainable.runtime import Runtime
 from tune.config.space import Choices, Range, Values, flatten, flatten_space
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -230,6 +231,22 @@ class SearchConfig(TrialConfig):
             part, _, field = key.partition(".")
             tree[part][field] = value
         return TrialConfig.model_validate(tree)
+
+    def runtime(self, memory_fraction: float | None = None) -> Runtime:
+        """What a trial runs on.
+
+        Args:
+            memory_fraction: The share of a GPU's memory that it may take; None is all.
+        """
+        root = self.cache.root
+        return Runtime(
+            threads=self.resources.threads,
+            memory_fraction=memory_fraction,
+            use_gpu=self.resources.gpu != 0,
+            cache_root=None if root is None else str(root.resolve()),
+            cache_bytes=self.cache.max_bytes(on_gpu=False),
+            gpu_cache_bytes=self.cache.max_bytes(on_gpu=True),
+        )
 
     @model_validator(mode="after")
     def _space_makes_trials(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,16 +52,12 @@ class LedgerSearcher(DriverOnly, Searcher):
         if not self._ledger.has_more():
             return None if self._ledger.unfinished else Searcher.FINISHED
         log, search = self._ledger.begin(), self._ledger.config
-        cache = search.cache
         return dict(
             TrialSpec(
                 number=log.number,
                 trial=search.trial(log.params).model_dump(mode="json"),
                 folder=str(self._home.trial(log.number, self._ledger.kind)),
-                threads=search.resources.threads,
-                memory_fraction=self._resources.memory_fraction,
-                cache_root=None if cache.root is None else str(cache.root.resolve()),
-                cache_bytes=cache.max_bytes(on_gpu=self._resources.gpu > 0),
+                runtime=asdict(search.runtime(self._resources.memory_fraction)),
             )
         )
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from trainable.checkpoints import BEST, CheckpointError, read_checkpoint
 from trainable.config import TrialConfig
-from trainable.device import resolve_device
-from trainable.features.store import open_store
 from trainable.finetuner import FineTuner
 from trainable.network.cut_network import stage_of, trained_stages
 from trainable.network.soup import StateDict, greedy_soup
@@ -125,10 +123,7 @@ def trained(run: Run, home: SearchHome) -> FineTuner:
 
 
 def _tuner(config: TrialConfig, ledger: Ledger, micro_batches: int) -> FineTuner:
-    resources, cache = ledger.config.resources, ledger.config.cache
-    device = resolve_device(config.train.precision, resources.threads, use_gpu=resources.gpu != 0)
-    store = open_store(cache.root, cache.max_bytes(on_gpu=device.is_gpu))
-    return FineTuner(config, device, store, micro_batches)
+    return FineTuner.on(ledger.config.runtime(), config, micro_batches)
 
 
 def _tail(state: Mapping[str, Tensor], depth: int) -> StateDict:

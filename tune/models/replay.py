@@ -14,10 +14,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from pydantic import ValidationError
 
 from trainable.config import TrialConfig
-from trainable.device import resolve_device
-from trainable.features.store import ArrayStore
 from trainable.finetuner import FineTuner
 from trainable.network.weights import load_weights, state_hash
+from trainable.runtime import Runtime
+from tune.config.schema import CacheConfig
 from tune.errors import ConfigError
 from tune.study.fingerprints import hash_of_arch
 
@@ -106,7 +106,7 @@ def _trial(run: Run, parent: Run, epochs: list[dict[str, float]]) -> RecordedTri
     )
 
 
-def rebuild(trial: RecordedTrial, store: ArrayStore | None) -> FineTuner:
+def rebuild(trial: RecordedTrial) -> FineTuner:
     """The trial before its first epoch, computed as it was.
 
     Raises:
@@ -115,9 +115,13 @@ def rebuild(trial: RecordedTrial, store: ArrayStore | None) -> FineTuner:
     resolved = {"precision": trial.precision, "compile": trial.compiled}
     train = {"train": {**trial.config.train.model_dump(), **resolved}}
     config = TrialConfig.model_validate({**trial.config.model_dump(), **train})
-    device = resolve_device(config.train.precision, trial.threads, use_gpu=trial.device == "cuda")
+    runtime = Runtime(
+        threads=trial.threads,
+        use_gpu=trial.device == "cuda",
+        cache_bytes=CacheConfig().max_bytes(on_gpu=False),
+    )
     try:
-        return FineTuner(config, device, store, trial.micro_batches)
+        return FineTuner.on(runtime, config, trial.micro_batches)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,7 @@ def run(ledger: Ledger, home: SearchHome, number: int, depth: int, **others: Any
         number=number,
         trial=ledger.config.trial(params).model_dump(mode="json"),
         folder=str(home.trial(number)),
-        threads=1,
-        memory_fraction=None,
-        cache_root=None,
-        cache_bytes=0,
+        runtime=asdict(ledger.config.runtime()),
     )
     trainable, log = FineTuneTrainable(config=dict(spec)), TrialLog(number, params, 0)
     for _ in range(3):

@@ -30,7 +30,7 @@ def test_every_trial_of_a_search_replays_bit_for_bit(
     for run in finished_search.runs("trial"):
         trial = read_trial(run.info.run_id)
         assert len(trial.epochs) == len(history(record, run.info.run_id))
-        assert replay(trial, rebuild(trial, None), lambda *_: None) is None
+        assert replay(trial, rebuild(trial), lambda *_: None) is None
 
 
 def test_the_command_says_pass(finished_search: FinishedSearch) -> None:

@@ -1,0 +1,26 @@
+"""What a trial runs on: threads, its share of a GPU, and the node's store of activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a trial runs on. Of its metrics it decides the last digits alone.
+
+    Attributes:
+        threads: CPU threads; as PyTorch has it where None.
+        memory_fraction: The share of the GPU's memory that it may take, or None for all.
+        use_gpu: Whether it takes a GPU where there is one.
+        cache_root: The folder of the node's store of activations, or None for the default.
+        cache_bytes: The cap of that store for a trial on a CPU; 0 is no store.
+        gpu_cache_bytes: The same for a trial on a GPU.
+    """
+
+    threads: int | None = None
+    memory_fraction: float | None = None
+    use_gpu: bool = True
+    cache_root: str | None = None
+    cache_bytes: int = 0
+    gpu_cache_bytes: int = 0
