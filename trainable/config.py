@@ -221,10 +221,11 @@ class TrialConfig(Config):
     objective: ObjectiveConfig = ObjectiveConfig()
 
     @model_validator(mode="after")
-    def _flip_keeps_labels(self) -> TrialConfig:
-        if self.augment.policy == "flip" and not self.data.mirrors:
+    def _mirror_keeps_labels(self) -> TrialConfig:
+        policy = self.augment.policy
+        if not self.data.mirrors and POLICIES[policy].needs_mirror:
             raise ValueError(
-                "augment.policy=flip needs data whose mirror image keeps its label: "
+                f"augment.policy={policy} needs data whose mirror image keeps its label: "
                 "use none or flip_crop (which then only crops), or set data.mirror=true"
             )
         return self

@@ -10,9 +10,8 @@ import torch
 import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
-from trainable.augment import policies
 from trainable.augment.resampling import resampled
-from trainable.augment.views import PER_IMAGE, Views, shifted
+from trainable.augment.views import Views, Which
 from trainable.data.sizes import stored_side
 from trainable.device import Device
 
@@ -25,11 +24,11 @@ pixels in a hundred may differ by more.
 """
 
 _AT_ONCE: Final = 128
-"""Images that are cut and resized at once."""
+"""How many images of a slice are cut and resized at once."""
 
 _PAGE_BYTES: Final = 2**28
-"""Of the images of `trivial` and `rand` that are rendered at once: the more, the more of them
-have drawn the same operation."""
+"""Bytes of the images that are rendered at once where they do not come in any order: the more,
+the more of them have drawn the same operation."""
 
 
 @dataclass
@@ -60,7 +59,7 @@ class DeviceViews(Views):
         """The same views on a device.
 
         Args:
-            views: On the CPU.
+            views: The views on the CPU.
             device: Where to render them.
             resident: Whether to keep the images there, if they fit.
         """
@@ -74,7 +73,7 @@ class DeviceViews(Views):
     @property
     def in_any_order(self) -> bool:
         """Whether :meth:`render_at` takes this policy."""
-        return self.policy not in PER_IMAGE
+        return self.augmentation.in_any_order
 
     def render(self, rendition: int, start: int, stop: int) -> Tensor:
         """Images `start` to `stop` of a rendition: uint8 of shape (stop - start, 3, S, S)."""
@@ -86,24 +85,31 @@ class DeviceViews(Views):
     def render_at(self, rendition: int, indices: Tensor) -> Tensor:
         """Images `indices` (int64 of shape (n,), on the device) of a rendition.
 
-        Not of `trivial` and `rand`, which are quick only for many images together.
+        Only of policies whose images come :attr:`in_any_order`.
         """
         assert self.in_any_order
         return self._render(rendition, indices)
 
-    def _render(self, rendition: int, which: slice | Tensor) -> Tensor:
-        images = self.images[which if isinstance(which, slice) else which.to(self.images.device)]
-        images = images.to(self.device)
-        if self.policy in {"none", "flip"}:
-            plain = self._fitted(images)
-            return plain.flip(3) if self.policy == "flip" and rendition else plain
-        mirrored, places = (part[which] for part in self._crops(rendition))
-        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        if images.shape[-1] > self.image_size:
-            return resampled(images, places, self.image_size)
-        return self._fitted(shifted(images, places))
+    def cropped(self, rendition: int, which: Which) -> Tensor:
+        """Images cropped at random; those of a slice in parts, since cutting takes much memory."""
+        if isinstance(which, Tensor):
+            return super().cropped(rendition, which)
+        start, stop, _ = which.indices(len(self))
+        shape = (stop - start, 3, self.image_size, self.image_size)
+        page = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        for first in range(start, stop, _AT_ONCE):
+            last = min(first + _AT_ONCE, stop)
+            page[first - start : last - start] = super().cropped(rendition, slice(first, last))
+        return page
 
-    def _fitted(self, images: Tensor) -> Tensor:
+    def _render(self, rendition: int, which: Which) -> Tensor:
+        return self.augmentation.render_on_gpu(self, rendition, which)
+
+    def _stored(self, which: Which) -> Tensor:
+        images = self.images[which if isinstance(which, slice) else which.to(self.images.device)]
+        return images.to(self.device)
+
+    def _fit(self, images: Tensor) -> Tensor:
         """What :func:`trainable.data.sizes.fit` makes of images."""
         side, size = images.shape[-1], self.image_size
         wanted = size if side <= size else min(side, stored_side(size))
@@ -113,13 +119,16 @@ class DeviceViews(Views):
             images = resampled(images, whole, wanted)
         return F.center_crop(images, [size, size])
 
-    def _crops(self, rendition: int) -> tuple[Tensor, Tensor]:
-        """:meth:`places` of a rendition, on the device."""
+    def _cut(self, images: Tensor, boxes: Tensor) -> Tensor:
+        return resampled(images, boxes, self.image_size)
+
+    def _crops(self, rendition: int, which: Which) -> tuple[Tensor, Tensor]:
         memo = self._memo
         if memo.places is None or memo.placed != rendition:
-            mirrored, places = self.places(self.draws(rendition))
+            mirrored, places = super()._crops(rendition, slice(None))
             memo.placed, memo.places = rendition, (mirrored.to(self.device), places.to(self.device))
-        return memo.places
+        mirrored, places = memo.places
+        return mirrored[which], places[which]
 
     def _page(self, rendition: int, start: int, stop: int) -> tuple[int, Tensor]:
         """Images of a rendition with `start` to `stop` among them, and the number of the first."""
@@ -131,17 +140,8 @@ class DeviceViews(Views):
         memo.page = None  # before there are two
         count = max(stop - start, page_length(self.image_size))
         memo.paged = rendition, start
-        memo.page = self._augmented(rendition, start, min(start + count, len(self)))
+        memo.page = self._render(rendition, slice(start, min(start + count, len(self))))
         return start, memo.page
-
-    def _augmented(self, rendition: int, start: int, stop: int) -> Tensor:
-        shape = (stop - start, 3, self.image_size, self.image_size)
-        page = torch.empty(shape, dtype=torch.uint8, device=self.device)
-        for first in range(start, stop, _AT_ONCE):
-            last = min(first + _AT_ONCE, stop)
-            page[first - start : last - start] = self._render(rendition, slice(first, last))
-        policy, seeds = PER_IMAGE[self.policy], self.seeds(rendition)[start:stop].tolist()
-        return policies.apply(policy, page, policies.draw(policy, seeds, self.image_size))
 
 
 def page_length(image_size: int) -> int:

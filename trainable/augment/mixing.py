@@ -63,6 +63,7 @@ class Mixer:
         return torch.rand((), generator=self._generator).item()
 
     def _beta(self, alpha: float) -> float:
+        """Not NumPy's, whose draws are others: every metric recorded with mixing would change."""
         one, other = (
             torch._standard_gamma(torch.full((), alpha), generator=self._generator).item()
             for _ in range(2)

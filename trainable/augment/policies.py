@@ -1,93 +1,176 @@
-"""TrivialAugment and RandAugment on many images at once, for a GPU.
+"""The policies by which training images vary: all that there is to know of each, in one class.
 
-torchvision's policies take one image at a time, which keeps a GPU waiting. Here the draws of all
-images come first, the same as torchvision's, and then each operation is torchvision's own, on all
-images that have drawn it at the same strength.
+To add one, register a subclass of :class:`Augmentation` here, or in a module that `TUNE_PLUGINS`
+lists. This module does not load PyTorch, so that a config is checked before it is.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-import torch
-import torchvision.transforms.v2 as transforms
-from torch import Tensor
+from trainable.registries import POLICIES
 
-Policy: TypeAlias = "transforms.TrivialAugmentWide | transforms.RandAugment"
-Operation = tuple[str, float]
-"""Its name in torchvision, and its strength."""
+if TYPE_CHECKING:
+    from torch import Tensor
 
-_AT_ONCE: Final = 128
-"""Images that an operation takes at once: equalizing needs twenty times their memory."""
+    from trainable.augment.views import Views, Which
 
 
-def draw(policy: Policy, seeds: Sequence[int], size: int) -> list[tuple[Operation, ...]]:
-    """What `policy` does to images of side `size`, were the global generator seeded for each.
+class DeviceMemory(NamedTuple):
+    """What a GPU holds for a policy, in renditions of the training split and copies of a batch.
 
-    Args:
-        policy: torchvision's.
-        seeds: One for each image.
-        size: Side of the images, in pixels.
+    Attributes:
+        outputs: Renditions of which it keeps what a frozen prefix makes of them.
+        pixels: Renditions of which it keeps the pixels, where nothing is frozen.
+        batches: Copies of a batch that rendering works on.
     """
-    space = {
-        name: (None if (levels := make(policy.num_magnitude_bins, size, size)) is None
-               else [float(level) for level in levels], signed)
-        for name, (make, signed) in policy._AUGMENTATION_SPACE.items()
-    }  # fmt: skip
-    generator, names = torch.Generator(), tuple(space)
-    rand = isinstance(policy, transforms.RandAugment)
 
-    def uniform(stop: int) -> int:
-        return int(torch.randint(stop, (), generator=generator))
+    outputs: int
+    pixels: int
+    batches: int
 
-    def operation() -> Operation:
-        name = names[uniform(len(names))]
-        levels, signed = space[name]
-        if levels is None:
-            return name, 0.0
-        magnitude = levels[policy.magnitude if rand else uniform(len(levels))]
-        negative = signed and torch.rand((), generator=generator).item() <= 0.5
-        return name, -magnitude if negative else magnitude
-
-    drawn = []
-    for seed in seeds:
-        generator.manual_seed(seed)
-        drawn.append(tuple(operation() for _ in range(policy.num_ops if rand else 1)))
-    return drawn
+    def within(self, other: DeviceMemory) -> bool:
+        """Whether `other` takes no less of anything."""
+        return all(mine <= others for mine, others in zip(self, other, strict=True))
 
 
-def apply(policy: Policy, images: Tensor, drawn: Sequence[tuple[Operation, ...]]) -> Tensor:
-    """Change images in place, each by its own operations, one after the other.
+class Augmentation(ABC):
+    """A policy. As it stands, one at random, of which each epoch shows another rendition.
 
-    Args:
-        policy: torchvision's.
-        images: uint8 of shape (n, 3, S, S).
-        drawn: By :func:`draw`, for each image.
+    It holds no state: what it draws, it draws by :meth:`Views.integers` and :meth:`Views.cropped`,
+    which are the same on every device. Its pixels are kept by its name and the rendition's number:
+    if its code comes to make others, :meth:`key` has to tell them apart.
     """
-    for step in range(len(drawn[0]) if drawn else 0):
-        groups = _groups([operations[step] for operations in drawn])
-        # All indices go to the device at once, since each transfer waits for it.
-        order = torch.tensor([index for indices in groups.values() for index in indices])
-        parts = order.to(images.device).split([len(indices) for indices in groups.values()])
-        for (name, magnitude), members in zip(groups, parts, strict=True):
-            if name == "Identity":
-                continue
-            for where in members.split(_AT_ONCE):
-                images[where] = policy._apply_image_or_video_transform(
-                    images[where],
-                    name,
-                    magnitude,
-                    interpolation=policy.interpolation,
-                    fill=policy._fill,
-                )
-    return images
+
+    needs_mirror: ClassVar[bool] = False
+    """Whether it is only for data whose mirror image keeps its label."""
+
+    in_any_order: ClassVar[bool] = True
+    """Whether a GPU renders an image alone as fast as among its neighbours. If not, it renders
+    many at once and keeps whole renditions."""
+
+    batch_copies: ClassVar[int] = 2
+    """How many copies of a batch rendering works on, to rank policies by their memory."""
+
+    def renditions_of(self, epoch: int, num_views: int) -> tuple[int, ...]:
+        """The renditions that the view of `epoch` is made of: always as many."""
+        return (epoch % num_views,)
+
+    def choice(self, views: Views, epoch: int) -> Tensor:
+        """Which of :meth:`renditions_of` each image takes: int64 of shape (N,).
+
+        By default at even odds, drawn anew for each of `num_views` epochs.
+        """
+        count = len(self.renditions_of(epoch, views.num_views))
+        return views.integers(count, "choice", epoch % views.num_views)
+
+    def key(self, name: str, rendition: int) -> str:
+        """What tells the pixels of a rendition from those of other policies: its own `name`."""
+        return name
+
+    @abstractmethod
+    def render(self, views: Views, rendition: int, which: Which) -> Tensor:
+        """Images of a rendition.
+
+        Args:
+            views: Of the images; :meth:`Views.fitted` and :meth:`Views.cropped` give them.
+            rendition: Its number.
+            which: A slice of the images, or the indices of some if they come :attr:`in_any_order`.
+
+        Returns:
+            uint8 of shape (n, 3, S, S).
+        """
+
+    def render_on_gpu(self, views: Views, rendition: int, which: Which) -> Tensor:
+        """The same on a GPU: what `views` gives is there."""
+        return self.render(views, rendition, which)
+
+    def device_memory(self) -> DeviceMemory:
+        """What a GPU holds for it."""
+        renditions = len(self.renditions_of(0, 1))
+        return DeviceMemory(renditions, 0 if self.in_any_order else renditions, self.batch_copies)
 
 
-def _groups(operations: Sequence[Operation]) -> dict[Operation, list[int]]:
-    """The operations there are, each with the indices of its images."""
-    members: dict[Operation, list[int]] = defaultdict(list)
-    for index, operation in enumerate(operations):
-        members[operation].append(index)
-    return members
+@POLICIES.register("none")
+class Unchanged(Augmentation):
+    """Each image as it is."""
+
+    batch_copies = 1
+
+    def renditions_of(self, epoch: int, num_views: int) -> tuple[int, ...]:
+        """The only one."""
+        return (0,)
+
+    def render(self, views: Views, rendition: int, which: Which) -> Tensor:
+        """Images at the network's size."""
+        return views.fitted(which)
+
+
+@POLICIES.register("flip")
+class Flip(Augmentation):
+    """Each image or its mirror image."""
+
+    needs_mirror = True
+
+    def renditions_of(self, epoch: int, num_views: int) -> tuple[int, ...]:
+        """All images as they are, and all mirrored."""
+        return (0, 1)
+
+    def key(self, name: str, rendition: int) -> str:
+        """The first rendition is the one of `none`."""
+        return name if rendition else "none"
+
+    def render(self, views: Views, rendition: int, which: Which) -> Tensor:
+        """Images at the network's size, mirrored in the second rendition."""
+        plain = views.fitted(which)
+        return plain.flip(3) if rendition else plain
+
+
+@POLICIES.register("flip_crop")
+class FlipCrop(Augmentation):
+    """A random part of each image, mirrored or not."""
+
+    def render(self, views: Views, rendition: int, which: Which) -> Tensor:
+        """Images, cropped and mirrored at random."""
+        return views.cropped(rendition, which)
+
+
+class Torchvision(FlipCrop):
+    """A crop, and then a policy that torchvision has for one image at a time."""
+
+    in_any_order = False
+
+    transform: ClassVar[str]
+    """The policy's class in `torchvision.transforms.v2`."""
+
+    def render(self, views: Views, rendition: int, which: Which) -> Tensor:
+        """Images, cropped and changed one by one."""
+        from trainable.augment.per_image import change_each  # noqa: PLC0415 - loads PyTorch
+
+        seeds = self._seeds(views, rendition, which)
+        return change_each(self.transform, views.cropped(rendition, which), seeds)
+
+    def render_on_gpu(self, views: Views, rendition: int, which: Which) -> Tensor:
+        """The same, those together that have drawn the same operation."""
+        from trainable.augment.per_image import change_together  # noqa: PLC0415 - loads PyTorch
+
+        seeds = self._seeds(views, rendition, which)
+        return change_together(self.transform, views.cropped(rendition, which), seeds)
+
+    def _seeds(self, views: Views, rendition: int, which: Which) -> list[int]:
+        return views.integers(2**31, "augment", rendition)[which].tolist()
+
+
+@POLICIES.register("trivial")
+class Trivial(Torchvision):
+    """TrivialAugmentWide (Müller & Hutter 2021)."""
+
+    transform = "TrivialAugmentWide"
+
+
+@POLICIES.register("rand")
+class Rand(Torchvision):
+    """RandAugment (Cubuk et al. 2020)."""
+
+    transform = "RandAugment"

@@ -9,22 +9,19 @@ whatever a frozen network makes of a view a constant.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, TypeAlias
 
 import torch
-import torchvision.transforms.v2 as transforms
-import torchvision.transforms.v2.functional as F
 from torch import Tensor
 
+from trainable.augment import crops
 from trainable.config import Policy
 from trainable.data.sizes import fit
+from trainable.registries import POLICIES
 from trainable.seeding import generator
 
-PER_IMAGE: Final = {
-    "trivial": transforms.TrivialAugmentWide(),
-    "rand": transforms.RandAugment(),
-}
-"""Policies that torchvision has for one image at a time."""
+Which: TypeAlias = slice | Tensor
+"""Some images of a split: a slice, or their indices, int64 of shape (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +30,11 @@ class Views:
 
     Attributes:
         images: uint8 of shape (N, 3, R, R).
-        fingerprint: Of the dataset the images come from.
-        policy: Of the augmentation.
+        fingerprint: The fingerprint of the dataset that the images come from.
+        policy: The name of the policy, by which :mod:`trainable.augment.policies` has it.
         image_size: Side S of the rendered images, in pixels.
         num_views: How many renditions a random policy has.
-        mirror: Whether `flip_crop`, `trivial` and `rand` mirror images too.
+        mirror: Whether crops are mirrored too.
         split: Name of the split, which tells its images from the dataset's others.
     """
 
@@ -52,13 +49,17 @@ class Views:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def augmentation(self) -> Any:
+        """The policy: an :class:`~trainable.augment.policies.Augmentation`."""
+        return POLICIES[self.policy]()
+
     def key(self, rendition: int) -> dict[str, str | int | bool]:
         """All that determines the pixels of a rendition."""
-        unchanged = self.policy == "flip" and rendition == 0
         return {
             "data": self.fingerprint,
             "split": self.split,
-            "policy": "none" if unchanged else self.policy,
+            "policy": self.augmentation.key(self.policy, rendition),
             "image_size": self.image_size,
             "mirror": self.mirror,
             "rendition": rendition,
@@ -66,127 +67,52 @@ class Views:
 
     def renditions_of(self, epoch: int) -> tuple[int, ...]:
         """The renditions that the view of `epoch` is made of."""
-        match self.policy:
-            case "none":
-                return (0,)
-            case "flip":
-                return (0, 1)
-            case _:
-                return (epoch % self.num_views,)
+        return self.augmentation.renditions_of(epoch, self.num_views)
 
     def choice(self, epoch: int) -> Tensor:
         """Which of :meth:`renditions_of` each image takes: int64 of shape (N,)."""
-        if self.policy != "flip":
-            return torch.zeros(len(self), dtype=torch.int64)
-        draws = self._generator("choice", epoch % self.num_views)
-        return torch.randint(2, (len(self),), generator=draws)
+        return self.augmentation.choice(self, epoch)
 
     def render(self, rendition: int, start: int, stop: int) -> Tensor:
         """Images `start` to `stop` of a rendition: uint8 of shape (stop - start, 3, S, S)."""
-        images = self.images[start:stop]
-        match self.policy:
-            case "none":
-                return fit(images, self.image_size)
-            case "flip":
-                plain = fit(images, self.image_size)
-                return plain.flip(3) if rendition else plain
-            case "flip_crop":
-                return self._flip_crop(rendition, start, stop)
-            case _:
-                return self._augment_each(rendition, start, stop)
+        return self.augmentation.render(self, rendition, slice(start, stop))
 
-    def _generator(self, *key: object) -> torch.Generator:
-        return generator(self.fingerprint, self.policy, self.image_size, *key)
+    # What follows is for policies.
 
-    def _flip_crop(self, rendition: int, start: int, stop: int) -> Tensor:
-        mirrored, places = self.places(self.draws(rendition)[start:stop])
-        images = torch.where(
-            mirrored[:, None, None, None], self.images[start:stop].flip(3), self.images[start:stop]
-        )
+    def generator(self, *purpose: object) -> torch.Generator:
+        """A generator for one purpose of the policy, the same everywhere."""
+        return generator(self.fingerprint, self.policy, self.image_size, *purpose)
+
+    def integers(self, stop: int, *purpose: object) -> Tensor:
+        """A number from 0 to below `stop` for each image: int64 of shape (N,)."""
+        return torch.randint(stop, (len(self),), generator=self.generator(*purpose))
+
+    def fitted(self, which: Which) -> Tensor:
+        """Images at the network's size, without augmentation: uint8 of shape (n, 3, S, S)."""
+        return self._fit(self._stored(which))
+
+    def cropped(self, rendition: int, which: Which) -> Tensor:
+        """Images cropped at random, and mirrored where that keeps labels: as :meth:`fitted`."""
+        images, (mirrored, places) = self._stored(which), self._crops(rendition, which)
+        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         if images.shape[-1] > self.image_size:
-            return _resized_crops(images, places, self.image_size)
-        return fit(shifted(images, places), self.image_size)
+            return self._cut(images, places)
+        return self._fit(crops.shifted(images, places))
 
-    def draws(self, rendition: int) -> Tensor:
-        """What decides the crops of a rendition: uniform in [0, 1), of shape (N, 5)."""
-        return torch.rand(len(self), 5, generator=self._generator("crop", rendition))
+    # What follows is done otherwise on a GPU.
 
-    def places(self, draws: Tensor) -> tuple[Tensor, Tensor]:
-        """Which images are mirrored, and where each is cut.
+    def _stored(self, which: Which) -> Tensor:
+        return self.images[which]
 
-        Returns:
-            bool of shape (n,); and integers, of shape (n, 4) for boxes where images are larger
-            than what the network sees, else of shape (n, 2) for :func:`shifted`.
-        """
-        mirrored, side = (draws[:, 0] < 0.5) & self.mirror, self.images.shape[-1]
-        if side > self.image_size:
-            return mirrored, _boxes(draws[:, 1:], side)
-        return mirrored, (draws[:, 1:3] * (2 * _reach(side) + 1)).long()
+    def _fit(self, images: Tensor) -> Tensor:
+        return fit(images, self.image_size)
 
-    def seeds(self, rendition: int) -> Tensor:
-        """Of the draws of `trivial` and `rand`, for each image: int64 of shape (N,)."""
-        return torch.randint(2**31, (len(self),), generator=self._generator("augment", rendition))
+    def _cut(self, images: Tensor, boxes: Tensor) -> Tensor:
+        return crops.resized_crops(images, boxes, self.image_size)
 
-    def _augment_each(self, rendition: int, start: int, stop: int) -> Tensor:
-        cropped = self._flip_crop(rendition, start, stop)
-        augment = PER_IMAGE[self.policy]
-        # torchvision's policies draw from the global generator alone.
-        with torch.random.fork_rng(devices=[]):
-            for index, seed in enumerate(self.seeds(rendition)[start:stop].tolist()):
-                torch.manual_seed(seed)
-                cropped[index] = augment(cropped[index])
-        return cropped
-
-
-def shifted(images: Tensor, offsets: Tensor) -> Tensor:
-    """Each image moved by up to an eighth of its side, the rim mirrored.
-
-    Args:
-        images: uint8 of shape (n, 3, R, R).
-        offsets: int64 of shape (n, 2), from 0 to twice the eighth: down, right.
-    """
-    side = images.shape[-1]
-    padded = F.pad(images, [_reach(side)] * 4, padding_mode="reflect")
-    along = torch.arange(side, device=images.device)
-    rows, cols = offsets[:, :1] + along, offsets[:, 1:] + along
-    batch = torch.arange(len(images), device=images.device)[:, None, None]
-    return padded[batch, :, rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
-
-
-def _reach(side: int) -> int:
-    return max(1, side // 8)
-
-
-def _boxes(draws: Tensor, side: int) -> Tensor:
-    """A random quarter to the whole of each image (Szegedy et al. 2015).
-
-    Args:
-        draws: Uniform in [0, 1), of shape (n, 4): area, aspect ratio, top, left.
-        side: Side R of the images, in pixels.
-
-    Returns:
-        int32 of shape (n, 4): top, left, height, width.
-    """
-    area = (0.25 + 0.75 * draws[:, 0]) * side**2
-    ratio = torch.exp((2 * draws[:, 1] - 1) * torch.log(torch.tensor(4 / 3)))
-    heights = (area / ratio).sqrt().round().clamp(1, side).int()
-    widths = (area * ratio).sqrt().round().clamp(1, side).int()
-    tops = (draws[:, 2] * (side - heights + 1)).int()
-    lefts = (draws[:, 3] * (side - widths + 1)).int()
-    return torch.stack([tops, lefts, heights, widths], dim=1)
-
-
-def _resized_crops(images: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """A box of each image, at `size`.
-
-    Args:
-        images: uint8 of shape (n, 3, R, R).
-        boxes: By :func:`_boxes`.
-        size: Side S of the result, in pixels.
-    """
-    return torch.stack(
-        [
-            F.resized_crop(image, *box, [size, size], antialias=True)
-            for image, box in zip(images, boxes.tolist(), strict=True)
-        ]
-    )
+    def _crops(self, rendition: int, which: Which) -> tuple[Tensor, Tensor]:
+        """Which images are mirrored, and where each is cut, as :func:`crops.places` says it."""
+        shape = (len(self), crops.NUM_DRAWS)
+        draws = torch.rand(shape, generator=self.generator("crop", rendition))[which]
+        mirrored, places = crops.places(draws, self.images.shape[-1], self.image_size)
+        return mirrored & self.mirror, places

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, Final
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
+from trainable.augment.policies import DeviceMemory
 from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.device import CONTEXT_BYTES
+from trainable.registries import POLICIES
 from trainable.rehearsal import DataShape, MemoryNeed, measure_need
 from tune.config.schema import SearchConfig, is_whole
 from tune.config.space import Choices, Values
@@ -49,15 +51,24 @@ def heaviest(config: SearchConfig) -> list[TrialConfig]:
     }
     depths = sorted(_searched(config, "model.unfreeze_depth"))[-_TOP_DEPTHS:]
     archs = _searched(config, "model.arch")
-    policies = _searched(config, "augment.policy")
-    # A mirrored view is kept beside the plain one; of random ones those of torchvision are kept.
-    kept = [[p for p in policies if p == "flip"], [p for p in policies if p in {"trivial", "rand"}]]
-    heavy = [names[0] for names in kept if names] or policies[-1:]
+    policies = _heaviest_policies(_searched(config, "augment.policy"))
     return [
         config.trial(
             {**most, "model.arch": arch, "model.unfreeze_depth": depth, "augment.policy": policy}
         )
-        for arch, depth, policy in product(archs, depths, heavy)
+        for arch, depth, policy in product(archs, depths, policies)
+    ]
+
+
+def _heaviest_policies(names: Sequence[str]) -> list[str]:
+    """Those for which a GPU holds no less of anything than for another; of equals, the first."""
+    first: dict[DeviceMemory, str] = {}
+    for name in names:
+        first.setdefault(POLICIES[name]().device_memory(), name)
+    return [
+        name
+        for memory, name in first.items()
+        if not any(memory != other and memory.within(other) for other in first)
     ]
 
 
