@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import torch
 
+from trainable.errors import first_line
+
 LAST: Final = "last.pt"
 BEST: Final = "best.pt"
 
@@ -91,8 +93,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of broken bytes the unpickler makes any error
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path} cannot be read ({reason})") from error
+        raise CheckpointError(f"{path} cannot be read ({first_line(error)})") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} cannot be read (it is not a trial's state)")
     return state

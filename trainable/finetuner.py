@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from trainable.augment.mixing import Mixer
@@ -22,7 +22,7 @@ from trainable.features.store import ArrayStore, open_store
 from trainable.inference.classifier import Classifier, Spec
 from trainable.metrics import Objective
 from trainable.network.compilation import compiled, compiles
-from trainable.network.cut_network import CutResNet, build
+from trainable.network.cut_network import CutNetwork, build
 from trainable.network.weights import resolve_weights
 from trainable.optim import Schedule, build_optimizer, penalized_weights
 from trainable.predictions import Predictions
@@ -147,24 +147,14 @@ class FineTuner:
 
     @torch.no_grad()
     def reestimate_statistics(self) -> None:
-        """Measure what the tail's BatchNorm normalizes by anew, on the first view.
+        """Measure the statistics that the tail normalizes by anew, on the first view.
 
         Averaged weights make other activations than any of those that they are the average of.
         """
-        norms = [m for m in self.network.tail.modules() if isinstance(m, nn.BatchNorm2d)]
-        if not norms:
-            return
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the mean of all batches
         self.inputs.set_epoch(0)
-        self.network.tail.train()
-        for indices in self.inputs.batches(0):
-            with self.device.autocast():
-                self.network.tail(self.inputs.batch(indices)[0])
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        batches = (self.inputs.batch(indices)[0] for indices in self.inputs.batches(0))
+        with self.device.autocast():
+            self.network.reestimate(batches)
 
     def rehearse(self, steps: int) -> None:
         """Train on some batches of the first view, over and over: for what it costs."""
@@ -223,7 +213,7 @@ class FineTuner:
         weights = {k: v.cpu().clone() for k, v in self.network.net.state_dict().items()}
         return Classifier(spec, weights)
 
-    def _build_network(self) -> CutResNet:
+    def _build_network(self) -> CutNetwork:
         model = self.config.model
         network = build(
             model.arch,

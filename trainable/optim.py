@@ -11,18 +11,18 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from trainable.config import OptimConfig, ScheduleConfig
-from trainable.network.cut_network import CutResNet, stage_of, trained_stages
+from trainable.network.cut_network import CutNetwork
 
 
-def build_optimizer(config: OptimConfig, network: CutResNet) -> Optimizer:
+def build_optimizer(config: OptimConfig, network: CutNetwork) -> Optimizer:
     """The optimizer of a tail: one group per stage for weights, one for the rest.
 
     A stage `n` below the head learns at `lr * layer_decay**n`. Biases and BatchNorm
     parameters, all of one dimension, have no weight decay.
     """
     groups: list[dict[str, Any]] = []
-    for below_head, stage in enumerate(reversed(trained_stages(network.depth))):
-        named = [p for name, p in network.net.named_parameters() if stage_of(name) == stage]
+    for below_head, stage in enumerate(reversed(network.trained)):
+        named = [p for name, p in network.net.named_parameters() if network.stage_of(name) == stage]
         lr = config.lr * config.layer_decay**below_head
         for decayed in (True, False):
             params = [p for p in named if (p.ndim > 1) == decayed]
@@ -37,7 +37,7 @@ def build_optimizer(config: OptimConfig, network: CutResNet) -> Optimizer:
             return AdamW(groups, lr=config.lr, fused=True)
 
 
-def penalized_weights(network: CutResNet) -> list[nn.Parameter]:
+def penalized_weights(network: CutNetwork) -> list[nn.Parameter]:
     """The weights that weight decay and L1 act on."""
     return [p for p in network.tail.parameters() if p.ndim > 1]
 

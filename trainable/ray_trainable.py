@@ -10,6 +10,7 @@ from ray import tune
 from trainable.checkpoints import Checkpoints, NoSpaceError
 from trainable.config import TrialConfig
 from trainable.device import is_out_of_memory, release_memory
+from trainable.errors import first_line
 from trainable.finetuner import DivergedError, FineTuner
 from trainable.runtime import Runtime
 
@@ -99,7 +100,7 @@ class FineTuneTrainable(tune.Trainable):
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
         # Out of the handler, whose error holds on to the tensors of the step that failed.
         if self._tuner.micro_batches > 1:
             share = self._runtime.memory_fraction

@@ -19,7 +19,7 @@ from trainable.config import TrialConfig
 from trainable.data.sizes import fit
 from trainable.device import Device, resolve_device
 from trainable.finetuner import DivergedError, FineTuner
-from trainable.network.cut_network import MEAN, STD, stage_of, trained_stages
+from trainable.network.cut_network import MEAN, STD
 
 TinyConfig = Callable[..., TrialConfig]
 Metrics = dict[str, float]
@@ -228,7 +228,10 @@ class TestResuming:
     def test_a_checkpoint_holds_the_tail_alone(self, tune: Callable[..., FineTuner]) -> None:
         tuner = tune(model={"unfreeze_depth": 1})
 
-        assert {stage_of(name) for name in tuner.state_dict()["tail"]} == {"layer4", "head"}
+        assert {tuner.network.stage_of(name) for name in tuner.state_dict()["tail"]} == {
+            "layer4",
+            "head",
+        }
 
 
 class TestFrozenLayers:
@@ -244,7 +247,7 @@ class TestFrozenLayers:
         after = weights(tuner)
         changed = {name for name in before if not torch.equal(before[name], after[name])}
         assert changed == set(tuner.network.tail_state())
-        assert {stage_of(name) for name in changed} == set(trained_stages(depth))
+        assert {tuner.network.stage_of(name) for name in changed} == set(tuner.network.trained)
 
     @pytest.mark.parametrize("depth", [0, 2])
     def test_evaluating_changes_nothing(self, depth: int, tune: Callable[..., FineTuner]) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from trainable.config import OptimConfig, ScheduleConfig
-from trainable.network.cut_network import CutResNet, build, stage_of, trained_stages
+from trainable.network.cut_network import CutNetwork, build
 from trainable.optim import Schedule, build_optimizer, penalized_weights
 
 PEAK = 0.01
@@ -22,7 +22,7 @@ NAMES = ("constant", "cosine", "one_cycle", "step", "plateau")
 
 
 @pytest.fixture(scope="module")
-def networks() -> dict[int, CutResNet]:
+def networks() -> dict[int, CutNetwork]:
     return {depth: build("resnet18", num_classes=3, depth=depth) for depth in (0, 1, 5)}
 
 
@@ -53,18 +53,18 @@ def rates(name: str, steps: int, **changes: Any) -> list[float]:
 class TestOptimizer:
     @pytest.mark.parametrize(("name", "kind"), [("sgd", SGD), ("adam", Adam), ("adamw", AdamW)])
     def test_a_name_stands_for_a_kind(
-        self, name: Any, kind: type[Optimizer], networks: dict[int, CutResNet]
+        self, name: Any, kind: type[Optimizer], networks: dict[int, CutNetwork]
     ) -> None:
         assert type(build_optimizer(OptimConfig(name=name), networks[0])) is kind
 
-    def test_sgd_has_nesterov_momentum(self, networks: dict[int, CutResNet]) -> None:
+    def test_sgd_has_nesterov_momentum(self, networks: dict[int, CutNetwork]) -> None:
         optimizer = build_optimizer(OptimConfig(name="sgd"), networks[1])
 
         assert {(g["momentum"], g["nesterov"]) for g in optimizer.param_groups} == {(0.9, True)}
 
     @pytest.mark.parametrize("depth", [0, 1, 5])
     def test_each_trained_parameter_is_updated_once(
-        self, depth: int, networks: dict[int, CutResNet]
+        self, depth: int, networks: dict[int, CutNetwork]
     ) -> None:
         optimizer = build_optimizer(OptimConfig(), networks[depth])
 
@@ -75,19 +75,19 @@ class TestOptimizer:
     @pytest.mark.parametrize("depth", [0, 1, 5])
     @pytest.mark.parametrize("layer_decay", [1.0, 0.5])
     def test_each_stage_learns_slower_than_the_one_above_it(
-        self, depth: int, layer_decay: float, networks: dict[int, CutResNet]
+        self, depth: int, layer_decay: float, networks: dict[int, CutNetwork]
     ) -> None:
         network = networks[depth]
         config = OptimConfig(lr=PEAK, layer_decay=layer_decay)
         names = {id(p): name for name, p in network.net.named_parameters()}
-        from_the_top = list(reversed(trained_stages(depth)))
+        from_the_top = list(reversed(network.trained))
 
         for group in build_optimizer(config, network).param_groups:
-            (stage,) = {stage_of(names[id(p)]) for p in group["params"]}
+            (stage,) = {network.stage_of(names[id(p)]) for p in group["params"]}
             assert group["lr"] == pytest.approx(PEAK * layer_decay ** from_the_top.index(stage))
 
     @pytest.mark.parametrize("depth", [0, 1, 5])
-    def test_only_weights_decay(self, depth: int, networks: dict[int, CutResNet]) -> None:
+    def test_only_weights_decay(self, depth: int, networks: dict[int, CutNetwork]) -> None:
         optimizer = build_optimizer(OptimConfig(weight_decay=0.02), networks[depth])
 
         for group in optimizer.param_groups:
@@ -96,13 +96,13 @@ class TestOptimizer:
 
     @pytest.mark.parametrize(("depth", "shapes"), [(0, [(3, 512)]), (1, None)])
     def test_the_penalty_is_on_weights_of_the_tail(
-        self, depth: int, shapes: list[Any] | None, networks: dict[int, CutResNet]
+        self, depth: int, shapes: list[Any] | None, networks: dict[int, CutNetwork]
     ) -> None:
         network = networks[depth]
         penalized = {id(p) for p in penalized_weights(network)}
 
         names = {name for name, p in network.net.named_parameters() if id(p) in penalized}
-        assert {stage_of(name) for name in names} == set(trained_stages(depth))
+        assert {network.stage_of(name) for name in names} == set(network.trained)
         assert all(
             "conv" in name or "downsample.0" in name or name == "fc.weight" for name in names
         )
@@ -174,7 +174,7 @@ class TestSchedules:
             assert -1e-12 <= seen <= PEAK * (1 + 1e-9)
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_stages_keep_their_distance(self, name: str, networks: dict[int, CutResNet]) -> None:
+    def test_stages_keep_their_distance(self, name: str, networks: dict[int, CutNetwork]) -> None:
         optimizer = build_optimizer(OptimConfig(lr=PEAK, layer_decay=0.5), networks[1])
         schedule = schedule_of(optimizer, name, 10)
 

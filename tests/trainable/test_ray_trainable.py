@@ -20,7 +20,7 @@ from trainable.config import TrialConfig
 from trainable.device import CONTEXT_BYTES, Device, release_memory, resolve_device
 from trainable.finetuner import FineTuner
 from trainable.metrics import Objective
-from trainable.network.cut_network import CutResNet
+from trainable.network.cut_network import CutNetwork
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 
 LEARNT = ("train_loss", "train_acc", "val_loss", "val_acc")
@@ -214,7 +214,7 @@ def room_for(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             if module.training and len(inputs[0]) > images:
                 raise torch.OutOfMemoryError("tried to allocate 8.00 GiB")
 
-        def limited(tuner: FineTuner) -> CutResNet:
+        def limited(tuner: FineTuner) -> CutNetwork:
             network = build(tuner)
             network.tail.register_forward_pre_hook(refuse)
             return network

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torchvision.models import get_model_weights
 
 from trainable.config import Arch
 from trainable.data.decoding import read_square
-from trainable.data.sizes import fit
+from trainable.data.sizes import fit, stored_side
 from trainable.network.cut_network import build
+from trainable.network.resnet import IMAGENET
+from trainable.network.weights import load_weights, why_not
 
 _WEIGHTS, _SPEC = "model.safetensors", "classifier.json"
 
@@ -28,7 +31,7 @@ class Spec:
     """How a classifier's network is built and its input made.
 
     Attributes:
-        arch: Name of a torchvision ResNet.
+        arch: Name of the network, such as `resnet18`.
         classes: Names, in the order of the outputs.
         stored_side: Side files are decoded to, in pixels, as the training data was.
         image_size: Side the network sees, in pixels.
@@ -41,12 +44,19 @@ class Spec:
 
 
 class Classifier:
-    """Labels images with a trained network, in float32, on the CPU."""
+    """Labels images with a trained network, in float32, on the CPU.
+
+    Attributes:
+        spec: How its network is built and its input made.
+        network: From pixels in 0..255 to logits.
+        heat_layer: The part of the network whose output Grad-CAM weighs.
+    """
 
     def __init__(self, spec: Spec, weights: dict[str, Tensor]) -> None:
         self.spec, self._weights = spec, weights
         cut = build(spec.arch, num_classes=len(spec.classes), depth=0)
         cut.net.load_state_dict(weights)
+        self.heat_layer = cut.heat_layer
         # Else each pass lays the weights out anew, which for one small image is half its time.
         self.network: nn.Sequential = cut.whole.eval().to(memory_format=torch.channels_last)
 
@@ -87,3 +97,21 @@ class Classifier:
         """
         pixels = fit(images, self.spec.image_size).contiguous(memory_format=torch.channels_last)
         return self.network(pixels).softmax(1).numpy()
+
+
+def imagenet_classifier() -> Classifier:
+    """The ResNet18 that torchvision carries, with its 1,000 classes, by their names in English.
+
+    Images are prepared as torchvision's preset for these weights does: the short side resized to
+    256 pixels, the central 224 taken.
+
+    Raises:
+        ValueError: Its weights can neither be read from torchvision's cache nor be downloaded.
+    """
+    arch, size = "resnet18", 224
+    reason = why_not("imagenet", arch)
+    if reason is not None:
+        raise ValueError(f"its weights cannot be had: {reason}")
+    categories = get_model_weights(arch)[IMAGENET].meta["categories"]
+    spec = Spec(arch, tuple(categories), stored_side(size), size)
+    return Classifier(spec, load_weights("imagenet", arch))

@@ -15,14 +15,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from torchvision.models import get_model_weights
+from torch.hub import load_state_dict_from_url
 
 from trainable.config import BUNDLED_ARCH
+from trainable.errors import first_line
+from trainable.registries import ARCHS
 
 BUNDLED: Final = Path(__file__).parents[1] / "weights" / "resnet18-cifar10.safetensors"
 """The backbone this package carries; its model card lies beside it."""
-IMAGENET: Final = "IMAGENET1K_V1"
-"""Of torchvision's weights, those that `imagenet` names."""
 REACH_SECONDS: Final = 5.0
 """How long a download's server may take to answer before it counts as out of reach."""
 
@@ -38,10 +38,10 @@ def load_weights(weights: str, arch: str) -> StateDict:
     try:
         state = _read(weights, arch)
     except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
-        raise ValueError(f"model.weights={weights} cannot be read: {_first_line(error)}") from error
+        raise ValueError(f"model.weights={weights} cannot be read: {first_line(error)}") from error
     except Exception as error:  # torch.load lets the unpickler's own errors through
         raise ValueError(
-            f"model.weights={weights} is refused: it is not plain tensors ({_first_line(error)})"
+            f"model.weights={weights} is refused: it is not plain tensors ({first_line(error)})"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"model.weights={weights} is not a state dict: save model.state_dict()")
@@ -49,17 +49,16 @@ def load_weights(weights: str, arch: str) -> StateDict:
 
 
 def _read(weights: str, arch: str) -> object:
-    if weights == "imagenet":
-        enum = get_model_weights(arch)[IMAGENET]
-        return enum.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    if url := _url(weights, arch):
+        return load_state_dict_from_url(url, progress=False, check_hash=True, weights_only=True)
     path = BUNDLED if weights == "bundled" else Path(weights)
     if path.suffix == ".safetensors":
         return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def _url(weights: str, arch: str) -> str | None:
+    return ARCHS[arch](arch).weights_url(weights)
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:
@@ -76,7 +75,7 @@ def resolve_weights(candidates: Sequence[str], *archs: str) -> str:
 
     Args:
         candidates: Names or paths, as `model.weights` lists them.
-        archs: Names of torchvision ResNets, for all of which it must be there.
+        archs: Names of networks, for all of which it must be there.
 
     Raises:
         ValueError: None can be had; says why, for each.
@@ -95,8 +94,10 @@ def why_not(weights: str, arch: str) -> str | None:
     """Why `weights` cannot be had for an architecture, or None where they can."""
     if weights == "random":
         return None
+    if url := _url(weights, arch):
+        return _why_no_download(url)
     if weights == "imagenet":
-        return _why_no_download(get_model_weights(arch)[IMAGENET].url)
+        return f"there are none of {arch}"
     if weights == "bundled" and arch != BUNDLED_ARCH:
         return f"the bundled backbone is a {BUNDLED_ARCH}"
     path = BUNDLED if weights == "bundled" else Path(weights)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
 
 from trainable.checkpoints import BEST, CheckpointError, read_checkpoint
 from trainable.config import TrialConfig
 from trainable.finetuner import FineTuner
-from trainable.network.cut_network import stage_of, trained_stages
 from trainable.network.soup import StateDict, greedy_soup
 from trainable.predictions import Predictions
 from tune.strategy.confirmation import Finalist
@@ -84,7 +81,7 @@ def soup(runs: Sequence[Run], home: SearchHome) -> Candidate:
     best = runs[0].config
     model = best.model.model_copy(update={"unfreeze_depth": depth})
     tuner = _tuner(best.model_copy(update={"model": model}), runs[0].ledger, 1)
-    tails = [_tail(state, depth) for state in weights]
+    tails = [tuner.network.tail_of(state) for state in weights]
 
     def score(state: StateDict) -> tuple[float, float]:
         tuner.network.load_tail_state(state)
@@ -124,8 +121,3 @@ def trained(run: Run, home: SearchHome) -> FineTuner:
 
 def _tuner(config: TrialConfig, ledger: Ledger, micro_batches: int) -> FineTuner:
     return FineTuner.on(ledger.config.runtime(), config, micro_batches)
-
-
-def _tail(state: Mapping[str, Tensor], depth: int) -> StateDict:
-    stages = trained_stages(depth)
-    return {name: value for name, value in state.items() if stage_of(name) in stages}

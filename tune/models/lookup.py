@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from safetensors import SafetensorError
 
-from trainable.inference.classifier import Classifier
-from trainable.inference.imagenet import imagenet_classifier
+from trainable.inference.classifier import Classifier, imagenet_classifier
 from tune.errors import ConfigError, first_line
 from tune.tracking.server import check_tracking, tracking_uri
 

@@ -12,7 +12,7 @@ import torch
 from captum.attr import LayerAttribution, LayerGradCam
 from matplotlib import colormaps
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainable.data.sizes import fit
 from trainable.inference.classifier import Classifier
@@ -33,7 +33,7 @@ class Explanation:
         answers: The likeliest classes and their probabilities, the likeliest first.
         seen: The image as the network sees it: uint8 of shape (S, S, 3).
         heat: What speaks for the first answer, by place, 0 to 1: float32 of shape (C, C), C being
-            the side of the last stage's output. All 0 where nothing there does.
+            the side of the explained layer's output. All 0 where nothing there does.
     """
 
     answers: tuple[tuple[str, float], ...]
@@ -61,7 +61,7 @@ def explain(classifier: Classifier, images: Tensor, count: int = 5) -> list[Expl
     with _HOOKED:
         probabilities = classifier.probabilities(images)
         best = (-probabilities).argsort(axis=1, kind="stable")[:, :count]
-        heats = grad_cam(classifier.network, seen, best[:, 0].tolist())
+        heats = grad_cam(classifier, seen, best[:, 0].tolist())
     names = classifier.spec.classes
     return [
         Explanation(
@@ -73,11 +73,11 @@ def explain(classifier: Classifier, images: Tensor, count: int = 5) -> list[Expl
     ]
 
 
-def grad_cam(network: nn.Sequential, images: Tensor, targets: Sequence[int]) -> NDArray[np.float32]:
-    """Grad-CAM (Selvaraju et al. 2017) on the last stage, layer4.
+def grad_cam(classifier: Classifier, images: Tensor, targets: Sequence[int]) -> NDArray[np.float32]:
+    """Grad-CAM (Selvaraju et al. 2017) on the layer that the network's family names for it.
 
     Args:
-        network: A classifier's, from pixels to logits; no other thread may use it meanwhile.
+        classifier: The model; no other thread may use its network meanwhile.
         images: uint8 of shape (N, 3, S, S).
         targets: The class to be explained, for each image.
 
@@ -85,13 +85,8 @@ def grad_cam(network: nn.Sequential, images: Tensor, targets: Sequence[int]) -> 
         float32 of shape (N, C, C), each image's strongest place being 1.
     """
     pixels = images.float().requires_grad_()
-    method = LayerGradCam(network, _last_stage(network))
+    method = LayerGradCam(classifier.network, classifier.heat_layer)
     heats = method.attribute(pixels, torch.tensor(targets), relu_attributions=True)
     heats = heats.detach().squeeze(1)
     peaks = heats.amax((1, 2), keepdim=True)
     return torch.where(peaks > 0, heats / peaks, 0).numpy()
-
-
-def _last_stage(network: nn.Sequential) -> nn.Module:
-    """A ResNet's stages are the parts of the network that have parts of their own."""
-    return [part for part in network if isinstance(part, nn.Sequential)][-1]

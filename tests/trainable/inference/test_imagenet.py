@@ -18,8 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.models import ResNet18_Weights, resnet18
 
-from trainable.inference.classifier import Classifier
-from trainable.inference.imagenet import imagenet_classifier
+from trainable.inference.classifier import Classifier, imagenet_classifier
 from trainable.network import weights as pretrained
 
 PRESET = ResNet18_Weights.IMAGENET1K_V1

@@ -15,10 +15,8 @@ from torchvision.transforms.v2 import functional as F
 from trainable.network.cut_network import (
     MEAN,
     STD,
-    CutResNet,
+    CutNetwork,
     build,
-    stage_of,
-    trained_stages,
 )
 from trainable.network.weights import load_weights
 
@@ -29,7 +27,7 @@ StateDict = dict[str, Tensor]
 
 def cut(
     depth: int, weights: str | Path = "random", num_classes: int = 3, seed: int = 0
-) -> CutResNet:
+) -> CutNetwork:
     return build(ARCH, num_classes, depth, str(weights), seed)
 
 
@@ -41,10 +39,11 @@ def write(state: StateDict, path: Path) -> None:
 
 
 def without(state: StateDict, stage: str) -> StateDict:
+    stage_of = cut(0).stage_of
     return {name: value for name, value in state.items() if stage_of(name) != stage}
 
 
-def plain_logits(network: CutResNet, pixels: Tensor) -> Tensor:
+def plain_logits(network: CutNetwork, pixels: Tensor) -> Tensor:
     """What torchvision's own ResNet18 makes of the pixels, with the same weights."""
     plain = resnet18(num_classes=network.net.fc.out_features)
     plain.load_state_dict(network.net.state_dict())
@@ -93,7 +92,7 @@ class TestCut:
         tail = {id(p) for p in network.tail.parameters()}
 
         assert trained == {name for name, p in network.net.named_parameters() if id(p) in tail}
-        assert {stage_of(name) for name in trained} == set(trained_stages(depth))
+        assert {network.stage_of(name) for name in trained} == set(network.trained)
 
     @pytest.mark.parametrize("depth", DEPTHS)
     def test_the_prefix_stays_in_evaluation_mode_when_the_tail_trains(self, depth: int) -> None:
@@ -284,15 +283,17 @@ class TestPretrainedWeights:
         ("bn1.running_mean", "stem"),
         ("layer1.0.bn1.weight", "layer1"),
         ("layer4.1.conv2.weight", "layer4"),
+        ("layer4.7.conv3.weight", "layer4"),
         ("fc.bias", "head"),
+        ("head.bias", None),
     ],
 )
-def test_a_parameter_belongs_to_a_stage(name: str, stage: str) -> None:
-    assert stage_of(name) == stage
+def test_a_parameter_belongs_to_a_stage(name: str, stage: str | None) -> None:
+    assert cut(1).stage_of(name) == stage
 
 
 def test_each_depth_trains_one_stage_more() -> None:
-    stages = [trained_stages(depth) for depth in DEPTHS]
+    stages = [cut(depth).trained for depth in DEPTHS]
 
     assert stages[0] == ("head",)
     assert stages[5] == ("stem", "layer1", "layer2", "layer3", "layer4", "head")
