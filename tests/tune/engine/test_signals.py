@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from tests.helpers.processes import run, running
+
 WAIT = """
 import time
 from tune.engine.signals import catch_signals, interruption
@@ -26,9 +28,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_can_be_answered_and_the_second_ends_all(number: signal.Signals) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", WAIT], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with running([sys.executable, "-c", WAIT]) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
@@ -41,15 +41,12 @@ def test_the_first_signal_can_be_answered_and_the_second_ends_all(number: signal
 
 def test_a_signal_that_is_ignored_stays_so() -> None:
     ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-    with subprocess.Popen(
-        [sys.executable, "-c", ignoring + WAIT], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with running([sys.executable, "-c", ignoring + WAIT]) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGHUP)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=1)
-        process.kill()
 
 
 FROM_A_THREAD = """
@@ -81,11 +78,5 @@ time.sleep(60)
     ],
 )
 def test_a_thread_ends_the_process_whatever_is_ignored_or_waited_for(main: str, told: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FROM_A_THREAD + main],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = run([sys.executable, "-c", FROM_A_THREAD + main])
     assert (done.stdout, done.returncode) == (told, 1)
