@@ -127,7 +127,7 @@ class Objective:
         """A value turned so that the greater is the better."""
         return value if self.maximizes else -value
 
-    def on(self, split: Literal["val", "test"]) -> str:
+    def on(self, split: Literal["train", "val", "test"]) -> str:
         """Name of its value on a split: `test_acc`."""
         return f"{split}_{self.name.removeprefix('val_')}"
 

@@ -79,9 +79,14 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
 
     def _load(self) -> None:
         import_module(self._room)
-        for module in os.environ.get(PLUGINS, "").split(","):
-            if module.strip():
-                import_module(module.strip())
+        load_plugins()
+
+
+def load_plugins() -> None:
+    """Import the modules that `TUNE_PLUGINS` lists."""
+    for module in os.environ.get(PLUGINS, "").split(","):
+        if module.strip():
+            import_module(module.strip())
 
 
 def _origin(thing: object) -> str:

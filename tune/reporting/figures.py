@@ -1,15 +1,22 @@
-"""The figures of a report. Optuna's own where it has one."""
+"""The figures of a search's trials, of Optuna's own making where it has one.
+
+A trial that was stopped has its last value, which is of an earlier epoch than that of one that was
+not: taken as they are, they would say that whatever was stopped is bad by what it was stopped at,
+and left out, that only the survivors matter. So the figures of Optuna's making compare the trials
+by the value after the last epoch that all of them reached.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.study import Study
+from optuna.study import Study, create_study
+from optuna.trial import create_trial
 from optuna.visualization import (
     plot_contour,
     plot_parallel_coordinate,
@@ -18,45 +25,24 @@ from optuna.visualization import (
 )
 from scipy.interpolate import griddata
 
-from trainable.predictions import Predictions
-from tune.reporting.data import common_epoch, comparable_study
+from trainable.metrics import EPOCH_METRICS, Objective
+from tune.reporting.axes import add_diagonal, labelled
 from tune.reporting.results import SearchResults
-from tune.study.trial import METRIC, TrialLog
+from tune.study.distributions import distributions
+from tune.study.trial import TrialLog
 
 STATES: Final = {"COMPLETE": "#2e7d32", "PRUNED": "#ef9a1a", "FAIL": "#c62828"}
 """Colours of trials, by their state."""
 
-_BINS: Final = 15
 _GRID: Final = 60
 """Lines of the contours' grid, each way."""
 _MANY: Final = 4
-"""Trials below which nothing can be said of what mattered."""
-
-
-def figures(results: SearchResults) -> dict[str, go.Figure]:
-    """All figures that a search has, by their titles, in the order of the page."""
-    study, names = comparable_study(results), results.dataset.classes
-    at = f"validation accuracy after epoch {common_epoch(results)}"
-    made: dict[str, Callable[[], go.Figure | None]] = {
-        "Optimization history": lambda: history(results),
-        "Learning curves": lambda: learning_curves(results.trials),
-        "Train and validation": lambda: gap(results),
-        "What mattered": lambda: importances(study),
-        "Parallel coordinates": lambda: plot_parallel_coordinate(study, target_name=at),
-        "Slices": lambda: plot_slice(study, target_name=at),
-        "Contours": lambda: contours(study, at),
-        "The finalists": lambda: finalists(results),
-        "Confusion": lambda: None if results.test is None else confusion(names, results.test),
-        "Precision and recall": lambda: None if results.test is None else per_class(results),
-        "Calibration": lambda: None if results.test is None else calibration(results.test),
-    }
-    found = {title: make() for title, make in made.items()}
-    return {title: figure for title, figure in found.items() if figure is not None}
+"""The number of trials below which nothing can be said of what mattered."""
 
 
 def history(results: SearchResults) -> go.Figure:
-    """Every trial's best score, and the best so far."""
-    figure = go.Figure()
+    """Every trial's best value, and the best so far."""
+    objective, figure = results.objective, go.Figure()
     for state, colour in STATES.items():
         logs = [log for log in results.trials if log.state.name == state]
         figure.add_scatter(
@@ -68,24 +54,24 @@ def history(results: SearchResults) -> go.Figure:
             text=[_params(log) for log in logs],
         )
     complete = [log for log in results.trials if log.state.name == "COMPLETE"]
-    best = list(accumulate((log.score or 0.0 for log in complete), max))
+    scores = [objective.score(log.best_epoch.metrics) for log in complete]
     figure.add_scatter(
         x=[log.number for log in complete],
-        y=best,
+        y=list(accumulate(scores, max if objective.maximizes else min)),
         mode="lines",
         name="best so far",
         line_shape="hv",
     )
-    return _labelled(figure, "trial", "best validation accuracy")
+    return labelled(figure, "trial", f"best {objective.title()}", _percent(objective, "y"))
 
 
-def learning_curves(trials: Iterable[TrialLog]) -> go.Figure:
-    """Each trial's validation accuracy, epoch by epoch."""
+def learning_curves(trials: Iterable[TrialLog], objective: Objective) -> go.Figure:
+    """Each trial's value, epoch by epoch."""
     figure = go.Figure()
     for log in trials:
         figure.add_scatter(
             x=list(range(1, len(log.epochs) + 1)),
-            y=[epoch.metrics[METRIC] for epoch in log.epochs],
+            y=[objective.score(epoch.metrics) for epoch in log.epochs],
             mode="lines+markers",
             name=f"trial {log.number}",
             line={"color": STATES.get(log.state.name), "width": 1.5},
@@ -93,38 +79,78 @@ def learning_curves(trials: Iterable[TrialLog]) -> go.Figure:
             text=_params(log),
             showlegend=False,
         )
-    return _labelled(figure, "epoch", "validation accuracy")
+    return labelled(figure, "epoch", objective.title(), _percent(objective, "y"))
 
 
-def gap(results: SearchResults) -> go.Figure:
-    """Training against validation accuracy at each trial's best epoch."""
-    figure = go.Figure()
+def gap(results: SearchResults) -> go.Figure | None:
+    """The values on training and on validation images at each trial's best epoch."""
+    objective, figure = results.objective, go.Figure()
+    train = objective.on("train")
+    if train not in EPOCH_METRICS:
+        return None
     for state, colour in STATES.items():
         logs = [log for log in results.trials if log.state.name == state]
         figure.add_scatter(
-            x=[log.best_epoch.metrics["train_acc"] for log in logs],
-            y=[log.best_epoch.metrics[METRIC] for log in logs],
+            x=[log.best_epoch.metrics[train] for log in logs],
+            y=[log.score for log in logs],
             mode="markers",
             name=state.lower(),
             marker={"color": colour, "size": 9},
             text=[f"trial {log.number}<br>{_params(log)}" for log in logs],
         )
-    figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="no gap", line={"dash": "dot", "color": "gray"}
-    )
-    return _labelled(figure, "training accuracy", "validation accuracy")
+    end = 1.0 if objective.metric.is_share else max(log.score or 0.0 for log in results.trials)
+    add_diagonal(figure, "no gap", end)
+    return labelled(figure, objective.title("train"), objective.title(), _percent(objective, "xy"))
 
 
-def importances(study: Study) -> go.Figure | None:
+def compared(
+    make: Callable[[Study, str], go.Figure | None],
+) -> Callable[[SearchResults], go.Figure | None]:
+    """What makes a figure of results, by what makes it of a study and the name of its values."""
+
+    def made(results: SearchResults) -> go.Figure | None:
+        target = f"{results.objective.title()} after epoch {results.common_epoch}"
+        return make(comparable_study(results), target)
+
+    return made
+
+
+def comparable_study(results: SearchResults) -> Study:
+    """The trials as a study in which each has the value of the same epoch."""
+    study = create_study(direction=results.objective.metric.goal)
+    for log in results.comparable:
+        epoch = log.epochs[results.common_epoch - 1]
+        study.add_trial(
+            create_trial(
+                value=results.objective.score(epoch.metrics),
+                params=log.params,
+                distributions=distributions(results.config),
+            )
+        )
+    return study
+
+
+def importances(study: Study, target: str) -> go.Figure | None:
     """How much each key mattered, over all trials at the same epoch."""
     if not _can_weigh(study):
         return None
-    figure = plot_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    evaluator = PedAnovaImportanceEvaluator()
+    figure = plot_param_importances(study, evaluator=evaluator, target_name=target)
     return figure.update_layout(yaxis_title=None, xaxis_title="importance")
 
 
+def parallel_coordinates(study: Study, target: str) -> go.Figure:
+    """Every trial as a line through its values."""
+    return plot_parallel_coordinate(study, target_name=target)
+
+
+def slices(study: Study, target: str) -> go.Figure:
+    """The objective over each key."""
+    return plot_slice(study, target_name=target)
+
+
 def contours(study: Study, target: str) -> go.Figure | None:
-    """The scores over the two keys that mattered most."""
+    """The objective over the two keys that mattered most."""
     if not _can_weigh(study) or len(study.trials[0].params) < 2:
         return None
     weights = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
@@ -164,7 +190,7 @@ def _can_weigh(study: Study) -> bool:
 
 
 def finalists(results: SearchResults) -> go.Figure | None:
-    """The finalists' scores under other seeds, beside the score that chose them."""
+    """The finalists' values under other seeds, beside the value that chose them."""
     confirmed = [finalist for finalist in results.finalists if finalist.runs]
     if not confirmed:
         return None
@@ -192,76 +218,13 @@ def finalists(results: SearchResults) -> go.Figure | None:
         name="in the search",
         marker={"symbol": "star", "size": 12},
     )
-    _labelled(figure, "", "best validation accuracy")
-    return figure.update_layout(yaxis_tickformat=".1%")
+    labelled(figure, "", f"best {results.objective.title()}")
+    return figure.update_layout(yaxis_tickformat=".1%" if results.objective.metric.is_share else "")
 
 
-def confusion(names: Sequence[str], test: Predictions) -> go.Figure:
-    """Truth by row, answer by column, in images; where there are none, nothing is drawn."""
-    counts = test.confusion()
-    figure = go.Figure(
-        go.Heatmap(
-            z=np.where(counts, np.log1p(counts), np.nan),
-            zmin=0,
-            x=list(names),
-            y=list(names),
-            text=np.where(counts, counts.astype(str), ""),
-            texttemplate="%{text}" if len(names) <= 20 else None,
-            customdata=counts,
-            hovertemplate="%{y} taken for %{x}: %{customdata}<extra></extra>",
-            hoverongaps=False,
-            colorscale="Blues",
-            showscale=False,
-        )
-    )
-    figure.update_xaxes(type="category", showgrid=False)  # classes may be called 0 to 9
-    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
-    figure.update_layout(height=max(420, 26 * len(names) + 140))
-    return _labelled(figure, "answer", "truth")
-
-
-def per_class(results: SearchResults) -> go.Figure:
-    """Precision and recall of each class."""
-    assert results.test is not None
-    table = results.test.per_class(results.dataset.classes)
-    figure = go.Figure()
-    for name in ("precision", "recall"):
-        figure.add_bar(x=list(table), y=[row[name] for row in table.values()], name=name)
-    figure.update_xaxes(type="category")
-    return _labelled(figure, "class", "share")
-
-
-def calibration(test: Predictions) -> go.Figure:
-    """How often it is right, by how sure it is (Guo et al. 2017)."""
-    confidence = test.probabilities.max(axis=1)
-    bins = np.clip(np.ceil(confidence * _BINS).astype(int), 1, _BINS)
-    used = [number for number in range(1, _BINS + 1) if (bins == number).any()]
-    figure = go.Figure()
-    figure.add_bar(
-        x=[confidence[bins == number].mean() for number in used],
-        y=[test.right[bins == number].mean() for number in used],
-        text=[int((bins == number).sum()) for number in used],
-        width=0.8 / _BINS,
-        name="images",
-    )
-    figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", name="calibrated", line={"dash": "dot", "color": "gray"}
-    )
-    error = f"expected calibration error {test.calibration_error(_BINS):.3f}"
-    return _labelled(figure, f"confidence ({error})", "share that is right")
-
-
-def _labelled(figure: go.Figure, x: str, y: str) -> go.Figure:
-    shares = {
-        f"{axis}axis_tickformat": ".0%"
-        for axis, title in {"x": x, "y": y}.items()
-        if _is_share(title)
-    }
-    return figure.update_layout(xaxis_title=x, yaxis_title=y, **shares)
-
-
-def _is_share(title: str) -> bool:
-    return any(word in title for word in ("accuracy", "share", "confidence"))
+def _percent(objective: Objective, axes: str) -> str:
+    """Those axes if the objective is a share, else none."""
+    return axes if objective.metric.is_share else ""
 
 
 def _params(log: TrialLog) -> str:

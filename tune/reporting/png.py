@@ -11,11 +11,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from trainable.predictions import Predictions
-from tune.reporting.data import worst_mistakes
 from tune.reporting.figures import STATES
-from tune.reporting.page import MISTAKES
+from tune.reporting.predictions import worst_mistakes
 from tune.reporting.results import SearchResults
-from tune.study.trial import METRIC
 
 _COLUMNS: Final = 8
 
@@ -35,7 +33,7 @@ def write_pictures(results: SearchResults, folder: Path) -> list[Path]:
 
 
 def _history(results: SearchResults) -> Figure:
-    figure, axes = _axes("trial", "best validation accuracy")
+    figure, axes = _axes("trial", f"best {results.objective.title()}")
     for state, colour in STATES.items():
         logs = [log for log in results.trials if log.state.name == state]
         numbers, scores = [log.number for log in logs], [log.score or 0.0 for log in logs]
@@ -45,9 +43,9 @@ def _history(results: SearchResults) -> Figure:
 
 
 def _learning_curves(results: SearchResults) -> Figure:
-    figure, axes = _axes("epoch", "validation accuracy")
+    figure, axes = _axes("epoch", results.objective.title())
     for log in results.trials:
-        values = [epoch.metrics[METRIC] for epoch in log.epochs]
+        values = [results.objective.score(epoch.metrics) for epoch in log.epochs]
         colour = STATES.get(log.state.name)
         axes.plot(range(1, len(values) + 1), values, "o-", color=colour, markersize=3, alpha=0.7)
     return figure
@@ -69,7 +67,7 @@ def _confusion(results: SearchResults, test: Predictions) -> Figure:
 
 
 def _mistakes(results: SearchResults, test: Predictions) -> Figure:
-    indices = worst_mistakes(test, MISTAKES)
+    indices = worst_mistakes(test)
     rows = max(1, -(-len(indices) // _COLUMNS))
     figure = Figure((1.6 * _COLUMNS, 2.1 * rows), layout="constrained")
     names, probabilities = results.dataset.classes, test.probabilities

@@ -62,6 +62,17 @@ class SearchResults:
         return [log for log in self.ledger.trials.values() if log.epochs]
 
     @property
+    def comparable(self) -> list[TrialLog]:
+        """The trials that did not fail, or all of them if each did."""
+        usable = [log for log in self.trials if log.state.name in {"COMPLETE", "PRUNED"}]
+        return usable or self.trials
+
+    @property
+    def common_epoch(self) -> int:
+        """The last epoch, from 1, that all comparable trials reached."""
+        return min(len(log.epochs) for log in self.comparable)
+
+    @property
     def error(self) -> str | None:
         """The error of the first trial that failed."""
         return next((log.error for log in self.ledger.trials.values() if log.error), None)

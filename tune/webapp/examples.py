@@ -13,8 +13,7 @@ from torch import Tensor
 from trainable.data.datasets import Split, load_dataset
 from tune.models.lineage import Origin
 from tune.models.provenance import dataset_of
-from tune.reporting.data import worst_mistakes
-from tune.reporting.page import MISTAKES
+from tune.reporting.predictions import worst_mistakes
 
 EXAMPLES: Final = 6
 """Drawn at once."""
@@ -75,4 +74,4 @@ def mistakes(held_out: HeldOut, origin: Origin) -> list[Picture]:
     """Images whose recorded answer is wrong, the surest first."""
     if origin.test is None:
         return []
-    return [held_out.picture(int(number)) for number in worst_mistakes(origin.test, MISTAKES)]
+    return [held_out.picture(int(number)) for number in worst_mistakes(origin.test)]

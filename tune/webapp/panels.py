@@ -17,10 +17,12 @@ from torch import Tensor
 
 from trainable.data.decoding import MAX_BYTES, ImageError
 from trainable.inference.classifier import Classifier
+from trainable.metrics import Objective
 from tune.errors import ConfigError
 from tune.models.lineage import Origin, read_origin
 from tune.models.registered import find_version, load_registered
-from tune.reporting.figures import confusion, learning_curves
+from tune.reporting.figures import learning_curves
+from tune.reporting.predictions import confusion
 from tune.webapp.examples import HeldOut, Picture, draw, held_out_of, mistakes
 from tune.webapp.gradcam import Explanation, explain
 
@@ -145,8 +147,8 @@ def _search(version: ModelVersion, classifier: Classifier) -> None:
     origin = _origin(version.name, version.version)
     _figure(
         f"Learning curves of {len(origin.trials)} trials",
-        learning_curves(origin.trials),
-        "Green ones ran to their end, amber ones were stopped as weak, red ones broke.",
+        learning_curves(origin.trials, Objective.named("val_acc")),
+        "Green ones ran to their end, amber ones were stopped as weak, red ones failed.",
     )
     if origin.test is None:
         raise ConfigError(_UNKNOWN)

@@ -1,0 +1,65 @@
+"""What a made-up search came to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from optuna import create_study
+from optuna.trial import TrialState
+
+from tests.helpers.commands import DIGITS
+from trainable.data.datasets import Dataset
+from trainable.predictions import Predictions
+from tune.config.loading import load_config
+from tune.config.schema import SearchConfig
+from tune.reporting.results import SearchResults
+from tune.study.ledger import Ledger
+from tune.study.trial import FACTS, METRICS
+
+
+def empty_ledger(config: SearchConfig) -> Ledger:
+    """A search of which no trial was begun."""
+    return Ledger(create_study(direction="maximize"), config)
+
+
+def add_trial(
+    ledger: Ledger,
+    scores: Sequence[float],
+    state: TrialState = TrialState.COMPLETE,
+    error: str | None = None,
+) -> None:
+    """A trial whose accuracies are given, by epoch, and whose losses mirror them."""
+    number = ledger.begin().number
+    for epoch, score in enumerate(scores, 1):
+        metrics = {name: 1 - score if "loss" in name else score for name in METRICS}
+        result = metrics | dict.fromkeys(FACTS, "x")
+        ledger.add_epoch(number, epoch, result, stopped=state is TrialState.PRUNED)
+    ledger.end(number, state, error)
+
+
+def made_up(config: SearchConfig, count: int) -> Ledger:
+    """A search's trials, of which two in three were stopped after 1 or 2 epochs."""
+    ledger, draw = empty_ledger(config), np.random.default_rng(0)
+    for number in range(count):
+        epochs = 6 if number % 3 == 0 else number % 3
+        level = draw.uniform(0.3, 0.9)
+        scores = [level + (1 - level) * epoch / 10 for epoch in range(1, epochs + 1)]
+        add_trial(ledger, scores, TrialState.COMPLETE if epochs == 6 else TrialState.PRUNED)
+    return ledger
+
+
+def results_of(dataset: Dataset, count: int, *words: str) -> SearchResults:
+    """The results of made-up trials, with answers of which 7 are wrong."""
+    labels = dataset.test.labels
+    logits = torch.nn.functional.one_hot(labels, 10).float() * 4
+    logits[:7] = logits[:7].roll(1, dims=1) * torch.linspace(0.5, 2, 7)[:, None]
+    return SearchResults(
+        name="many",
+        ledger=made_up(load_config(DIGITS, words), count),
+        dataset=dataset,
+        candidate="single",
+        test=Predictions(logits, labels),
+        decision="the first champion",
+    )

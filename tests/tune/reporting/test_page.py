@@ -1,0 +1,71 @@
+"""The report's page and pictures, of made-up searches."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from optuna.trial import TrialState
+from playwright.sync_api import Browser
+
+from tests.helpers.pages import LAPTOP, opened
+from tests.helpers.results import add_trial, results_of
+from trainable.data.datasets import Dataset
+from tune.reporting.page import page
+from tune.reporting.publishing import write_report
+from tune.strategy.confirmation import Finalist
+
+
+def test_two_hundred_trials_fit_a_page(dataset: Dataset, tmp_path: Path, browser: Browser) -> None:
+    path, *_ = write_report(results_of(dataset, 200), tmp_path)
+    assert path.stat().st_size < 8_000_000
+    view, wrong = opened(browser, path, LAPTOP)
+    assert wrong == []
+    assert view.locator("tbody tr").count() == 200
+
+
+def test_names_cannot_write_into_the_page(dataset: Dataset) -> None:
+    evil = "</script><script>alert(1)</script>"
+    named = replace(dataset, classes=(evil, *dataset.classes[1:]))
+    text = page(replace(results_of(dataset, 4), name=evil, dataset=named, decision=evil))
+    assert "<script>alert" not in text
+    assert text.count("&lt;script&gt;alert(1)") >= 3, "it is shown as it is"
+
+
+def test_the_cards_say_who_won(dataset: Dataset) -> None:
+    results = results_of(dataset, 4)
+    first, last = results.ledger.trials[0], results.ledger.trials[3]
+    finalist = Finalist(first, runs=[last, last])
+    cards = cards_of(page(replace(results, finalists=(finalist,))))
+    assert cards == {
+        "Trials": ("4", "2 complete, 2 pruned"),
+        "Validation accuracy": (f"{first.score:.2%}", "trial 0, epoch 6"),
+        "Confirmed": (f"{last.score:.2%}", "± 0.00% over 2 other seeds"),
+        "Test accuracy": ("98.06%", "by the best single run"),
+    }
+
+
+def test_the_table_has_a_row_for_each_trial_and_its_error(dataset: Dataset) -> None:
+    results = results_of(dataset, 2)
+    add_trial(results.ledger, [], TrialState.FAIL, "out of memory")
+    rows = re.findall(r"<tr>(<td>.*?)</tr>", page(results))
+    cells = [re.findall("<td>(.*?)</td>", row) for row in rows]
+    best = results.ledger.trials[0].best_epoch.metrics
+    percent = [f"{best['val_acc']:.2%}", f"{best['train_acc']:.2%}"]
+    assert cells[0][:5] == ["0", "complete", "6", *percent]
+    assert cells[2][:5] == ["2", "fail", "0", "out of memory", ""]
+
+
+def test_the_gallery_shows_every_mistake_once(dataset: Dataset) -> None:
+    shown = re.findall(
+        r'<img alt="(.*?)" src="data:image/png;base64,', page(results_of(dataset, 1))
+    )
+    labels = dataset.test.labels[:7].tolist()  # the surest mistake is the last of them
+    assert shown == [dataset.classes[label] for label in labels[::-1]]
+
+
+def cards_of(text: str) -> dict[str, tuple[str, str]]:
+    """The cards of a page: what they are about, their value and their note."""
+    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd><small>(.*?)</small>", text)
+    return {what: (value, note) for what, value, note in found}

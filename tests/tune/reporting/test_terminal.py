@@ -1,0 +1,104 @@
+"""The last lines of a search, to the letter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.helpers.commands import DIGITS
+from tests.helpers.results import add_trial, empty_ledger, results_of
+from trainable.data.datasets import Dataset
+from tune.config.loading import load_config
+from tune.models.promotion import Standing
+from tune.reporting.results import SearchResults
+from tune.reporting.terminal import print_results
+from tune.strategy.confirmation import Finalist
+
+
+def results_with(dataset: Dataset, *words: str) -> SearchResults:
+    """The results of a search whose best trial was confirmed under two other seeds."""
+    config = load_config(DIGITS, list(words))
+    ledger = empty_ledger(config)
+    for scores in ([0.5, 0.9, 0.8], [0.7, 0.8, 0.6], [0.6, 0.7, 0.6]):
+        add_trial(ledger, scores)
+    found = results_of(dataset, 0)
+    winner, *runs = ledger.trials.values()
+    return replace(found, ledger=ledger, finalists=(Finalist(winner, runs),))
+
+
+def said(results: SearchResults) -> str:
+    """What is printed."""
+    output = StringIO()
+    print_results(results, Console(file=output, width=80))
+    return output.getvalue()
+
+
+def test_everything_is_said_in_its_place(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = replace(
+        results_with(dataset),
+        candidate="soup",
+        standing=Standing(1, True, None, "the first champion"),
+        report=tmp_path / "mlruns" / "searches" / "many" / "report.html",
+    )
+    params = results.finalists[0].trial.params
+    searched = "\n".join(f"  {key} = {params[key]}" for key in results.config.space)
+    assert (
+        said(results)
+        == f"""
+Best trial: 0, epoch 2
+{searched}
+  validation accuracy 90.00%
+  confirmed           75.00% ± 7.07%, 2 other seeds
+  test accuracy       98.06% of 360 images, by the soup of the finalists
+
+Registered resnet18-digits version 1, alias champion
+
+Look further:
+  mlruns/searches/many/report.html               this search as a page
+  mlflow ui                                      every run, metric and model
+  optuna-dashboard sqlite:///mlruns/optuna.db    the study (pip install optuna-dashboard)
+"""
+    )
+
+
+def test_what_was_not_done_is_not_said(dataset: Dataset) -> None:
+    results = results_with(dataset)
+    alone = replace(
+        results, test=None, finalists=(replace(results.finalists[0], runs=()),), decision=""
+    )
+    text = said(alone)
+    for word in ("confirmed", "test accuracy", "Registered", "as a page"):
+        assert word not in text
+
+
+def test_a_version_that_is_not_promoted_is_said_with_the_reason(dataset: Dataset) -> None:
+    standing = Standing(2, False, None, "tune.promote=never")
+    text = said(replace(results_with(dataset), standing=standing))
+    assert "Registered resnet18-digits version 2\n  tune.promote=never\n" in text
+
+
+@pytest.mark.parametrize(
+    ("uri", "command"),
+    [
+        ("http://127.0.0.1:5000", "  http://127.0.0.1:5000 "),
+        ("sqlite:///other.db", "  mlflow ui --backend-store-uri sqlite:///other.db "),
+    ],
+)
+def test_where_the_record_is_elsewhere_its_place_is_named(
+    uri: str, command: str, dataset: Dataset
+) -> None:
+    text = said(results_with(dataset, f"tracking.uri={uri}", "tracking.study=sqlite:///my.db"))
+    assert command in text
+    assert "  optuna-dashboard sqlite:///my.db " in text
+
+
+def test_a_report_elsewhere_is_named_with_its_whole_path(dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    assert f"  {path} " in said(replace(results_with(dataset), report=path))

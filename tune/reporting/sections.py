@@ -1,0 +1,105 @@
+"""The sections of a report, in their order.
+
+To add one, write what makes its figure and put one more :class:`Section` into :data:`SECTIONS`,
+here or in a module that `TUNE_PLUGINS` lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from plotly.graph_objects import Figure
+
+from trainable.predictions import Predictions
+from trainable.registries import load_plugins
+from tune.reporting import figures, predictions
+from tune.reporting.results import SearchResults
+
+Make = Callable[[SearchResults], Figure | None]
+"""Makes a figure of what a search came to; None where there is nothing to show."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A figure of the report with its title and its caption.
+
+    Attributes:
+        title: The heading.
+        caption: The sentence below the figure, or what makes it of the results.
+        make: Makes the figure; where it makes None, the section is left out.
+        wide: Whether it needs the whole width of the page.
+    """
+
+    title: str
+    caption: str | Callable[[SearchResults], str]
+    make: Make
+    wide: bool = False
+
+    def caption_of(self, results: SearchResults) -> str:
+        """The caption in the report of these results."""
+        return self.caption if isinstance(self.caption, str) else self.caption(results)
+
+
+def _of_test(make: Callable[[Sequence[str], Predictions], Figure]) -> Make:
+    """The same of what makes a figure of the classes and the predictions on the test images."""
+
+    def made(results: SearchResults) -> Figure | None:
+        return None if results.test is None else make(results.dataset.classes, results.test)
+
+    return made
+
+
+def _overfitting(results: SearchResults) -> str:
+    return f"Far {'below' if results.objective.maximizes else 'above'} the line: overfitting."
+
+
+def _weighed(results: SearchResults) -> str:
+    trials = "all trials, those that were stopped too"
+    return f"PED-ANOVA over {trials}, after epoch {results.common_epoch}."
+
+
+def _compared(results: SearchResults) -> str:
+    return f"All trials after epoch {results.common_epoch}, which all of them reached."
+
+
+SECTIONS: list[Section] = [
+    Section(
+        "Optimization history",
+        "Each trial's best epoch; the line is the best that completed.",
+        figures.history,
+    ),
+    Section(
+        "Learning curves",
+        "Short ones were stopped as weak.",
+        lambda results: figures.learning_curves(results.trials, results.objective),
+    ),
+    Section("Train and validation", _overfitting, figures.gap),
+    Section("What mattered", _weighed, figures.compared(figures.importances)),
+    Section(
+        "Parallel coordinates", _compared, figures.compared(figures.parallel_coordinates), wide=True
+    ),
+    Section("Slices", _compared, figures.compared(figures.slices), wide=True),
+    Section("Contours", _compared, figures.compared(figures.contours), wide=True),
+    Section(
+        "The finalists",
+        "The best score of a search is partly luck: other seeds tell how much.",
+        figures.finalists,
+    ),
+    Section(
+        "Confusion", "Test images: truth by row, answer by column.", _of_test(predictions.confusion)
+    ),
+    Section("Precision and recall", "On the test images.", _of_test(predictions.per_class)),
+    Section(
+        "Calibration",
+        "On the test images; the numbers count them.",
+        _of_test(lambda _, test: predictions.calibration(test)),
+    ),
+]
+
+
+def draw_sections(results: SearchResults) -> list[tuple[Section, Figure]]:
+    """The sections that have something to show, in their order, with their figures."""
+    load_plugins()
+    drawn = [(section, section.make(results)) for section in SECTIONS]
+    return [(section, figure) for section, figure in drawn if figure is not None]
