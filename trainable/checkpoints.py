@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 import torch
 
 from trainable.errors import first_line
+from trainable.places import Place
 
 LAST: Final = "last.pt"
 BEST: Final = "best.pt"
@@ -27,15 +27,15 @@ class CheckpointError(ValueError):
 class Checkpoints:
     """The checkpoints of a trial, in a folder.
 
-    Each is written aside and renamed, so that there is a whole one whenever the process is
-    killed. The best one is a second name of the same file, not a copy.
+    There is a whole one whenever the process is killed. Where the file system has hard links, the
+    best one is a second name of the same file, not a copy.
 
     Args:
         folder: Made if it is not there.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._place = Place(folder)
 
     def save(self, state: dict[str, Any], *, best: bool) -> None:
         """Replace the last checkpoint, and the best one too if this is better.
@@ -44,32 +44,27 @@ class Checkpoints:
             NoSpaceError, OSError, RuntimeError: It cannot be written; those before it are still
                 there.
         """
-        aside = self._folder / f"{LAST}.{os.getpid()}"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as file:  # given a path, PyTorch does not say why it failed
+            # The best one first: a trial killed in between trains this epoch again, and ends up
+            # with the same.
+            name = BEST if best else LAST
+            with self._place.writing(name) as file:  # given a path, PyTorch hides why it failed
                 torch.save(state, file)
             if best:
-                second = aside.with_suffix(".best")
-                os.link(aside, second)
-                second.replace(self._folder / BEST)
-            aside.replace(self._folder / LAST)
+                self._place.link(BEST, LAST)
         except (OSError, RuntimeError) as error:
             if _is_of_full_disk(error):
-                raise NoSpaceError(f"no space is left for checkpoints in {self._folder}") from error
+                folder = self._place.folder
+                raise NoSpaceError(f"no space is left for checkpoints in {folder}") from error
             raise
-        finally:
-            aside.unlink(missing_ok=True)
 
     def last(self) -> dict[str, Any] | None:
         """The state after the last epoch; None where there is none that can be read."""
-        path = self._folder / LAST
-        for half in self._folder.glob(f"{LAST}.*"):  # of a process that was killed
-            half.unlink(missing_ok=True)
-        if not path.is_file():
+        self._place.clear_halves(LAST, BEST)
+        if not self._place.exists(LAST):
             return None
         try:
-            return read_checkpoint(path)
+            return read_checkpoint(self._place.folder / LAST)
         except CheckpointError as error:
             warnings.warn(f"{error}: the trial starts again", stacklevel=2)
             return None

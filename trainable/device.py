@@ -47,7 +47,7 @@ class Device:
             processor = " ".join(f"{name}={flags[name]}" for name in sorted(flags))
         return f"{processor}, {self.num_threads} threads, torch {torch.__version__}"
 
-    def place(self, shape: tuple[int, ...], /, *, dtype: torch.dtype) -> torch.Tensor:
+    def allocate(self, shape: tuple[int, ...], /, *, dtype: torch.dtype) -> torch.Tensor:
         """Memory for a large array: the device's, or the host's where that has not enough."""
         try:
             return torch.empty(shape, dtype=dtype, device=self.torch_device)

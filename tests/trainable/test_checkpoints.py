@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainable.checkpoints import BEST, LAST, Checkpoints, read_checkpoint
+from trainable.checkpoints import BEST, LAST, Checkpoints, NoSpaceError, read_checkpoint
 
 
 def state(epoch: int) -> dict[str, object]:
@@ -40,6 +42,50 @@ def test_the_last_and_the_best_are_kept(folder: Path) -> None:
 def test_the_best_takes_no_room_while_it_is_the_last(folder: Path) -> None:
     Checkpoints(folder).save(state(1), best=True)
     assert (folder / BEST).samefile(folder / LAST)
+
+
+@pytest.fixture
+def no_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file system be one without hard links, such as exFAT."""
+
+    def refuse(source: str, target: str) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", source, None, target)
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def test_without_hard_links_the_best_is_a_copy(folder: Path, no_hard_links: None) -> None:
+    checkpoints = Checkpoints(folder)
+    for epoch, best in ((1, True), (2, True), (3, False)):
+        checkpoints.save(state(epoch), best=best)
+        assert read_checkpoint(folder / LAST)["epoch"] == epoch
+        assert read_checkpoint(folder / BEST)["epoch"] == min(epoch, 2)
+    assert not (folder / BEST).samefile(folder / LAST)
+    assert sorted(path.name for path in folder.iterdir()) == [BEST, LAST]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_that_no_space_is_left_is_said_with_and_without_hard_links(
+    links: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(state(1), best=True)
+    monkeypatch.setattr(os, "link", full if links else refuse)
+    monkeypatch.setattr(shutil, "copyfile", full)
+
+    with pytest.raises(NoSpaceError, match="no space is left for checkpoints"):
+        checkpoints.save(state(2), best=True)
+
+    # The trial goes on from the last one, and comes to the same best one.
+    assert read_checkpoint(folder / LAST)["epoch"] == 1
+    assert read_checkpoint(folder / BEST)["epoch"] == 2
+    assert sorted(path.name for path in folder.iterdir()) == [BEST, LAST]
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut short"])

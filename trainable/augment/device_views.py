@@ -156,4 +156,4 @@ def images_on(images: Tensor, device: Device) -> Tensor:
     Those of the last three splits are kept, since the trials of a search all ask for the same.
     A tensor is the same key as long as it is the same object.
     """
-    return device.place(tuple(images.shape), dtype=images.dtype).copy_(images)
+    return device.allocate(tuple(images.shape), dtype=images.dtype).copy_(images)

@@ -19,10 +19,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import torch
 from torch import Tensor
+
+from trainable.places import Place
 
 DATA, CHECKSUMS, DESCRIPTION = "data", "checksums", "entry.json"
 
@@ -31,13 +33,6 @@ _MARK: Final = struct.Struct("<BI")
 
 Compute = Callable[[int, int], Tensor]
 """Gives rows `start` to `stop` of an array."""
-
-
-class Place(Protocol):
-    """Gives memory for an array."""
-
-    def __call__(self, shape: tuple[int, ...], /, *, dtype: torch.dtype) -> Tensor:
-        """An array of no content yet."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +59,14 @@ class Chunks:
         start = number * self.size
         return start, min(start + self.size, self.rows)
 
-    def whole(self, place: Place = torch.empty) -> Tensor:
-        """All of the array.
+    def whole(self, allocate: Callable[..., Tensor] = torch.empty) -> Tensor:
+        """The whole array.
 
         Args:
-            place: Given its shape and type, gives the memory that it is put into.
+            allocate: Given a shape and a `dtype`, gives the memory that the array is put into.
         """
         first = self.compute(*self.rows_of(0))
-        array = place((self.rows, *first.shape[1:]), dtype=first.dtype)
+        array = allocate((self.rows, *first.shape[1:]), dtype=first.dtype)
         array[: len(first)] = first
         for number in range(1, self.count):
             start, stop = self.rows_of(number)
@@ -162,9 +157,7 @@ class Assembly(AbstractContextManager["Assembly"]):
             "size": self._chunks.rows * row_bytes,
             "chunk": self._chunks.size,
         }
-        aside = self._folder / f"{DESCRIPTION}.{os.getpid()}"
-        aside.write_text(json.dumps(description))
-        aside.rename(self._folder / DESCRIPTION)
+        Place(self._folder).write(DESCRIPTION, json.dumps(description).encode())
         self._described = True
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from trainable.augment.device_views import DeviceViews
 from trainable.augment.views import Views
 from trainable.device import Device
-from trainable.features.chunks import Chunks, Place
+from trainable.features.chunks import Chunks
 from trainable.features.store import ArrayStore
 from trainable.network.weights import state_hash
 
@@ -76,7 +76,7 @@ class PrefixOutputs:
         resident: bool = True,
     ) -> None:
         self.device = device
-        self._place: Place = device.place if resident else torch.empty
+        self._allocate = device.allocate if resident else torch.empty
         self._prefix, self._store = prefix, store
         self._identity: dict[str, str | int] = {
             "meaning": MEANING,
@@ -98,14 +98,14 @@ class PrefixOutputs:
             return apply_prefix(self._prefix, pixels, self.device)
 
         if self._store is None:
-            return Chunks(len(views), CHUNK, compute).whole(self._place)
+            return Chunks(len(views), CHUNK, compute).whole(self._allocate)
         stored = self._store.get(
             {**self._identity, **views.key(rendition)},
             Chunks(len(views), CHUNK, lambda start, stop: compute(start, stop).cpu()),
         )
         if not self.device.is_gpu:
             return stored
-        return self._place(tuple(stored.shape), dtype=stored.dtype).copy_(stored)
+        return self._allocate(tuple(stored.shape), dtype=stored.dtype).copy_(stored)
 
 
 class Activations:

@@ -1,0 +1,142 @@
+"""A file in a place is there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainable.places import Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "not [yet] there")
+
+
+def refuse_links(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def test_a_file_is_read_as_it_was_written_and_replaced(place: Place) -> None:
+    assert (place.exists("a"), place.names()) == (False, [])
+    for content in (b"one", b"two"):
+        place.write("a", content)
+        assert place.read("a") == content
+    assert (place.exists("a"), place.names()) == (True, ["a"])
+
+
+def test_a_relative_folder_stays_where_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Place(Path("~name")).write("a", b"one")
+    assert (tmp_path / "~name" / "a").read_bytes() == b"one"
+
+
+def test_names_are_those_that_fit(place: Place) -> None:
+    for name in ("b.pt", "a.pt", "c.json"):
+        place.write(name, b"")
+    assert place.names("*.pt") == ["a.pt", "b.pt"]
+
+
+def test_an_error_while_writing_leaves_the_file_before(place: Place) -> None:
+    place.write("a", b"one")
+    with pytest.raises(TypeError), place.writing("a") as file:
+        file.writelines([b"tw", "not bytes"])  # type: ignore[list-item]
+    assert (place.read("a"), place.names()) == (b"one", ["a"])
+
+
+def test_a_private_file_is_its_owners_alone_from_the_first_byte(place: Place) -> None:
+    place.write("a", b"for all")
+    with place.writing("a", private=True) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
+        file.write(b"secret")
+    assert stat.S_IMODE((place.folder / "a").stat().st_mode) == 0o600
+
+
+def test_a_durable_file_is_on_the_disk_before_it_takes_its_name(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, list[str]]] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda number: synced.append((os.fstat(number).st_size, place.names("a")))
+    )
+    place.write("a", b"one", durable=True)
+    place.write("b", b"two")
+    assert synced == [(3, [])]
+
+
+@pytest.mark.parametrize("number", [0, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV])
+def test_of_two_names_each_can_be_replaced_alone(
+    number: int, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if number:
+        refuse_links(monkeypatch, number)
+    place.write("a", b"one")
+    for _ in range(2):
+        place.link("a", "b")
+        assert (place.read("b"), place.names()) == (b"one", ["a", "b"])
+    assert (place.folder / "a").samefile(place.folder / "b") == (number == 0)
+
+    place.write("a", b"two")
+
+    assert (place.read("a"), place.read("b")) == (b"two", b"one")
+
+
+def test_a_second_name_that_fails_for_another_reason_fails(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write("a", b"one")
+    refuse_links(monkeypatch, errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        place.link("a", "b")
+    assert place.names() == ["a"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_where_it_is_not_to_be_replaced_the_first_stays(
+    links: bool, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+        refuse_links(monkeypatch, errno.EPERM)
+    for content in ("one", "two"):
+        with place.aside("a", replace=False) as path:
+            path.write_text(content)
+        assert (place.read("a"), place.names()) == (b"one", ["a"])
+
+
+def test_deleting_is_no_matter_where_there_is_nothing(place: Place) -> None:
+    place.write("a", b"")
+    place.delete("a", "b")
+    assert place.names() == []
+
+
+def test_halves_of_killed_processes_go_and_nothing_else(place: Place) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    others = ["a", "a.bak", "a.1.bak", "ab.1", "b.1"]
+    of_running, of_ended = f"a.{os.getppid()}", [f"a.{ended.pid}", f"a.{ended.pid}-journal"]
+    for name in (*others, of_running, *of_ended):
+        (place.folder / name).parent.mkdir(exist_ok=True)
+        (place.folder / name).touch()
+
+    place.clear_halves("a", "c", spare_running=True)
+    assert place.names() == sorted([*others, of_running])
+    place.clear_halves("a", "c")
+    assert place.names() == sorted(others)
+
+
+def test_the_half_of_a_killed_process_of_the_same_number_is_no_matter(place: Place) -> None:
+    place.write("a", b"one")
+    (place.folder / f"b.{os.getpid()}").write_bytes(b"longer than that")
+    place.link("a", "b")
+    assert place.read("b") == b"one"

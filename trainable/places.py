@@ -1,0 +1,177 @@
+"""Folders of files that are whole at any moment, whatever is killed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import IO, Final
+
+import fsspec
+
+_NO_HARD_LINKS: Final = {
+    errno.EPERM,  # exFAT and FAT
+    errno.ENOTSUP,  # network disks
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,  # FUSE
+    errno.EACCES,  # Android
+    errno.EXDEV,
+    errno.EMLINK,  # the file has as many names as it can have
+}
+
+
+class Place:
+    """A folder, in which a file is written aside and then renamed.
+
+    So each file is the one before or the one after, never half of one. What a killed process had
+    half written stands beside it, as `NAME.PROCESS`, until :meth:`clear_halves`.
+
+    Args:
+        folder: Made when something is written to it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files = fsspec.filesystem("file")
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        return bool(self._files.isfile(self._path(name)))
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """The names of what is here, in order, such as those that fit `*.pt`."""
+        if not self._files.isdir(self._path()):
+            return []
+        found = (Path(path).name for path in self._files.ls(self._path(), detail=False))
+        return sorted(name for name in found if fnmatch(name, pattern))
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        content: bytes = self._files.cat_file(self._path(name))
+        return content
+
+    def write(
+        self, name: str, content: bytes, *, private: bool = False, durable: bool = False
+    ) -> None:
+        """Write a file, as :meth:`writing` does."""
+        with self.writing(name, private=private, durable=durable) as file:
+            file.write(content)
+
+    @contextmanager
+    def writing(
+        self, name: str, *, private: bool = False, durable: bool = False
+    ) -> Iterator[IO[bytes]]:
+        """A file to write to, which takes its name when the block ends without an error.
+
+        Args:
+            name: The file's. One of this name is replaced.
+            private: Whether it is its owner's alone to read.
+            durable: Whether it must be on the disk before it takes its name, so that it is whole
+                after a loss of power too.
+
+        Raises:
+            OSError: It cannot be written; one of this name is as it was.
+        """
+        with self.aside(name) as path:
+            if private:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            with self._files.open(str(path), "wb") as file:
+                yield file
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+
+    @contextmanager
+    def aside(self, name: str, *, replace: bool = True) -> Iterator[Path]:
+        """A path to make a file at, which takes its name when the block ends without an error.
+
+        Args:
+            name: The file's.
+            replace: Whether one of this name is replaced; else that one stays and this one goes.
+
+        Raises:
+            OSError: It cannot take its name.
+        """
+        path = self.folder.absolute() / f"{name}.{os.getpid()}"
+        self._files.makedirs(self._path(), exist_ok=True)
+        path.unlink(missing_ok=True)  # of a killed process that had the same number
+        try:
+            yield path
+            # Not fsspec's `mv`, which copies where it cannot rename.
+            if replace:
+                path.replace(self._path(name))
+            else:
+                self._take_name(path, name)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def link(self, name: str, second: str) -> None:
+        """Give a file a second name, or copy it where the file system has no hard links.
+
+        Either way, replacing one of the two leaves the other as it is.
+
+        Args:
+            name: The file's.
+            second: The other name. A file of this name is replaced.
+
+        Raises:
+            OSError: It cannot be done; a file of the second name is as it was.
+        """
+        with self.aside(second) as path:
+            try:
+                self._files.link(self._path(name), str(path))
+            except OSError as error:
+                if error.errno not in _NO_HARD_LINKS:
+                    raise
+                self._files.cp_file(self._path(name), str(path))
+
+    def delete(self, *names: str) -> None:
+        """Delete files, if they are there."""
+        for name in names:
+            with suppress(FileNotFoundError):
+                self._files.rm_file(self._path(name))
+
+    def clear_halves(self, *names: str, spare_running: bool = False) -> None:
+        """Delete what killed processes had half written.
+
+        Args:
+            names: Of the files.
+            spare_running: Whether other processes may be writing them just now, on this machine.
+        """
+        # What SQLite keeps beside its databases has a - after the number.
+        half = re.compile(rf"(?:{'|'.join(map(re.escape, names))})\.(\d+)(?:-\w+)?")
+        for found in filter(None, map(half.fullmatch, self.names())):
+            if not (spare_running and _is_running(int(found[1]))):
+                self.delete(found.string)
+
+    def _path(self, name: str = "") -> str:
+        return str(self.folder.absolute() / name)
+
+    def _take_name(self, path: Path, name: str) -> None:
+        try:
+            self._files.link(str(path), self._path(name))  # fails where there is one
+        except FileExistsError:
+            return
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            if not self.exists(name):
+                path.replace(self._path(name))
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
