@@ -194,6 +194,8 @@ def test_no_step_waits_for_the_gpu(policy: str, depth: int, tiny: TinyConfig, gp
     tuner = FineTuner(config, replace(gpu, dtype=torch.bfloat16))
     tuner.rehearse(3)
     indices, mixer = torch.arange(32, device="cuda"), tuner._mixer()
+    weights = next(tuner.network.tail.parameters())
+    before = weights.detach().clone()
 
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -201,6 +203,7 @@ def test_no_step_waits_for_the_gpu(policy: str, depth: int, tiny: TinyConfig, gp
             tuner._step(indices, mixer)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert not torch.equal(weights, before), "nothing was done that could have waited"
 
 
 @pytest.mark.gpu

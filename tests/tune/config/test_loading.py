@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.commands import DIGITS, REPOSITORY
+from trainable.config import TrialConfig
 from tune.config.loading import known_keys, load_config
 from tune.config.schema import TRIAL_KEYS, SearchConfig
 from tune.config.space import Choices, Range
@@ -22,7 +23,8 @@ from tune.study.distributions import distributions
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").rglob("*.yaml")), ids=str)
 def test_every_config_that_comes_along_is_valid(path: Path) -> None:
-    load_config(path, ["data.root=photos"])
+    config = load_config(path, ["data.root=photos"])
+    assert isinstance(config.trial({}), TrialConfig)
 
 
 def test_an_override_sets_its_key() -> None:

@@ -39,7 +39,9 @@ def begun(photos: Path, *words: str) -> Search:
 
 
 def test_what_is_as_it_was_goes_on(photos: Path) -> None:
-    check_unchanged(begun(photos), begun(photos))
+    before, now = begun(photos), begun(photos)
+    check_unchanged(before, now)
+    assert now.data_fingerprint == before.data_fingerprint
 
 
 def test_an_image_that_has_changed_is_told(photos: Path) -> None:
