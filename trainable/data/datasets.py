@@ -80,6 +80,7 @@ def load_dataset(config: DataConfig) -> Dataset:
         ValueError: The data is missing, unreadable, or too small to split.
     """
     parts: Parts = SOURCES[config.source](config)
+    parts.labels = {name: y.astype(np.int64, copy=False) for name, y in parts.labels.items()}
     _carve(parts, "test", config.test_fraction)
     if config.limit is not None:
         _limit(parts, config.limit)

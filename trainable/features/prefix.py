@@ -17,7 +17,7 @@ from trainable.augment.views import Views
 from trainable.device import Device
 from trainable.features.chunks import Chunks
 from trainable.features.store import ArrayStore
-from trainable.network.weights import state_hash
+from trainable.network.weights import network_hash
 
 CHUNK: Final = 128
 """Images that pass through a network at once."""
@@ -80,7 +80,7 @@ class PrefixOutputs:
         self._prefix, self._store = prefix, store
         self._identity: dict[str, str | int] = {
             "meaning": MEANING,
-            "prefix": state_hash(prefix.state_dict()),
+            "prefix": network_hash(prefix),
             "dtype": str(device.dtype),
             "computed_by": device.identity,
         }

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
 
 from trainable.config import BUNDLED_ARCH
@@ -68,6 +68,12 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def network_hash(network: nn.Module) -> str:
+    """SHA-256 (hex) of what a network computes: its modules, its weights and all its constants."""
+    state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    return hashlib.sha256(f"{network!r} {state_hash(state)}".encode()).hexdigest()
 
 
 def resolve_weights(candidates: Sequence[str], *archs: str) -> str:
