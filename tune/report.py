@@ -24,10 +24,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exce
 @app.command()
 def main(
     name: Annotated[
-        str | None, typer.Argument(help="Of the search; the latest by default.")
+        str | None, typer.Argument(help="The search's name; by default the latest.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for it; by default the search's own.")
+        Path | None, typer.Option(help="Folder to write to; by default the search's own.")
     ] = None,
 ) -> None:
     """Write what a search came to as `report.html`, which needs no network, and PNG files.

@@ -238,7 +238,7 @@ def test_the_champion_is_chosen_and_says_so(served: Served, visit: Callable[...,
     expect(view.locator(".stMarkdownBadge")).to_contain_text("champion")
     version.click()
     view.get_by_role("option", name="2", exact=True).click()
-    expect(view.get_by_text("right on 50.00% of its test images")).to_be_visible()
+    expect(view.get_by_text("test accuracy 50.00%")).to_be_visible()
     expect(view.locator(".stMarkdownBadge")).to_have_count(0)
 
 

@@ -14,8 +14,8 @@ from tests.helpers.searches import FinishedSearch
 TITLES = [
     "Optimization history",
     "Learning curves",
-    "Train and validation",
-    "What mattered",
+    "Training and validation",
+    "Hyperparameter importances",
     "Parallel coordinates",
     "Slices",
     "Contours",

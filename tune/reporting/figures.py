@@ -34,10 +34,12 @@ from tune.study.trial import TrialLog
 STATES: Final = {"COMPLETE": "#2e7d32", "PRUNED": "#ef9a1a", "FAIL": "#c62828"}
 """Colours of trials, by their state."""
 
+STATES_CAPTION: Final = "Green trials completed, amber ones were pruned, red ones failed."
+
 _GRID: Final = 60
 """Lines of the contours' grid, each way."""
 _MANY: Final = 4
-"""The number of trials below which nothing can be said of what mattered."""
+"""The number of trials below which no importance of a key is computed."""
 
 
 def history(results: SearchResults) -> go.Figure:
@@ -150,7 +152,7 @@ def slices(study: Study, target: str) -> go.Figure:
 
 
 def contours(study: Study, target: str) -> go.Figure | None:
-    """The objective over the two keys that mattered most."""
+    """The objective over the two most important keys."""
     if not _can_weigh(study) or len(study.trials[0].params) < 2:
         return None
     weights = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
@@ -185,12 +187,12 @@ def _thin_out(figure: go.Figure) -> None:
 
 
 def _can_weigh(study: Study) -> bool:
-    """Whether there is enough to tell which key mattered."""
+    """Whether importances can be computed."""
     return len(study.trials) >= _MANY and len({trial.value for trial in study.trials}) > 1
 
 
 def finalists(results: SearchResults) -> go.Figure | None:
-    """The finalists' values under other seeds, beside the value that chose them."""
+    """The finalists' values under other seeds, beside the one by which they were chosen."""
     confirmed = [finalist for finalist in results.finalists if finalist.runs]
     if not confirmed:
         return None
@@ -200,7 +202,7 @@ def finalists(results: SearchResults) -> go.Figure | None:
         x=[name for name, f in zip(names, confirmed, strict=True) for _ in f.runs],
         y=[run.score for finalist in confirmed for run in finalist.runs],
         mode="markers",
-        name="another seed",
+        name="other seeds",
         marker={"size": 9},
     )
     figure.add_scatter(
@@ -208,7 +210,7 @@ def finalists(results: SearchResults) -> go.Figure | None:
         y=[finalist.mean for finalist in confirmed],
         error_y={"array": [finalist.spread for finalist in confirmed]},
         mode="markers",
-        name="their mean",
+        name="mean over seeds",
         marker={"symbol": "line-ew-open", "size": 26},
     )
     figure.add_scatter(

@@ -73,19 +73,18 @@ def _cards(results: SearchResults) -> list[dict[str, str]]:
         if best.runs:
             note = f"± {show(best.spread)} over {len(best.runs)} other seeds"
             cards.append({"what": "Confirmed", "value": show(best.mean), "note": note})
-    if results.test is not None:
-        what = "soup of the finalists" if results.candidate == "soup" else "best single run"
-        accuracy = f"{results.test.accuracy:.2%}"
-        cards.append({"what": "Test accuracy", "value": accuracy, "note": f"by the {what}"})
+    by = "soup of the finalists" if results.candidate == "soup" else "best single run"
+    for title, value in results.test_values.items():
+        cards.append({"what": title.capitalize(), "value": value, "note": f"by the {by}"})
     return cards
 
 
 def _compute(results: SearchResults) -> str:
     spent = compute_of(results)
     return (
-        f"{spent.epochs} epochs took {spent.seconds:.0f} s of trial time. Of {spent.asked:,} images"
-        f" that had to pass frozen layers, {spent.computed:,} were computed, from an empty store: "
-        f"{spent.saved:.0%} saved."
+        f"{spent.epochs} epochs took {spent.seconds:.0f} s of trial time. Of {spent.asked:,} passes"
+        f" of an image through frozen layers, {spent.computed:,} had to be computed, with an empty "
+        f"store at the start: {spent.saved:.0%} saved."
     )
 
 

@@ -1,4 +1,4 @@
-"""A report's pictures, for where a page cannot be shown: PNG files, by Matplotlib."""
+"""A report's pictures for where a page cannot be shown: PNG files, by Matplotlib."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _mistakes(results: SearchResults, test: Predictions) -> Figure:
         answer, truth = names[probabilities[index].argmax()], names[int(test.labels[index])]
         axes.set_title(f"{answer} {probabilities[index].max():.0%}\nis {truth}", fontsize=8)
     if not len(indices):
-        figure.suptitle("It is right about every test image.")
+        figure.suptitle("No test image is misclassified.")
     return figure
 
 

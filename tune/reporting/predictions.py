@@ -21,14 +21,14 @@ _BINS: Final = 15
 
 
 def worst_mistakes(test: Predictions, count: int = MISTAKES) -> NDArray[np.int64]:
-    """Indices of the wrong answers that the model was most confident of, in that order."""
+    """Indices of misclassified images, those first of which the model was most confident."""
     confidence, answer = torch.from_numpy(test.probabilities).max(1)
     wrong = (answer != test.labels).nonzero().squeeze(1)
     return wrong[confidence[wrong].argsort(descending=True)][:count].numpy()
 
 
 def confusion(names: Sequence[str], test: Predictions) -> go.Figure:
-    """Truth by row, answer by column, in images; where there are none, nothing is drawn."""
+    """The confusion matrix in images, true class by row; where there are none, nothing is drawn."""
     counts = test.confusion()
     figure = go.Figure(
         go.Heatmap(
@@ -48,7 +48,7 @@ def confusion(names: Sequence[str], test: Predictions) -> go.Figure:
     figure.update_xaxes(type="category", showgrid=False)  # classes may be called 0 to 9
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
     figure.update_layout(height=max(420, 26 * len(names) + 140))
-    return labelled(figure, "answer", "truth")
+    return labelled(figure, "predicted class", "true class")
 
 
 def per_class(names: Sequence[str], test: Predictions) -> go.Figure:
@@ -62,7 +62,7 @@ def per_class(names: Sequence[str], test: Predictions) -> go.Figure:
 
 
 def calibration(test: Predictions) -> go.Figure:
-    """The share of right answers by confidence (Guo et al. 2017)."""
+    """The reliability diagram: accuracy by confidence (Guo et al. 2017)."""
     confidence = test.probabilities.max(axis=1).astype(float)  # as precise as the bins' edges
     right, mean = calibration_curve(test.right, confidence, n_bins=_BINS)
     counts, _ = np.histogram(confidence, _BINS, (0, 1))
@@ -72,4 +72,4 @@ def calibration(test: Predictions) -> go.Figure:
     )
     add_diagonal(figure, "calibrated")
     error = f"expected calibration error {test.calibration_error(_BINS):.3f}"
-    return labelled(figure, f"confidence ({error})", "share that is right", percent="xy")
+    return labelled(figure, f"confidence ({error})", "accuracy", percent="xy")

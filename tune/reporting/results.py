@@ -57,6 +57,15 @@ class SearchResults:
         return Objective.named(self.config.objective.metric)
 
     @property
+    def test_values(self) -> dict[str, str]:
+        """The accuracy on the test images, and the objective if it is another, as people read."""
+        if self.test is None:
+            return {}
+        objective, accuracy = self.objective, f"{self.test.accuracy:.2%}"
+        value = objective.show(objective.metric.of(self.test))
+        return {objective.title("test"): value} | {"test accuracy": accuracy}
+
+    @property
     def trials(self) -> list[TrialLog]:
         """The trials that reported an epoch."""
         return [log for log in self.ledger.trials.values() if log.epochs]

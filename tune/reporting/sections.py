@@ -54,28 +54,27 @@ def _overfitting(results: SearchResults) -> str:
     return f"Far {'below' if results.objective.maximizes else 'above'} the line: overfitting."
 
 
-def _weighed(results: SearchResults) -> str:
-    trials = "all trials, those that were stopped too"
-    return f"PED-ANOVA over {trials}, after epoch {results.common_epoch}."
+def _importances(results: SearchResults) -> str:
+    return f"PED-ANOVA over all trials, pruned ones included, after epoch {results.common_epoch}."
 
 
 def _compared(results: SearchResults) -> str:
-    return f"All trials after epoch {results.common_epoch}, which all of them reached."
+    return f"All trials after epoch {results.common_epoch}, the last that all of them reached."
 
 
 SECTIONS: list[Section] = [
     Section(
         "Optimization history",
-        "Each trial's best epoch; the line is the best that completed.",
+        "The best epoch of each trial; the line is the best trial that completed.",
         figures.history,
     ),
     Section(
         "Learning curves",
-        "Short ones were stopped as weak.",
+        figures.STATES_CAPTION,
         lambda results: figures.learning_curves(results.trials, results.objective),
     ),
-    Section("Train and validation", _overfitting, figures.gap),
-    Section("What mattered", _weighed, figures.compared(figures.importances)),
+    Section("Training and validation", _overfitting, figures.gap),
+    Section("Hyperparameter importances", _importances, figures.compared(figures.importances)),
     Section(
         "Parallel coordinates", _compared, figures.compared(figures.parallel_coordinates), wide=True
     ),
@@ -83,16 +82,18 @@ SECTIONS: list[Section] = [
     Section("Contours", _compared, figures.compared(figures.contours), wide=True),
     Section(
         "The finalists",
-        "The best score of a search is partly luck: other seeds tell how much.",
+        "The best score of a search is partly luck: runs under other seeds show how much.",
         figures.finalists,
     ),
     Section(
-        "Confusion", "Test images: truth by row, answer by column.", _of_test(predictions.confusion)
+        "Confusion",
+        "Test images: true class by row, predicted class by column.",
+        _of_test(predictions.confusion),
     ),
     Section("Precision and recall", "On the test images.", _of_test(predictions.per_class)),
     Section(
         "Calibration",
-        "On the test images; the numbers count them.",
+        "On the test images, whose number stands on each bar.",
         _of_test(lambda _, test: predictions.calibration(test)),
     ),
 ]

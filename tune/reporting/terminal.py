@@ -25,10 +25,10 @@ def print_results(results: SearchResults, console: Console) -> None:
     if best.runs:
         mean, spread = objective.show(best.mean), objective.show(best.spread)
         console.print(f"  confirmed           {mean} ± {spread}, {len(best.runs)} other seeds")
-    if results.test is not None:
-        what = ", by the soup of the finalists" if results.candidate == "soup" else ""
-        right = f"{results.test.accuracy:.2%} of {len(results.test.labels)} images{what}"
-        console.print(f"  test accuracy       {right}")
+    what = ", by the soup of the finalists" if results.candidate == "soup" else ""
+    for title, value in results.test_values.items():
+        images = len(results.dataset.test)
+        console.print(f"  {title:19s} {value} of {images} images{what}")
     if results.standing is not None:
         _print_standing(results.config, results.standing, console)
     console.print("\nLook further:")

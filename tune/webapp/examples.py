@@ -16,7 +16,7 @@ from tune.models.provenance import dataset_of
 from tune.reporting.predictions import worst_mistakes
 
 EXAMPLES: Final = 6
-"""Drawn at once."""
+"""The number of images drawn at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +24,9 @@ class Picture:
     """An image that is shown.
 
     Attributes:
-        name: Of its file, or which one of the test split it is.
+        name: The name of its file, or its number in the test split.
         image: uint8 of shape (3, R, R).
-        truth: Name of its class, where it is known.
+        truth: The name of its class, where it is known.
     """
 
     name: str
@@ -40,14 +40,14 @@ class HeldOut:
 
     Attributes:
         split: The images and their labels.
-        classes: Names of the classes.
+        classes: The names of the classes.
     """
 
     split: Split
     classes: tuple[str, ...]
 
     def picture(self, number: int) -> Picture:
-        """One of the images, counted from 0."""
+        """The image of a number, from 0."""
         truth = self.classes[int(self.split.labels[number])]
         return Picture(f"Test image {number}", self.split.images[number], truth)
 
@@ -56,7 +56,7 @@ def held_out_of(client: MlflowClient, version: ModelVersion) -> HeldOut:
     """Read the test images of a version.
 
     Raises:
-        ConfigError: They are not here any more, or not the same.
+        ConfigError: They are no longer available, or not the same.
     """
     dataset = dataset_of(client, version)
     load_dataset.cache_clear()  # it would keep the training images
@@ -71,7 +71,7 @@ def draw(held_out: HeldOut, page: int) -> list[Picture]:
 
 
 def mistakes(held_out: HeldOut, origin: Origin) -> list[Picture]:
-    """Images whose recorded answer is wrong, the surest first."""
+    """Images whose recorded prediction is wrong, the most confident first."""
     if origin.test is None:
         return []
     return [held_out.picture(int(number)) for number in worst_mistakes(origin.test)]

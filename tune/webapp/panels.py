@@ -1,4 +1,4 @@
-"""The panels of the page: what a model makes of images, and the search that it comes from."""
+"""The panels of the page: a model's predictions on images, and the search that it comes from."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from trainable.metrics import Objective
 from tune.errors import ConfigError
 from tune.models.lineage import Origin, read_origin
 from tune.models.registered import find_version, load_registered
-from tune.reporting.figures import learning_curves
+from tune.reporting.figures import STATES_CAPTION, learning_curves
 from tune.reporting.predictions import confusion
 from tune.webapp.examples import HeldOut, Picture, draw, held_out_of, mistakes
 from tune.webapp.gradcam import Explanation, explain
 
 _TYPES: Final = ("png", "jpg", "jpeg", "webp")
 _MOST: Final = 24
-"""Uploads shown at once."""
+"""The number of uploads that are shown at once."""
 
 _PICTURE: Final = 147
-"""Pixels of a side: two stand side by side in a card, also on a phone."""
+"""Width in pixels: two stand side by side in a card, also on a phone."""
 
 _RANDOM, _MISTAKES = "At random", "Its mistakes"
-_UNKNOWN: Final = "what this version answered to its test images is not recorded"
+_UNKNOWN: Final = "the predictions of this version on its test images are not recorded"
 
 
 def show(version: ModelVersion, is_champion: bool) -> None:
@@ -44,13 +44,13 @@ def show(version: ModelVersion, is_champion: bool) -> None:
     images, search = st.tabs(["Images", "Its search"], on_change="rerun", key="tab")
     with images:
         _images(version, uri)
-    if search.open:  # each of its trials is asked for, and there may be hundreds
+    if search.open:  # each trial takes a request, and there may be hundreds
         with search, _warning():
             _search(version, _classifier(uri))
 
 
 def plain(text: object) -> str:
-    """A text as Markdown that shows it as it is."""
+    """A text escaped, so that Markdown shows it as it is."""
     return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", str(text))
 
 
@@ -58,7 +58,7 @@ def _facts(version: ModelVersion, is_champion: bool, classifier: Classifier) -> 
     spec, accuracy = classifier.spec, version.tags.get("test_acc")
     facts = [f"{len(spec.classes)} classes", f"{spec.image_size} × {spec.image_size} pixels"]
     if accuracy is not None:
-        facts.append(f"right on {float(accuracy):.2%} of its test images")
+        facts.append(f"test accuracy {float(accuracy):.2%}")
     badge = ":green-badge[:material/trophy: champion] " if is_champion else ""
     st.markdown(f"{badge}:small[:gray[{' · '.join(facts)}]]")
 
@@ -83,15 +83,15 @@ def _images(version: ModelVersion, uri: str) -> None:
             on_click=st.session_state.__setitem__,
             args=("page", page + 1),
         )
-    places = len(shown[0][1].heat)
+    side = len(shown[0][1].heat)
     st.caption(
-        "On the left what the network sees, on the right where it finds what speaks for its first "
-        f"answer (Grad-CAM on layer4, which tells {places} × {places} places apart)."
+        "Left: the image as the network sees it. Right: Grad-CAM of its first prediction, which "
+        f"has a resolution of {side} × {side}."
     )
 
 
 def _uploads(classifier: Classifier) -> Iterator[Picture]:
-    """The images that were uploaded. Of one that cannot be read, it says why."""
+    """The images that were uploaded. The page says why one cannot be read."""
     limit = MAX_BYTES // 2**20
     files = st.file_uploader(
         "Your images", _TYPES, accept_multiple_files=True, max_upload_size=limit, key="files"
@@ -109,7 +109,7 @@ def _examples(version: ModelVersion) -> list[Picture]:
     """The test images that were asked for.
 
     Raises:
-        ConfigError: They cannot be had.
+        ConfigError: They are not available.
     """
     which = st.segmented_control("Its test images", [_RANDOM, _MISTAKES], key="examples")
     if which is None:
@@ -121,7 +121,7 @@ def _examples(version: ModelVersion) -> list[Picture]:
     if origin.test is None:
         raise ConfigError(_UNKNOWN)
     if origin.test.right.all():
-        st.success("It is right about every test image.")
+        st.success("No test image is misclassified.")
     return mistakes(held_out, origin)
 
 
@@ -148,14 +148,14 @@ def _search(version: ModelVersion, classifier: Classifier) -> None:
     _figure(
         f"Learning curves of {len(origin.trials)} trials",
         learning_curves(origin.trials, Objective.named("val_acc")),
-        "Green ones ran to their end, amber ones were stopped as weak, red ones failed.",
+        STATES_CAPTION,
     )
     if origin.test is None:
         raise ConfigError(_UNKNOWN)
     _figure(
         f"Confusion on {len(origin.test.labels)} test images",
         confusion(classifier.spec.classes, origin.test),
-        "The truth by row, the answer by column.",
+        "True class by row, predicted class by column.",
     )
 
 

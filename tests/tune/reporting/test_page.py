@@ -61,7 +61,7 @@ def test_the_gallery_shows_every_mistake_once(dataset: Dataset) -> None:
     shown = re.findall(
         r'<img alt="(.*?)" src="data:image/png;base64,', page(results_of(dataset, 1))
     )
-    labels = dataset.test.labels[:7].tolist()  # the surest mistake is the last of them
+    labels = dataset.test.labels[:7].tolist()  # the most confident mistake is the last
     assert shown == [dataset.classes[label] for label in labels[::-1]]
 
 

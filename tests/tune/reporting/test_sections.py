@@ -16,8 +16,8 @@ from tune.reporting.page import page
 TITLES = [
     "Optimization history",
     "Learning curves",
-    "Train and validation",
-    "What mattered",
+    "Training and validation",
+    "Hyperparameter importances",
     "Parallel coordinates",
     "Slices",
     "Contours",
@@ -60,7 +60,7 @@ def test_a_section_from_outside_takes_its_place(
 def test_a_search_of_few_trials_has_the_sections_that_make_sense(
     count: int, dataset: Dataset
 ) -> None:
-    left_out = {"What mattered", "Contours"}
+    left_out = {"Hyperparameter importances", "Contours"}
     assert titles(page(results_of(dataset, count))) == [t for t in TITLES if t not in left_out]
 
 
@@ -71,5 +71,5 @@ def test_before_the_test_a_report_has_no_section_of_it(dataset: Dataset) -> None
 
 def test_captions_say_what_was_compared(dataset: Dataset) -> None:
     text = page(results_of(dataset, 4))
-    assert "All trials after epoch 1, which all of them reached." in text
+    assert "All trials after epoch 1, the last that all of them reached." in text
     assert "Far below the line: overfitting." in text
