@@ -39,7 +39,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs data or a device that is not here, and say so."""
+    """Put the longest files first, and skip what needs data or a device that is not here."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)  # so that the workers end together
     reasons = {
         "realdata": None if os.environ.get("TUNE_REAL_DATA") else "TUNE_REAL_DATA is not set",
         "slow": None if os.environ.get("TUNE_SLOW") else "TUNE_SLOW is not set: it takes minutes",

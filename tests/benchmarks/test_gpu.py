@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.commands import REPOSITORY, user_environment
+from tests.helpers.processes import run
 
 pytestmark = pytest.mark.nightly
 
@@ -25,23 +25,18 @@ TOLD = {
 """By section, figures that it tells."""
 
 
-def run(*words: str, cwd: Path) -> tuple[int, dict[str, Any]]:
+def measure(*words: str, cwd: Path) -> tuple[int, dict[str, Any]]:
     """The exit code, and the last line."""
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--quick", "--cpu", *words],
-        cwd=cwd,
-        env={**user_environment(), "CUDA_VISIBLE_DEVICES": ""},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=280,
-        check=False,
+    environment = {**user_environment(), "CUDA_VISIBLE_DEVICES": ""}
+    done = run(
+        [sys.executable, SCRIPT, "--quick", "--cpu", *words], cwd=cwd, env=environment, limit=290
     )
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("section", TOLD)
 def test_a_section_tells_its_figures(section: str, tmp_path: Path) -> None:
-    code, told = run("--only", section, "--seconds", "260", cwd=tmp_path)
+    code, told = measure("--only", section, "--seconds", "260", cwd=tmp_path)
 
     assert told[section]["ended"] == "well", told
     assert code == 0
@@ -50,7 +45,7 @@ def test_a_section_tells_its_figures(section: str, tmp_path: Path) -> None:
 
 
 def test_a_section_whose_time_is_up_leaves_the_others_theirs(tmp_path: Path) -> None:
-    code, told = run("--only", "semantics,fractions", "--seconds", "1", cwd=tmp_path)
+    code, told = measure("--only", "semantics,fractions", "--seconds", "1", cwd=tmp_path)
 
     assert code == 1
     assert told["semantics"]["ended"] == "its time was up"
@@ -58,12 +53,6 @@ def test_a_section_whose_time_is_up_leaves_the_others_theirs(tmp_path: Path) -> 
 
 
 def test_a_section_that_is_not_there_is_told(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--only", "speed"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run([sys.executable, SCRIPT, "--only", "speed"], cwd=tmp_path)
     assert done.returncode == 2
     assert "no section speed" in done.stderr

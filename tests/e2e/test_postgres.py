@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -16,9 +15,12 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.processes import free_port
 from tests.tune.study.test_ledger import told
 from tune.config.loading import load_config
-from tune.study.ledger import open_ledger
+from tune.study.ledger import Ledger, open_ledger
+
+TRIALS = 8
 
 
 class Server:
@@ -29,9 +31,7 @@ class Server:
         self._user = "nobody" if os.geteuid() == 0 else None
         if self._user:
             shutil.chown(folder, self._user)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self._run("initdb", "-D", "data", "-A", "trust", "-U", "tune", "--no-sync")
 
     @property
@@ -67,6 +67,15 @@ def server() -> Iterator[Server]:
         server.stop()
 
 
+def run_trials(ledger: Ledger) -> None:
+    for number in range(TRIALS):
+        assert ledger.begin().number == number
+        for epoch in (1, 2, 3):
+            ledger.add_epoch(number, epoch, told(0.1 * epoch), stopped=False)
+        ledger.end(number, TrialState.COMPLETE if number % 2 else TrialState.FAIL, None)
+
+
+@pytest.mark.slow
 def test_a_server_that_goes_away_is_waited_for_and_nothing_is_there_twice(server: Server) -> None:
     config = load_config(DIGITS, [])
     ledger = open_ledger(config, "test", "identity", server.url)
@@ -80,14 +89,12 @@ def test_a_server_that_goes_away_is_waited_for_and_nothing_is_there_twice(server
 
     thread = threading.Thread(target=take_away)
     thread.start()
-    for number in range(20):
-        assert ledger.begin().number == number
-        for epoch in (1, 2, 3):
-            ledger.add_epoch(number, epoch, told(0.1 * epoch), stopped=False)
-        ledger.end(number, TrialState.COMPLETE if number % 2 else TrialState.FAIL, None)
-    stop.set()
-    thread.join()
+    try:
+        run_trials(ledger)
+    finally:
+        stop.set()
+        thread.join()
     again = open_ledger(config, "test", "identity", server.url)
     assert again.trials == ledger.trials
-    assert sorted(again.trials) == list(range(20))
+    assert sorted(again.trials) == list(range(TRIALS))
     assert again.unfinished == []

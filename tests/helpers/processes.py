@@ -42,10 +42,12 @@ def running(words: Sequence[str | Path], **options: Any) -> Iterator[subprocess.
                 stream.close()
 
 
-def run(words: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a process to its end, for at most `LIMIT` seconds."""
+def run(
+    words: Sequence[str | Path], limit: float = LIMIT, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a process to its end, for at most so many seconds."""
     with running(words, **options) as process:
-        output, errors = process.communicate(timeout=LIMIT)
+        output, errors = process.communicate(timeout=limit)
     return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
 
