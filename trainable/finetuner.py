@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainable.augment.mixing import Mixer
 from trainable.config import TrialConfig
@@ -17,14 +15,13 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.parts import SplitName
 from trainable.device import Device, resolve_device
 from trainable.features.batches import TailInputs
-from trainable.features.prefix import CHUNK, as_tail_input
+from trainable.features.prefix import CHUNK, PrefixOutputs, as_tail_input
 from trainable.features.store import ArrayStore, open_store
 from trainable.inference.classifier import Classifier, Spec
 from trainable.metrics import Objective
-from trainable.network.compilation import compiled, compiles
 from trainable.network.cut_network import CutNetwork, build
 from trainable.network.weights import resolve_weights
-from trainable.optim import Schedule, build_optimizer, penalized_weights
+from trainable.optim import Updater
 from trainable.predictions import Predictions
 from trainable.runtime import Runtime
 from trainable.seeding import generator
@@ -68,30 +65,19 @@ class FineTuner:
         self.dataset: Dataset = dataset or load_dataset(config.data)
         self.network = self._build_network()
         self.epoch = 0
-        self.inputs = TailInputs(
-            config,
-            self.dataset,
-            self.network.prefix,
-            self.device,
-            store,
-            resident=micro_batches == 1,
+        outputs = PrefixOutputs(
+            self.network.prefix, self.device, store, resident=micro_batches == 1
         )
-        self._penalized = penalized_weights(self.network)
-        self._optimizer = build_optimizer(config.optim, self.network)
+        self.inputs = TailInputs(config, self.dataset, outputs)
         total_steps = config.train.epochs * (len(self.dataset.train) // self.inputs.batch_size)
-        self._schedule = Schedule(config.schedule, self._optimizer, total_steps)
-        self.compiled = compiles(config.train.compile, self.device, total_steps)
-        self._forward = compiled(self.network.tail) if self.compiled else self.network.tail
+        self._updater = Updater(config, self.network, self.device, micro_batches, total_steps)
+        self.compiled = self._updater.compiled
         self._lowest_val_loss = math.inf
         self._epochs_without_gain = 0
 
     @classmethod
     def on(cls, runtime: Runtime, config: TrialConfig, micro_batches: int = 1) -> FineTuner:
-        """The trial as a search runs it: its device set up, its store opened.
-
-        Raises:
-            ValueError: The data or the weights cannot be had, or do not fit.
-        """
+        """The trial as a search runs it: its device set up, its store opened."""
         device = resolve_device(
             config.train.precision, runtime.threads, runtime.memory_fraction, runtime.use_gpu
         )
@@ -114,7 +100,7 @@ class FineTuner:
         val = self.evaluate("val")
         chosen = {self.objective.name: self.objective.metric.of(val)}
         self._check_finite(train_loss, val.loss, *chosen.values())
-        self._schedule.after_epoch(val.loss)
+        self._updater.schedule.after_epoch(val.loss)
         self._note_val_loss(val.loss)
         self.epoch += 1
         return {
@@ -151,10 +137,8 @@ class FineTuner:
 
         Averaged weights make other activations than any of those that they are the average of.
         """
-        self.inputs.set_epoch(0)
-        batches = (self.inputs.batch(indices)[0] for indices in self.inputs.batches(0))
         with self.device.autocast():
-            self.network.reestimate(batches)
+            self.network.reestimate(self.inputs.of_view(0))
 
     def rehearse(self, steps: int) -> None:
         """Train on some batches of the first view, over and over: for what it costs."""
@@ -168,12 +152,11 @@ class FineTuner:
     def overfit_batch(self, steps: int = 200) -> list[float]:
         """Train on the first batch alone and return the loss after each step.
 
-        A model that cannot learn one batch by heart has a bug, not a bad learning rate.
+        A model that cannot overfit one batch has a bug, not a bad learning rate.
         """
         self.inputs.set_epoch(0)
         indices = self.inputs.batches(0)[0]
-        for group in self._optimizer.param_groups:
-            group["weight_decay"] = 0.0
+        self._updater.stop_decay()
         return [self._step(indices, mixer=None)[0].item() for _ in range(steps)]
 
     def state_dict(self) -> dict[str, Any]:
@@ -181,8 +164,7 @@ class FineTuner:
         return {
             "epoch": self.epoch,
             "tail": self.network.tail_state(),
-            "optimizer": self._optimizer.state_dict(),
-            "schedule": self._schedule.state_dict(),
+            **self._updater.state_dict(),
             "lowest_val_loss": self._lowest_val_loss,
             "epochs_without_gain": self._epochs_without_gain,
         }
@@ -194,9 +176,7 @@ class FineTuner:
             ValueError: The state is of another network.
         """
         self.network.load_tail_state(state["tail"])
-        # The optimizer would go on to write into the caller's tensors.
-        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self._schedule.load_state_dict(state["schedule"])
+        self._updater.load_state_dict(state)
         self.epoch = state["epoch"]
         self._lowest_val_loss = state["lowest_val_loss"]
         self._epochs_without_gain = state["epochs_without_gain"]
@@ -233,7 +213,7 @@ class FineTuner:
         losses, right = [], []
         for indices in self.inputs.whole_batches(self.epoch):
             loss, correct = self._step(indices, mixer)
-            self._schedule.after_batch()
+            self._updater.schedule.after_batch()
             losses.append(loss)
             right.append(correct)
         return torch.stack(losses).mean().item(), torch.stack(right).mean().item()
@@ -246,32 +226,7 @@ class FineTuner:
         """One update. Returns the loss and the share of right answers, left on the device."""
         inputs, labels = self.inputs.batch(indices)
         inputs, targets = mixer(inputs, labels) if mixer else (inputs, labels)
-        loss, right = self._backward(inputs, targets)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        return loss, right
-
-    def _backward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Add up the gradients of a batch, in as many parts as it must be."""
-        loss = right = torch.zeros((), device=inputs.device)
-        parts = zip(
-            inputs.chunk(self.micro_batches), targets.chunk(self.micro_batches), strict=True
-        )
-        for number, (part, wanted) in enumerate(parts):
-            share = len(part) / len(inputs)
-            with self.device.autocast():
-                logits = self._forward(part).float()
-            smoothing = self.config.optim.label_smoothing
-            part_loss = share * F.cross_entropy(logits, wanted, label_smoothing=smoothing)
-            (part_loss + (self._l1_penalty() if number == 0 else 0.0)).backward()
-            hard = wanted if wanted.ndim == 1 else wanted.argmax(1)
-            loss = loss + part_loss.detach()
-            right = right + share * (logits.argmax(1) == hard).float().mean()
-        return loss, right
-
-    def _l1_penalty(self) -> Tensor | float:
-        l1 = self.config.optim.l1
-        return l1 * sum(weight.abs().sum() for weight in self._penalized) if l1 else 0.0
+        return self._updater.step(inputs, targets)
 
     def _check_finite(self, train_loss: float, val_loss: float, score: float) -> None:
         if not all(map(math.isfinite, (train_loss, val_loss, score))):

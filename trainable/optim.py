@@ -1,16 +1,21 @@
-"""Optimizer, layer-wise learning rates, and how they move."""
+"""How weights are updated: optimizer, layer-wise learning rates, their schedule, the step."""
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from trainable.config import OptimConfig, ScheduleConfig
+from trainable.config import OptimConfig, ScheduleConfig, TrialConfig
+from trainable.device import Device
+from trainable.network.compilation import compiled, compiles
 from trainable.network.cut_network import CutNetwork
 
 
@@ -40,6 +45,91 @@ def build_optimizer(config: OptimConfig, network: CutNetwork) -> Optimizer:
 def penalized_weights(network: CutNetwork) -> list[nn.Parameter]:
     """The weights that weight decay and L1 act on."""
     return [p for p in network.tail.parameters() if p.ndim > 1]
+
+
+class Updater:
+    """Updates a tail's weights, a batch at a time.
+
+    Args:
+        config: The trial.
+        network: The network whose tail is trained.
+        device: Where it computes.
+        micro_batches: Parts in which a batch passes the tail, one after the other.
+        total_steps: The number of batches of the whole run.
+
+    Attributes:
+        schedule: Moves the learning rate; whoever trains says when.
+        compiled: Whether the tail is compiled.
+        forward: The tail, compiled or not.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        network: CutNetwork,
+        device: Device,
+        micro_batches: int,
+        total_steps: int,
+    ) -> None:
+        self._config, self._device, self._micro_batches = config.optim, device, micro_batches
+        self._penalized = penalized_weights(network)
+        self._optimizer = build_optimizer(config.optim, network)
+        self.schedule = Schedule(config.schedule, self._optimizer, total_steps)
+        self.compiled = compiles(config.train.compile, device, total_steps)
+        self.forward = compiled(network.tail) if self.compiled else network.tail
+
+    def step(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """One update.
+
+        Args:
+            inputs: Of the tail.
+            targets: Classes, int64 of shape (n,), or their shares, of shape (n, classes).
+
+        Returns:
+            The loss in nats and the share of right answers, left on the device.
+        """
+        found = self._backward(inputs, targets)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return found
+
+    def stop_decay(self) -> None:
+        """Go on without weight decay."""
+        for group in self._optimizer.param_groups:
+            group["weight_decay"] = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What :meth:`load_state_dict` needs to go on from here."""
+        return {
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was taken."""
+        # The optimizer would go on to write into the caller's tensors.
+        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.schedule.load_state_dict(state["schedule"])
+
+    def _backward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Add up the gradients of a batch, in as many parts as it must be."""
+        loss = right = torch.zeros((), device=inputs.device)
+        parts = (rows.chunk(self._micro_batches) for rows in (inputs, targets))
+        for number, (part, wanted) in enumerate(zip(*parts, strict=True)):
+            share = len(part) / len(inputs)
+            with self._device.autocast():
+                logits = self.forward(part).float()
+            smoothing = self._config.label_smoothing
+            part_loss = share * F.cross_entropy(logits, wanted, label_smoothing=smoothing)
+            (part_loss + (self._l1_penalty() if number == 0 else 0.0)).backward()
+            hard = wanted if wanted.ndim == 1 else wanted.argmax(1)
+            loss = loss + part_loss.detach()
+            right = right + share * (logits.argmax(1) == hard).float().mean()
+        return loss, right
+
+    def _l1_penalty(self) -> Tensor | float:
+        l1 = self._config.l1
+        return l1 * sum(weight.abs().sum() for weight in self._penalized) if l1 else 0.0
 
 
 class Schedule:

@@ -107,7 +107,7 @@ def unseen(tuner: FineTuner, few: DataShape, shape: DataShape) -> int:
     return sum(
         round(more[split] * array.nbytes)
         for split in ("train", "val")
-        for array in tuner.inputs.kept(split)
+        for array in tuner.inputs.in_memory(split)
         if array.device.type == device
     )
 

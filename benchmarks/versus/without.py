@@ -19,7 +19,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from trainable import finetuner  # noqa: E402
 from trainable.device import Device  # noqa: E402
-from trainable.features import prefix as activations  # noqa: E402
+from trainable.features import batches, prefix  # noqa: E402
 from trainable.ray_trainable import FineTuneTrainable  # noqa: E402
 from tune import search  # noqa: E402
 from tune.engine import runner  # noqa: E402
@@ -35,12 +35,12 @@ class ChannelsFirst(FineTuneTrainable):
             return (stored.permute(0, 3, 1, 2) if stored.ndim == 4 else stored).contiguous()
 
         @torch.no_grad()
-        def forward(prefix: nn.Sequential, pixels: Tensor, device: Device) -> Tensor:
+        def forward(stages: nn.Sequential, pixels: Tensor, device: Device) -> Tensor:
             with device.autocast():
-                return prefix(pixels)
+                return stages(pixels)
 
-        activations.as_tail_input = finetuner.as_tail_input = as_tail_input
-        activations._forward = forward
+        batches.as_tail_input = finetuner.as_tail_input = as_tail_input
+        prefix._forward = forward
         super().setup(config)
         self._tuner.network.net.to(memory_format=torch.contiguous_format)
 

@@ -7,11 +7,12 @@ import math
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import BatchNorm2d
 from torchvision.models import resnet18
 from torchvision.transforms.v2 import functional as F
 
@@ -303,6 +304,83 @@ class TestMetrics:
         tuner = tune(optim={"l1": 1.0, "lr": 1e-8})
 
         assert tuner.train_epoch()["train_loss"] < 10
+
+
+def normalizations(tuner: FineTuner) -> dict[str, BatchNorm2d]:
+    """The tail's, by name."""
+    modules = tuner.network.tail.named_modules()
+    return {name: module for name, module in modules if isinstance(module, BatchNorm2d)}
+
+
+def measured(tuner: FineTuner, view: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """The mean over a view's batches of the mean and variance that each BatchNorm meets."""
+    seen: dict[str, list[Tensor]] = {name: [] for name in normalizations(tuner)}
+    for name, norm in normalizations(tuner).items():
+        norm.register_forward_pre_hook(lambda _, inputs, at=seen[name]: at.append(inputs[0]))
+    tuner.inputs.set_epoch(view)
+    tuner.network.tail.train()
+    with torch.no_grad():
+        for indices in tuner.inputs.batches(view):
+            tuner.network.tail(tuner.inputs.batch(indices)[0])
+    return {
+        name: (
+            torch.stack([met.mean((0, 2, 3)) for met in batches]).mean(0),
+            torch.stack([met.var((0, 2, 3)) for met in batches]).mean(0),
+        )
+        for name, batches in seen.items()
+    }
+
+
+class TestStatistics:
+    SECTIONS: ClassVar = {
+        "data": {"limit": 100, "mirror": True},
+        "model": {"unfreeze_depth": 1},
+        "augment": {"policy": "flip_crop", "num_views": 3},
+        "train": {"batch_size": 32},
+    }
+
+    def test_they_are_measured_anew_on_the_first_view(self, tune: Callable[..., FineTuner]) -> None:
+        tuner, other = tune(**self.SECTIONS), tune(**self.SECTIONS)
+        epochs(tuner, 2)
+        other.load_state_dict(tuner.state_dict())
+        before, expected = weights(tuner), measured(other, view=0)
+
+        tuner.reestimate_statistics()
+
+        assert len(expected) == 5
+        for name, norm in normalizations(tuner).items():
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            assert norm.momentum == 0.1
+            mean, variance = expected[name]
+            torch.testing.assert_close(norm.running_mean, mean, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(norm.running_var, variance, rtol=1e-4, atol=1e-5)
+        after = weights(tuner)
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        assert len(changed) == 3 * len(expected)
+        assert {tuner.network.stage_of(name) for name in changed} == {"layer4"}
+        assert {name.rpartition(".")[2] for name in changed} == {
+            "running_mean",
+            "running_var",
+            "num_batches_tracked",
+        }
+
+    def test_a_last_batch_of_one_image_is_left_out(self, tune: Callable[..., FineTuner]) -> None:
+        sections = {**self.SECTIONS, "train": {"batch_size": 79}}
+        tuner = tune(**sections)
+        assert [len(batch) for batch in tuner.inputs.batches(0)] == [79, 1]
+
+        tuner.reestimate_statistics()
+
+        assert {int(norm.num_batches_tracked) for norm in normalizations(tuner).values()} == {1}
+
+    def test_a_head_alone_has_none(self, tune: Callable[..., FineTuner]) -> None:
+        tuner = tune()
+        before = weights(tuner)
+
+        tuner.reestimate_statistics()
+
+        assert same(before, weights(tuner))
 
 
 class TestEnding:

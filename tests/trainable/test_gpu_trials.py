@@ -13,17 +13,15 @@ from typing import Any
 import pytest
 import torch
 
-from trainable.augment.device_views import DeviceViews
-from trainable.augment.views import Views
+from tests.helpers.features import SIZE, prefix_of, tail_inputs, views
 from trainable.config import Policy, TrialConfig
 from trainable.device import Device, resolve_device
-from trainable.features.prefix import Activations, PrefixOutputs, as_tail_input
+from trainable.features.prefix import PrefixOutputs, as_tail_input
 from trainable.finetuner import FineTuner
-from trainable.network.cut_network import build
 
 TinyConfig = Callable[..., TrialConfig]
 POLICIES: tuple[Policy, ...] = ("none", "flip", "flip_crop", "trivial")
-SIZE, COUNT = 16, 40
+COUNT = 40
 
 
 @dataclass(frozen=True)
@@ -75,25 +73,23 @@ def close(found: list[dict[str, float]], expected: list[dict[str, float]]) -> bo
     )
 
 
-class TestActivations:
+class TestInputs:
     @pytest.mark.parametrize("depth", [0, 4, 5])
     @pytest.mark.parametrize("policy", POLICIES)
     def test_a_batch_is_what_a_cpu_makes_of_the_same_view(
         self, policy: Policy, depth: int, device: Device, pretended: Device
     ) -> None:
-        images = torch.randint(256, (COUNT, 3, SIZE, SIZE), dtype=torch.uint8)
-        source = Views(images, "a", policy, SIZE, 2)
-        views = DeviceViews.of(source, pretended)
-        prefix = build("resnet18", num_classes=3, depth=depth).prefix
-        there = Activations(views, PrefixOutputs(prefix, pretended))
-        here = Activations(source, PrefixOutputs(prefix, device))
+        prefix = prefix_of(depth)
+        there, here = (
+            tail_inputs(prefix, where, policy, COUNT, side=SIZE) for where in (pretended, device)
+        )
         indices = torch.randperm(COUNT)[:9]
 
         for epoch in range(3):
-            for activations in (there, here):
-                activations.set_epoch(epoch)
-            found = there.batch(indices)
-            assert torch.equal(found, here.batch(indices))
+            for inputs in (there, here):
+                inputs.set_epoch(epoch)
+            found, _ = there.batch(indices)
+            assert torch.equal(found, here.batch(indices)[0])
             assert depth == 0 or found.is_contiguous(memory_format=torch.channels_last)
 
     def test_what_does_not_fit_stays_on_the_host(
@@ -107,9 +103,7 @@ class TestActivations:
                 raise torch.OutOfMemoryError("tried to allocate 8.00 GiB")
             return real(shape, **options)
 
-        images = torch.randint(256, (COUNT, 3, SIZE, SIZE), dtype=torch.uint8)
-        prefix = build("resnet18", num_classes=3, depth=4).prefix
-        source = Views(images, "a", "none", SIZE)
+        prefix, source = prefix_of(4), views("none", COUNT)
         expected = PrefixOutputs(prefix, pretended).on(source, 0)
         monkeypatch.setattr("trainable.device.torch.empty", empty)
 

@@ -22,7 +22,7 @@ def kept(config: TrialConfig, device: Device, shape: DataShape) -> tuple[FineTun
     tuner = FineTuner(config, device, dataset=shape.blank())
     tuner.rehearse(1)
     tuner.evaluate("val")
-    return tuner, sum(a.nbytes for split in ("train", "val") for a in tuner.inputs.kept(split))
+    return tuner, sum(a.nbytes for split in ("train", "val") for a in tuner.inputs.in_memory(split))
 
 
 @pytest.mark.parametrize("depth", [0, 4, 5])

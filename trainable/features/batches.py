@@ -2,55 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainable.augment.device_views import DeviceViews
 from trainable.augment.views import Views
 from trainable.config import TrialConfig
 from trainable.data.datasets import Dataset
 from trainable.data.parts import SplitName
-from trainable.device import Device
-from trainable.features.prefix import Activations, PrefixOutputs
-from trainable.features.store import ArrayStore
+from trainable.features.prefix import PrefixOutputs, as_tail_input, channels_last
 from trainable.seeding import generator
 
 
 class TailInputs:
     """Batches of the current view, and whole splits without augmentation.
 
+    The renditions of the current view stay in memory, so that a policy with few of them pays
+    for each once. On a GPU an empty prefix leaves none there: a batch is rendered as it is asked
+    for, which takes less time than its training and far less memory than a rendition.
+
     Args:
-        config: Of the trial.
+        config: The trial.
         dataset: Its images.
-        prefix: Its frozen stages, in eval mode.
-        device: Where it computes.
-        store: Where the prefix's outputs are kept; None computes each time.
-        resident: Whether a GPU keeps images and outputs in its own memory, if they fit there.
+        outputs: What its frozen prefix makes of them.
     """
 
-    def __init__(
-        self,
-        config: TrialConfig,
-        dataset: Dataset,
-        prefix: nn.Sequential,
-        device: Device,
-        store: ArrayStore | None = None,
-        *,
-        resident: bool = True,
-    ) -> None:
-        self._config, self._dataset, self._device = config, dataset, device
-        self._resident = resident
-        self._outputs = PrefixOutputs(prefix, device, store, resident=resident)
-        self._train = Activations(self._views("train"), self._outputs)
-        self._labels = dataset.train.labels.to(device.torch_device)
+    def __init__(self, config: TrialConfig, dataset: Dataset, outputs: PrefixOutputs) -> None:
+        self._config, self._dataset, self._outputs = config, dataset, outputs
+        self._device = outputs.device
+        self._views = self._views_of("train")
+        self._labels = dataset.train.labels.to(self._device.torch_device)
+        self._wanted: tuple[int, ...] = ()
+        self._choice = torch.empty(0, dtype=torch.int64)
+        self._renditions: dict[int, Tensor] = {}
         self._whole: dict[SplitName, Tensor] = {}
         self.batch_size = min(config.train.batch_size, len(self._labels))
 
     def set_epoch(self, epoch: int) -> None:
         """Make the view of `epoch` the one that :meth:`batch` draws from."""
-        self._train.set_epoch(epoch)
+        self._wanted = self._views.renditions_of(epoch)
+        self._choice = self._views.choice(epoch).to(self._device.torch_device)
+        if self._on_demand is not None:
+            return
+        # Those of another view go before those of this one come.
+        self._renditions = {r: self._renditions[r] for r in self._wanted if r in self._renditions}
+        for rendition in self._wanted:
+            if rendition not in self._renditions:
+                self._renditions[rendition] = self._outputs.on(self._views, rendition)
 
     def batches(self, epoch: int) -> Sequence[Tensor]:
         """Indices of each batch of an epoch, on the device; the last may be incomplete."""
@@ -64,26 +64,74 @@ class TailInputs:
         return self.batches(epoch)[: len(self._labels) // self.batch_size]
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and labels (int64) of training images, of which the inputs may be written to."""
-        return self._train.batch(indices), self._labels[indices]
+        """Training images of the current view as the tail takes them, and their labels.
+
+        Args:
+            indices: int64, on the device.
+
+        Returns:
+            Inputs of shape (n, C, H, W), channels last in memory, or (n, C), which may be written
+            to; and labels, int64 of shape (n,).
+        """
+        first, *others = self._wanted
+        out = self._rows(first, indices)
+        for number, rendition in enumerate(others, start=1):
+            taken = self._choice[indices] == number
+            if self._device.is_gpu:  # without asking how many they are, which would wait for it
+                rows = self._rows(rendition, indices)
+                out = torch.where(taken.view(-1, *[1] * (out.ndim - 1)), rows, out)
+            else:
+                where = taken.nonzero().squeeze(1)
+                out[where] = self._rows(rendition, indices[where])
+        return as_tail_input(out), self._labels[indices]
+
+    def of_view(self, epoch: int) -> Iterator[Tensor]:
+        """Inputs of each batch of an epoch, with the view of `epoch` as the current one.
+
+        A last batch of one image is left out, since BatchNorm may see a single value of it. The
+        inputs are the same under autocast.
+        """
+        kind = self._device.torch_device.type
+        with torch.autocast(kind, enabled=False):
+            self.set_epoch(epoch)
+        for indices in self.batches(epoch):
+            if len(indices) > 1:
+                with torch.autocast(kind, enabled=False):
+                    inputs, _ = self.batch(indices)
+                yield inputs
 
     def of(self, split: SplitName) -> Tensor:
-        """The prefix's output on a split as it is stored; computed once and kept."""
+        """The prefix's output on a split as it is stored; computed once, then in memory."""
         if split not in self._whole:
-            self._whole[split] = self._outputs.on(self._views(split), 0)
+            self._whole[split] = self._outputs.on(self._views_of(split), 0)
         return self._whole[split]
 
-    def kept(self, split: SplitName) -> list[Tensor]:
+    def in_memory(self, split: SplitName) -> list[Tensor]:
         """What is in memory of a split, and the larger the more images it has."""
         whole = [self._whole[split]] if split in self._whole else []
-        view = self._train.kept if split == "train" else []
-        return [self._views(split).images, *whole, *view]
+        view = [*self._renditions.values()] if split == "train" else []
+        return [self._views_of(split).images, *whole, *view]
 
-    def _views(self, split: SplitName) -> Views:
+    @property
+    def _on_demand(self) -> DeviceViews | None:
+        """The views whose images are rendered a batch at a time, if these are."""
+        views = self._views
+        if not (isinstance(views, DeviceViews) and views.in_any_order):
+            return None
+        return views if self._outputs.are_pixels else None
+
+    def _rows(self, rendition: int, indices: Tensor) -> Tensor:
+        """Images `indices` of a rendition, as they are stored."""
+        if self._on_demand is not None:
+            return channels_last(self._on_demand.render_at(rendition, indices))
+        rows = self._renditions[rendition]
+        return rows[indices.to(rows.device)].to(self._device.torch_device)
+
+    def _views_of(self, split: SplitName) -> Views:
         views = views_of(self._config, self._dataset, split)
         if not self._device.is_gpu:
             return views
-        return DeviceViews.of(views, self._device, resident=self._resident)
+        return DeviceViews.of(views, self._device, resident=self._outputs.resident)
 
 
 def views_of(config: TrialConfig, dataset: Dataset, split: SplitName) -> Views:

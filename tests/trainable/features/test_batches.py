@@ -1,0 +1,130 @@
+"""Batches of what the prefix makes of the current view."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests.helpers.features import COUNT, dataset, prefix_of, tail_inputs, views
+from trainable.config import Policy
+from trainable.device import Device
+from trainable.features.prefix import PrefixOutputs, as_tail_input
+
+
+@pytest.fixture
+def passes() -> list[int]:
+    """The size of each batch that went through :func:`counted`."""
+    return []
+
+
+@pytest.fixture
+def counted(passes: list[int]) -> nn.Sequential:
+    """The stem, which notes what goes through it."""
+    prefix = prefix_of(4)
+    prefix.register_forward_hook(lambda module, inputs, output: passes.append(len(output)))
+    return prefix
+
+
+def test_a_batch_is_the_stored_images_in_the_order_asked_for(device: Device) -> None:
+    inputs = tail_inputs(prefix_of(4), device)
+    inputs.set_epoch(0)
+    indices = torch.tensor([5, 0, COUNT - 1, 5])
+
+    everything = PrefixOutputs(prefix_of(4), device).on(views(), 0)
+
+    assert torch.equal(inputs.batch(indices)[0], as_tail_input(everything)[indices])
+
+
+def test_a_batch_takes_each_image_from_the_rendition_it_chose(device: Device) -> None:
+    flip = views("flip", num_views=3)
+    inputs = tail_inputs(prefix_of(5), device, "flip", num_views=3)
+    indices = torch.randperm(COUNT, generator=torch.Generator().manual_seed(0))[:100]
+    plain, mirrored = (flip.render(rendition, 0, COUNT) for rendition in (0, 1))
+
+    for epoch in range(4):
+        inputs.set_epoch(epoch)
+        batch = inputs.batch(indices)[0]
+
+        chosen = flip.choice(epoch).bool()[:, None, None, None]
+        assert torch.equal(batch, torch.where(chosen, mirrored, plain)[indices])
+
+
+def test_a_batch_may_be_written_to(device: Device) -> None:
+    inputs = tail_inputs(prefix_of(4), device, "flip")
+    inputs.set_epoch(0)
+    before = inputs.batch(torch.arange(9))[0].clone()
+
+    inputs.batch(torch.arange(9))[0].zero_()
+
+    assert torch.equal(inputs.batch(torch.arange(9))[0], before)
+
+
+@pytest.mark.parametrize(("policy", "renditions"), [("none", 1), ("flip", 2)])
+def test_the_renditions_of_a_policy_with_few_are_computed_once(
+    policy: Policy,
+    renditions: int,
+    device: Device,
+    counted: nn.Sequential,
+    passes: list[int],
+) -> None:
+    inputs = tail_inputs(counted, device, policy, 20)
+
+    for epoch in range(5):
+        inputs.set_epoch(epoch)
+
+    assert passes == [20] * renditions
+
+
+def test_only_the_current_rendition_of_a_random_policy_is_kept(
+    device: Device, counted: nn.Sequential, passes: list[int]
+) -> None:
+    inputs = tail_inputs(counted, device, "flip_crop", 20)
+    made = []
+
+    for epoch in (0, 0, 1, 2, 2):
+        inputs.set_epoch(epoch)
+        made.append(len(passes))
+
+    assert made == [1, 1, 2, 3, 3]
+
+
+def test_a_random_policy_gives_the_rendition_of_the_epoch(device: Device) -> None:
+    crops = views("flip_crop")
+    inputs = tail_inputs(prefix_of(5), device, "flip_crop")
+
+    for epoch in range(3):
+        inputs.set_epoch(epoch)
+        expected = crops.render(epoch % 2, 0, COUNT)
+        assert torch.equal(inputs.batch(torch.arange(COUNT))[0], expected)
+
+
+def test_a_batch_comes_with_the_labels_of_its_images(device: Device) -> None:
+    inputs = tail_inputs(prefix_of(4), device)
+    inputs.set_epoch(0)
+    indices = torch.tensor([5, 0, COUNT - 1])
+
+    assert torch.equal(inputs.batch(indices)[1], dataset().train.labels[indices])
+
+
+def test_the_batches_of_a_view_are_of_that_view_and_leave_out_a_last_one_of_one_image(
+    device: Device,
+) -> None:
+    inputs = tail_inputs(prefix_of(5), device, "flip_crop", count=129)
+    inputs.set_epoch(0)
+
+    found = list(inputs.of_view(1))
+
+    first, second, _ = inputs.batches(1)
+    pixels = views("flip_crop", 129).render(1, 0, 129)
+    assert [len(batch) for batch in found] == [64, 64]
+    assert torch.equal(torch.cat(found), pixels[torch.cat([first, second])])
+
+
+def test_the_batches_of_a_view_are_the_same_under_autocast(device: Device) -> None:
+    plain, inside = (tail_inputs(prefix_of(4), device) for _ in range(2))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = list(inside.of_view(0))
+
+    assert torch.equal(torch.cat(found), torch.cat(list(plain.of_view(0))))
