@@ -96,9 +96,7 @@ def _origin(thing: object) -> str:
 
 
 METRICS: Registry[Any] = Registry("objective.metric", "trainable.metrics", ("val_acc", "val_loss"))
-POLICIES: Registry[Any] = Registry(
-    "augment.policy", "trainable.augment.policies", ("none", "flip", "flip_crop", "trivial", "rand")
-)
+POLICIES: Registry[Any] = Registry("augment.policy", "trainable.augment.policies")
 SOURCES: Registry[Any] = Registry("data.source", "trainable.data.sources")
 ARCHS: Registry[Any] = Registry(
     "model.arch",

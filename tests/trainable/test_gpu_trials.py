@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
+from tests.helpers.devices import Pretended
 from tests.helpers.features import SIZE, prefix_of, tail_inputs, views
 from trainable.config import Policy, TrialConfig
 from trainable.device import Device, resolve_device
@@ -24,22 +25,9 @@ POLICIES: tuple[Policy, ...] = ("none", "flip", "flip_crop", "trivial")
 COUNT = 40
 
 
-@dataclass(frozen=True)
-class Pretended(Device):
-    """A CPU that is treated as a GPU."""
-
-    @property
-    def is_gpu(self) -> bool:
-        return True
-
-    @property
-    def identity(self) -> str:
-        return "a CPU that is treated as a GPU"
-
-
 @pytest.fixture
 def pretended(device: Device) -> Device:
-    return Pretended(device.torch_device, device.dtype, device.num_threads)
+    return Pretended.of(device)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainable.test_gpu_trials import Pretended
+from tests.helpers.devices import Pretended
 from trainable.config import TrialConfig
 from trainable.device import CONTEXT_BYTES, Device, release_memory, resolve_device, tensor_share
 from trainable.finetuner import FineTuner
@@ -30,7 +30,7 @@ def kept(config: TrialConfig, device: Device, shape: DataShape) -> tuple[FineTun
 def test_what_more_images_take_is_reckoned_from_few(
     policy: str, depth: int, tiny: TinyConfig, device: Device
 ) -> None:
-    there = Pretended(device.torch_device, device.dtype, device.num_threads)
+    there = Pretended.of(device)
     config = tiny(
         data={"mirror": True}, model={"unfreeze_depth": depth}, augment={"policy": policy}
     )

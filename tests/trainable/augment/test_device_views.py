@@ -20,7 +20,7 @@ from trainable.config import Policy
 from trainable.data.sizes import fit
 from trainable.device import Device
 
-POLICIES = registries.POLICIES.shipped
+POLICIES = tuple(registries.POLICIES)
 GROUPED: tuple[Policy, ...] = ("trivial", "rand")
 SIZE = 16
 COUNT = 100

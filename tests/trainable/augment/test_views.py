@@ -21,7 +21,7 @@ from trainable.augment.views import Views
 from trainable.config import Policy
 from trainable.data.sizes import fit
 
-POLICIES = registries.POLICIES.shipped
+POLICIES = tuple(registries.POLICIES)
 RANDOM: tuple[Policy, ...] = ("flip_crop", "trivial", "rand")
 SIZE = 16
 SIDES = [12, 16, 24]

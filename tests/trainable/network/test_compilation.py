@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainable.test_gpu_trials import Pretended
+from tests.helpers.devices import Pretended
 from trainable.config import TrialConfig
 from trainable.device import Device, resolve_device
 from trainable.finetuner import FineTuner
@@ -19,7 +19,7 @@ from trainable.network.compilation import PAYS_AFTER, compiles
 
 @pytest.fixture
 def gpu_like(device: Device) -> Device:
-    return Pretended(device.torch_device, device.dtype, device.num_threads)
+    return Pretended.of(device)
 
 
 @pytest.mark.parametrize("setting", [True, False])

@@ -34,6 +34,10 @@ class TestHeaviest:
         config = search("data.mirror=true", "space.augment.policy=[none, rand, flip, flip_crop]")
         assert told(heaviest(config)) == {(4, "flip"), (4, "rand"), (5, "flip"), (5, "rand")}
 
+    def test_of_policies_that_keep_alike_the_one_that_works_on_more_is_tried(self) -> None:
+        config = search("space.augment.policy=[flip_crop, none]", "model.unfreeze_depth=5")
+        assert told(heaviest(config)) == {(5, "flip_crop")}
+
     def test_what_is_not_searched_is_as_in_every_trial(self) -> None:
         (only,) = heaviest(search("model.unfreeze_depth=1", "augment.policy=none"))
         assert told([only]) == {(1, "none")}
