@@ -3,67 +3,72 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from yaml import YAMLError
 
 from trainable.config import WEIGHTS_NAMES
-from tune.config.schema import TRIAL_KEYS, SearchConfig
+from tune.config.presets import DEFAULT, find_config
+from tune.config.schema import TRIAL_KEYS, SearchConfig, keys_of
+from tune.config.space import flatten, flatten_space
 from tune.errors import ConfigError, squeeze
 
-DEFAULT_CONFIG = Path("configs/digits.yaml")
 
-
-def load_config(path: Path, overrides: Sequence[str] = ()) -> SearchConfig:
+def load_config(given: Path | None = None, overrides: Sequence[str] = ()) -> SearchConfig:
     """Read a config and set single keys of it.
 
     An override of a key that is searched fixes it: the key leaves the space, unless
     another override says what to search it over.
 
     Args:
-        path: A YAML file.
+        given: A YAML file, or the name of a preset; by default the preset `digits`.
         overrides: Words of the form `optim.lr=1e-3`.
 
     Raises:
         ConfigError: The file or a word cannot be read, or breaks a rule.
     """
-    content = _merge(_read(path), overrides)
-    fixed = {word.split("=", 1)[0] for word in overrides}
-    _fix(content, {key for key in fixed & TRIAL_KEYS.keys() if not _searched(key, fixed)})
+    given = given or Path(DEFAULT)
+    content = _merge(_read(given), overrides)
+    set_keys = {word.split("=", 1)[0] for word in overrides}
+    fixed = {key for key in set_keys & TRIAL_KEYS.keys() if not _searched(key, set_keys)}
+    if isinstance(space := content.get("space"), Mapping):
+        flat = flatten_space(space)
+        content["space"] = {key: values for key, values in flat.items() if key not in fixed}
     try:
         return SearchConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_one_line(error, path, fixed)) from error
+        raise ConfigError(_one_line(error, given, set_keys)) from error
 
 
 def with_budget(config: SearchConfig, words: Mapping[str, str]) -> SearchConfig:
-    """A search with parts of its budget set anew.
+    """A search with some keys of its budget changed.
 
     Args:
         config: The search.
-        words: Values of `budget`'s keys.
+        words: The new values of `budget`'s keys.
 
     Raises:
-        ConfigError: One breaks its rule.
+        ConfigError: A value breaks its key's rule.
     """
     content = {**config.model_dump(mode="json"), "budget": {**config.budget.model_dump(), **words}}
     try:
         return SearchConfig.model_validate(content)
     except ValidationError as error:
-        fixed = {f"budget.{key}" for key in words}
-        raise ConfigError(_one_line(error, Path(), fixed)) from error
+        set_keys = {f"budget.{key}" for key in words}
+        raise ConfigError(_one_line(error, Path(), set_keys)) from error
 
 
 def check_files(config: SearchConfig) -> None:
-    """Check that what the config names on disk is there, before anything slow is loaded.
+    """Check that the files which the config names exist, before anything slow is loaded.
 
     Raises:
-        ConfigError: The images or all of the weights are missing.
+        ConfigError: The folder of images or every file of weights is missing.
     """
     root = config.data.root
     if config.data.source == "image_folder" and root is not None and not root.is_dir():
@@ -76,28 +81,43 @@ def check_files(config: SearchConfig) -> None:
         )
 
 
-def _read(path: Path) -> DictConfig:
-    if not path.is_file():
-        near = difflib.get_close_matches(str(path), map(str, Path("configs").glob("**/*.yaml")), 1)
-        hint = f"; nearest: {near[0]}" if near else ""
-        raise ConfigError(f"--config {path}: no such file{hint}")
+def _read(given: Path) -> DictConfig:
     try:
-        tree = OmegaConf.load(path)
+        tree = OmegaConf.load(find_config(given))
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"--config {path}: not readable as YAML: {squeeze(error)}") from error
+        raise ConfigError(f"--config {given}: not readable as YAML: {squeeze(error)}") from error
     if not isinstance(tree, DictConfig):
-        raise ConfigError(f"--config {path}: must hold keys and values, not a list")
+        raise ConfigError(f"--config {given}: must hold keys and values, not a list")
     return tree
 
 
 def _merge(tree: DictConfig, overrides: Sequence[str]) -> dict[Any, Any]:
     words = [_parse_override(word) for word in overrides]
     try:
-        content = OmegaConf.to_container(OmegaConf.merge(tree, *words), resolve=True)
+        merged = OmegaConf.merge(tree, *words)
+        _check_resolvers(OmegaConf.to_container(merged))
+        content = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(squeeze(error)) from error
     assert isinstance(content, dict)
     return content
+
+
+def _check_resolvers(content: Any) -> None:
+    """Allow `${optim.lr}`, another key's value, but no `${oc.env:HOME}`: it reads the environment.
+
+    Raises:
+        ConfigError: A value calls one of OmegaConf's resolvers.
+    """
+    for key, value in flatten(content).items():
+        depth = 0
+        for mark in re.findall(r"\$\{|\}|:", str(value)):
+            if mark == ":" and depth:
+                raise ConfigError(
+                    f"{key}={squeeze(value)}: a config may refer to its own keys, such as "
+                    "${optim.lr}, and to nothing else"
+                )
+            depth += {"${": 1, "}": -(depth > 0), ":": 0}[mark]
 
 
 def _parse_override(word: str) -> DictConfig:
@@ -115,22 +135,12 @@ def _searched(key: str, overridden: Iterable[str]) -> bool:
     return any(other == space or other.startswith(space + ".") for other in overridden)
 
 
-def _fix(content: dict[Any, Any], keys: Iterable[str]) -> None:
-    """Take `keys` out of the space, however deep they stand in it."""
-    for key in keys:
-        part, _, field = key.partition(".")
-        space = content.get("space")
-        inner = space.get(part) if isinstance(space, dict) else None
-        if isinstance(inner, dict):
-            inner.pop(field, None)
-
-
-def _one_line(error: ValidationError, path: Path, overridden: set[str]) -> str:
+def _one_line(error: ValidationError, given: Path, overridden: set[str]) -> str:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
-    where = "command line" if key in overridden else str(path)
+    where = "command line" if key in overridden else str(given)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, known_keys(), 1, cutoff=0.5)
+        near = difflib.get_close_matches(key, keys_of(SearchConfig), 1, cutoff=0.5)
         hint = f"; nearest: {near[0]}" if near else ""
         return f"{key}={first['input']}: no such key{hint} ({where})"
     message = first["msg"].removeprefix("Value error, ")
@@ -144,14 +154,3 @@ def _one_line(error: ValidationError, path: Path, overridden: set[str]) -> str:
 def _is_branch(part: int | str) -> bool:
     """Whether pydantic put `part` into a location to say which branch of a union failed."""
     return isinstance(part, str) and part in {"Range", "Choices"}
-
-
-def known_keys(model: type[BaseModel] = SearchConfig, prefix: str = "") -> list[str]:
-    """Every dotted key of a config."""
-    keys = []
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys += known_keys(field.annotation, f"{prefix}{name}.")
-        else:
-            keys.append(prefix + name)
-    return keys

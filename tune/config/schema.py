@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    BaseModel,
     BeforeValidator,
     Field,
     ValidationError,
@@ -255,6 +256,8 @@ class SearchConfig(TrialConfig):
                 near = difflib.get_close_matches(key, TRIAL_KEYS, 1, cutoff=0.5)
                 hint = f"; nearest: space.{near[0]}" if near else ""
                 raise ValueError(f"space.{key}: no such key of a trial{hint}")
+            if key.startswith("objective."):
+                raise ValueError(f"space.{key}: trials of different objectives cannot be compared")
             for value in _extremes(key, values):
                 self._check_value(key, value)
         return self
@@ -298,13 +301,25 @@ def _extremes(key: str, values: Range | Choices) -> list[Any]:
     """Values which, if they are valid, make all of the space's valid."""
     if isinstance(values, Choices):
         return list(values.choices)
-    ends = [values.low, values.high, *([] if values.step is None else [values.low + values.step])]
+    ends = [values.low, values.high]
+    if values.step is not None:
+        ends.append(values.low + values.step)
+    elif not is_whole(key):  # between false and true, a range holds what is neither
+        ends.append(values.low / 2 + values.high / 2)
     return [int(end) if end == int(end) and is_whole(key) else end for end in ends]
 
 
-TRIAL_KEYS: dict[str, Any] = {
-    f"{part}.{field}": info.annotation
-    for part, outer in TrialConfig.model_fields.items()
-    for field, info in outer.annotation.model_fields.items()  # type: ignore[union-attr]
-}
+def keys_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Every dotted key of a config, with its type."""
+    keys: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys |= keys_of(kind, f"{prefix}{name}.")
+        else:
+            keys[prefix + name] = kind
+    return keys
+
+
+TRIAL_KEYS = keys_of(TrialConfig)
 """Every dotted key of a trial, with its type."""

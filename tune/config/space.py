@@ -86,8 +86,8 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in node.items():
         if isinstance(value, list | tuple):
-            yield prefix + key, {"choices": value}
+            yield f"{prefix}{key}", {"choices": value}
         elif isinstance(value, Mapping) and not value.keys() & {"low", "high", "choices"}:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, value
+            yield f"{prefix}{key}", value

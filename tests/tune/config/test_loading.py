@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.helpers.commands import DIGITS, REPOSITORY
 from trainable.config import TrialConfig
-from tune.config.loading import known_keys, load_config
-from tune.config.schema import TRIAL_KEYS, SearchConfig
+from tune.config.loading import load_config
+from tune.config.schema import TRIAL_KEYS, SearchConfig, keys_of
 from tune.config.space import Choices, Range
 from tune.errors import ConfigError
 from tune.strategy.portfolio import first_points
@@ -45,6 +45,25 @@ def test_an_override_of_the_space_keeps_a_key_that_is_set_too() -> None:
     assert config.space["optim.lr"] == Range(low=1e-4, high=5e-3, log=True)
 
 
+def test_a_value_may_refer_to_another_key() -> None:
+    config = load_config(DIGITS, ["optim.weight_decay=${optim.lr}", "optim.lr=0.5"])
+    assert config.optim.weight_decay == 0.5
+
+
+def test_an_override_fixes_a_key_that_the_file_searches_by_its_dotted_name(tmp_path: Path) -> None:
+    path = tmp_path / "flat.yaml"
+    path.write_text("space: {optim.lr: [0.1, 0.2], optim.l1: [0, 1]}")
+    config = load_config(path, ["optim.lr=0.3"])
+    assert (config.optim.lr, list(config.space)) == (0.3, ["optim.l1"])
+
+
+def test_a_number_as_a_key_of_the_space_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "number.yaml"
+    path.write_text("space: {3: [0.1, 0.2]}")
+    with pytest.raises(ConfigError, match=r"space\.3: no such key of a trial"):
+        load_config(path)
+
+
 def test_the_space_may_be_overridden_in_part() -> None:
     space = load_config(DIGITS, ["space.optim.lr.high=1", "space.augment.policy=[none]"]).space
     assert space["optim.lr"] == Range(low=1e-4, high=1, log=True)
@@ -73,10 +92,10 @@ def test_points_to_try_first_may_be_nested() -> None:
         ("budget.time=30x", ["budget.time=30x", "90s, 30m or 1h30m"]),
         ("resources.gpu=1.5", ["resources.gpu=1.5", "whole number"]),
         ("resources.gpu=some", ["resources.gpu=some", "or auto"]),
-        ("data.source=imagenet", ["data.source=imagenet", "'digits'"]),
+        ("data.source=imagenet", ["data.source=imagenet", "must be one of digits,"]),
         ("data.source=image_folder", ["data.root is required"]),
         ("augment.policy=flip", ["augment.policy=flip", "data.mirror"]),
-        ("model.arch=resnet19", ["model.arch=resnet19", "'resnet18', 'resnet34'"]),
+        ("model.arch=resnet19", ["model.arch=resnet19", "must be one of resnet18, resnet34,"]),
         ("model.arch=resnet34", ["model.weights=bundled is a resnet18: for model.arch=resnet34"]),
         (
             "space.model.arch=[resnet18, resnet50]",
@@ -103,10 +122,19 @@ def test_points_to_try_first_may_be_nested() -> None:
         ("space.augment.policy=[none,flip]", ["space.augment.policy holds flip"]),
         ("space.model.unfreeze_depth.high=9", ["space.model.unfreeze_depth holds 9"]),
         ("space.model.unfreeze_depth.low=0.5", ["space.model.unfreeze_depth holds 0.5"]),
+        ("space.data.mirror={low: false, high: true}", ["space.data.mirror holds 0.5", "boolean"]),
+        (
+            "space.objective.metric=[val_acc, val_loss]",
+            ["space.objective.metric: trials of different objectives cannot be compared"],
+        ),
+        ("objective.metric=val_los", ["objective.metric=val_los", "nearest: val_loss"]),
         ("name=../escape", ["name=../escape"]),
         ("lr", ["'lr'", "key=value"]),
         ("=1", ["key=value"]),
         ("data.root=${nowhere}", ["nowhere", "data.root"]),
+        ("data.root=${oc.env:HOME}", ["data.root=${oc.env:HOME}", "such as ${optim.lr}, and to"]),
+        ("name=a${oc.env:${name},b}", ["name=a${oc.env:${name},b}", "its own keys"]),
+        ("model.weights=[a, '${oc.env:HOME}']", ["model.weights=", "its own keys"]),
         ("a={", ["a={"]),
     ],
 )
@@ -130,14 +158,8 @@ def test_a_file_that_is_no_config_is_told_by_name(content: str, tmp_path: Path) 
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_told_with_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(REPOSITORY)
-    with pytest.raises(ConfigError, match=r"no such file; nearest: configs/digits\.yaml"):
-        load_config(Path("configs/digit.yaml"))
-
-
-def test_known_keys_reach_the_leaves() -> None:
-    assert {"optim.lr", "space", "resources.gpu", "name"} <= set(known_keys())
+def test_the_keys_of_a_config_reach_the_leaves() -> None:
+    assert {"optim.lr", "space", "resources.gpu", "name"} <= keys_of(SearchConfig).keys()
 
 
 LEAVES = st.one_of(
@@ -158,7 +180,7 @@ VALUES = st.recursive(
     ),
     max_leaves=6,
 )
-KEYS = st.sampled_from([*known_keys(), *(f"space.{key}" for key in TRIAL_KEYS)])
+KEYS = st.sampled_from([*keys_of(SearchConfig), *(f"space.{key}" for key in TRIAL_KEYS)])
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:

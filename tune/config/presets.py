@@ -1,0 +1,39 @@
+"""The configs that come with the package, by name: `digits`, `recipes/from_scratch`."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Final
+
+from tune.errors import ConfigError
+
+FOLDER: Final = Path(__file__).parent / "yaml"
+"""In a checkout a link to `configs/` at its top level; in a wheel a copy of it."""
+
+DEFAULT: Final = "digits"
+"""The preset that a command takes where none is given."""
+
+
+def find_config(given: Path) -> Path:
+    """The file that `--config` names: that file, or else the preset of this name.
+
+    Args:
+        given: A YAML file, or the name of a preset.
+
+    Raises:
+        ConfigError: It is neither; names the nearest file or preset.
+    """
+    preset = FOLDER / f"{given}.yaml"
+    found = next((path for path in (given, preset) if path.is_file()), None)
+    if found is not None:
+        return found
+    files = map(str, Path("configs").glob("**/*.yaml"))
+    near = difflib.get_close_matches(str(given), [*files, *presets()], 1)
+    hint = f"; nearest: {near[0]}" if near else ""
+    raise ConfigError(f"--config {given}: no such file or preset{hint}")
+
+
+def presets() -> list[str]:
+    """The names of all presets."""
+    return sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml"))
