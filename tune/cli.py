@@ -1,21 +1,118 @@
-"""Options that several commands have."""
+"""What the commands share: options, exit codes, and one way to report a mistake."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import difflib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import ValidationError
+from typer.core import TyperCommand
 
+from tune.config.presets import DEFAULT
+from tune.environment import prepare_environment
+from tune.errors import ConfigError, squeeze
+
+DONE, FAILED, MISTAKE = 0, 1, 2
+"""Exit codes; a mistake is one in the command or in the config. A command that Ctrl-C interrupts
+ends with 130."""
+
+_Main = TypeVar("_Main", bound=Callable[..., Any])
+
+OverridesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE|PRESET",
+        help=f"The config: a YAML file or the name of a preset; by default {DEFAULT}.",
+        show_default=False,
+    ),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="models:/NAME@ALIAS, models:/NAME/VERSION, a folder with a classifier, or "
+        help="The model: models:/NAME@ALIAS, models:/NAME/VERSION, a folder with a classifier, or "
         "imagenet; by default the champion of the only registered model.",
         show_default=False,
     ),
 ]
 UriOption = Annotated[
     str | None,
-    typer.Option("--uri", help="MLflow's; by default MLFLOW_TRACKING_URI, else mlflow.db here."),
+    typer.Option(
+        "--uri",
+        help="MLflow's tracking URI; by default MLFLOW_TRACKING_URI, else mlflow.db here.",
+    ),
 ]
+
+
+class Door(typer.Typer):
+    """One command, `python -m NAME`, which returns its exit code.
+
+    A mistake ends it with exit code 2 and one line on standard error.
+
+    Args:
+        name: The name of its module, such as `tune.search`.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
+        )
+        self.name = name
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[_Main], _Main]:
+        """A decorator that makes a function the command; the function returns its exit code."""
+        return super().command(name or self.name, cls=_Command, **settings)
+
+    def complain(self, problem: object) -> None:
+        """Print a problem on standard error, after the command's name."""
+        complain(self.name, problem)
+
+
+class _Command(TyperCommand):
+    """A command that reports its mistakes in one line, without a box."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **settings: Any) -> Any:
+        """Run the command; return its exit code, or end the process with it."""
+        prepare_environment()
+        try:
+            code = super().main(*args, **settings, standalone_mode=False)  # type: ignore[misc]
+        except ConfigError as error:
+            code = self._mistake(str(error))
+        except typer.TyperException as error:
+            code = self._mistake(self._one_line(error))
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+    def _mistake(self, message: str) -> int:
+        complain(str(self.name), message)
+        return MISTAKE
+
+    def _one_line(self, error: typer.TyperException) -> str:
+        """What is wrong with the words of a command: option, value and rule."""
+        option, param = getattr(error, "option_name", None), getattr(error, "param", None)
+        if hasattr(error, "possibilities"):
+            known = [*(name for each in self.params for name in each.opts), "--help"]
+            near = difflib.get_close_matches(str(option), known, 1, cutoff=0.5)
+            return f"{option}: no such option{f'; nearest: {near[0]}' if near else ''}"
+        cause = error.__cause__
+        if isinstance(cause, ValidationError) and param is not None:
+            first = cause.errors(include_url=False)[0]
+            option, message = f"{param.opts[0]} {first['input']}", first["msg"]
+        else:
+            message = error.message or error.format_message()
+        message = squeeze(message).removeprefix("Value error, ").rstrip(".")
+        message = f"{message[:1].lower()}{message[1:]}"
+        return message if option is None else f"{option}: {message.split(f'{option!r} ')[-1]}"
+
+
+def complain(command: str, problem: object) -> None:
+    """Print a problem on standard error, after the command's name."""
+    print(f"{command}: {problem}", file=sys.stderr)

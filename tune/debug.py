@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.config.loading import DEFAULT_CONFIG, check_files, load_config
-from tune.environment import prepare_environment
+from tune.cli import DONE, FAILED, ConfigOption, Door, OverridesArgument
+from tune.config.loading import check_files, load_config
+from tune.config.schema import SearchConfig
 from tune.errors import ConfigError
 
 if TYPE_CHECKING:
     from trainable.finetuner import FineTuner
-    from tune.config.schema import SearchConfig
 
-DONE, FAILED, MISTAKE = 0, 1, 2
-"""Exit codes."""
-LEARNED = 0.01
-"""Loss in nats under which a batch counts as learnt by heart."""
+OVERFITTED = 0.01
+"""The loss in nats under which a batch counts as overfitted."""
 
-app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = Door("tune.debug")
 
 
 @app.command()
 def main(
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help=f"The trial, as YAML; by default {DEFAULT_CONFIG}.", show_default=False),
-    ] = None,
+    overrides: OverridesArgument = None,
+    config: ConfigOption = None,
     from_run: Annotated[
         str | None,
-        typer.Option(metavar="RUN_ID", help="Run the trial of a run in MLflow, and compare."),
+        typer.Option(
+            metavar="RUN_ID", help="Replay the trial of an MLflow run, and compare each epoch."
+        ),
     ] = None,
     overfit_batch: Annotated[
-        bool, typer.Option(help="Train on one batch and say whether its loss went to zero.")
+        bool, typer.Option(help="Train on one batch only, and report whether it is overfitted.")
     ] = False,
     test: Annotated[bool, typer.Option(help="Evaluate on the test split at the end.")] = False,
     save: Annotated[
-        Path | None, typer.Option(help="Write the best epoch's weights, in half precision, here.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the best epoch's weights to this .safetensors file."
+        ),
     ] = None,
-) -> None:
+) -> int:
     """Run one trial in this process, and print each epoch.
 
     There is no Ray and no worker: `breakpoint()` in `FineTuner.train_epoch`, or
@@ -60,23 +57,16 @@ def main(
 
     Exit code: 0 done, 1 failed or not as recorded, 2 a mistake in the command or the config.
     """
-    prepare_environment()
-    try:
-        if save is not None and save.suffix != ".safetensors":
-            raise ConfigError(f"--save {save}: the file's name must end in .safetensors")
-        if from_run is not None:
-            if config or overrides or overfit_batch or test or save:
-                raise ConfigError("--from-run takes the trial as it was recorded, and nothing else")
-            sys.exit(_replay(from_run))
-        settings = load_config(config or DEFAULT_CONFIG, overrides or [])
-        check_files(settings)
-        tuner = _build(settings)
-    except ConfigError as error:
-        print(f"tune.debug: {error}", file=sys.stderr)
-        sys.exit(MISTAKE)
-    if overfit_batch:
-        sys.exit(_overfit(tuner))
-    sys.exit(_train(tuner, test=test, save=save))
+    if save is not None and save.suffix != ".safetensors":
+        raise ConfigError(f"--save {save}: the file's name must end in .safetensors")
+    if from_run is not None:
+        if config or overrides or overfit_batch or test or save:
+            raise ConfigError("--from-run takes the trial as it was recorded, and nothing else")
+        return _replay(from_run)
+    settings = load_config(config, overrides or [])
+    check_files(settings)
+    tuner = _build(settings)
+    return _overfit(tuner) if overfit_batch else _train(tuner, test=test, save=save)
 
 
 def _build(config: SearchConfig) -> FineTuner:
@@ -90,24 +80,32 @@ def _build(config: SearchConfig) -> FineTuner:
 
 def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
     from trainable.finetuner import DivergedError
+    from trainable.network.weights import save_weights
 
-    device = tuner.device
+    device, best = tuner.device, -1.0
     print(f"{device.torch_device.type}, {device.precision}, threads: {device.num_threads}")
-    best = -1.0
     while not tuner.finished:
         try:
             metrics = tuner.train_epoch()
         except DivergedError as error:
-            print(f"tune.debug: diverged: {error}", file=sys.stderr)
+            app.complain(f"diverged: {error}")
             return FAILED
-        numbers = "  ".join(f"{name} {value:.6f}" for name, value in metrics.items())
-        print(f"epoch {tuner.epoch:3d}/{tuner.config.train.epochs}  {numbers}", flush=True)
+        _show(tuner.epoch, tuner.config.train.epochs, metrics)
         if save is not None and metrics["val_acc"] > best:
             best = metrics["val_acc"]
-            _save(tuner, save)
+            save_weights(tuner.network.net.state_dict(), save)
     if test:
         print(f"test  accuracy {tuner.evaluate('test').accuracy:.4%} after the last epoch")
     return DONE
+
+
+def _overfit(tuner: FineTuner) -> int:
+    losses = tuner.overfit_batch()
+    overfitted = losses[-1] < OVERFITTED
+    failure = f"not under {OVERFITTED}: something keeps it from learning"
+    verdict = "overfitted" if overfitted else failure
+    print(f"one batch, {len(losses)} steps: loss {losses[0]:.4f} -> {losses[-1]:.6f}, {verdict}")
+    return DONE if overfitted else FAILED
 
 
 def _replay(run_id: str) -> int:
@@ -116,12 +114,7 @@ def _replay(run_id: str) -> int:
     trial = read_trial(run_id)
     tuner = rebuild(trial)
     count = len(trial.epochs)
-
-    def told(epoch: int, metrics: dict[str, float]) -> None:
-        numbers = "  ".join(f"{name} {value:.6f}" for name, value in metrics.items())
-        print(f"epoch {epoch:3d}/{count}  {numbers}", flush=True)
-
-    difference = replay(trial, tuner, told)
+    difference = replay(trial, tuner, lambda epoch, metrics: _show(epoch, count, metrics))
     if difference is None:
         print(f"PASS: {count} epochs as recorded")
         return DONE
@@ -133,23 +126,9 @@ def _replay(run_id: str) -> int:
     return FAILED
 
 
-def _save(tuner: FineTuner, path: Path) -> None:
-    from safetensors.torch import save_file
-
-    state = tuner.network.net.state_dict()
-    halves = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.cpu().contiguous() for name, value in halves.items()}, path)
-
-
-def _overfit(tuner: FineTuner) -> int:
-    losses = tuner.overfit_batch()
-    learned = losses[-1] < LEARNED
-    verdict = (
-        "learnt by heart" if learned else f"not under {LEARNED}: something keeps it from learning"
-    )
-    print(f"one batch, {len(losses)} steps: loss {losses[0]:.4f} -> {losses[-1]:.6f}, {verdict}")
-    return DONE if learned else FAILED
+def _show(epoch: int, count: int, metrics: dict[str, float]) -> None:
+    numbers = "  ".join(f"{name} {value:.6f}" for name, value in metrics.items())
+    print(f"epoch {epoch:3d}/{count}  {numbers}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,38 +1,33 @@
-"""`python -m tune.registry`: which model is the champion, how it became it, and the way back."""
+"""`python -m tune.registry`: which version is the champion, and why; and the way back."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from tune.cli import UriOption
-from tune.environment import prepare_environment
+from tune.cli import DONE, FAILED, Door, UriOption
 from tune.errors import ConfigError
 from tune.tracking.server import check_tracking, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DONE, FAILED, MISTAKE = 0, 1, 2
-"""Exit codes."""
-
-app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = Door("tune.registry")
 
 
 @app.command()
 def main(
     name: Annotated[
-        str | None, typer.Argument(help="Of the registered model; all of them by default.")
+        str | None, typer.Argument(help="The registered model's name; by default all are shown.")
     ] = None,
     rollback: Annotated[
-        bool, typer.Option("--rollback", help="Make the champion before this one it again.")
+        bool, typer.Option("--rollback", help="Make the previous champion the champion again.")
     ] = False,
     uri: UriOption = None,
-) -> None:
+) -> int:
     """Show the versions of registered models, and why each is the champion or is not.
 
     Examples:
@@ -42,16 +37,8 @@ def main(
 
     Exit code: 0 done, 1 nothing to roll back to, 2 a mistake in the command.
     """
-    prepare_environment()
-    try:
-        check_tracking(tracking_uri(uri))
-        sys.exit(_run(name, uri, rollback=rollback))
-    except ConfigError as error:
-        print(f"tune.registry: {error}", file=sys.stderr)
-        sys.exit(MISTAKE)
+    check_tracking(tracking_uri(uri))
 
-
-def _run(name: str | None, uri: str | None, *, rollback: bool) -> int:
     from mlflow import MlflowClient
 
     from tune.models.promotion import roll_back
@@ -69,7 +56,7 @@ def _run(name: str | None, uri: str | None, *, rollback: bool) -> int:
         raise ConfigError("--rollback needs the name of a model")
     version = roll_back(client, name)
     if version is None:
-        print(f"tune.registry: {name} has had no champion before this one", file=sys.stderr)
+        app.complain(f"{name} has had no champion before this one")
         return FAILED
     print(f"{name} version {version} is the champion again")
     return DONE

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.environment import prepare_environment
-from tune.errors import ConfigError
+from tune.cli import DONE, Door
 from tune.study.folder import HOME, SearchHome, checked_name, latest_search
 
 if TYPE_CHECKING:
     from tune.reporting.results import SearchResults
 
-DONE, MISTAKE = 0, 2
-"""Exit codes."""
-
-app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = Door("tune.report")
 
 
 @app.command()
 def main(
     name: Annotated[
-        str | None, typer.Argument(help="The search's name; by default the latest.")
+        str | None, typer.Argument(help="The search's name; by default that of the latest search.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; by default the search's own.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The folder to write to; by default the search's own."),
     ] = None,
-) -> None:
-    """Write what a search came to as `report.html`, which needs no network, and PNG files.
+) -> int:
+    """Write the results of a search as `report.html`, which needs no network, and as PNG files.
 
-    Every search does so at its end; this makes it again, also while a search is running.
+    Every search does so at its end; this command does it again, also while a search is running.
 
     Examples:
     `python -m tune.report`
@@ -41,16 +37,12 @@ def main(
 
     Exit code: 0 done, 2 a mistake in the command.
     """
-    prepare_environment()
-    try:
-        home = SearchHome(checked_name(name, "search") if name else latest_search(HOME))
-        results = _results(home)
-    except ConfigError as error:
-        print(f"tune.report: {error}", file=sys.stderr)
-        sys.exit(MISTAKE)
+    home = SearchHome(checked_name(name, "search") if name else latest_search(HOME))
+    results = _results(home)
     from tune.reporting.publishing import write_report
 
     print(write_report(results, out or home.folder)[0])
+    return DONE
 
 
 def _results(home: SearchHome) -> SearchResults:

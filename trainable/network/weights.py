@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
 
@@ -46,6 +46,18 @@ def load_weights(weights: str, arch: str) -> StateDict:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"model.weights={weights} is not a state dict: save model.state_dict()")
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write a state dict as safetensors in half precision, which :func:`load_weights` reads.
+
+    Args:
+        state: The state dict.
+        path: The file; its folder is made if there is none.
+    """
+    halves = {key: v.half() if v.is_floating_point() else v for key, v in state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.cpu().contiguous() for key, value in halves.items()}, path)
 
 
 def _read(weights: str, arch: str) -> object:

@@ -1,12 +1,11 @@
-"""Whether what a search keeps can be read and written: MLflow's record, the study, the cache.
+"""Whether the databases of MLflow and Optuna can be read and written.
 
-Nothing is made or changed here: MLflow and Optuna, when they merely open a store, make what is
-not there and bring an old schema up to date. So databases are opened without them.
+Nothing is created or changed here: MLflow and Optuna, when they merely open a store, create one
+that does not exist and upgrade an old schema. So databases are opened without them.
 """
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import urllib.request
 from dataclasses import dataclass
@@ -21,29 +20,26 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from trainable.features.store import ArrayStore
-from tune.checks.finding import Finding, gigabytes
+from tune.checks.finding import Finding
 from tune.errors import ConfigError
 from tune.tracking.server import REACH_SECONDS, check_tracking
 
 _DEFAULT: Final = "sqlite:///mlflow.db"
 """MLflow's store where nothing else is set."""
 _LOCK_SECONDS: Final = 2
-"""For which a database that another process has locked is waited for."""
+"""How long to wait for a database that another process has locked."""
 _CHECKED_BYTES: Final = 500 * 10**6
-"""Of a database, above which it is not read in full: that takes seconds."""
-_LEAST_CACHE: Final = 10**9
-"""Bytes of disk under which the cache keeps little."""
+"""The size above which a database is not read in full: that takes seconds."""
 
 
 @dataclass(frozen=True)
 class _Library:
-    """Whose database it is.
+    """The library that a database belongs to.
 
     Attributes:
-        name: Of the package.
-        scripts: Folder of its Alembic migrations, in the package.
-        upgrade: Command that brings a database up to date, with its URL as `{url}`.
+        name: The name of its package.
+        scripts: The folder of its Alembic migrations, in the package.
+        upgrade: The command that upgrades a database, with its URL as `{url}`.
     """
 
     name: str
@@ -61,7 +57,7 @@ def check_mlflow(uri: str | None) -> Finding:
     """MLflow's store, local or a server.
 
     Args:
-        uri: Of the store; None is `mlflow.db` here.
+        uri: The store's tracking URI; None is `mlflow.db` here.
     """
     if uri is None:
         old = sorted(path for path in Path("mlruns").glob("*/meta.yaml") if _is_experiment(path))
@@ -77,8 +73,8 @@ def check_mlflow(uri: str | None) -> Finding:
     return _check_database(_MLFLOW, uri)
 
 
-def is_there(uri: str | None) -> bool:
-    """Whether MLflow can open a store without making it."""
+def exists(uri: str | None) -> bool:
+    """Whether MLflow can open a store without creating it."""
     if uri is not None and not uri.startswith("sqlite:"):
         return True
     path = Path(make_url(uri or _DEFAULT).database or "")
@@ -90,31 +86,13 @@ def check_optuna(url: str) -> Finding:
     return _check_database(_OPTUNA, url)
 
 
-def check_cache(store: ArrayStore) -> Finding:
-    """What the machine keeps of frozen layers' outputs, against its cap and its disk."""
-    root, entries = store.root, store.entries()
-    size, cap = sum(entry.size for entry in entries), store.max_bytes
-    folder = next(each for each in (root, *root.resolve().parents) if each.exists())
-    if not folder.is_dir():
-        fix = f"remove that file, or name another folder by TUNE_CACHE or cache.root ({root})"
-        return Finding("cache", "warn", f"{folder} is no folder: nothing can be kept", fix)
-    free = shutil.disk_usage(folder).free
-    used = f"{len(entries)} entries, {gigabytes(size)} of {gigabytes(cap)}"
-    message = f"{used} in {root}, {gigabytes(free)} free"
-    if size > cap:
-        return Finding("cache", "warn", message, "python -m tune.cache --clear, or cache.max_gb")
-    if free < _LEAST_CACHE:
-        return Finding("cache", "warn", message, "free disk, or put it elsewhere: TUNE_CACHE")
-    return Finding("cache", "ok", message)
-
-
 def _is_experiment(path: Path) -> bool:
     """Whether MLflow takes this `meta.yaml` for an experiment's, and its folder for a store."""
     return path.parent.name.isdigit()
 
 
 def _file_store(path: Path) -> Finding:
-    """A store in plain files, which MLflow takes before `mlflow.db`, and then refuses."""
+    """A store in plain files, which MLflow prefers to `mlflow.db`, and then refuses."""
     message = f"{path} is of an old store in plain files, which MLflow {version('mlflow')} refuses"
     fix = (
         "mlflow migrate-filestore --source . --target sqlite:///mlflow.db, then "
@@ -124,13 +102,13 @@ def _file_store(path: Path) -> Finding:
 
 
 def _check_server(uri: str) -> Finding:
-    """A server that answers, and whether its version is the one here."""
+    """A server that answers, and whether its version is the installed one."""
     here = version("mlflow")
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/version", timeout=REACH_SECONDS) as answer:  # noqa: S310
             there = answer.read(64).decode()
     except (OSError, HTTPException, ValueError) as error:
-        return Finding("mlflow", "ok", f"{uri} answers; its version is not told ({error})")
+        return Finding("mlflow", "ok", f"{uri} answers; its version is unknown ({error})")
     if there.split(".")[:2] != here.split(".")[:2]:
         message = f"{uri} is MLflow {there}, and {here} is installed"
         return Finding("mlflow", "warn", message, "install the server's version, or upgrade it")
@@ -166,7 +144,7 @@ def _check_database(library: _Library, url: str) -> Finding:
 
 
 def _engine(url: str) -> tuple[Engine, Path | None]:
-    """Connects to a database, never making it; and its file, if it is SQLite's."""
+    """An engine that connects to a database but never creates it; and its file, if SQLite's."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, connect_args={"connect_timeout": int(REACH_SECONDS)}), None
@@ -184,8 +162,8 @@ def _damage(connection: Connection, path: Path) -> str | None:
     connection.exec_driver_sql("ROLLBACK")
     if path.stat().st_size > _CHECKED_BYTES:
         return None
-    told = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
-    return None if told == "ok" else told.replace("\n", " ")
+    answer = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
+    return None if answer == "ok" else answer.replace("\n", " ")
 
 
 def _unusable(library: _Library, url: str, path: Path | None, reason: str) -> Finding:

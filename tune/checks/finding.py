@@ -1,4 +1,4 @@
-"""What `python -m tune.doctor` says of one thing it has looked at."""
+"""The result of one check of `python -m tune.doctor`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ State = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True)
 class Finding:
-    """The state of one thing.
+    """The state of one thing that was checked.
 
     Attributes:
-        name: Of the thing.
-        state: Whether a search can do with it.
+        name: The thing's name.
+        state: Whether a search can use it.
         message: What was found, in one line.
         fix: What to do about it; None where there is nothing to do.
     """
@@ -27,5 +27,5 @@ class Finding:
 
 
 def gigabytes(size: float) -> str:
-    """Bytes as gigabytes."""
+    """A number of bytes as gigabytes."""
     return f"{size / 10**9:,.1f} GB"

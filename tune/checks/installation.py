@@ -1,4 +1,4 @@
-"""Whether Python and the packages are those that this package asks for."""
+"""Whether Python and the installed packages are those that this package requires."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LOCK: Final = Path(__file__).parents[2] / "requirements.lock"
 """Exact versions, in a checkout; an installed package comes without it."""
 
 _INSTALL: Final = "make install, or: python -m pip install -r requirements.lock"
-_TOLD: Final = 5
-"""Packages named in one line."""
+_NAMED: Final = 5
+"""The number of packages named in one line."""
 
 
 def check_python() -> Finding:
@@ -37,7 +37,7 @@ def check_python() -> Finding:
 
 
 def check_packages(lock: Path = LOCK) -> Finding:
-    """Installed packages, against what the package requires, and the lock where it is at hand.
+    """Installed packages, against what the package requires, and against the lock if there is one.
 
     Args:
         lock: A file of pinned versions, as pip reads them.
@@ -45,16 +45,16 @@ def check_packages(lock: Path = LOCK) -> Finding:
     try:
         wanted = [Requirement(line) for line in requires(PACKAGE) or []]
     except PackageNotFoundError:
-        message = f"{PACKAGE} is not installed, so what it requires is not known"
+        message = f"{PACKAGE} is not installed, so what it requires is unknown"
         return Finding("packages", "warn", message, _INSTALL)
     needed = [each for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
-    wrong = [told for each in needed if (told := _why_not(each)) is not None]
+    wrong = [reason for each in needed if (reason := _why_not(each)) is not None]
     if wrong:
         return Finding("packages", "fail", _some(wrong), _INSTALL)
     if not lock.is_file():
         return Finding("packages", "ok", f"{len(needed)} as required; no {lock.name} to compare")
     pinned = list(_pinned(lock))
-    other = [told for each in pinned if (told := _why_not(each, missing_is_wrong=False))]
+    other = [reason for each in pinned if (reason := _why_not(each, missing_is_wrong=False))]
     if other:
         message = f"not as tested: {_some(other)}"
         return Finding("packages", "warn", message, _INSTALL)
@@ -73,7 +73,7 @@ def _why_not(requirement: Requirement, *, missing_is_wrong: bool = True) -> str 
 
 
 def _pinned(lock: Path) -> Iterator[Requirement]:
-    """The lock's packages, those left out that are of other systems."""
+    """The lock's packages, without those for other systems."""
     for line in lock.read_text(encoding="utf-8").splitlines():
         text = line.partition("#")[0].strip()
         if text and not text.startswith("-"):
@@ -83,5 +83,5 @@ def _pinned(lock: Path) -> Iterator[Requirement]:
 
 
 def _some(wrong: list[str]) -> str:
-    more = f" and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
-    return "; ".join(wrong[:_TOLD]) + more
+    more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    return "; ".join(wrong[:_NAMED]) + more

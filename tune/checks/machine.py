@@ -1,4 +1,4 @@
-"""Whether the machine is one that a search runs well on: processor, memory, GPUs, disk."""
+"""Whether a search runs well on this machine: processor, memory, GPUs, disk."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from trainable.device import cpu_has_bf16
 from tune.checks.finding import Finding, gigabytes
 
 TRIAL_BYTES: Final = 10**9
-"""Memory that a trial takes for itself (`benchmarks/memory.py`)."""
+"""The memory that a trial takes for itself (`benchmarks/memory.py`)."""
 LEAST_DISK: Final = 500 * 10**6
-"""Bytes under which a search is bound to stop: a few checkpoints of a whole ResNet18."""
+"""Bytes below which a search will stop: a few checkpoints of a whole ResNet18."""
 GOOD_DISK: Final = 5 * 10**9
-"""Bytes under which a long search may stop."""
+"""Bytes below which a long search may stop."""
 LEAST_SHARED: Final = 2**30
-"""Bytes of shared memory under which Ray may put its objects on the disk."""
+"""Bytes of shared memory below which Ray may put its objects on the disk."""
 
 _SECONDS: Final = 1.2
-"""For which convolutions are timed."""
+"""How long convolutions are timed."""
 _FASTER: Final = 1.2
-"""Ratio from which a type counts as the faster one: less is a busy machine's noise."""
+"""The ratio from which a type counts as faster: less is a busy machine's noise."""
 _SHARED: Final = Path("/dev/shm")  # noqa: S108
 
 
 def check_cpu() -> Finding:
-    """The processor, and whether bfloat16 pays on it, measured."""
+    """The processor, and whether bfloat16 is faster on it, measured."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     names = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
     flags = torch.cpu.get_capabilities()
@@ -50,14 +50,14 @@ def check_cpu() -> Finding:
 
 
 def _bf16_gain() -> float:
-    """How many times as fast a convolution of layer1's is in bfloat16, in one thread."""
+    """How many times as fast one of layer1's convolutions is in bfloat16, in one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     best = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))
     pairs = {dtype: _operands(dtype) for dtype in best}
     end = time.monotonic() + _SECONDS
     with torch.inference_mode():
-        # In turn, and the best of each: what else runs here slows down both.
+        # In turn, and the best of each: whatever else runs here slows down both.
         while time.monotonic() < end:
             for dtype, (images, weight) in pairs.items():
                 start = time.perf_counter()
@@ -75,10 +75,10 @@ def _operands(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def check_memory(trial_bytes: int = TRIAL_BYTES) -> Finding:
-    """Free memory, against what a trial on each CPU takes.
+    """Free memory, against that of one trial on each CPU.
 
     Args:
-        trial_bytes: What one takes.
+        trial_bytes: The memory that a trial takes.
     """
     memory, cpus = psutil.virtual_memory(), os.cpu_count() or 1
     limit = _container_limit()
@@ -96,7 +96,7 @@ def check_memory(trial_bytes: int = TRIAL_BYTES) -> Finding:
 
 
 def _container_limit() -> int | None:
-    """Bytes that the control group of this process may take, as containers are limited."""
+    """The memory limit of this process's control group in bytes, as containers have one."""
     try:
         return int(Path("/sys/fs/cgroup/memory.max").read_text())
     except (OSError, ValueError):  # no such file, or "max"
@@ -105,11 +105,11 @@ def _container_limit() -> int | None:
 
 def check_gpus() -> Finding:
     """The GPUs that PyTorch can use, and their free memory."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
-        return _no_gpu(told[0].message if told else None)
+        return _no_gpu(caught[0].message if caught else None)
     lines, full = [], []
     for index in range(count):
         free, total = torch.cuda.mem_get_info(index)
@@ -138,7 +138,7 @@ def _no_gpu(reason: Warning | str | None) -> Finding:
 
 
 def check_disk(folder: Path) -> Finding:
-    """Space in the folder of a search, and whether it can be written."""
+    """Free space in the folder of a search, and whether it can be written."""
     free = shutil.disk_usage(folder).free
     message, enough = f"{gigabytes(free)} free in {folder.resolve()}", gigabytes(GOOD_DISK)
     if not os.access(folder, os.W_OK):
@@ -155,7 +155,7 @@ def check_disk(folder: Path) -> Finding:
 
 
 def check_shared_memory(folder: Path = _SHARED) -> Finding:
-    """Shared memory, which Ray's workers hand each other objects through."""
+    """Shared memory, through which Ray's workers exchange objects."""
     if not folder.is_dir():
         return Finding("shared memory", "ok", f"there is no {folder} on this system")
     free = shutil.disk_usage(folder).free

@@ -13,11 +13,11 @@ from trainable.network.weights import resolve_weights
 from tune.checks.finding import Finding
 
 _SECONDS: Final = 2.0
-"""For which an address is waited for."""
+"""How long to wait for an address."""
 _SOCKET: Final = "/ray/session_2026-01-31_12-00-00_123456_1234567/sockets/plasma_store"
-"""Of Ray's sockets, the one with the longest name."""
+"""The longest name of Ray's sockets."""
 _LONGEST_SOCKET: Final = 107
-"""Bytes in the name of a Unix socket, of which Linux's `sockaddr_un` has one more."""
+"""The longest name of a Unix socket in bytes, one less than in Linux's `sockaddr_un`."""
 
 
 def check_ray() -> Finding:
@@ -27,7 +27,7 @@ def check_ray() -> Finding:
         return _check_cluster(address)
     socket_path = f"{_ray_folder()}{_SOCKET}"
     if len(socket_path) > _LONGEST_SOCKET:
-        message = f"{_ray_folder()} is too long a name for the sockets that Ray keeps there"
+        message = f"{_ray_folder()} is too long a name for the sockets that Ray creates there"
         return Finding("ray", "fail", message, "export RAY_TMPDIR=/tmp")
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -61,19 +61,19 @@ def _check_cluster(address: str) -> Finding:
 
 
 def _running_cluster() -> str | None:
-    """Address that `ray start` has left on this machine, which `auto` stands for."""
+    """The address that `ray start` has written on this machine, which `auto` stands for."""
     with suppress(OSError):
         return (_ray_folder() / "ray" / "ray_current_cluster").read_text().strip() or None
     return None
 
 
 def _ray_folder() -> Path:
-    """In which Ray keeps its own files."""
+    """The folder of Ray's own files."""
     return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
 
 
 def check_weights() -> Finding:
-    """Whether ImageNet's weights are here or can be downloaded, decided within five seconds."""
+    """Whether ImageNet's weights are here or can be downloaded, checked within five seconds."""
     try:
         resolve_weights(["imagenet"], "resnet18")
     except ValueError as error:

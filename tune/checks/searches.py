@@ -1,4 +1,4 @@
-"""Searches that stopped before their end, and the runs that they left open in MLflow."""
+"""Searches that stopped before their end, and the runs that they have left open in MLflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tune.tracking.server import tracking_uri
 
 
 def readable(homes: Iterable[SearchHome]) -> list[Search]:
-    """What was begun in these folders, where that can be read."""
+    """The searches in these folders that can be read."""
     found = []
     for home in homes:
         with suppress(ConfigError):
@@ -25,13 +25,13 @@ def readable(homes: Iterable[SearchHome]) -> list[Search]:
     return found
 
 
-def check_search(home: SearchHome, sound: Collection[str | None], *, fix: bool) -> Finding:
+def check_search(home: SearchHome, usable: Collection[str | None], *, fix: bool) -> Finding:
     """Whether a search is finished, is running, or has stopped before its end.
 
     Args:
-        home: Of a search that was begun here.
-        sound: URIs of MLflow's stores that can be looked at.
-        fix: Close the runs that it left open, if no process is at it.
+        home: The folder of a search that was started here.
+        usable: The tracking URIs of the stores that can be read.
+        fix: Whether to close the runs that it has left open, if no process is running it.
     """
     name = f"search {home.name}"
     try:
@@ -42,15 +42,15 @@ def check_search(home: SearchHome, sound: Collection[str | None], *, fix: bool) 
     try:
         if home.is_running:
             return Finding(name, "ok", "is running")
-        client = MlflowClient(uri) if uri in sound else None
+        client = MlflowClient(uri) if uri in usable else None
         left = [] if client is None else open_runs(client, search)
         if client is not None and left and fix:
             _close(client, home, left)
-    except ConfigError:  # somebody has gone on with it just now
+    except ConfigError:  # another process has resumed it just now
         return Finding(name, "ok", "is running")
     except FAILURES as error:
-        message = f"it cannot be looked at: {first_line(error)}"
-        return Finding(name, "warn", message, "look at what is said of mlflow, above")
+        message = f"it cannot be read: {first_line(error)}"
+        return Finding(name, "warn", message, "see mlflow, above")
     return _judge(search, len(left), closed=fix)
 
 
@@ -58,9 +58,9 @@ def _close(client: MlflowClient, home: SearchHome, runs: Iterable[Run]) -> None:
     """Close runs as an interrupted search would have done.
 
     Raises:
-        ConfigError: A process is at it.
+        ConfigError: Another process is running it.
     """
-    home.lock()  # until this process ends, so that none goes on with it meanwhile
+    home.lock()  # until this process ends, so that no other resumes it meanwhile
     for run in runs:
         interrupt(client, run)
 
@@ -69,33 +69,33 @@ def _judge(search: Search, left: int, *, closed: bool) -> Finding:
     name, go_on = f"search {search.name}", f"python -m tune.search --resume {search.name}"
     state = "finished" if search.concluded else "stopped before its end"
     if left and not closed:
-        message = f"{state}, and {left} of its runs are RUNNING still"
+        message = f"{state}, and {left} of its runs are still RUNNING"
         close = "python -m tune.doctor --fix closes them as KILLED"
         return Finding(name, "warn", message, close if search.concluded else f"{go_on}; or {close}")
     done = f"; {left} of its runs were RUNNING, and are KILLED now" if left else ""
     return Finding(name, "ok", f"{state}{done}", None if search.concluded else go_on)
 
 
-def check_others(sound: Iterable[str | None], known: Collection[str]) -> Finding:
-    """Whether local records have searches as running that were not begun in this folder.
+def check_others(usable: Iterable[str | None], known: Collection[str]) -> Finding:
+    """Whether local records hold running searches that were not started in this folder.
 
-    They may run elsewhere: nothing here can tell, so they are left as they are.
+    They may run elsewhere, which cannot be known here, so they are left as they are.
 
     Args:
-        sound: URIs of MLflow's stores that can be looked at.
-        known: Identities of the searches that were begun here.
+        usable: The tracking URIs of the stores that can be read.
+        known: The identities of the searches that were started here.
     """
-    local = [uri for uri in sound if uri is None or uri.startswith("sqlite:")]
+    local = [uri for uri in usable if uri is None or uri.startswith("sqlite:")]
     try:
         parents = [run for uri in local for run in open_parents(MlflowClient(uri))]
     except FAILURES as error:
-        message = f"they cannot be looked at: {first_line(error)}"
-        return Finding("searches", "warn", message, "look at what is said of mlflow, above")
+        message = f"they cannot be read: {first_line(error)}"
+        return Finding("searches", "warn", message, "see mlflow, above")
     other = [run for run in parents if run.data.tags["tune.identity"] not in known]
     if not other:
-        return Finding("searches", "ok", f"{len(known)} were begun in this folder")
+        return Finding("searches", "ok", f"{len(known)} were started in this folder")
     names = ", ".join(str(run.info.run_name) for run in other)
     fix = "run this command in their folder; if that is gone: " + "; ".join(
         f"mlflow runs delete --run-id {run.info.run_id}" for run in other
     )
-    return Finding("searches", "warn", f"RUNNING, but not begun in this folder: {names}", fix)
+    return Finding("searches", "warn", f"RUNNING, but not started in this folder: {names}", fix)

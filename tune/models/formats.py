@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Final, Literal
+
+from tune.errors import ConfigError
 
 Form = Literal["onnx", "pt2", "int8"]
 """`onnx`, PyTorch's own `pt2`, or ONNX in eight-bit integers."""
@@ -14,9 +18,9 @@ class FormatRules:
     """What a format asks for.
 
     Attributes:
-        suffix: Of the file's name.
-        ending: Of its name where none is given.
-        packages: Of the extra `export`, which write and read it.
+        suffix: The suffix that a file's name must have.
+        ending: The ending of the default name.
+        packages: The packages of the extra `export` that write and read such files.
     """
 
     suffix: str
@@ -30,3 +34,32 @@ FORMATS: Final[dict[Form, FormatRules]] = {
     "pt2": FormatRules(".pt2", ".pt2"),
     "int8": FormatRules(".onnx", ".int8.onnx", _ONNX),
 }
+
+
+def file_name(model: str, form: Form) -> str:
+    """The default name of a model's file: `resnet18-digits-3.onnx`."""
+    registered = model.removeprefix("models:/")
+    name = Path(model).resolve().name if registered == model else registered.replace("/", "-")
+    return name + FORMATS[form].ending
+
+
+def check_file(form: Form, out: Path | None) -> None:
+    """Check that a file of this format can be written, before anything slow is loaded.
+
+    Args:
+        form: The format.
+        out: The file; None is the default.
+
+    Raises:
+        ConfigError: The file's name or folder is wrong, or a package is missing.
+    """
+    rules = FORMATS[form]
+    if out is not None and out.suffix != rules.suffix:
+        raise ConfigError(f"--out {out}: with --format {form} its name must end in {rules.suffix}")
+    if out is not None and not out.parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder {out.parent}")
+    missing = [name for name in rules.packages if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"--format {form} needs {', '.join(missing)}: pip install 'resnet-tune[export]'"
+        )

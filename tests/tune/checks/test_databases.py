@@ -19,7 +19,8 @@ from tests.helpers.commands import user_environment
 from tests.helpers.searches import FinishedSearch
 from trainable.features.chunks import Chunks
 from trainable.features.store import ArrayStore
-from tune.checks.databases import check_cache, check_mlflow, check_optuna
+from tune.checks.cache import check_cache
+from tune.checks.databases import check_mlflow, check_optuna
 from tune.checks.finding import Finding
 
 STUDY = "sqlite:///mlruns/optuna.db"

@@ -1,4 +1,4 @@
-"""A search that was killed: what it leaves open is told, and closed where that is asked for."""
+"""A search that was killed: the runs that it leaves open are reported, and closed on request."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.commands import DIGITS, SMALL, run_module, running_module
+from tests.helpers.doctor import examine
 from tests.helpers.processes import assert_gone, kill_family, wait_until, workers
 from tests.helpers.searches import FinishedSearch, epochs_in
-from tests.tune.test_doctor import examine
 from tune.checks.finding import Finding
 
 RESUME = "python -m tune.search --resume first"
@@ -58,7 +58,7 @@ def test_a_search_that_died_is_told_with_the_command_that_goes_on_with_it(killed
     assert found["search first"].state == "warn"
     assert (
         found["search first"].message
-        == "stopped before its end, and 3 of its runs are RUNNING still"
+        == "stopped before its end, and 3 of its runs are still RUNNING"
     )
     assert str(found["search first"].fix).startswith(RESUME)
     assert "RUNNING" in statuses(killed)
@@ -68,7 +68,7 @@ def test_of_a_record_without_its_folder_nothing_is_touched(killed: Path, tmp_pat
     shutil.copy(killed / "mlflow.db", tmp_path / "mlflow.db")
     _, found = examine(tmp_path, "--fix")
     assert found["searches"].state == "warn"
-    assert found["searches"].message == "RUNNING, but not begun in this folder: first"
+    assert found["searches"].message == "RUNNING, but not started in this folder: first"
     assert statuses(tmp_path) == ["RUNNING"] * 3
 
 

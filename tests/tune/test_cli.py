@@ -1,0 +1,137 @@
+"""What is the same for every command: options, mistakes and exit codes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import typer
+
+from tests.helpers.commands import REPOSITORY, run_module
+from tests.helpers.doors import DOORS, invoke
+from tune.cli import Door
+from tune.errors import ConfigError
+
+
+def options(door: str) -> list[str]:
+    command = typer.main.get_command(import_module(door).app)
+    return [name for param in command.params for name in param.opts if name.startswith("--")]
+
+
+def test_every_command_is_a_door() -> None:
+    with_app = {
+        f"tune.{path.stem}"
+        for path in (REPOSITORY / "tune").glob("*.py")
+        if 'if __name__ == "__main__":' in path.read_text() and path.stem != "app"
+    }
+    assert with_app == set(DOORS)
+    for door in DOORS:
+        app = import_module(door).app
+        assert isinstance(app, Door)
+        assert app.name == door
+        assert options(door)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_unknown_option_is_reported_with_the_nearest_one(door: str, tmp_path: Path) -> None:
+    for option in options(door):
+        done = invoke(door, f"{option}s", cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == f"{door}: {option}s: no such option; nearest: {option}\n"
+    done = invoke(door, "--nothing-like-it", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{door}: --nothing-like-it: no such option\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_with_a_value_is_known_by_its_name(tmp_path: Path) -> None:
+    done = invoke("tune.search", "--num-sample=5", cwd=tmp_path)
+    assert done.stderr == "tune.search: --num-sample: no such option; nearest: --num-samples\n"
+
+
+@pytest.mark.parametrize(
+    ("door", "words", "message"),
+    [
+        ("search", ["--num-samples"], "--num-samples: requires an argument"),
+        ("debug", ["--save"], "--save: requires an argument"),
+        ("export", ["--out"], "--out: requires an argument"),
+        ("cache", ["--clear=yes"], "--clear: does not take a value"),
+        ("predict", ["--top-k=many"], "--top-k many: input should be a valid integer"),
+        ("predict", ["--top-k", "0"], "--top-k 0: input should be greater than or equal to 1"),
+        ("export", ["--format=onyx"], "--format onyx: 'onyx' is not one of 'onnx', 'pt2', 'int8'"),
+        ("report", ["one", "two"], "got unexpected extra argument(s) (two)"),
+        ("doctor", ["everything"], "got unexpected extra argument(s) (everything)"),
+        ("registry", ["-x"], "-x: no such option"),
+    ],
+)
+def test_a_wrong_value_is_reported_in_one_line(
+    door: str, words: list[str], message: str, tmp_path: Path
+) -> None:
+    done = invoke(f"tune.{door}", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"tune.{door}: {message}")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_argument_is_reported_in_one_line(tmp_path: Path) -> None:
+    app = Door("tune.example")
+
+    @app.command()
+    def main(image: str) -> int:
+        raise AssertionError(image)
+
+    with pytest.raises(SystemExit, match="2"):
+        app([])
+    done = typer.testing.CliRunner().invoke(app, [])
+    assert done.exit_code == 2
+    assert done.stderr == "tune.example: missing argument 'image'\n"
+
+
+def test_a_process_reports_a_mistake_as_the_tests_see_it(tmp_path: Path) -> None:
+    words = ("tune.search", "--num-sample=5")
+    here, there = invoke(*words, cwd=tmp_path), run_module(*words, cwd=tmp_path)
+    assert (here.returncode, here.stdout, here.stderr) == (2, "", there.stderr)
+    assert (there.returncode, there.stdout) == (2, "")
+
+
+def test_a_mistake_found_by_the_command_itself_ends_with_2() -> None:
+    app = Door("tune.example")
+
+    @app.command()
+    def main(code: int) -> int:
+        if code == 9:
+            raise ConfigError("nine\nis too many")
+        if code == 8:
+            raise KeyboardInterrupt
+        return code
+
+    runner = typer.testing.CliRunner()
+    done = runner.invoke(app, ["9"])
+    assert (done.exit_code, done.stderr) == (2, "tune.example: nine is too many\n")
+    assert [runner.invoke(app, [str(code)]).exit_code for code in (0, 1, 8)] == [0, 1, 130]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_help_names_every_option_and_the_exit_codes(door: str, tmp_path: Path) -> None:
+    done = invoke(door, "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for option in options(door):
+        assert re.search(rf"{option}\b", done.stdout), option
+    assert "Exit code: 0 " in done.stdout
+    assert f"python -m {door}" in done.stdout
+
+
+def test_the_commands_do_not_wait_for_what_is_slow_to_import() -> None:
+    code = (
+        f"import sys, {', '.join(DOORS)}; "
+        "print([name for name in ('torch', 'ray', 'mlflow') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert done.stdout == "[]\n"

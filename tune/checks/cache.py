@@ -1,0 +1,30 @@
+"""Whether the cache of the frozen layers' outputs can be written, and how full it is."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Final
+
+from trainable.features.store import ArrayStore
+from tune.checks.finding import Finding, gigabytes
+
+_LEAST_FREE: Final = 10**9
+"""Bytes of free disk below which the cache holds little."""
+
+
+def check_cache(store: ArrayStore) -> Finding:
+    """The cache's size, against its cap and its disk."""
+    root, entries = store.root, store.entries()
+    size, cap = sum(entry.size for entry in entries), store.max_bytes
+    folder = next(each for each in (root, *root.resolve().parents) if each.exists())
+    if not folder.is_dir():
+        fix = f"remove that file, or name another folder by TUNE_CACHE or cache.root ({root})"
+        return Finding("cache", "warn", f"{folder} is no folder: nothing can be cached", fix)
+    free = shutil.disk_usage(folder).free
+    used = f"{len(entries)} entries, {gigabytes(size)} of {gigabytes(cap)}"
+    message = f"{used} in {root}, {gigabytes(free)} free"
+    if size > cap:
+        return Finding("cache", "warn", message, "python -m tune.cache --clear, or cache.max_gb")
+    if free < _LEAST_FREE:
+        return Finding("cache", "warn", message, "free disk, or put it elsewhere: TUNE_CACHE")
+    return Finding("cache", "ok", message)

@@ -1,0 +1,73 @@
+"""Everything that the doctor checks, in the order in which it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tune.checks.finding import Finding
+
+
+def examine(*, fix: bool) -> Iterator[Finding]:
+    """Check all there is, and yield each finding as soon as it is known.
+
+    Args:
+        fix: Whether to close the runs that searches left open.
+    """
+    for check in (_installation, _machine, _cache, lambda: _records(fix=fix)):
+        try:
+            yield from check()
+        except ImportError as error:  # the findings on packages, above, say which and why
+            yield Finding("import", "fail", str(error), "make install")
+
+
+def _installation() -> Iterator[Finding]:
+    from tune.checks.installation import check_packages, check_python
+
+    yield check_python()
+    yield check_packages()
+
+
+def _machine() -> Iterator[Finding]:
+    from tune.checks import machine, network
+
+    with ThreadPoolExecutor(1) as thread:
+        weights = thread.submit(network.check_weights)  # mostly waits for an answer
+        yield machine.check_cpu()
+        yield machine.check_memory()
+        yield machine.check_gpus()
+        yield machine.check_disk(Path())
+        yield machine.check_shared_memory()
+        yield network.check_ray()
+        yield weights.result()
+
+
+def _cache() -> Iterator[Finding]:
+    from trainable.features.store import ArrayStore, default_root
+    from tune.checks.cache import check_cache
+    from tune.config.schema import CacheConfig
+
+    yield check_cache(ArrayStore(default_root(), CacheConfig().max_bytes(on_gpu=False)))
+
+
+def _records(*, fix: bool) -> Iterator[Finding]:
+    """Checks what searches have stored, here or where their configs say."""
+    from tune.checks.databases import check_mlflow, check_optuna, exists
+    from tune.checks.searches import check_others, check_search, readable
+    from tune.config.schema import SearchConfig
+    from tune.study.folder import SearchHome, searches_in
+    from tune.study.ledger import storage_url
+    from tune.tracking.server import tracking_uri
+
+    homes = [SearchHome(name) for name in searches_in()]
+    searches = readable(homes)
+    configs = [SearchConfig(), *(search.config for search in searches)]
+    uris = dict.fromkeys(tracking_uri(config.tracking.uri) for config in configs)
+    records = {uri: check_mlflow(uri) for uri in uris}
+    yield from records.values()
+    yield from map(check_optuna, dict.fromkeys(map(storage_url, configs)))
+    usable = [uri for uri, found in records.items() if found.state == "ok" and exists(uri)]
+    for home in homes:
+        yield check_search(home, usable, fix=fix)
+    yield check_others(usable, [search.identity for search in searches])

@@ -1,0 +1,114 @@
+"""A search that is decided and checked, before anything slow is loaded to run it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from tune.config.loading import check_files, load_config, with_budget
+from tune.config.schema import SearchConfig
+from tune.errors import ConfigError
+from tune.study.folder import Search, SearchHome, checked_name
+from tune.tracking.server import check_tracking, tracking_uri
+
+if TYPE_CHECKING:
+    from tune.reporting.results import SearchResults
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A search that is ready to run.
+
+    Attributes:
+        home: Its folder.
+        config: Its config.
+        run: Runs it, and prints its progress.
+        finished: Whether nothing is left to be done.
+    """
+
+    home: SearchHome
+    config: SearchConfig
+    run: Callable[[Console], SearchResults]
+    finished: bool = False
+
+    @property
+    def advice(self) -> str:
+        """How the search is resumed, to be added to a message; empty before its start."""
+        resume = f"; go on with: python -m tune.search --resume {self.home.name}"
+        return resume if self.home.exists else ""
+
+
+def new_search(given: Path | None, words: Sequence[str], name: str | None) -> Launch:
+    """A search that has not been started.
+
+    Args:
+        given: Its config: a file or a preset, or the default.
+        words: Overrides of the config's keys.
+        name: Its name; by default the config's name and the time.
+
+    Raises:
+        ConfigError: It could not run.
+    """
+    config = load_config(given, words)
+    if not config.space:
+        raise ConfigError("space is empty: name at least one key to search, such as optim.lr")
+    check_files(config)
+    name = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    home = SearchHome(checked_name(name, "--name"))
+    if home.exists:
+        raise ConfigError(home.taken())
+    uri = tracking_uri(config.tracking.uri)
+    check_tracking(uri)
+    tracking = config.tracking.model_copy(update={"uri": uri})
+    config = config.model_copy(update={"tracking": tracking})
+
+    def run(console: Console) -> SearchResults:
+        from tune.engine.runner import start_search
+
+        return start_search(config, home, console)
+
+    return Launch(home, config, run)
+
+
+def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
+    """A search that was started before.
+
+    Args:
+        name: Its name.
+        budget: New values of `budget.num_samples` and `budget.time`, by their last names.
+
+    Raises:
+        ConfigError: There is no such search, or it could not run.
+    """
+    home = SearchHome(checked_name(name, "--resume"))
+    home.load()  # an unknown name leaves no folder
+    home.lock()
+    search = home.load()
+    if budget:
+        search = _extended(search, budget)
+    if not search.concluded:
+        check_files(search.config)
+        check_tracking(search.config.tracking.uri)
+        home.save(search)
+
+    def run(console: Console) -> SearchResults:
+        from tune.engine.runner import resume_search
+
+        return resume_search(search, home, console)
+
+    return Launch(home, search.config, run, search.concluded)
+
+
+def _extended(search: Search, budget: Mapping[str, str]) -> Search:
+    """The search with more trials or time."""
+    config = with_budget(search.config, budget)
+    before = search.config.budget.num_samples
+    if config.budget.num_samples < before:
+        asked = config.budget.num_samples
+        raise ConfigError(f"--num-samples {asked}: the search has {before}; give more")
+    return search.model_copy(update={"config": config, "concluded": False})
