@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from tune.environment import prepare_environment
 from tune.errors import ConfigError
-from tune.tracking.server import check_tracking, tracking_uri
+from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from tune.tracking.schema import Version
+    from tune.tracking.server import Client
 
 
 def main() -> None:
@@ -35,16 +34,12 @@ def _page() -> None:
     Raises:
         ConfigError: The registry cannot be reached, or does not give what is asked.
     """
-    from mlflow import MlflowClient
-
     from tune.tracking.record import FAILURES
     from tune.webapp.panels import show
 
-    uri = tracking_uri(None)
-    check_tracking(uri)
+    check_tracking(tracking_uri(None))
     try:
-        # MLflow would make a database where there is none.
-        found = _choose(MlflowClient()) if uri or Path("mlflow.db").exists() else None
+        found = _choose(open_client(None)) if is_there(None) else None
         if found is None:
             st.info("No model is registered here yet. This searches for one, and registers it:")
             st.code("make search", language=None)
@@ -55,9 +50,9 @@ def _page() -> None:
         raise ConfigError(f"MLflow does not give what is asked: {error}") from error
 
 
-def _choose(client: MlflowClient) -> tuple[ModelVersion, bool] | None:
+def _choose(client: Client) -> tuple[Version, bool] | None:
     """The chosen version, and whether it is the champion; None if there are no models."""
-    from tune.models.promotion import champion_of, versions_of
+    from tune.models.champion import champion_of, versions_of
 
     models = client.search_registered_models()
     names = sorted(model.name for model in models if model.latest_versions)

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from tune.cli import DONE, FAILED, Door, UriOption
 from tune.errors import ConfigError
-from tune.tracking.server import check_tracking, tracking_uri
+from tune.tracking.server import check_tracking, open_client, tracking_uri
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from tune.tracking.server import Client
 
 app = Door("tune.registry")
 
@@ -39,11 +39,9 @@ def main(
     """
     check_tracking(tracking_uri(uri))
 
-    from mlflow import MlflowClient
+    from tune.models.champion import roll_back
 
-    from tune.models.promotion import roll_back
-
-    client = MlflowClient(tracking_uri(uri))
+    client = open_client(uri)
     known = sorted(model.name for model in client.search_registered_models())
     if name is not None and name not in known:
         there = f"there is {', '.join(known)}" if known else "none is: run python -m tune.search"
@@ -62,22 +60,22 @@ def main(
     return DONE
 
 
-def _show(client: MlflowClient, name: str) -> None:
-    from tune.models.promotion import champion_of, versions_of
+def _show(client: Client, name: str) -> None:
+    from tune.models.champion import champion_of, versions_of
+    from tune.tracking.schema import VersionTags
 
     champion = champion_of(client, name)
     table = Table("version", "", "test", "confirmed", "trial", "decision", title=name, box=None)
     for version in versions_of(client, name):
-        tags = version.tags
+        tags = VersionTags.of(version)
         mark = "champion" if champion and version.version == champion.version else ""
-        scores = (_percent(tags.get(key)) for key in ("test_acc", "confirmed_val_acc"))
-        trial, decision = tags.get("tune.best_trial", ""), tags.get("tune.decision", "")
-        table.add_row(str(version.version), mark, *scores, trial, decision)
+        scores = [
+            "" if score is None else tags.objective.show(score)
+            for score in (tags.test, tags.confirmed)
+        ]
+        trial = tags.best_trial or ""
+        table.add_row(str(version.version), mark, *scores, trial, tags.decision)
     Console(highlight=False).print(table)
-
-
-def _percent(value: str | None) -> str:
-    return "" if value is None else f"{float(value):.2%}"
 
 
 if __name__ == "__main__":

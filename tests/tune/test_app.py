@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import mlflow
 import psutil
 import pytest
 from mlflow import MlflowClient
@@ -29,7 +28,7 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.decoding import MAX_BYTES
 from trainable.inference.classifier import Classifier
 from tune.config.loading import load_config
-from tune.models.registered import find_version, load_registered
+from tune.models.lookup import find_version, load_registered
 
 APP = REPOSITORY / "tune" / "app.py"
 NAME = "resnet18-digits"
@@ -102,12 +101,8 @@ def served(
 
 @pytest.fixture(scope="module")
 def classifier(finished_search: FinishedSearch) -> Classifier:
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(finished_search.uri)
-    try:
-        return load_registered(find_version(MlflowClient(), f"models:/{NAME}@champion"))
-    finally:
-        mlflow.set_tracking_uri(before)
+    client = finished_search.client
+    return load_registered(client, find_version(client, f"models:/{NAME}@champion"))
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import onnxruntime
 import pytest
@@ -27,14 +25,6 @@ from tune.models import parity, provenance
 from tune.models.export import Images, ParityError, export, images_of
 from tune.models.formats import Form
 from tune.models.lookup import Model, load_model
-
-
-@pytest.fixture(autouse=True)
-def own_uri(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    before = mlflow.get_tracking_uri()
-    yield
-    mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture

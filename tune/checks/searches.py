@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
-from mlflow import MlflowClient
-from mlflow.entities import Run
-
 from tune.checks.finding import Finding
 from tune.errors import ConfigError, first_line
 from tune.study.folder import Search, SearchHome
 from tune.tracking.queries import interrupt, open_parents, open_runs
 from tune.tracking.record import FAILURES
-from tune.tracking.server import tracking_uri
+from tune.tracking.schema import SearchTags
+from tune.tracking.server import open_client, tracking_uri
 
 
 def readable(homes: Iterable[SearchHome]) -> list[Search]:
@@ -42,27 +40,18 @@ def check_search(home: SearchHome, usable: Collection[str | None], *, fix: bool)
     try:
         if home.is_running:
             return Finding(name, "ok", "is running")
-        client = MlflowClient(uri) if uri in usable else None
+        client = open_client(uri) if uri in usable else None
         left = [] if client is None else open_runs(client, search)
         if client is not None and left and fix:
-            _close(client, home, left)
+            home.lock()  # until this process ends, so that no other resumes it meanwhile
+            for run in left:
+                interrupt(client, run)
     except ConfigError:  # another process has resumed it just now
         return Finding(name, "ok", "is running")
     except FAILURES as error:
         message = f"it cannot be read: {first_line(error)}"
         return Finding(name, "warn", message, "see mlflow, above")
     return _judge(search, len(left), closed=fix)
-
-
-def _close(client: MlflowClient, home: SearchHome, runs: Iterable[Run]) -> None:
-    """Close runs as an interrupted search would have done.
-
-    Raises:
-        ConfigError: Another process is running it.
-    """
-    home.lock()  # until this process ends, so that no other resumes it meanwhile
-    for run in runs:
-        interrupt(client, run)
 
 
 def _judge(search: Search, left: int, *, closed: bool) -> Finding:
@@ -87,11 +76,11 @@ def check_others(usable: Iterable[str | None], known: Collection[str]) -> Findin
     """
     local = [uri for uri in usable if uri is None or uri.startswith("sqlite:")]
     try:
-        parents = [run for uri in local for run in open_parents(MlflowClient(uri))]
+        parents = [run for uri in local for run in open_parents(open_client(uri))]
     except FAILURES as error:
         message = f"they cannot be read: {first_line(error)}"
         return Finding("searches", "warn", message, "see mlflow, above")
-    other = [run for run in parents if run.data.tags["tune.identity"] not in known]
+    other = [run for run in parents if SearchTags.of(run).identity not in known]
     if not other:
         return Finding("searches", "ok", f"{len(known)} were started in this folder")
     names = ", ".join(str(run.info.run_name) for run in other)

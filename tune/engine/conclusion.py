@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from trainable.data.datasets import load_dataset
+from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.errors import first_line
 from tune.models.candidates import Candidate, Run, finalist_runs, single, soup
 from tune.models.promotion import Challenger, settle_champion
-from tune.reporting.publishing import PREDICTIONS, write_report
+from tune.reporting.publishing import write_report
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
 from tune.study.folder import Search, SearchHome
 from tune.study.ledger import Ledger
+from tune.tracking import schema
 from tune.tracking.record import FAILURES, SearchRecord
+from tune.tracking.schema import Tag
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
 
@@ -55,10 +57,11 @@ def conclude(
             test=tests[chosen.name],
         )
         record = writer.finish()
-        _record(record, finalists[0], candidates, tests, chosen)
+        objective = Objective.named(search.config.objective.metric)
+        _record(record, objective, finalists[0], candidates, tests, chosen)
         if search.config.registry.register_best:
-            challenger = _challenger(chosen, tests[chosen.name], finalists[0])
-            standing = settle_champion(search.config, challenger, record.run_id)
+            challenger = _challenger(objective, chosen, tests[chosen.name], finalists[0])
+            standing = settle_champion(record.client, search.config, challenger, record.run_id)
             results = replace(results, standing=standing, decision=standing.reason)
         results = replace(results, report=_report(home, results, record))
         record.close("FINISHED")
@@ -91,60 +94,54 @@ def _candidates(
 
 def _record(
     record: SearchRecord,
+    objective: Objective,
     winner: Finalist,
     candidates: Sequence[Candidate],
     tests: dict[str, Predictions],
     chosen: Candidate,
 ) -> None:
     """Put what was found on the parent run."""
-    test = tests[chosen.name]
+    test, of = tests[chosen.name], objective.metric.of
     metrics: dict[str, float] = {
-        "best_val_acc": winner.trial.best_epoch.metrics["val_acc"],
-        "test_acc": test.accuracy,
-        "test_loss": test.loss,
+        schema.best(objective): objective.score(winner.trial.best_epoch.metrics),
+        objective.on("test"): of(test),
+        schema.TEST_ACC: test.accuracy,
+        schema.TEST_LOSS: test.loss,
     }
     if winner.runs:
-        metrics |= {"confirmed_val_acc": winner.mean, "confirmed_val_acc_spread": winner.spread}
+        metrics[schema.confirmed(objective)] = winner.mean
+        metrics[schema.spread(objective)] = winner.spread
     for candidate in candidates:
-        metrics[f"{candidate.name}_val_acc"] = candidate.val.accuracy
-        metrics[f"{candidate.name}_test_acc"] = tests[candidate.name].accuracy
-    best_run = {"tune.best_run": record.child(winner.trial.number)}
-    record.log_summary(metrics, _identity(winner, chosen) | best_run)
-    dataset = chosen.tuner.dataset
-    summary = {
-        **test.summary(dataset.classes),
-        "identity": _identity(winner, chosen),
-        "fingerprint": dataset.test_fingerprint(),
-        "right": "".join("01"[answer] for answer in test.right.astype(int)),
-    }
-    record.client.log_dict(record.run_id, summary, "test.json")
+        metrics[f"{candidate.name}_{objective.name}"] = of(candidate.val)
+        metrics[f"{candidate.name}_{objective.on('test')}"] = of(tests[candidate.name])
+    identity, dataset = _identity(winner, chosen), chosen.tuner.dataset
+    best_run = {Tag.BEST_RUN: record.child(winner.trial.number)}
+    record.log_summary(metrics, identity | best_run)
+    record.log_evaluation(test, dataset.classes, identity, dataset.test_fingerprint())
 
 
 def _report(home: SearchHome, results: SearchResults, record: SearchRecord) -> Path:
     """Write the report, and put it on the parent run."""
     files = write_report(results, home.folder)
-    with TemporaryDirectory() as folder:
-        predictions = Path(folder) / PREDICTIONS
-        assert results.test is not None
-        results.test.save(predictions)
-        for file in (predictions, *files):
-            record.client.log_artifact(record.run_id, str(file))
-    record.log_summary({}, {"tune.decision": results.decision})
+    record.log_files(files)
+    record.log_summary({}, {Tag.DECISION: results.decision})
     return files[0]
 
 
-def _challenger(chosen: Candidate, test: Predictions, winner: Finalist) -> Challenger:
-    dataset = chosen.tuner.dataset
+def _challenger(
+    objective: Objective, chosen: Candidate, test: Predictions, winner: Finalist
+) -> Challenger:
     return Challenger(
         classifier=chosen.tuner.classifier(),
-        dataset=dataset,
-        right=test.right,
+        dataset=chosen.tuner.dataset,
+        test=test,
         identity=_identity(winner, chosen),
         scores={
-            "best_val_acc": str(winner.trial.best_epoch.metrics["val_acc"]),
-            "confirmed_val_acc": str(winner.mean),
-            "test_acc": str(test.accuracy),
-            "test_loss": str(test.loss),
+            schema.best(objective): str(objective.score(winner.trial.best_epoch.metrics)),
+            schema.confirmed(objective): str(winner.mean),
+            objective.on("test"): str(objective.metric.of(test)),
+            schema.TEST_ACC: str(test.accuracy),
+            schema.TEST_LOSS: str(test.loss),
         },
     )
 
@@ -152,7 +149,7 @@ def _challenger(chosen: Candidate, test: Predictions, winner: Finalist) -> Chall
 def _identity(winner: Finalist, chosen: Candidate) -> dict[str, str]:
     """Tags that tell a model from any other of its search."""
     return {
-        "tune.best_trial": str(winner.trial.number),
-        "tune.candidate": chosen.name,
-        "tune.ingredients": " ".join(chosen.ingredients),
+        Tag.BEST_TRIAL: str(winner.trial.number),
+        Tag.CANDIDATE: chosen.name,
+        Tag.INGREDIENTS: " ".join(chosen.ingredients),
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from trainable.checkpoints import BEST, CheckpointError, read_checkpoint
 from trainable.config import TrialConfig
 from trainable.finetuner import FineTuner
+from trainable.metrics import Objective
 from trainable.network.soup import StateDict, greedy_soup
 from trainable.predictions import Predictions
 from tune.strategy.confirmation import Finalist
@@ -24,12 +25,14 @@ class Candidate:
 
     Attributes:
         name: `single` or `soup`.
+        objective: What its search was after.
         tuner: Holds the model.
         val: Its predictions on the validation images.
         ingredients: Runs whose weights are in it, such as `trial-003`.
     """
 
     name: str
+    objective: Objective
     tuner: FineTuner
     val: Predictions
     ingredients: tuple[str, ...]
@@ -37,7 +40,7 @@ class Candidate:
     @property
     def rank(self) -> tuple[float, float]:
         """What makes it better than another."""
-        return self.val.accuracy, -self.val.loss
+        return self.objective.rank_of(self.val)
 
 
 @dataclass(frozen=True)
@@ -49,29 +52,34 @@ class Run:
 
     @property
     def name(self) -> str:
-        """As its run in MLflow and its folder are called."""
+        """What its run in MLflow and its folder are called."""
         return f"{self.ledger.kind}-{self.log.number:03d}"
 
     @property
     def config(self) -> TrialConfig:
-        """Of the trial."""
+        """The trial's."""
         return self.ledger.config.trial(self.log.params)
+
+    @property
+    def objective(self) -> Objective:
+        """What its search was after."""
+        return Objective.named(self.ledger.config.objective.metric)
 
 
 def single(run: Run, home: SearchHome) -> Candidate:
     """A run, as it was after its best epoch."""
     tuner = trained(run, home)
-    return Candidate("single", tuner, tuner.evaluate("val"), (run.name,))
+    return Candidate("single", run.objective, tuner, tuner.evaluate("val"), (run.name,))
 
 
 def soup(runs: Sequence[Run], home: SearchHome) -> Candidate:
-    """The greedy soup of runs, the best first.
+    """The greedy soup of runs, the best first, by what their search was after.
 
     They may have been trained to different depths: the soup has all that any of them trained, and
     what one left frozen is, in that one, what it started from. Those of another architecture than
     the best are left out.
     """
-    arch = runs[0].config.model.arch
+    arch, objective = runs[0].config.model.arch, runs[0].objective
     runs = [run for run in runs if run.config.model.arch == arch]
     weights: list[StateDict] = []
     for run in runs:
@@ -86,13 +94,12 @@ def soup(runs: Sequence[Run], home: SearchHome) -> Candidate:
     def score(state: StateDict) -> tuple[float, float]:
         tuner.network.load_tail_state(state)
         tuner.reestimate_statistics()
-        found = tuner.evaluate("val")
-        return found.accuracy, -found.loss
+        return objective.rank_of(tuner.evaluate("val"))
 
     state, ingredients = greedy_soup(tails, score)
     score(state)  # leaves it in the tuner
     names = tuple(runs[index].name for index in ingredients)
-    return Candidate("soup", tuner, tuner.evaluate("val"), names)
+    return Candidate("soup", objective, tuner, tuner.evaluate("val"), names)
 
 
 def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Ledger) -> list[Run]:

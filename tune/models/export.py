@@ -8,16 +8,15 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import torch
-from mlflow import MlflowClient
 from torch import Tensor
 
 from trainable.data.sizes import fit
 from trainable.inference.classifier import Classifier
 from trainable.inference.exported import Runner, open_onnx, open_pt2, save_onnx, save_pt2
 from tune.models.formats import Form
+from tune.models.lineage import UnknownDataError, dataset_of
 from tune.models.lookup import Model
 from tune.models.parity import MAX_LOSS, TOLERANCE, Parity, compare, rates
-from tune.models.provenance import UnknownDataError, dataset_of
 
 _RANDOM_IMAGES: Final = 64
 _CALIBRATION_IMAGES: Final = 256
@@ -49,9 +48,9 @@ def images_of(model: Model) -> Images:
     """The test split that a model was tested on, or else random images."""
     generator = torch.Generator().manual_seed(0)
     try:
-        if model.version is None:
+        if model.version is None or model.client is None:
             raise UnknownDataError(f"{model.name} does not tell its images")
-        dataset = dataset_of(MlflowClient(), model.version)
+        dataset = dataset_of(model.client, model.version)
     except UnknownDataError as error:
         side = model.classifier.spec.image_size
         shape = (_RANDOM_IMAGES, 3, side, side)

@@ -1,28 +1,29 @@
-"""Where a registered model comes from: what its search recorded."""
+"""Where a registered model comes from: the search that made it, and the images it was tested on."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-from optuna.trial import TrialState
 
+from trainable.config import DataConfig, TrialConfig
+from trainable.data.datasets import Dataset, is_local, load_dataset
+from trainable.metrics import Objective
 from trainable.predictions import Predictions
-from tune.errors import ConfigError
-from tune.reporting.publishing import PREDICTIONS
-from tune.study.trial import METRIC, Epoch, TrialLog
+from tune.errors import ConfigError, first_line
+from tune.study.trial import Epoch, TrialLog, TrialState
+from tune.tracking.evaluation import read_evaluation, read_predictions
+from tune.tracking.queries import child_of
+from tune.tracking.schema import SearchTags, TrialTags, VersionTags
 
 MOST_TRIALS: Final = 200
-"""Of a search that are read: the best, each by a request of its own."""
+"""Trials of a search that are read: the best, each by a request of its own."""
 
+_TRIAL: Final = "trial"
 _STATES: Final = {state.name: state for state in TrialState}
 
 
@@ -32,12 +33,14 @@ class Origin:
 
     Attributes:
         search: Its name.
-        trials: Its trials, of which each epoch has a validation accuracy and nothing else; the
+        objective: What it was after.
+        trials: Its trials, of which each epoch has its value of the objective and nothing else; the
             best :data:`MOST_TRIALS` if there are more.
         test: The model's predictions on the test images, if they are recorded.
     """
 
     search: str
+    objective: Objective
     trials: tuple[TrialLog, ...]
     test: Predictions | None
 
@@ -53,48 +56,114 @@ def read_origin(client: MlflowClient, version: ModelVersion) -> Origin:
         raise ConfigError(f"{name}: it comes from no recorded search")
     try:
         parent = client.get_run(version.run_id)
+        objective = SearchTags.of(parent).objective
         test = _test(client, version)
-        trials = tuple(_trials(client, parent))
+        trials = tuple(_trials(client, parent, objective))
     except (MlflowException, OSError) as error:
         raise ConfigError(f"{name}: the record of its search cannot be had: {error}") from error
     except (KeyError, ValueError) as error:
         raise ConfigError(f"{name}: the record of its search cannot be read: {error}") from error
-    return Origin(str(parent.info.run_name), trials, test)
+    return Origin(str(parent.info.run_name), objective, trials, test)
 
 
 def _test(client: MlflowClient, version: ModelVersion) -> Predictions | None:
     """The predictions, unless they are those of a later winner of the same search."""
     try:
-        with TemporaryDirectory() as folder:
-            path = client.download_artifacts(version.run_id, "test.json", folder)
-            summary: dict[str, Any] = json.loads(Path(path).read_text())
-            if not version.tags.items() >= summary["identity"].items():
-                return None
-            path = client.download_artifacts(version.run_id, PREDICTIONS, folder)
-            return Predictions.load(Path(path))
+        if not read_evaluation(client, version.run_id).is_of(version):
+            return None
+        return read_predictions(client, version.run_id)
     except (MlflowException, OSError):
         return None
 
 
-def _trials(client: MlflowClient, parent: Run) -> list[TrialLog]:
-    own = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'"
+def _trials(client: MlflowClient, parent: Run, objective: Objective) -> list[TrialLog]:
     runs = client.search_runs(
         [parent.info.experiment_id],
-        f"{own} and tags.`tune.kind` = 'trial'",
+        child_of(parent.info.run_id, _TRIAL),
         max_results=MOST_TRIALS,
-        order_by=[f"metrics.{METRIC} DESC"],
+        order_by=[f"metrics.{objective.name} {'DESC' if objective.maximizes else 'ASC'}"],
     )
-    logs = [_log(client, run) for run in runs]
+    logs = [_log(client, run, objective) for run in runs]
     return sorted((log for log in logs if log.epochs), key=lambda log: log.number)
 
 
-def _log(client: MlflowClient, run: Run) -> TrialLog:
-    history = client.get_metric_history(run.info.run_id, METRIC)
-    told = {metric.step: metric for metric in sorted(history, key=lambda each: each.timestamp)}
+def _log(client: MlflowClient, run: Run, objective: Objective) -> TrialLog:
+    name, tags = objective.name, TrialTags.of(run)
+    if tags is None:
+        raise ValueError(f"run {run.info.run_id} is not a trial's")
+    history = client.get_metric_history(run.info.run_id, name)
+    by_step = {metric.step: metric for metric in sorted(history, key=lambda each: each.timestamp)}
     return TrialLog(
-        number=int(run.data.tags["tune.number"]),
+        number=tags.number,
         params=dict(run.data.params),
         started=run.info.start_time,
-        epochs=[Epoch({METRIC: told[step].value}, told[step].timestamp) for step in sorted(told)],
-        state=_STATES.get(run.data.tags.get("tune.state", ""), TrialState.RUNNING),
+        epochs=[
+            Epoch({name: by_step[step].value}, by_step[step].timestamp) for step in sorted(by_step)
+        ],
+        state=_STATES.get(tags.state or "", TrialState.RUNNING),
     )
+
+
+class UnknownDataError(ConfigError):
+    """A model's images cannot be had; says why."""
+
+
+@dataclass(frozen=True)
+class RecordedData:
+    """Images as a run names them.
+
+    Attributes:
+        config: Where they are, and how they are split.
+        fingerprint: The test images'.
+    """
+
+    config: DataConfig
+    fingerprint: str
+
+
+def dataset_of(client: MlflowClient, version: ModelVersion) -> Dataset:
+    """The images of a version, as the run of its best trial names them.
+
+    Raises:
+        UnknownDataError: No run names them, they are not here any more, or the test images are
+            not those that it was tested on.
+    """
+    return read_again(recorded_data(client, version))
+
+
+def recorded_data(client: MlflowClient, version: ModelVersion) -> RecordedData:
+    """What the record says of a version's images.
+
+    Raises:
+        UnknownDataError: It does not tell them.
+    """
+    try:
+        search, tags = client.get_run(version.run_id).info, VersionTags.of(version)
+        if tags.best_trial is None:
+            raise ValueError("the version names no trial")
+        own = child_of(search.run_id, _TRIAL, tags.best_trial)
+        (trial,) = map(TrialTags.of, client.search_runs([search.experiment_id], own))
+        if trial is None:
+            raise ValueError("its trial has no config")
+        config = TrialConfig.model_validate_json(trial.config)
+        return RecordedData(config.data, read_evaluation(client, search.run_id).fingerprint)
+    except (MlflowException, OSError, KeyError, ValueError) as error:
+        reason = first_line(error)
+        raise UnknownDataError(f"its run does not tell its images ({reason})") from error
+
+
+def read_again(data: RecordedData) -> Dataset:
+    """Read images that are on this machine; nothing is downloaded.
+
+    Raises:
+        UnknownDataError: They are not here any more, or not the same.
+    """
+    if not is_local(data.config):
+        raise UnknownDataError("its images are not here any more")
+    try:
+        dataset = load_dataset(data.config)
+    except (ValueError, OSError) as error:
+        raise UnknownDataError(f"its images are not here any more: {error}") from error
+    if dataset.test_fingerprint() != data.fingerprint:
+        raise UnknownDataError("its test images have changed since")
+    return dataset

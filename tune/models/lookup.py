@@ -1,24 +1,35 @@
-"""The model that a command works with: `imagenet`, a folder, or one that MLflow has registered."""
+"""The model that a name means: `imagenet`, a folder, or one that MLflow has registered."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from safetensors import SafetensorError
 
 from trainable.inference.classifier import Classifier, imagenet_classifier
 from tune.errors import ConfigError, first_line
-from tune.tracking.server import check_tracking, tracking_uri
+from tune.tracking.schema import Artifact
+from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 IMAGENET: Final = "imagenet"
-_REGISTERED: Final = "models:/"
-_UNREADABLE: Final = (OSError, RuntimeError, SafetensorError, ValueError)
+CHAMPION: Final = "champion"
+"""Alias of the best version of a model."""
+UNREADABLE: Final = (OSError, RuntimeError, SafetensorError, ValueError)
 """What a folder raises that holds no classifier."""
+
+_REGISTERED: Final = "models:/"
+_URI: Final = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<number>\d+))")
+_NONE_REGISTERED: Final = (
+    "no model is registered here: python -m tune.search makes one; or give --model"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +40,13 @@ class Model:
         name: Such as `models:/resnet18-digits/3`, `imagenet` or a folder.
         classifier: The model.
         version: In the registry, if it is from there.
+        client: For that registry.
     """
 
     name: str
     classifier: Classifier
     version: ModelVersion | None = None
+    client: MlflowClient | None = None
 
 
 def load_model(given: str | None, uri: str | None = None) -> Model:
@@ -48,12 +61,47 @@ def load_model(given: str | None, uri: str | None = None) -> Model:
         ConfigError: There is no such model, or it cannot be read.
     """
     if given is None or given.startswith(_REGISTERED):
-        return _from_registry(given, tracking_uri(uri))
+        check_tracking(tracking_uri(uri))
+        if not is_there(uri):
+            raise ConfigError(_NONE_REGISTERED)
+        return _from_registry(given, open_client(uri))
     try:
         classifier = imagenet_classifier() if given == IMAGENET else _from_folder(Path(given))
     except ValueError as error:
         raise ConfigError(f"--model {given}: {error}") from error
     return Model(given, classifier)
+
+
+def find_version(client: MlflowClient, uri: str) -> ModelVersion:
+    """The version that `models:/NAME@ALIAS` or `models:/NAME/3` names.
+
+    Raises:
+        ValueError: It is written in another way.
+        MlflowException: There is none.
+    """
+    parts = _URI.fullmatch(uri)
+    if parts is None:
+        raise ValueError("a registered model is written models:/NAME@ALIAS or models:/NAME/VERSION")
+    if parts["alias"] is not None:
+        return client.get_model_version_by_alias(parts["name"], parts["alias"])
+    return client.get_model_version(parts["name"], parts["number"])
+
+
+def load_registered(client: MlflowClient, version: ModelVersion) -> Classifier:
+    """Read the classifier of a version, and none of its code, from where MLflow keeps its files.
+
+    Raises:
+        MlflowException, OSError: MLflow is away, or the files are.
+        RuntimeError, SafetensorError, ValueError: The version holds no classifier.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    # Not models:/NAME/VERSION, which MLflow looks up where its own state points to.
+    files = client.get_model_version_download_uri(version.name, version.version)
+    source = f"{files.rstrip('/')}/artifacts/{Artifact.CLASSIFIER}"
+    with TemporaryDirectory() as folder:
+        path = download_artifacts(source, dst_path=folder, tracking_uri=client.tracking_uri)
+        return Classifier.load(Path(path))
 
 
 def _from_folder(path: Path) -> Classifier:
@@ -62,34 +110,32 @@ def _from_folder(path: Path) -> Classifier:
         raise ValueError("no such folder; give one, imagenet, or models:/NAME@champion")
     try:
         return Classifier.load(folder)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(f"it holds no classifier ({first_line(error)})") from error
 
 
-def _from_registry(given: str | None, uri: str | None) -> Model:
-    check_tracking(uri)
-
-    import mlflow
+def _from_registry(given: str | None, client: MlflowClient) -> Model:
     from mlflow.exceptions import MlflowException
 
-    from tune.models.registered import NONE_REGISTERED, find_version, load_registered, only_champion
-
-    if uri is not None:
-        mlflow.set_tracking_uri(uri)
-    if not _is_there(mlflow.get_tracking_uri()):
-        raise ConfigError(NONE_REGISTERED)
-    client = mlflow.MlflowClient()
-    name = given or only_champion(client)
+    name = given or _only_champion(client)
     try:
         version = find_version(client, name)
-        return Model(
-            f"{_REGISTERED}{version.name}/{version.version}", load_registered(version), version
-        )
-    except (MlflowException, *_UNREADABLE) as error:
+        classifier = load_registered(client, version)
+    except (MlflowException, *UNREADABLE) as error:
         raise ConfigError(f"--model {name}: {first_line(error)}") from error
+    return Model(f"{_REGISTERED}{version.name}/{version.version}", classifier, version, client)
 
 
-def _is_there(uri: str) -> bool:
-    """Whether a store is there; MLflow would make a database that is not, to look into it."""
-    scheme, _, path = uri.partition(":///")
-    return scheme != "sqlite" or Path(path).is_file()
+def _only_champion(client: MlflowClient) -> str:
+    """URI of the champion of the one model that is registered.
+
+    Raises:
+        ConfigError: None is, or several are.
+    """
+    names = sorted(model.name for model in client.search_registered_models())
+    if not names:
+        raise ConfigError(_NONE_REGISTERED)
+    uris = [f"{_REGISTERED}{name}@{CHAMPION}" for name in names]
+    if len(uris) > 1:
+        raise ConfigError(f"several models are registered: give --model {' or '.join(uris)}")
+    return uris[0]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -18,8 +17,10 @@ from trainable.finetuner import FineTuner
 from trainable.network.weights import load_weights, state_hash
 from trainable.runtime import Runtime
 from tune.config.schema import CacheConfig
-from tune.errors import ConfigError
+from tune.errors import ConfigError, first_line
 from tune.study.fingerprints import hash_of_arch
+from tune.tracking.schema import FactTags, SearchTags, TrialTags
+from tune.tracking.server import open_client
 
 COMPARED: Final = ("train_loss", "train_acc", "val_loss", "val_acc")
 
@@ -56,52 +57,57 @@ class RecordedTrial:
     surroundings: dict[str, str]
 
 
-def read_trial(run_id: str) -> RecordedTrial:
+def read_trial(run_id: str, uri: str | None = None) -> RecordedTrial:
     """Read a trial's run, and its search's.
+
+    Args:
+        run_id: The trial's run.
+        uri: MLflow's tracking URI, if it is not what MLflow itself takes.
 
     Raises:
         ConfigError: There is no such run, or it is not a trial's.
     """
-    client = MlflowClient()
+    client = open_client(uri)
     try:
         run = client.get_run(run_id)
-        if run.data.tags.get("tune.config") is None:
+        tags = TrialTags.of(run)
+        if tags is None:
             raise ConfigError(f"--from-run {run_id}: this is not the run of a trial")
         parent = client.get_run(run.data.tags[MLFLOW_PARENT_RUN_ID])
         histories = {name: client.get_metric_history(run_id, name) for name in COMPARED}
     except MlflowException as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--from-run {run_id}: {reason}") from error
+        raise ConfigError(f"--from-run {run_id}: {first_line(error)}") from error
     epochs = [
         {name: histories[name][index].value for name in COMPARED}
         for index in range(min(len(history) for history in histories.values()))
     ]
     if not epochs:
         raise ConfigError(f"--from-run {run_id}: no epoch of it is recorded")
-    return _trial(run, parent, epochs)
+    return _trial(run, tags, SearchTags.of(parent), epochs)
 
 
-def _trial(run: Run, parent: Run, epochs: list[dict[str, float]]) -> RecordedTrial:
-    tags = run.data.tags
+def _trial(
+    run: Run, tags: TrialTags, search: SearchTags, epochs: list[dict[str, float]]
+) -> RecordedTrial:
     try:
-        config = TrialConfig.model_validate_json(tags["tune.config"])
+        config = TrialConfig.model_validate_json(tags.config)
     except ValidationError as error:
-        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"--from-run {run.info.run_id}: its config is not valid here: {reason}"
+            f"--from-run {run.info.run_id}: its config is not valid here: {first_line(error)}"
         ) from error
+    facts = FactTags.of(run)
     return RecordedTrial(
         config=config,
         epochs=epochs,
-        precision=tags["tune.precision"],
-        threads=int(tags["tune.threads"]),
-        micro_batches=int(tags["tune.micro_batches"]),
-        compiled=tags.get("tune.compiled") == "True",
-        device=tags["tune.device"],
+        precision=facts.precision,
+        threads=facts.threads,
+        micro_batches=facts.micro_batches,
+        compiled=facts.compiled,
+        device=facts.device,
         surroundings={
-            "processor": tags["tune.processor"],
-            "data": parent.data.tags["tune.data"],
-            "weights": hash_of_arch(parent.data.tags["tune.weights"], config.model.arch),
+            "processor": facts.processor,
+            "data": search.data,
+            "weights": hash_of_arch(search.weights, config.model.arch),
         },
     )
 

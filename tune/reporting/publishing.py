@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from trainable.data.datasets import load_dataset
-from trainable.predictions import Predictions
 from tune.errors import ConfigError
 from tune.reporting.page import page
 from tune.reporting.png import write_pictures
@@ -19,9 +14,7 @@ from tune.strategy.confirmation import confirmation, finalists, ranked, study_of
 from tune.study.folder import Search
 from tune.study.ledger import read_ledger
 from tune.study.trial import TrialLog
-from tune.tracking.record import find_parent
-
-PREDICTIONS = "test_predictions.npz"
+from tune.tracking.evaluation import read_outcome
 
 
 def write_report(results: SearchResults, folder: Path) -> list[Path]:
@@ -47,15 +40,15 @@ def read_results(search: Search) -> SearchResults:
         dataset = load_dataset(config.data)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    test, tags = _recorded(search)
+    test, tags = read_outcome(search)
     return SearchResults(
         name=search.name,
         ledger=ledger,
         finalists=tuple(ranked(chosen, _confirmed(search, chosen))),
         dataset=dataset,
         test=test,
-        candidate=tags.get("tune.candidate"),
-        decision=tags.get("tune.decision", ""),
+        candidate=tags.candidate if tags else None,
+        decision=tags.decision if tags else "",
     )
 
 
@@ -68,17 +61,3 @@ def _confirmed(search: Search, chosen: Sequence[TrialLog]) -> list[TrialLog]:
     except ConfigError:  # the search is not that far
         return []
     return list(ledger.trials.values())
-
-
-def _recorded(search: Search) -> tuple[Predictions | None, dict[str, str]]:
-    """The test's predictions and the tags of the parent run, as far as they are recorded."""
-    client = MlflowClient(search.config.tracking.uri)
-    try:
-        parent = find_parent(client, search)
-        if parent is None:
-            return None, {}
-        with TemporaryDirectory() as folder:
-            path = client.download_artifacts(parent.info.run_id, PREDICTIONS, folder)
-            return Predictions.load(Path(path)), parent.data.tags
-    except (MlflowException, OSError):
-        return None, {}

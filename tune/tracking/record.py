@@ -1,8 +1,8 @@
 """The MLflow record of a search, written by the driver alone, made of the ledger.
 
 A search is a parent run and each trial a child of it. A child ends FINISHED when its
-trial ran to its own end, KILLED when it was stopped as weak, FAILED when it broke; the
-tag `tune.state` says it in Optuna's words. Of a search that is interrupted, the runs that are
+trial ran to its own end, KILLED when it was stopped as weak, FAILED when it broke; a tag says
+it in Optuna's words. Of a search that is interrupted, the runs that are
 not through are KILLED and tagged INTERRUPTED, until it goes on.
 
 Everything here may be done again: runs are looked up before they are made, and MLflow takes a
@@ -11,28 +11,38 @@ metric of the same step, time and value for the same metric.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import mlflow
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
+from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
-from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten
 from tune.study.folder import Search
 from tune.study.ledger import Ledger
-from tune.study.trial import Kind, TrialLog
+from tune.study.trial import Kind, TrialLog, TrialState
+from tune.tracking.database import make_database
+from tune.tracking.evaluation import write_evaluation
+from tune.tracking.queries import child_of, find_parent, find_runs
+from tune.tracking.schema import (
+    INTERRUPTED,
+    SEARCH_KIND,
+    SOURCE,
+    Artifact,
+    Tag,
+    TrialTags,
+    facts_as_tags,
+    space_param,
+)
+from tune.tracking.server import full_uri, open_client
 
 FAILURES: Final = (MlflowException, SQLAlchemyError, OSError)
 """What is raised where MLflow's server or store is away, full or broken."""
@@ -42,8 +52,8 @@ _STATUS: Final = {
     TrialState.PRUNED: RunStatus.to_string(RunStatus.KILLED),
     TrialState.FAIL: RunStatus.to_string(RunStatus.FAILED),
 }
+_ENDS: Final = {state.name for state in _STATUS}
 _RUNNING: Final = RunStatus.to_string(RunStatus.RUNNING)
-_KIND, _STATE, _NUMBER, _IDENTITY = "tune.kind", "tune.state", "tune.number", "tune.identity"
 _BATCH: Final = 1000
 """Metrics that MLflow takes at once."""
 
@@ -66,15 +76,13 @@ class SearchRecord:
     """
 
     def __init__(self, search: Search) -> None:
-        config = search.config
-        if config.tracking.uri is not None:
-            mlflow.set_tracking_uri(config.tracking.uri)
-        _make_database(mlflow.get_tracking_uri())
-        self.client = MlflowClient()
-        self.experiment_id = mlflow.set_experiment(config.name).experiment_id
+        uri = full_uri(search.config.tracking.uri)
+        make_database(uri)
+        self.client = open_client(uri)
+        self.experiment_id = self._experiment(search.config.name)
         # Without it the user interface takes the experiment for one with language models.
         self.client.set_experiment_tag(
-            self.experiment_id, "mlflow.experimentKind", "custom_model_development"
+            self.experiment_id, Tag.EXPERIMENT_KIND, "custom_model_development"
         )
         self.run_id = self._parent(search)
         self._children = dict(self._find_children())
@@ -108,13 +116,36 @@ class SearchRecord:
         new = [Metric(k, v, now, 0) for k, v in metrics.items() if known.get(k) != v]
         self.client.log_batch(self.run_id, new, tags=_tags(tags))
 
+    def log_evaluation(
+        self, test: Predictions, classes: Sequence[str], identity: Mapping[str, str], images: str
+    ) -> None:
+        """Record what the chosen model answered to the test images, whose fingerprint is given."""
+        write_evaluation(self.client, self.run_id, test, classes, identity, images)
+
+    def log_files(self, files: Iterable[Path]) -> None:
+        """Put files on the parent run."""
+        for file in files:
+            self.client.log_artifact(self.run_id, str(file))
+
     def close(self, status: str) -> None:
         """Close the parent run with MLflow's `status`, and what is open as interrupted."""
         for child in self._children.values():
             if not child.closed:
-                self.client.set_tag(child.run_id, _STATE, "INTERRUPTED")
+                self.client.set_tag(child.run_id, Tag.STATE, INTERRUPTED)
                 self.client.set_terminated(child.run_id, "KILLED")
         self.client.set_terminated(self.run_id, status)
+
+    def _experiment(self, name: str) -> str:
+        """Id of the experiment, which is made unless it is there."""
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self.client.create_experiment(name))
+            except MlflowException:
+                found = self.client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        return str(found.experiment_id)
 
     def _parent(self, search: Search) -> str:
         """Id of the parent run, which is running again if it had been closed."""
@@ -124,122 +155,66 @@ class SearchRecord:
             self.client.update_run(run_id, status=_RUNNING)
         else:
             tags = {
-                _KIND: "search",
-                "tune.search": search.name,
-                _IDENTITY: search.identity,
-                "tune.data": search.data_fingerprint,
-                "tune.weights": search.weights_hash or "random",
+                Tag.KIND: SEARCH_KIND,
+                Tag.SEARCH: search.name,
+                Tag.IDENTITY: search.identity,
+                Tag.DATA: search.data_fingerprint,
+                Tag.WEIGHTS: search.weights_hash or "random",
             }
             run_id, known = self._create(search.name, tags), {}
         # A kill may have come between; and a search that is extended keeps its first params.
         params = {k: v for k, v in _search_params(search.config).items() if k not in known}
         self.client.log_batch(run_id, params=_params(params))
-        self.client.log_dict(run_id, _public(search.config), "config.yaml")
+        self.client.log_dict(run_id, _public(search.config), Artifact.CONFIG)
         return run_id
 
     def _find_children(self) -> Iterable[tuple[tuple[str, int], _Child]]:
-        condition = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
-        for run in find_runs(self.client, self.experiment_id, condition):
-            tags = run.data.tags
-            if _NUMBER in tags:
-                states = {state.name for state in _STATUS}
-                closed = run.info.status != _RUNNING and tags.get(_STATE) in states
-                if not closed and run.info.status != _RUNNING:
+        for run in find_runs(self.client, self.experiment_id, child_of(self.run_id)):
+            tags = TrialTags.of(run)
+            if tags is not None:
+                stopped = run.info.status != _RUNNING
+                closed = stopped and tags.state in _ENDS
+                if stopped and not closed:
                     self.client.update_run(run.info.run_id, status=_RUNNING)
-                    self.client.delete_tag(run.info.run_id, _STATE)
-                yield (tags[_KIND], int(tags[_NUMBER])), _Child(str(run.info.run_id), closed=closed)
+                    self.client.delete_tag(run.info.run_id, Tag.STATE)
+                yield (tags.kind, tags.number), _Child(str(run.info.run_id), closed=closed)
 
     def _create_child(self, ledger: Ledger, trial: TrialLog) -> _Child:
         tags = {
             MLFLOW_PARENT_RUN_ID: self.run_id,
-            _KIND: ledger.kind,
-            _NUMBER: str(trial.number),
-            "tune.config": ledger.config.trial(trial.params).model_dump_json(),
+            Tag.KIND: ledger.kind,
+            Tag.NUMBER: str(trial.number),
+            Tag.CONFIG: ledger.config.trial(trial.params).model_dump_json(),
         }
         return _Child(self._create(f"{ledger.kind}-{trial.number:03d}", tags, trial.started))
 
     def _log_epochs(self, child: _Child, trial: TrialLog) -> None:
-        epochs = trial.epochs[:]
         if not child.params:
             self.client.log_batch(child.run_id, params=_params(trial.params))
             child.params = True
-        if epochs and child.epochs == 0:
-            facts = {f"tune.{name}": value for name, value in trial.facts.items()}
-            self.client.log_batch(child.run_id, tags=_tags(facts))
+        new = trial.epochs[child.epochs :]  # the others are not looked at again
+        if new and child.epochs == 0:
+            self.client.log_batch(child.run_id, tags=_tags(facts_as_tags(trial.facts)))
         metrics = [
             Metric(name, value, epoch.at, number)
-            for number, epoch in enumerate(epochs[child.epochs :], child.epochs + 1)
+            for number, epoch in enumerate(new, child.epochs + 1)
             for name, value in epoch.metrics.items()
         ]
         for start in range(0, len(metrics), _BATCH):
             self.client.log_batch(child.run_id, metrics[start : start + _BATCH])
-        child.epochs = len(epochs)
+        child.epochs += len(new)
 
     def _end(self, child: _Child, trial: TrialLog) -> None:
-        tags = {_STATE: trial.state.name}
+        tags = {Tag.STATE: trial.state.name}
         if trial.error is not None:
-            tags["tune.error"] = trial.error
+            tags[Tag.ERROR] = trial.error
         self.client.log_batch(child.run_id, tags=_tags(tags))
         self.client.set_terminated(child.run_id, _STATUS[trial.state], trial.ended)
         child.closed = True
 
     def _create(self, name: str, tags: Mapping[str, str], at: int | None = None) -> str:
-        named = {MLFLOW_RUN_NAME: name, MLFLOW_SOURCE_NAME: "tune.search", **tags}
+        named = {MLFLOW_RUN_NAME: name, MLFLOW_SOURCE_NAME: SOURCE, **tags}
         return str(self.client.create_run(self.experiment_id, at, named).info.run_id)
-
-
-def find_parent(client: MlflowClient, search: Search) -> Run | None:
-    """The run of a search, if it has been made."""
-    experiment = client.get_experiment_by_name(search.config.name)
-    if experiment is None:
-        return None
-    condition = f"tags.`{_IDENTITY}` = '{search.identity}'"
-    return next(iter(find_runs(client, experiment.experiment_id, condition)), None)
-
-
-def find_runs(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
-    """The runs of an experiment that meet a condition, in MLflow's words, however many."""
-    found: list[Run] = []
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs(
-            [experiment_id], condition, max_results=1000, page_token=token or None
-        )
-        found += page
-        token = page.token or None
-    return found
-
-
-def _make_database(uri: str) -> None:
-    """Make MLflow's database aside, and then rename it.
-
-    MLflow makes it in seconds and many steps, and cannot go on with half of one.
-    """
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///"):
-        return
-    for half in path.parent.glob(f"{path.name}.[0-9]*"):
-        if not _is_alive(int(half.suffix[1:].partition("-")[0])):  # SQLite's journal has a -
-            half.unlink(missing_ok=True)
-    if path.exists():
-        return
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        MlflowClient(f"sqlite:///{aside}").search_experiments(max_results=1)
-        with suppress(FileExistsError):  # another process was quicker
-            os.link(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True
 
 
 def _public(config: SearchConfig) -> dict[str, Any]:
@@ -254,7 +229,7 @@ def _public(config: SearchConfig) -> dict[str, Any]:
 
 def _search_params(config: SearchConfig) -> dict[str, Any]:
     dumped = _public(config)
-    return {f"space.{k}": v for k, v in dumped.pop("space").items()} | flatten(dumped)
+    return {space_param(k): v for k, v in dumped.pop("space").items()} | flatten(dumped)
 
 
 def _params(values: Mapping[str, Any]) -> list[Param]:

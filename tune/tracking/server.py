@@ -1,4 +1,4 @@
-"""Whether the record can be reached, found out before anything slow is loaded."""
+"""Where the record is: whether it can be reached, found out early, and the client for it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from tune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    Client: TypeAlias = MlflowClient
+    """For those who hand a client on, and do not import MLflow."""
 
 REACH_SECONDS: Final = 5.0
 """How long a server may take to answer before it counts as away."""
@@ -19,6 +25,36 @@ REACH_SECONDS: Final = 5.0
 def tracking_uri(configured: str | None) -> str | None:
     """Where MLflow will keep the record; None is `mlflow.db` here."""
     return configured or os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
+def full_uri(configured: str | None) -> str:
+    """The same, with the place where MLflow itself looks spelled out."""
+    from mlflow import get_tracking_uri
+
+    return tracking_uri(configured) or str(get_tracking_uri())
+
+
+def open_client(configured: str | None) -> Client:
+    """A client for the record at a tracking URI; it makes a database that is not there.
+
+    Whatever works with MLflow is handed one: MLflow's own state (its tracking URI, its experiment,
+    its active run) is the user's, and is never set.
+    """
+    from mlflow import MlflowClient
+
+    return MlflowClient(full_uri(configured))
+
+
+def is_there(configured: str | None) -> bool:
+    """Whether there is a record, or a server that may have one."""
+    scheme, _, path = full_uri(configured).partition(":///")
+    return scheme != "sqlite" or Path(path).is_file()
+
+
+def is_mlflows_own(client: Client) -> bool:
+    """Whether a client looks where MLflow itself does, or where a server looks for both."""
+    uri = client.tracking_uri
+    return uri == full_uri(None) or urlsplit(uri).scheme in {"http", "https"}
 
 
 def check_tracking(uri: str | None) -> None:

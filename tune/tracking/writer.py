@@ -8,8 +8,9 @@ imported by that thread, while the first trials start.
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
 from tune.errors import first_line
 from tune.study.folder import Search
@@ -77,43 +78,48 @@ class RecordWriter:
         return self._record
 
     def _follow(self) -> None:
-        pause = _FIRST_PAUSE
-        while not (self._given_up or self._through()):
-            self._error = self._write()
-            if self._error is None:
-                pause = _FIRST_PAUSE
-            else:
-                time.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+        while self._has_news():
+            self._write_patiently()
 
-    def _through(self) -> bool:
-        """Whether all is written that will ever be; waits for news if there is none yet."""
+    def _has_news(self) -> bool:
+        """Wait for something to write; False once there will be nothing more."""
         with self._wake:
-            if self._error is not None:
-                return False
-            while not self._news:
-                if self._closing:
-                    return True
+            while not self._news and not self._closing:
                 self._wake.wait()
-            self._news = False
-            return False
+            news, self._news = self._news, False
+            return news and not self._given_up
 
-    def _write(self) -> str | None:
-        """Write what is new. Returns why not, if it could not be."""
-        from tune.tracking.record import FAILURES, SearchRecord
+    def _write_patiently(self) -> None:
+        """Write what is new, again and again while MLflow is away, until it is given up."""
+        from tune.tracking.record import FAILURES  # with MLflow: only once a trial has started
 
-        try:
-            if self._record is None:
-                self._record = SearchRecord(self._search)
-            for ledger in list(self.ledgers):
-                self._record.sync(ledger)
-        except FAILURES as error:
-            # What was asked may have been done, or not: it is looked up anew.
-            if self._record is not None:
-                self._closed = self._record.closed
-            self._record = None
-            return first_line(error)
-        return None
+        attempts = Retrying(
+            retry=retry_if_exception_type(FAILURES),
+            wait=wait_exponential(_FIRST_PAUSE, max=_LONGEST_PAUSE),
+            stop=lambda _: self._given_up,
+            after=self._fail,
+            retry_error_callback=lambda _: None,
+        )
+        attempts(self._write)
+
+    def _write(self) -> None:
+        from tune.tracking.record import SearchRecord
+
+        if self._record is None:
+            self._record = SearchRecord(self._search)
+        for ledger in list(self.ledgers):
+            self._record.sync(ledger)
+        self._error = None
+
+    def _fail(self, attempt: RetryCallState) -> None:
+        """Note why an attempt failed. What it asked may have been done or not: look it up anew."""
+        assert attempt.outcome is not None
+        error = attempt.outcome.exception()
+        assert error is not None
+        self._error = first_line(error)
+        if self._record is not None:
+            self._closed = self._record.closed
+        self._record = None
 
 
 class UnrecordedError(Exception):

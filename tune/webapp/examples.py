@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
 from torch import Tensor
 
 from trainable.data.datasets import Split, load_dataset
-from tune.models.lineage import Origin
-from tune.models.provenance import dataset_of
+from tune.models.lineage import Origin, dataset_of
 from tune.reporting.predictions import worst_mistakes
+
+if TYPE_CHECKING:
+    from tune.tracking.schema import Version
+    from tune.tracking.server import Client
 
 EXAMPLES: Final = 6
 """The number of images drawn at once."""
@@ -52,7 +53,7 @@ class HeldOut:
         return Picture(f"Test image {number}", self.split.images[number], truth)
 
 
-def held_out_of(client: MlflowClient, version: ModelVersion) -> HeldOut:
+def held_out_of(client: Client, version: Version) -> HeldOut:
     """Read the test images of a version.
 
     Raises:

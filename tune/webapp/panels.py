@@ -7,23 +7,25 @@ import string
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import streamlit as st
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
 from plotly.graph_objects import Figure
 from torch import Tensor
 
 from trainable.data.decoding import MAX_BYTES, ImageError
 from trainable.inference.classifier import Classifier
-from trainable.metrics import Objective
 from tune.errors import ConfigError
 from tune.models.lineage import Origin, read_origin
-from tune.models.registered import find_version, load_registered
+from tune.models.lookup import find_version, load_registered
 from tune.reporting.figures import STATES_CAPTION, learning_curves
 from tune.reporting.predictions import confusion
+from tune.tracking.schema import VersionTags
+from tune.tracking.server import open_client
 from tune.webapp.examples import HeldOut, Picture, draw, held_out_of, mistakes
+
+if TYPE_CHECKING:
+    from tune.tracking.schema import Version
 from tune.webapp.gradcam import Explanation, explain
 
 _TYPES: Final = ("png", "jpg", "jpeg", "webp")
@@ -37,7 +39,7 @@ _RANDOM, _MISTAKES = "At random", "Its mistakes"
 _UNKNOWN: Final = "the predictions of this version on its test images are not recorded"
 
 
-def show(version: ModelVersion, is_champion: bool) -> None:
+def show(version: Version, is_champion: bool) -> None:
     """Show a registered model."""
     uri = f"models:/{version.name}/{version.version}"
     _facts(version, is_champion, _classifier(uri))
@@ -54,16 +56,16 @@ def plain(text: object) -> str:
     return re.sub(f"([{re.escape(string.punctuation)}])", r"\\\1", str(text))
 
 
-def _facts(version: ModelVersion, is_champion: bool, classifier: Classifier) -> None:
-    spec, accuracy = classifier.spec, version.tags.get("test_acc")
+def _facts(version: Version, is_champion: bool, classifier: Classifier) -> None:
+    spec, accuracy = classifier.spec, VersionTags.of(version).accuracy
     facts = [f"{len(spec.classes)} classes", f"{spec.image_size} × {spec.image_size} pixels"]
     if accuracy is not None:
-        facts.append(f"test accuracy {float(accuracy):.2%}")
+        facts.append(f"test accuracy {accuracy:.2%}")
     badge = ":green-badge[:material/trophy: champion] " if is_champion else ""
     st.markdown(f"{badge}:small[:gray[{' · '.join(facts)}]]")
 
 
-def _images(version: ModelVersion, uri: str) -> None:
+def _images(version: Version, uri: str) -> None:
     pictures = [*_uploads(_classifier(uri))]
     with _warning():
         pictures += _examples(version)
@@ -105,7 +107,7 @@ def _uploads(classifier: Classifier) -> Iterator[Picture]:
             st.error(plain(error))
 
 
-def _examples(version: ModelVersion) -> list[Picture]:
+def _examples(version: Version) -> list[Picture]:
     """The test images that were asked for.
 
     Raises:
@@ -143,11 +145,11 @@ def _badge(truth: str | None, answer: str) -> str:
     return ":green-badge[right]" if truth == answer else f":red-badge[it is {plain(truth)}]"
 
 
-def _search(version: ModelVersion, classifier: Classifier) -> None:
+def _search(version: Version, classifier: Classifier) -> None:
     origin = _origin(version.name, version.version)
     _figure(
         f"Learning curves of {len(origin.trials)} trials",
-        learning_curves(origin.trials, Objective.named("val_acc")),
+        learning_curves(origin.trials, origin.objective),
         STATES_CAPTION,
     )
     if origin.test is None:
@@ -168,7 +170,8 @@ def _figure(title: str, figure: Figure, caption: str) -> None:
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model")
 def _classifier(uri: str) -> Classifier:
-    return load_registered(find_version(MlflowClient(), uri))
+    client = open_client(None)
+    return load_registered(client, find_version(client, uri))
 
 
 @st.cache_resource(
@@ -182,13 +185,13 @@ def _explanation(uri: str, image: Tensor) -> Explanation:
 
 @st.cache_resource(max_entries=4, ttl="1m", show_spinner="Reading the record of its search")
 def _origin(name: str, number: str) -> Origin:
-    client = MlflowClient()
+    client = open_client(None)
     return read_origin(client, client.get_model_version(name, number))
 
 
 @st.cache_resource(max_entries=1, show_spinner="Reading its test images")
 def _held_out(name: str, number: str) -> HeldOut:
-    client = MlflowClient()
+    client = open_client(None)
     return held_out_of(client, client.get_model_version(name, number))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tune.models.comparison import Comparison, compare, promotes
+from tune.models.comparison import ACCURACY, Comparison, compare_answers, promotes
 
 
 def answers(both: int, champion: int, challenger: int, neither: int) -> list[NDArray[np.bool_]]:
@@ -16,13 +16,13 @@ def answers(both: int, champion: int, challenger: int, neither: int) -> list[NDA
 
 def test_the_exact_p_value_is_that_of_a_sign_test() -> None:
     # 1 of 10 discordant pairs or fewer, on both sides: 2 * (1 + 10) / 2**10.
-    found = compare(*answers(80, 1, 9, 10), alpha=0.05)
+    found = compare_answers(*answers(80, 1, 9, 10), alpha=0.05)
     assert found.p_value == pytest.approx(22 / 1024)
     assert (found.champion, found.challenger) == (0.81, 0.89)
 
 
 def test_the_interval_holds_the_difference_and_narrows_with_more_images() -> None:
-    few, many = (compare(*answers(80 * n, n, 9 * n, 10 * n), alpha=0.05) for n in (1, 100))
+    few, many = (compare_answers(*answers(80 * n, n, 9 * n, 10 * n), alpha=0.05) for n in (1, 100))
     for found in (few, many):
         assert found.low < 0.08 < found.high
     assert many.high - many.low < 0.2 * (few.high - few.low)
@@ -32,17 +32,17 @@ def test_the_interval_holds_the_difference_and_narrows_with_more_images() -> Non
 
 
 def test_two_that_answer_alike_do_not_differ() -> None:
-    found = compare(*answers(9, 0, 0, 1), alpha=0.05)
+    found = compare_answers(*answers(9, 0, 0, 1), alpha=0.05)
     assert (found.p_value, found.low, found.high) == (1.0, 0.0, 0.0)
 
 
 def test_answers_to_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="3 images against 2"):
-        compare(np.ones(3, bool), np.ones(2, bool), alpha=0.05)
+        compare_answers(np.ones(3, bool), np.ones(2, bool), alpha=0.05)
 
 
 def difference(by: float, p_value: float) -> Comparison:
-    return Comparison(0.9, 0.9 + by, p_value, by - 0.01, by + 0.01)
+    return Comparison(ACCURACY, 0.9, 0.9 + by, p_value, by - 0.01, by + 0.01)
 
 
 @pytest.mark.parametrize(

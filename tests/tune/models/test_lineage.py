@@ -18,8 +18,7 @@ from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
 from trainable.predictions import Predictions
 from tune.errors import ConfigError
-from tune.models.lineage import Origin, read_origin
-from tune.models.provenance import RecordedData, read_again
+from tune.models.lineage import Origin, RecordedData, read_again, read_origin
 from tune.webapp.examples import EXAMPLES, HeldOut, draw, held_out_of, mistakes
 
 NAME = "resnet18-digits"

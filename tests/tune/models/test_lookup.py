@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -20,14 +19,6 @@ from tune.errors import ConfigError
 from tune.models.lookup import load_model
 
 PIXELS = torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8)
-
-
-@pytest.fixture(autouse=True)
-def own_uri(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    before = mlflow.get_tracking_uri()
-    yield
-    mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +66,8 @@ def test_one_of_several_must_be_named(tmp_path: Path) -> None:
         load_model(None, uri)
 
 
-def test_an_empty_folder_is_left_empty(in_tmp_path: Path) -> None:
+def test_an_empty_folder_is_left_empty(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     mlflow.set_tracking_uri(None)
     with pytest.raises(ConfigError, match=r"no model is registered here: python -m tune\.search"):
         load_model(None)

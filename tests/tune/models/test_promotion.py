@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import mlflow
-import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -20,10 +18,13 @@ from torchvision.models import resnet18
 from tests.helpers.commands import DIGITS, run_module
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.inference.classifier import Classifier, Spec
+from trainable.predictions import Predictions
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.models.comparison import Comparison, compare
-from tune.models.promotion import Challenger, Standing, champion_of, settle_champion
+from tune.models.champion import champion_of
+from tune.models.comparison import Comparison
+from tune.models.incumbent import compare_with
+from tune.models.promotion import Challenger, Standing, settle_champion
 
 NAME = "resnet18-digits"
 
@@ -34,20 +35,30 @@ def dataset() -> Dataset:
 
 
 @pytest.fixture
-def client(
-    empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[MlflowClient]:
+def client(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     monkeypatch.chdir(tmp_path)
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    mlflow.set_experiment("digits")
-    yield MlflowClient()
-    mlflow.set_tracking_uri(before)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client.create_experiment("digits")
+    return client
 
 
-def config_of(rule: str) -> SearchConfig:
-    return load_config(DIGITS, [f"registry.promote={rule}"])
+def config_of(rule: str, *words: str) -> SearchConfig:
+    return load_config(DIGITS, [f"registry.promote={rule}", *words])
+
+
+def answers(dataset: Dataset, right: int, sure: float = 9.0) -> Predictions:
+    """Predictions that are right about the first so many test images, and as sure of all."""
+    labels = dataset.test.labels
+    answer = labels + (torch.arange(len(labels)) >= right).long()
+    logits = torch.nn.functional.one_hot(answer % len(dataset.classes), len(dataset.classes))
+    return Predictions(sure * logits.float(), labels)
+
+
+def challenger_of(classifier: Classifier, dataset: Dataset, test: Predictions) -> Challenger:
+    return Challenger(
+        classifier, dataset, test, {"tune.best_trial": str(int(test.right.sum()))}, {}
+    )
 
 
 @pytest.fixture
@@ -59,16 +70,13 @@ def enter(client: MlflowClient, dataset: Dataset) -> Callable[..., Standing]:
     def settle(
         right: int, rule: str = "not-worse", *, run_id: str | None = None, recorded: bool = True
     ) -> Standing:
-        answers = np.arange(len(dataset.test)) < right
         if run_id is None:
             run = client.create_run(client.get_experiment_by_name("digits").experiment_id)
             run_id = run.info.run_id
             if recorded:
                 record(client, run_id, dataset, right)
-        challenger = Challenger(
-            Classifier(spec, weights), dataset, answers, {"tune.best_trial": str(right)}, {}
-        )
-        return settle_champion(config_of(rule), challenger, run_id)
+        challenger = challenger_of(Classifier(spec, weights), dataset, answers(dataset, right))
+        return settle_champion(client, config_of(rule), challenger, run_id)
 
     return settle
 
@@ -212,8 +220,8 @@ def test_a_champion_of_other_classes_is_not_compared(
     spec = Spec("resnet18", ("a", "b"), 8, 16)
     classifier = Classifier(spec, resnet18(num_classes=2).state_dict())
     run = client.create_run(client.get_experiment_by_name("digits").experiment_id).info.run_id
-    other = Challenger(classifier, dataset, np.ones(360, bool), {"tune.best_trial": "1"}, {})
-    settle_champion(config_of("always"), other, run)
+    other = challenger_of(classifier, dataset, answers(dataset, 360))
+    settle_champion(client, config_of("always"), other, run)
     standing = enter(300)
     assert not standing.promoted
     assert "has other classes" in standing.reason
@@ -243,9 +251,9 @@ def test_a_champion_that_another_machine_made_meanwhile_is_seen(
     def judge(*args: object) -> Comparison:
         if next(meanwhile, False):
             client.set_registered_model_alias(NAME, "champion", str(late.version))
-        return compare(*args)  # type: ignore[arg-type]
+        return compare_with(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("tune.models.promotion.compare", judge)
+    monkeypatch.setattr("tune.models.promotion.compare_with", judge)
     standing = enter(302)
     assert standing.comparison is not None
     assert standing.comparison.champion == 340 / 360

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 
@@ -15,21 +13,10 @@ from tests.helpers.searches import FinishedSearch
 from tune.models.replay import read_trial, rebuild, replay
 
 
-@pytest.fixture
-def record(finished_search: FinishedSearch) -> Iterator[MlflowClient]:
-    """The search's record, as MLflow's own here."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(finished_search.uri)
-    yield finished_search.client
-    mlflow.set_tracking_uri(before)
-
-
-def test_every_trial_of_a_search_replays_bit_for_bit(
-    finished_search: FinishedSearch, record: MlflowClient
-) -> None:
+def test_every_trial_of_a_search_replays_bit_for_bit(finished_search: FinishedSearch) -> None:
     for run in finished_search.runs("trial"):
-        trial = read_trial(run.info.run_id)
-        assert len(trial.epochs) == len(history(record, run.info.run_id))
+        trial = read_trial(run.info.run_id, finished_search.uri)
+        assert len(trial.epochs) == len(history(finished_search.client, run.info.run_id))
         assert replay(trial, rebuild(trial), lambda *_: None) is None
 
 

@@ -18,7 +18,6 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -40,12 +39,9 @@ from tune.tracking.writer import RecordWriter, UnrecordedError
 
 
 @pytest.fixture(autouse=True)
-def own_uri(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a record sets for the process is unset again."""
+def no_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's own retries would hide ours."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    before = mlflow.get_tracking_uri()
-    yield
-    mlflow.set_tracking_uri(before)
 
 
 def search_at(uri: str) -> Search:

@@ -1,0 +1,38 @@
+"""The versions of a registered model, and which of them is the champion."""
+
+from __future__ import annotations
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from tune.models.lookup import CHAMPION
+from tune.tracking.schema import Tag, VersionTags
+
+
+def champion_of(client: MlflowClient, name: str) -> ModelVersion | None:
+    """The version that is the champion, if one is."""
+    try:
+        return client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        return None
+
+
+def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """All versions, the newest first."""
+    found = client.search_model_versions(f"name = '{name}'")
+    return sorted(found, key=lambda version: -int(version.version))
+
+
+def roll_back(client: MlflowClient, name: str) -> int | None:
+    """Make the champion before this one the champion again; returns its version, if any."""
+    champion = champion_of(client, name)
+    if champion is None:
+        return None
+    for version in versions_of(client, name):
+        number = int(version.version)
+        if number < int(champion.version) and VersionTags.of(version).promoted:
+            client.set_model_version_tag(name, champion.version, Tag.PROMOTED, "rolled back")
+            client.set_registered_model_alias(name, CHAMPION, str(number))
+            return number
+    return None

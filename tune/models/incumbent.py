@@ -1,0 +1,103 @@
+"""The champion of now, as what a challenger is compared with."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from trainable.data.datasets import Dataset
+from trainable.metrics import Objective
+from trainable.predictions import Predictions
+from tune.errors import first_line
+from tune.models.comparison import ACCURACY, Comparison, compare_answers, compare_predictions
+from tune.models.lookup import UNREADABLE, load_registered
+from tune.tracking.evaluation import Evaluation, read_evaluation, read_predictions
+
+_BATCH: Final = 256
+_UNRECORDED: Final = (MlflowException, OSError, KeyError, ValueError)
+"""What is raised where a record is not there, or of another make."""
+
+
+class IncomparableError(Exception):
+    """A champion that cannot be asked about the images."""
+
+
+def compare_with(
+    client: MlflowClient,
+    champion: ModelVersion,
+    dataset: Dataset,
+    test: Predictions,
+    objective: Objective,
+    alpha: float,
+) -> Comparison:
+    """Compare a challenger with the champion on the challenger's test images.
+
+    The champion's answers are those that its own search recorded, if that was of the same images;
+    else it is shown these.
+
+    Args:
+        client: For the record and the registry.
+        champion: The version that is the champion.
+        dataset: The challenger's.
+        test: What the challenger says of its test images.
+        objective: What they are compared by.
+        alpha: One minus the interval's confidence.
+
+    Raises:
+        IncomparableError: The champion has other classes, or cannot be read.
+    """
+    recorded = _recorded(client, champion, dataset)
+    if objective == ACCURACY:
+        right = recorded.right if recorded else _shown(client, champion, dataset).right
+        return compare_answers(right, test.right, alpha)
+    predictions = recorded and _recorded_predictions(client, champion, recorded)
+    predictions = predictions or _shown(client, champion, dataset)
+    return compare_predictions(objective, predictions, test, alpha)
+
+
+def _recorded(client: MlflowClient, champion: ModelVersion, dataset: Dataset) -> Evaluation | None:
+    """What its run has of the champion, if that is of these images."""
+    try:
+        found = read_evaluation(client, champion.run_id)
+    except _UNRECORDED:
+        return None
+    same = found.fingerprint == dataset.test_fingerprint()
+    # A search that went on with more trials has recorded the answers of its new winner since.
+    return found if same and found.is_of(champion) else None
+
+
+def _recorded_predictions(
+    client: MlflowClient, champion: ModelVersion, recorded: Evaluation
+) -> Predictions | None:
+    try:
+        found = read_predictions(client, champion.run_id)
+    except _UNRECORDED:
+        return None
+    return found if recorded.summarizes(found) else None
+
+
+def _shown(client: MlflowClient, champion: ModelVersion, dataset: Dataset) -> Predictions:
+    """What the champion says of the test images.
+
+    Raises:
+        IncomparableError: It has other classes, or cannot be read.
+    """
+    try:
+        classifier = load_registered(client, champion)
+    except (MlflowException, *UNREADABLE) as error:
+        raise IncomparableError(f"cannot be read ({first_line(error)})") from error
+    if set(classifier.spec.classes) != set(dataset.classes):
+        raise IncomparableError("has other classes")
+    order = [classifier.spec.classes.index(name) for name in dataset.classes]
+    probabilities = np.concatenate(
+        [classifier.probabilities(images) for images in dataset.test.images.split(_BATCH)]
+    )
+    # In double precision, in which no two probabilities have the same logarithm.
+    smallest = np.finfo(np.float32).tiny
+    logits = np.log(probabilities[:, order].astype(np.float64).clip(smallest))
+    return Predictions(torch.from_numpy(logits), dataset.test.labels)

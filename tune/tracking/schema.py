@@ -1,0 +1,231 @@
+"""Every name under which something stands in MLflow, and what the tags of a run say, typed.
+
+A name never changes: what an older version has recorded is read by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from trainable.metrics import Objective
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+    Version: TypeAlias = ModelVersion
+    """For those who hand a registered version on, and do not import MLflow."""
+
+_OWN: Final = "tune."
+
+
+class Tag:
+    """Tags of runs and of registered versions. Plain text: a driver may write an enum otherwise."""
+
+    KIND: Final = "tune.kind"
+    """`search`, or a :data:`~tune.study.trial.Kind`."""
+    SEARCH: Final = "tune.search"
+    IDENTITY: Final = "tune.identity"
+    DATA: Final = "tune.data"
+    WEIGHTS: Final = "tune.weights"
+    NUMBER: Final = "tune.number"
+    CONFIG: Final = "tune.config"
+    STATE: Final = "tune.state"
+    ERROR: Final = "tune.error"
+    BEST_RUN: Final = "tune.best_run"
+    BEST_TRIAL: Final = "tune.best_trial"
+    CANDIDATE: Final = "tune.candidate"
+    INGREDIENTS: Final = "tune.ingredients"
+    DECISION: Final = "tune.decision"
+    PROMOTED: Final = "tune.promoted"
+    """Stands on versions of which it is decided: `yes` if they became the champion."""
+    OBJECTIVE: Final = "tune.objective"
+    P_VALUE: Final = "tune.p_value"
+    DIFFERENCE: Final = "tune.difference"
+    EXPERIMENT_KIND: Final = "mlflow.experimentKind"
+
+
+class Artifact:
+    """Files of a search's run, and what a registered model consists of."""
+
+    CONFIG: Final = "config.yaml"
+    TEST: Final = "test.json"
+    PREDICTIONS: Final = "test_predictions.npz"
+    MODEL: Final = "model"
+    CLASSIFIER: Final = "classifier"
+
+
+SEARCH_KIND: Final = "search"
+INTERRUPTED: Final = "INTERRUPTED"
+"""The state of a trial whose search may go on; all others are Optuna's."""
+SOURCE: Final = "tune.search"
+"""What MLflow shows as the source of a run."""
+TEST_ACC: Final = "test_acc"
+TEST_LOSS: Final = "test_loss"
+OBJECTIVE_PARAM: Final = "objective.metric"
+
+
+def best(objective: Objective) -> str:
+    """Name of the best trial's value."""
+    return f"best_{objective.name}"
+
+
+def confirmed(objective: Objective) -> str:
+    """Name of the winner's mean over seeds."""
+    return f"confirmed_{objective.name}"
+
+
+def spread(objective: Objective) -> str:
+    """Name of the standard deviation of the winner's values over seeds."""
+    return f"{confirmed(objective)}_spread"
+
+
+def champion_score(objective: Objective) -> str:
+    """Tag for what the champion reached that a version was compared with."""
+    return f"{_OWN}champion_{objective.on('test')}"
+
+
+def space_param(key: str) -> str:
+    """Name of the parameter that holds what a search may choose from for a key."""
+    return f"space.{key}"
+
+
+def facts_as_tags(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trial's metrics depend on besides its config, as tags."""
+    return {f"{_OWN}{name}": value for name, value in facts.items()}
+
+
+@dataclass(frozen=True)
+class TrialTags:
+    """What the tags of a trial's run say.
+
+    Attributes:
+        kind: `trial` or `confirm`.
+        number: The trial's.
+        config: The trial's config as JSON.
+        state: Optuna's name of its state, or :data:`INTERRUPTED`; None while it runs.
+    """
+
+    kind: str
+    number: int
+    config: str
+    state: str | None
+
+    @classmethod
+    def of(cls, run: Run) -> TrialTags | None:
+        """Read a run; None if it is not a trial's."""
+        tags = run.data.tags
+        if Tag.NUMBER not in tags or Tag.CONFIG not in tags:
+            return None
+        number = int(tags[Tag.NUMBER])
+        return cls(tags[Tag.KIND], number, tags[Tag.CONFIG], tags.get(Tag.STATE))
+
+
+@dataclass(frozen=True)
+class FactTags:
+    """What a trial's metrics depend on besides its config; see :data:`tune.study.trial.FACTS`."""
+
+    device: str
+    precision: str
+    threads: int
+    micro_batches: int
+    compiled: bool
+    processor: str
+
+    @classmethod
+    def of(cls, run: Run) -> FactTags:
+        """Read a trial's run that has an epoch."""
+        tags = {key.removeprefix(_OWN): value for key, value in run.data.tags.items()}
+        return cls(
+            device=tags["device"],
+            precision=tags["precision"],
+            threads=int(tags["threads"]),
+            micro_batches=int(tags["micro_batches"]),
+            compiled=tags.get("compiled") == "True",
+            processor=tags["processor"],
+        )
+
+
+@dataclass(frozen=True)
+class SearchTags:
+    """What the run of a search says.
+
+    Attributes:
+        identity: The search's.
+        data: Fingerprint of its images and their split.
+        weights: Hash of the first weights, for each architecture, or `random`.
+        candidate: `single` or `soup`, once it is chosen.
+        decision: The gate's, in words, once there is one.
+        objective: What the search was after.
+    """
+
+    identity: str
+    data: str
+    weights: str
+    candidate: str | None
+    decision: str
+    objective: Objective
+
+    @classmethod
+    def of(cls, run: Run) -> SearchTags:
+        """Read a search's run."""
+        tags = run.data.tags
+        return cls(
+            identity=tags[Tag.IDENTITY],
+            data=tags[Tag.DATA],
+            weights=tags[Tag.WEIGHTS],
+            candidate=tags.get(Tag.CANDIDATE),
+            decision=tags.get(Tag.DECISION, ""),
+            objective=_objective(run.data.params.get(OBJECTIVE_PARAM)),
+        )
+
+
+@dataclass(frozen=True)
+class VersionTags:
+    """What the tags of a registered version say.
+
+    Attributes:
+        objective: What its search was after.
+        best_trial: Number of its search's winner, if a search made it.
+        accuracy: On the test images.
+        test: The objective on the test images.
+        confirmed: The winner's mean over seeds.
+        decision: The gate's, in words, once there is one.
+        promoted: Whether it has been the champion and was not taken back; None while that is not
+            decided.
+    """
+
+    objective: Objective
+    best_trial: str | None
+    accuracy: float | None
+    test: float | None
+    confirmed: float | None
+    decision: str
+    promoted: bool | None
+
+    @classmethod
+    def of(cls, version: ModelVersion) -> VersionTags:
+        """Read a version."""
+        tags = version.tags
+        objective = _objective(tags.get(Tag.OBJECTIVE))
+        promoted = tags.get(Tag.PROMOTED)
+        return cls(
+            objective=objective,
+            best_trial=tags.get(Tag.BEST_TRIAL),
+            accuracy=_number(tags.get(TEST_ACC)),
+            test=_number(tags.get(objective.on("test"))),
+            confirmed=_number(tags.get(confirmed(objective))),
+            decision=tags.get(Tag.DECISION, ""),
+            promoted=None if promoted is None else promoted == "yes",
+        )
+
+
+def _objective(name: str | None) -> Objective:
+    """The objective of that name; of a record without one it is the accuracy."""
+    return Objective.named(name or "val_acc")
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
