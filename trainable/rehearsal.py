@@ -15,10 +15,10 @@ from trainable.device import Device, release_memory, resolve_device
 from trainable.finetuner import FineTuner
 
 _IMAGES: Final = 4096
-"""Of a split, at most, or as many as are augmented together. What is kept of more grows with
-their number, and is reckoned."""
+"""The images of a split that a rehearsal has at most, or as many as are augmented together. What
+more of them take grows with their number, and is computed."""
 _STEPS: Final = 3
-"""The optimizer has its state after the first."""
+"""How many steps a rehearsal trains. The optimizer has its state after the first."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class DataShape:
     """What of a dataset decides how much memory it takes.
 
     Attributes:
-        train: Training images.
-        val: Validation images.
-        side: Of the stored images, in pixels.
-        classes: How many there are.
+        train: How many training images there are.
+        val: How many validation images there are.
+        side: The side of the stored images, in pixels.
+        classes: How many classes there are.
     """
 
     train: int
@@ -48,7 +48,7 @@ class DataShape:
         return DataShape(min(self.train, images), min(self.val, images), self.side, self.classes)
 
     def blank(self) -> Dataset:
-        """A dataset of this shape, of no matter what images."""
+        """A dataset of this shape, whose images are of no matter."""
         train, val = (_blank(count, self.side) for count in (self.train, self.val))
         return Dataset(train, val, val, tuple(map(str, range(self.classes))), repr(self))
 
@@ -71,7 +71,7 @@ def measure_need(configs: Sequence[TrialConfig], shape: DataShape) -> MemoryNeed
 
     Args:
         configs: The trials.
-        shape: Of their data, which is not read.
+        shape: The shape of their data, which is not read.
 
     Returns:
         The most that any of them needs; None where there is no GPU.

@@ -27,7 +27,7 @@ def kept(config: TrialConfig, device: Device, shape: DataShape) -> tuple[FineTun
 
 @pytest.mark.parametrize("depth", [0, 4, 5])
 @pytest.mark.parametrize("policy", ["none", "flip", "trivial"])
-def test_what_more_images_take_is_reckoned_from_few(
+def test_what_more_images_take_is_computed_from_few(
     policy: str, depth: int, tiny: TinyConfig, device: Device
 ) -> None:
     there = Pretended.of(device)

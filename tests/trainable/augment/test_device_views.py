@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainable import registries
-from trainable.augment import device_views
+from trainable.augment import device_views, per_image
 from trainable.augment.device_views import TOLERANCE, DeviceViews
 from trainable.augment.resampling import resampled
 from trainable.augment.views import Views
@@ -103,6 +103,23 @@ def test_after_operations_that_amplify_the_rounding_few_pixels_differ(
 
     assert (apart > TOLERANCE).float().mean() < 0.03
     assert apart.float().mean() < 1
+
+
+@pytest.mark.parametrize("policy", GROUPED)
+def test_images_that_drew_the_same_operation_are_changed_together(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(per_image._policy(registries.POLICIES[policy].transform))
+    real, sizes = kind._apply_image_or_video_transform, []
+
+    def note(self: Any, images: Tensor, *args: Any, **options: Any) -> Tensor:
+        sizes.append(len(images))
+        return real(self, images, *args, **options)
+
+    monkeypatch.setattr(kind, "_apply_image_or_video_transform", note)
+    whole(there(views(SIZE, policy), "cpu"), 1)
+
+    assert max(sizes) > 1
 
 
 @pytest.mark.parametrize("name", ["cpu", on_gpu])
