@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.helpers.commands import DIGITS, SMALL
+from tests.helpers.plugins import use_plugin
 from trainable.checkpoints import BEST
+from trainable.finetuner import FineTuner
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 from tune.config.loading import load_config
 from tune.models.candidates import Run, single, soup, trained
@@ -72,14 +75,42 @@ def test_a_single_run_is_as_good_as_it_was_recorded(ledger: Ledger, home: Search
     assert candidate.ingredients == ("trial-000",)
 
 
-def test_a_soup_of_runs_of_all_depths_is_no_worse_than_the_first_after_its_statistics(
-    ledger: Ledger, home: SearchHome
+def weights(tuner: FineTuner) -> dict[str, Tensor]:
+    return dict(tuner.network.net.named_parameters())
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "small"])
+def test_a_soup_of_runs_of_all_depths_is_the_mean_of_those_that_it_names(
+    arch: str, ledger: Ledger, home: SearchHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = [run(ledger, home, number, depth) for number, depth in enumerate((2, 0, 1, 2))]
-    alone, mixed = soup(runs[:1], home), soup(runs, home)
-    assert mixed.rank >= alone.rank
+    use_plugin("tests.helpers.plugins.small_net", monkeypatch)
+    options = {"model_arch": arch, "model_weights": "random"}
+    runs = [run(ledger, home, number, depth, **options) for number, depth in enumerate((2, 0, 1))]
+    spoiled = run(ledger, home, 3, 2, optim_lr=50.0, **options)
+
+    mixed = soup([*runs, spoiled], home)
+
+    taken = [weights(trained(one, home)) for one in runs if one.name in mixed.ingredients]
     assert mixed.ingredients[0] == "trial-000"
+    assert len(taken) == len(mixed.ingredients)  # not the one that was spoiled
     assert mixed.tuner.network.depth == 2
+    for name, value in weights(mixed.tuner).items():
+        mean = torch.stack([state[name] for state in taken]).mean(0)
+        torch.testing.assert_close(value, mean, atol=1e-5, rtol=1e-4)
+
+
+def test_a_soup_normalizes_by_statistics_of_its_own(ledger: Ledger, home: SearchHome) -> None:
+    runs = [run(ledger, home, 0, depth=1), run(ledger, home, 1, depth=1, optim_lr=1e-3)]
+
+    mixed = soup(runs, home)
+
+    assert torch.equal(mixed.tuner.evaluate("val").logits, mixed.val.logits)
+    mixed.tuner.reestimate_statistics()
+    assert torch.equal(mixed.tuner.evaluate("val").logits, mixed.val.logits)
+    name = "layer4.1.bn2.running_mean"
+    of_runs = [trained(one, home).network.net.state_dict()[name] for one in runs]
+    found = mixed.tuner.network.net.state_dict()[name]
+    assert not torch.allclose(found, torch.stack(of_runs).mean(0), rtol=1e-3)
 
 
 def test_a_soup_of_one_run_is_that_run_where_no_statistics_are_trained(

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 from torchvision.models import resnet18
 
+from tests.helpers.plugins import use_plugin
+from trainable.data.sizes import fit
 from trainable.inference.classifier import Classifier, Spec
+from trainable.network.cut_network import build
 from tune.webapp.gradcam import explain, grad_cam
 
 SIDE = 96
@@ -46,6 +49,24 @@ def test_heat_is_what_the_heads_weights_make_of_the_last_stage(
     assert heats.shape == (5, 3, 3)
     np.testing.assert_allclose(heats, np.nan_to_num(expected), atol=1e-4)
     assert heats.max(axis=(1, 2)).tolist() == [0, 1, 1, 1, 1]  # nothing speaks for the first
+
+
+def test_another_family_names_its_own_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_plugin("tests.helpers.plugins.small_net", monkeypatch)
+    weights = build("small", num_classes=3, depth=0, seed=1).net.state_dict()
+    classifier = Classifier(Spec("small", tuple("abc"), 16, 24), weights)
+    image = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
+    image[..., :8] = 255
+    layer = classifier.network[5]  # after the normalization and four stages
+    places = layer(torch.nn.Sequential(*classifier.network[:5])(fit(image, 24)))
+
+    (explanation,) = explain(classifier, image)
+
+    assert explanation.heat.shape == places.shape[2:] == (3, 3)
+    assert explanation.heat.max() == 1
+    target = "abc".index(explanation.answers[0][0])
+    cam = torch.einsum("c,nchw->nhw", classifier.network[-1].weight[target], places).relu()[0]
+    np.testing.assert_allclose(explanation.heat, (cam / cam.max()).detach(), atol=1e-4)
 
 
 def test_where_nothing_speaks_for_a_class_there_is_no_heat(
