@@ -19,6 +19,7 @@ from tests.helpers.commands import (
     running_module,
     user_environment,
 )
+from tests.helpers.doors import invoke
 from tests.helpers.processes import (
     assert_gone,
     family,
@@ -82,7 +83,7 @@ def test_resuming_a_finished_search_says_so_and_changes_nothing(resumed: Finishe
         return {path: path.stat().st_mtime for path in files}
 
     before = state()
-    done = run_module("tune.search", "--resume", "first", cwd=resumed.folder)
+    done = invoke("tune.search", "--resume", "first", cwd=resumed.folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert "search first is finished, with 5 trials" in done.stdout
     assert state() == before
@@ -103,7 +104,7 @@ def test_resuming_a_finished_search_says_so_and_changes_nothing(resumed: Finishe
 def test_a_mistake_in_a_resume_is_told_in_one_line(
     words: list[str], told: str, resumed: FinishedSearch
 ) -> None:
-    done = run_module("tune.search", *words, cwd=resumed.folder)
+    done = invoke("tune.search", *words, cwd=resumed.folder)
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -196,31 +196,3 @@ def test_a_search_whose_every_trial_breaks_fails_and_registers_nothing(tmp_path:
     assert {run.data.tags["tune.state"] for run in broken.runs("trial")} == {"FAIL"}
     assert all("DivergedError" in run.data.tags["tune.error"] for run in broken.runs("trial"))
     assert MlflowClient(broken.uri).search_registered_models() == []
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--num-samples", "0"], "budget.num_samples=0"),
-        (["--num-samples", "some"], "some"),
-        (["optim.lrr=1"], "nearest: optim.lr"),
-        (["--config", "missing.yaml"], "missing.yaml: no such file"),
-        (["data.source=image_folder", "data.root=missing"], "data.root=missing"),
-        (["model.weights=missing.pt"], "missing.pt"),
-        (["--name", "../escape"], "--name ../escape"),
-        (["--time-budget", "soon"], "budget.time=soon"),
-        (
-            ["optim.lr=1", "optim.weight_decay=0", "model.unfreeze_depth=0", "augment.policy=none"],
-            "space is empty",
-        ),
-    ],
-)
-def test_a_mistake_ends_with_2_and_one_line_before_anything_is_written(
-    words: list[str], told: str, tmp_path: Path
-) -> None:
-    config = [] if "--config" in words else ["--config", str(DIGITS)]
-    done = run_module("tune.search", *config, *words, cwd=tmp_path)
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == []

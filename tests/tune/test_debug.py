@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.helpers.commands import DIGITS, REPOSITORY, SMALL, run_module
+from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
 
 
@@ -26,11 +27,11 @@ def test_it_prints_the_metrics_that_the_search_recorded(
 
 
 @pytest.mark.slow
-def test_one_batch_is_learnt_by_heart(tmp_path: Path) -> None:
+def test_one_batch_is_overfitted(tmp_path: Path) -> None:
     words = ["--overfit-batch", *SMALL, "model.unfreeze_depth=5", "train.batch_size=32"]
     done = run_module("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "learnt by heart" in done.stdout
+    assert ", overfitted\n" in done.stdout
 
 
 @pytest.mark.slow
@@ -84,10 +85,11 @@ def test_the_best_epoch_can_be_saved_and_started_from(tmp_path: Path) -> None:
         (["--save", "model.bin"], ".safetensors"),
         (["model.weights=missing.pt"], "missing.pt"),
         (["data.limit=3"], "data.limit"),
+        (["--from-run", "x", "optim.lr=1"], "takes the trial as it was recorded, and nothing else"),
     ],
 )
 def test_a_mistake_ends_with_2_and_one_line(words: list[str], told: str, tmp_path: Path) -> None:
-    done = run_module("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
+    done = invoke("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stderr.count("\n") == 1

@@ -13,6 +13,7 @@ from torchvision.models import resnet18
 from typer.testing import CliRunner
 
 from tests.helpers.commands import run_module
+from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig, TrialConfig
 from trainable.data.datasets import load_dataset
@@ -21,7 +22,7 @@ from trainable.finetuner import FineTuner
 from trainable.inference.classifier import Classifier, Spec
 from trainable.inference.exported import open_onnx, open_pt2
 from tune import export as door
-from tune.models import parity, provenance
+from tune.models import formats, parity, provenance
 from tune.models.export import Images, ParityError, export, images_of
 from tune.models.formats import Form
 from tune.models.lookup import Model, load_model
@@ -100,10 +101,10 @@ def test_without_its_images_a_file_is_tried_on_random_ones(folder: Path, tmp_pat
 
 
 def test_a_file_is_called_as_its_model(folder: Path) -> None:
-    assert door.file_name("models:/resnet18-digits/3", "onnx") == "resnet18-digits-3.onnx"
-    assert door.file_name("models:/resnet18-digits/3", "int8") == "resnet18-digits-3.int8.onnx"
-    assert door.file_name(f"{folder}/", "pt2") == "model.pt2"
-    assert door.file_name("imagenet", "pt2") == "imagenet.pt2"
+    assert formats.file_name("models:/resnet18-digits/3", "onnx") == "resnet18-digits-3.onnx"
+    assert formats.file_name("models:/resnet18-digits/3", "int8") == "resnet18-digits-3.int8.onnx"
+    assert formats.file_name(f"{folder}/", "pt2") == "model.pt2"
+    assert formats.file_name("imagenet", "pt2") == "imagenet.pt2"
 
 
 @pytest.mark.parametrize("form", ["onnx", "pt2", "int8"])
@@ -171,7 +172,7 @@ def test_a_version_that_no_search_made_does_not_tell_its_images(champion: Model)
 def test_a_mistake_ends_with_2_and_one_line(
     words: list[str], told: str, folder: Path, tmp_path: Path
 ) -> None:
-    done = run_module("tune.export", *words, cwd=tmp_path)
+    done = invoke("tune.export", *words, cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
@@ -182,7 +183,7 @@ def test_a_mistake_ends_with_2_and_one_line(
 def test_the_packages_of_the_extra_are_asked_for_where_they_are_needed(
     form: str, needed: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "find_spec", lambda _: None)
+    monkeypatch.setattr(formats, "find_spec", lambda _: None)
     out = tmp_path / ("a.onnx" if needed else "a.pt2")
     words = [f"--out={out}", f"--format={form}", f"--model={folder}"]
     done = CliRunner().invoke(door.app, words)

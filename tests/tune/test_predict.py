@@ -15,6 +15,7 @@ from PIL import Image
 from torchvision.models import ResNet18_Weights, resnet18
 
 from tests.helpers.commands import run_module, user_environment
+from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
@@ -66,8 +67,8 @@ def test_lines_for_people_and_lines_for_programs_say_the_same(
     model: Path, pictures: Path, tmp_path: Path
 ) -> None:
     words = [str(pictures / "0" / "000.png"), f"--model={model}", "--top-k=2"]
-    text = run_module("tune.predict", *words, cwd=tmp_path).stdout
-    row = json.loads(run_module("tune.predict", *words, "--json", cwd=tmp_path).stdout)
+    text = invoke("tune.predict", *words, cwd=tmp_path).stdout
+    row = json.loads(invoke("tune.predict", *words, "--json", cwd=tmp_path).stdout)
     best, second = row["top"]
     assert (row["image"], row["label"], row["probability"]) == (
         words[0],
@@ -104,7 +105,7 @@ def test_what_cannot_be_read_is_told_and_does_not_stop_the_rest(
         (tmp_path / "mixed" / name).write_bytes(content)
     (tmp_path / "mixed" / "notes.txt").write_text("no image")
     words = ["missing.png", "mixed", "empty", f"--model={model}"]
-    done = run_module("tune.predict", *words, cwd=tmp_path)
+    done = invoke("tune.predict", *words, cwd=tmp_path)
     assert done.returncode == 1
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
         "mixed/b.PNG",
@@ -171,7 +172,7 @@ def test_imagenets_own_labels_are_told(
 )
 def test_a_mistake_ends_with_2_and_one_line(words: list[str], told: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    done = run_module("tune.predict", *words, cwd=tmp_path)
+    done = invoke("tune.predict", *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("tune.predict: ")
     assert told in done.stderr

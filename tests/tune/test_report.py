@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.helpers.commands import run_module
+from tests.helpers.doors import invoke
 from tests.helpers.pages import LAPTOP, PHONE, opened
 from tests.helpers.searches import FinishedSearch
 
@@ -92,14 +93,14 @@ def test_page_and_pictures_are_the_parent_runs(confirmed_search: FinishedSearch)
 def test_what_report_cannot_show_is_told(
     words: list[str], told: str, confirmed_search: FinishedSearch
 ) -> None:
-    done = run_module("tune.report", *words, cwd=confirmed_search.folder)
+    done = invoke("tune.report", *words, cwd=confirmed_search.folder)
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_where_no_search_was_begun_report_says_so(tmp_path: Path) -> None:
-    done = run_module("tune.report", cwd=tmp_path)
+    done = invoke("tune.report", cwd=tmp_path)
     assert done.returncode == 2
     assert "no search was begun in this folder" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,78 @@
+"""Mistakes in a search, which end it before Ray starts; tests/e2e has the searches that run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.commands import DIGITS
+from tests.helpers.doors import invoke
+from tune import search
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--num-samples", "0"], "budget.num_samples=0"),
+        (["--num-samples", "some"], "budget.num_samples=some"),
+        (["optim.lrr=1"], "nearest: optim.lr"),
+        (["--config", "missing.yaml"], "missing.yaml: no such file"),
+        (["data.source=image_folder", "data.root=missing"], "data.root=missing"),
+        (["model.weights=missing.pt"], "missing.pt"),
+        (["--name", "../escape"], "--name ../escape"),
+        (["--resume", "first"], "search first: no search was begun in this folder"),
+        (["--resume", "first", "train.epochs=5"], "only --num-samples and --time-budget"),
+        (["--resume", "../first"], "--resume ../first: letters, digits"),
+        (["tracking.uri=mlruns"], "tracking.uri=mlruns: MLflow keeps no records in plain files"),
+        (["--time-budget", "soon"], "budget.time=soon"),
+        (
+            ["optim.lr=1", "optim.weight_decay=0", "model.unfreeze_depth=0", "augment.policy=none"],
+            "space is empty",
+        ),
+    ],
+)
+def test_a_mistake_ends_with_2_and_one_line_before_anything_is_written(
+    words: list[str], message: str, tmp_path: Path
+) -> None:
+    config = [] if {"--config", "--resume"} & set(words) else ["--config", str(DIGITS)]
+    done = invoke("tune.search", *config, *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.startswith("tune.search: ")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_before_ray_starts_ends_with_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(search, "new_search", interrupted)
+    monkeypatch.setattr("tune.engine.signals._heard", [])
+    done = invoke("tune.search", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "tune.search: interrupted by SIGTERM\n")
+
+
+def test_it_leaves_by_its_exit_code_once_ray_may_have_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[int] = []
+
+    def leave(code: int) -> None:
+        left.append(code)
+        raise SystemExit(code)
+
+    def full(_: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(search, "leave", leave)
+    monkeypatch.setattr(search, "import_beside_ray", full)
+    done = invoke("tune.search", "--name=first", cwd=tmp_path)
+    assert (done.returncode, left) == (1, [1])
+    assert done.stdout == "search   first\n"
+    assert done.stderr.startswith("tune.search: no space is left on the disk ([Errno 28]")
