@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tune.cli import DONE, Door
-from tune.study.folder import HOME, SearchHome, checked_name, latest_search
+from tune.study.folder import SearchHome, checked_name, latest_search
+from tune.study.search import HOME
 
 if TYPE_CHECKING:
     from tune.reporting.results import SearchResults
@@ -46,11 +47,8 @@ def main(
 
 
 def _results(home: SearchHome) -> SearchResults:
-    import optuna
-
     from tune.reporting.publishing import read_results
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     return read_results(home.load())
 
 

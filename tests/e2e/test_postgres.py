@@ -16,9 +16,10 @@ from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.processes import free_port
-from tests.tune.study.test_ledger import told
+from tests.helpers.studies import ledger_of, reported
 from tune.config.loading import load_config
-from tune.study.ledger import Ledger, open_ledger
+from tune.study.ledger import Ledger
+from tune.study.trial import Decision
 
 TRIALS = 8
 
@@ -71,14 +72,14 @@ def run_trials(ledger: Ledger) -> None:
     for number in range(TRIALS):
         assert ledger.begin().number == number
         for epoch in (1, 2, 3):
-            ledger.add_epoch(number, epoch, told(0.1 * epoch), stopped=False)
+            ledger.add_epoch(number, epoch, reported(0.1 * epoch), Decision.GO_ON)
         ledger.end(number, TrialState.COMPLETE if number % 2 else TrialState.FAIL, None)
 
 
 @pytest.mark.slow
 def test_a_server_that_goes_away_is_waited_for_and_nothing_is_there_twice(server: Server) -> None:
     config = load_config(DIGITS, [])
-    ledger = open_ledger(config, "test", "identity", server.url)
+    ledger = ledger_of(config, server.url)
     stop = threading.Event()
 
     def take_away() -> None:
@@ -94,7 +95,7 @@ def test_a_server_that_goes_away_is_waited_for_and_nothing_is_there_twice(server
     finally:
         stop.set()
         thread.join()
-    again = open_ledger(config, "test", "identity", server.url)
+    again = ledger_of(config, server.url)
     assert again.trials == ledger.trials
     assert sorted(again.trials) == list(range(TRIALS))
     assert again.unfinished == []

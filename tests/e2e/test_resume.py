@@ -30,7 +30,7 @@ from tests.helpers.processes import (
     workers,
 )
 from tests.helpers.searches import ALONE, FinishedSearch, epochs_in, histories, trials_in
-from tune.study.trial import METRICS
+from trainable.metrics import EPOCH_METRICS as METRICS
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
+from trainable.metrics import EPOCH_METRICS as METRICS
 from tune.config.loading import load_config
-from tune.study.trial import METRICS
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 

@@ -6,22 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from optuna import create_study
-from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.studies import ledger_in_memory
 from trainable.data.datasets import Dataset
+from trainable.metrics import EPOCH_METRICS
 from trainable.predictions import Predictions
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.reporting.results import SearchResults
 from tune.study.ledger import Ledger
-from tune.study.trial import FACTS, METRICS
-
-
-def empty_ledger(config: SearchConfig) -> Ledger:
-    """A search of which no trial was begun."""
-    return Ledger(create_study(direction="maximize"), config)
+from tune.study.trial import FACTS, Decision, TrialState
 
 
 def add_trial(
@@ -33,15 +28,16 @@ def add_trial(
     """A trial whose accuracies are given, by epoch, and whose losses mirror them."""
     number = ledger.begin().number
     for epoch, score in enumerate(scores, 1):
-        metrics = {name: 1 - score if "loss" in name else score for name in METRICS}
+        metrics = {name: 1 - score if "loss" in name else score for name in EPOCH_METRICS}
         result = metrics | dict.fromkeys(FACTS, "x")
-        ledger.add_epoch(number, epoch, result, stopped=state is TrialState.PRUNED)
+        decision = Decision.STOP if state is TrialState.PRUNED else Decision.GO_ON
+        ledger.add_epoch(number, epoch, result, decision)
     ledger.end(number, state, error)
 
 
 def made_up(config: SearchConfig, count: int) -> Ledger:
     """A search's trials, of which two in three were stopped after 1 or 2 epochs."""
-    ledger, draw = empty_ledger(config), np.random.default_rng(0)
+    ledger, draw = ledger_in_memory(config), np.random.default_rng(0)
     for number in range(count):
         epochs = 6 if number % 3 == 0 else number % 3
         level = draw.uniform(0.3, 0.9)

@@ -57,7 +57,7 @@ def _records(*, fix: bool) -> Iterator[Finding]:
     from tune.checks.searches import check_others, check_search, readable
     from tune.config.schema import SearchConfig
     from tune.study.folder import SearchHome, searches_in
-    from tune.study.ledger import storage_url
+    from tune.study.storage import storage_url
     from tune.tracking.server import tracking_uri
 
     homes = [SearchHome(name) for name in searches_in()]

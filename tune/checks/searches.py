@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from tune.checks.finding import Finding
 from tune.errors import ConfigError, first_line
-from tune.study.folder import Search, SearchHome
+from tune.study.folder import SearchHome
+from tune.study.search import Search
 from tune.tracking.queries import interrupt, open_parents, open_runs
 from tune.tracking.record import FAILURES
 from tune.tracking.schema import SearchTags

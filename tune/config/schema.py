@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
@@ -19,6 +20,7 @@ from pydantic import (
 
 from trainable.config import BUNDLED_ARCH, Config, TrialConfig
 from trainable.runtime import Runtime
+from tune.config.registries import SAMPLERS, SCHEDULERS
 from tune.config.space import Choices, Range, Values, flatten, flatten_space
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -49,8 +51,9 @@ def _flat(point: Any) -> Any:
 class SamplerConfig(Config):
     """How Optuna proposes trials."""
 
-    name: Literal["tpe", "random"] = "tpe"
-    """`tpe` is the Tree-structured Parzen Estimator (Bergstra et al. 2011)."""
+    name: Annotated[str, AfterValidator(SAMPLERS.check)] = "tpe"
+    """`tpe` is the Tree-structured Parzen Estimator (Bergstra et al. 2011) key by key,
+    `joint_tpe` the same over all keys together, `gp` a Gaussian process, `random` none."""
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     """Of the proposals."""
@@ -66,8 +69,10 @@ class SamplerConfig(Config):
 class SchedulerConfig(Config):
     """Who is stopped early."""
 
-    name: Literal["asha", "fifo"] = "asha"
-    """`asha` is asynchronous successive halving (Li et al. 2020); `fifo` stops nobody."""
+    name: Annotated[str, AfterValidator(SCHEDULERS.check)] = "asha"
+    """`asha` is asynchronous successive halving (Li et al. 2020). `halving` pauses all trials
+    at a rung and lets the best go on (Jamieson & Talwalkar 2016), `median` stops what is below
+    the median, `fifo` nothing."""
 
     grace_epochs: int = Field(default=1, ge=1)
     """Epochs that every trial gets."""

@@ -1,64 +1,78 @@
-"""The ledger, as Ray Tune asks for trials and tells what becomes of them."""
+"""The ledger and the scheduler, as Ray Tune asks for trials and reports what becomes of them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Protocol
 
-from optuna.trial import TrialState
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from trainable.ray_trainable import TrialSpec
-from tune.engine.cluster import DriverOnly, TrialResources
+from tune.engine.ray_compat import DriverOnly, error_of
+from tune.engine.resources import TrialResources
 from tune.errors import Halt
+from tune.strategy.schedulers import Scheduler, next_trial
 from tune.study.folder import SearchHome
 from tune.study.ledger import Ledger
-from tune.study.trial import METRIC, MODE, TrialLog
+from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 
 
 class Watcher(Protocol):
     """Something that follows the ledger."""
 
     def changed(self, trial: TrialLog) -> None:
-        """A trial has begun, has told an epoch, or has ended."""
+        """A trial has begun, has reported an epoch, has been paused or has ended."""
 
 
 class LedgerSearcher(DriverOnly, Searcher):
-    """Has Ray run the trials that a ledger proposes.
+    """Has Ray run the trials that a ledger proposes, and those that a scheduler lets go on.
 
     Args:
-        ledger: Of the search; the base of its config gives every value that is not searched.
-        home: Of the search, in which each trial has a folder.
+        ledger: The search's ledger; its config gives every value that is not searched.
+        scheduler: Says which paused trials go on.
+        home: The search's folder, in which each trial has one.
         resources: What a trial gets.
+        watchers: Who is told of each change, in this order.
     """
 
     def __init__(
         self,
         ledger: Ledger,
+        scheduler: Scheduler,
         home: SearchHome,
         resources: TrialResources,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
-        super().__init__(metric=METRIC, mode=MODE)
-        self._ledger, self._home = ledger, home
-        self._resources = resources
+        objective = ledger.objective
+        super().__init__(metric=objective.name, mode="max" if objective.maximizes else "min")
+        self._ledger, self._scheduler, self._home = ledger, scheduler, home
+        self._resources, self._watchers = resources, watchers
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, as Ray passes it to the trainable; None if one may come back yet."""
-        if not self._ledger.has_more():
-            return None if self._ledger.unfinished else Searcher.FINISHED
-        log, search = self._ledger.begin(), self._ledger.config
-        return dict(
-            TrialSpec(
-                number=log.number,
-                trial=search.trial(log.params).model_dump(mode="json"),
-                folder=str(self._home.trial(log.number, self._ledger.kind)),
-                runtime=asdict(search.runtime(self._resources.memory_fraction)),
-            )
+        log = next_trial(self._ledger, self._scheduler)
+        if log is not None:
+            return dict(self._spec(log))
+        if self._ledger.running:
+            return None
+        for paused in self._ledger.paused:  # no one lets them go on any more
+            self._ledger.end(paused.number, TrialState.PRUNED)
+            for watcher in self._watchers:
+                watcher.changed(paused)
+        return Searcher.FINISHED
+
+    def _spec(self, log: TrialLog) -> TrialSpec:
+        search = self._ledger.config
+        return TrialSpec(
+            number=log.number,
+            trial=search.trial(log.params).model_dump(mode="json"),
+            folder=str(self._home.trial(log.number, self._ledger.kind)),
+            runtime=asdict(search.runtime(self._resources.memory_fraction)),
         )
 
     def on_trial_complete(
@@ -73,11 +87,40 @@ class LedgerSearcher(DriverOnly, Searcher):
         """Nothing to restore, for the same reason."""
 
 
-class LedgerCallback(DriverOnly, Callback):
-    """Notes in a ledger what Ray's trials tell, and says so to those who follow it.
+class LedgerScheduler(DriverOnly, FIFOScheduler):
+    """Notes each epoch with the decision of a scheduler, and has Ray do what was decided.
+
+    A paused trial ends as far as Ray is concerned: when it goes on, it is a new trial of Ray's
+    in the same folder, as after a kill.
 
     Args:
-        ledger: Of the search.
+        ledger: The search's ledger.
+        scheduler: Decides, as a function of it.
+    """
+
+    def __init__(self, ledger: Ledger, scheduler: Scheduler) -> None:
+        super().__init__()
+        self._ledger, self._scheduler = ledger, scheduler
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether a trial goes on: decided once, and the same when it is asked again."""
+        number, number_of_epoch = trial.config["number"], result["epoch"]
+        known = self._ledger.decision(number, number_of_epoch)
+        if known is None:
+            log, metrics = self._ledger.trials[number], self._ledger.objective.epoch_metrics
+            epoch = Epoch({name: result[name] for name in metrics}, at=0)
+            decision = self._scheduler.decide(self._ledger, log, epoch)
+            self._ledger.add_epoch(number, number_of_epoch, result, decision)
+        else:  # one that was paused has been let go on since
+            decision = Decision.GO_ON if known is Decision.PAUSE else known
+        return TrialScheduler.CONTINUE if decision is Decision.GO_ON else TrialScheduler.STOP
+
+
+class LedgerCallback(DriverOnly, Callback):
+    """Notes in a ledger what becomes of Ray's trials, and lets those know who follow it.
+
+    Args:
+        ledger: The search's ledger.
         watchers: Who is told of each change, in this order.
         max_failures: How often a trial goes on after its worker died.
     """
@@ -104,21 +147,24 @@ class LedgerCallback(DriverOnly, Callback):
             raise Halt(result["halt"])
         if "error" in result:
             return
-        # What ends without having ended itself, the scheduler ends.
-        stopped = bool(result["done"]) and not result["finished"]
-        self._ledger.add_epoch(trial.config["number"], result["epoch"], result, stopped=stopped)
+        # The last epoch of a trial that ends itself: Ray asks no scheduler about it.
+        self._ledger.add_epoch(trial.config["number"], result["epoch"], result, Decision.GO_ON)
         self._tell(trial)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Note the end of a trial that ended or was stopped."""
-        result = trial.last_result
+        """Note the end of a trial that ended itself or was stopped, or that it pauses."""
+        number, result = trial.config["number"], trial.last_result
         if "error" in result:
             self._end(trial, TrialState.FAIL, result["error"])
+        elif result["finished"]:
+            self._end(trial, TrialState.COMPLETE)
+        elif self._ledger.trials[number].is_paused:
+            self._ledger.release(number)
+            self._tell(trial)
         else:
-            finished = result["finished"]
-            self._end(trial, TrialState.COMPLETE if finished else TrialState.PRUNED)
+            self._end(trial, TrialState.PRUNED)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -142,14 +188,3 @@ class LedgerCallback(DriverOnly, Callback):
         log = self._ledger.trials[trial.config["number"]]
         for watcher in self._watchers:
             watcher.changed(log)
-
-
-def error_of(trial: Trial) -> str:
-    """What broke a trial, in a line."""
-    # Not trial.get_error(), whose file in the experiment's storage comes later.
-    path = trial.error_file
-    last = Path(path).read_text().rpartition("Failure # ")[2] if path else ""
-    lines = last.strip().splitlines()
-    if any("ActorDiedError" in line or "The actor died" in line for line in lines):
-        return "its worker died: killed, or out of memory"
-    return lines[-1][:500] if lines else "unknown error"

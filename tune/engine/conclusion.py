@@ -15,8 +15,9 @@ from tune.models.promotion import Challenger, settle_champion
 from tune.reporting.publishing import write_report
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
-from tune.study.folder import Search, SearchHome
+from tune.study.folder import SearchHome
 from tune.study.ledger import Ledger
+from tune.study.search import Search
 from tune.tracking import schema
 from tune.tracking.record import FAILURES, SearchRecord
 from tune.tracking.schema import Tag

@@ -13,7 +13,8 @@ from rich.console import Console
 from tune.config.loading import check_files, load_config, with_budget
 from tune.config.schema import SearchConfig
 from tune.errors import ConfigError
-from tune.study.folder import Search, SearchHome, checked_name
+from tune.study.folder import SearchHome, checked_name
+from tune.study.search import Search
 from tune.tracking.server import check_tracking, tracking_uri
 
 if TYPE_CHECKING:

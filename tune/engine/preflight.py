@@ -12,7 +12,7 @@ from tune.config.schema import SearchConfig
 from tune.config.space import Choices
 from tune.errors import ConfigError
 from tune.study.fingerprints import hash_weights
-from tune.study.folder import Search
+from tune.study.search import Search
 
 
 def settle(config: SearchConfig, name: str, console: Console) -> Search:

@@ -6,14 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from optuna.trial import TrialState
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from tune.study.ledger import Ledger
-from tune.study.trial import METRIC, TrialLog
+from tune.study.trial import TrialLog, TrialState
 
 MAX_ROWS: Final = 24
 """Rows of the live table: the running trials and the best of the others."""
@@ -42,6 +41,7 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config, self._ledger = ledger.config, ledger
+        self._objective = ledger.objective
         self._console, self._clock = console, clock
         self._before = ledger.ended
         self._started = clock()
@@ -73,25 +73,29 @@ class Progress:
 
     def _line(self, trial: TrialLog) -> str:
         params = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
-        score = f"{METRIC}={_percent(trial.score)} epoch {len(trial.epochs)}"
-        told = trial.error or score
-        return (
-            f"{self._ledger.kind} {trial.number:3d} {trial.state.name.lower():8s} {told} {params}"
-        )
+        objective, kind, state = self._objective, self._ledger.kind, trial.state.name.lower()
+        score = f"{objective.name}={objective.show(trial.score)} epoch {len(trial.epochs)}"
+        return f"{kind} {trial.number:3d} {state:8s} {trial.error or score} {params}"
 
     def _headline(self) -> str:
         counts, total = self._ledger.counts(), self._ledger.asked
-        trials, ended = list(self._ledger.trials.values()), self._ledger.ended
-        scores = [trial.score for trial in trials if trial.state.is_finished()]
-        best = max((score for score in scores if score is not None), default=None)
+        ended, paused = self._ledger.ended, len(self._ledger.paused)
+        waiting = f", {paused} paused" if paused else ""
         return (
             f"{ended}/{total} ended ({counts[TrialState.COMPLETE]} done, "
             f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed), "
-            f"{counts[TrialState.RUNNING]} running, best {METRIC} {_percent(best)}, "
-            f"{_clock(self.elapsed)} gone, {self._left(ended, total)} left"
+            f"{counts[TrialState.RUNNING] - paused} running{waiting}, "
+            f"best {self._objective.name} {self._objective.show(self._best())}, "
+            f"{_clock(self.elapsed)} elapsed, {self._remaining(ended, total)} remaining"
         )
 
-    def _left(self, ended: int, total: int) -> str:
+    def _best(self) -> float | None:
+        trials = list(self._ledger.trials.values())
+        ended = [trial for trial in trials if trial.state.is_finished() and trial.epochs]
+        best = max(ended, key=lambda trial: trial.rank, default=None)
+        return None if best is None else best.score
+
+    def _remaining(self, ended: int, total: int) -> str:
         here = ended - self._before
         guess = self.elapsed * (total - ended) / here if here else None
         if self._config.budget.time is not None:
@@ -101,9 +105,9 @@ class Progress:
 
     def _render(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("trial", "state", "epoch", METRIC, "best", "train_acc"):
+        for heading in ("trial", "state", "epoch", self._objective.name, "best", "train_acc"):
             table.add_column(heading, justify="right" if heading != "state" else "left")
-        for key in self._config.space:
+        for key in self._ledger.plan.space:
             table.add_column(key, justify="right")
         for trial in self._shown():
             table.add_row(*self._cells(trial))
@@ -112,25 +116,28 @@ class Progress:
     def _shown(self) -> list[TrialLog]:
         """The running trials, then the best of the rest, as many as fit."""
 
-        def rank(trial: TrialLog) -> tuple[bool, float]:
-            return trial.state is not TrialState.RUNNING, -(trial.score or 0.0)
+        def place(trial: TrialLog) -> tuple[bool, bool, float]:
+            running = trial.state is TrialState.RUNNING and not trial.is_paused
+            score = 0.0 if trial.score is None else self._objective.signed(trial.score)
+            return not running, not trial.epochs, -score
 
         room = max(3, min(MAX_ROWS, self._console.size.height - 4))
-        return sorted(self._ledger.trials.values(), key=rank)[:room]
+        return sorted(self._ledger.trials.values(), key=place)[:room]
 
     def _cells(self, trial: TrialLog) -> list[RenderableType]:
         name = "done" if trial.state is TrialState.COMPLETE else trial.state.name.lower()
-        state = Text(name, style=_STYLES[trial.state])
+        waits = trial.number in {log.number for log in self._ledger.paused}
+        state = Text("paused" if waits else name, style=_STYLES[trial.state])
         last = trial.epochs[-1].metrics if trial.epochs else {}
         epochs = f"{len(trial.epochs)}/{self._config.train.epochs}"
-        metrics = (_percent(last.get(METRIC)), _percent(trial.score))
-        train = _percent(last.get("train_acc"))
+        show, name = self._objective.show, self._objective.name
+        metrics = (show(last.get(name)), show(trial.score), _percent(last.get("train_acc")))
         params = (_short(value) for value in trial.params.values())
-        return [str(trial.number), state, epochs, *metrics, train, *params]
+        return [str(trial.number), state, epochs, *metrics, *params]
 
 
 def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}%"
+    return "-" if value is None else f"{value:.2%}"
 
 
 def _short(value: Any) -> str:

@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import logging
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Final
 
-import optuna
-from optuna.trial import TrialState
-from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner, with_resources
-from ray.tune.experiment import Trial
 from rich.console import Console
 
-from trainable.ray_trainable import FineTuneTrainable
 from tune.config.schema import SearchConfig
-from tune.engine.bridge import LedgerCallback, LedgerSearcher, Watcher
-from tune.engine.cluster import TrialResources, fit_resources, start_ray
+from tune.engine.cluster import start_ray
 from tune.engine.fractions import measure, trials_per_gpu
 from tune.engine.preflight import check_unchanged, settle
-from tune.engine.progress import Progress
-from tune.engine.signals import interrupted
-from tune.engine.stopping import GiveUp, TimeBudget
-from tune.engine.watchers import DropUnneeded
-from tune.errors import ConfigError, Halt
+from tune.engine.resources import TrialResources, fit_resources
+from tune.engine.stopping import TimeBudget
+from tune.engine.trials import clear_away, run_trials
+from tune.errors import ConfigError
 from tune.reporting.results import SearchResults
-from tune.strategy.confirmation import Finalist, confirmation, finalists, ranked, study_of
-from tune.strategy.schedulers import build_scheduler
-from tune.study.folder import Search, SearchHome
-from tune.study.ledger import Ledger, open_ledger, storage_url
-from tune.study.trial import TrialLog
+from tune.strategy.confirmation import Finalist, finalists, open_confirmation, ranked
+from tune.strategy.portfolio import open_search
+from tune.strategy.schedulers import build_scheduler, run_all
+from tune.study.folder import SearchHome
+from tune.study.ledger import Ledger
+from tune.study.opening import conclude_study
+from tune.study.search import Search
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
 _GOODBYE_SECONDS: Final = 8.0
 """How long an interrupted search waits for its record to be closed."""
-
-_RAY: Final = "ray"
-"""Folder, in the search's, of what Ray writes; nothing reads it again."""
 
 
 def start_search(config: SearchConfig, home: SearchHome, console: Console) -> SearchResults:
@@ -60,7 +50,7 @@ def start_search(config: SearchConfig, home: SearchHome, console: Console) -> Se
     resources = _share(search.config, console)
     home.begin(search)
     try:
-        ledger = open_ledger(search.config, home.name, search.identity, storage_url(search.config))
+        ledger = open_search(search)
     except ConfigError:
         home.discard()
         raise
@@ -85,17 +75,16 @@ def resume_search(search: Search, home: SearchHome, console: Console) -> SearchR
     now = settle(config, search.name, console)
     check_unchanged(search, now)
     resources = _share(config, console)
-    ledger = open_ledger(config, search.name, search.identity, storage_url(config))
+    ledger = open_search(search)
     console.print(f"resumed  with {ledger.ended} of {config.budget.num_samples} trials ended")
     return _run(search, home, ledger, resources, console)
 
 
 def _prepare(config: SearchConfig) -> None:
     """Start Ray, leave the terminal to the progress, and check that a trial could ever start."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # A trial's error is told in its line and its run, not as a traceback in between; and what
-    # MLflow's store cannot write is written later, or told at the end.
+    # A trial's error is shown in its line and its run, not as a traceback in between; and what
+    # MLflow's store cannot write is written later, or reported at the end.
     for name in ("ray.tune", "ray.air", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ray()
@@ -119,103 +108,23 @@ def _share(config: SearchConfig, console: Console) -> TrialResources:
 def _run(
     search: Search, home: SearchHome, ledger: Ledger, resources: TrialResources, console: Console
 ) -> SearchResults:
-    """Run what trials are left, the best ones again, and then test and register the winner."""
-    writer = RecordWriter(search, ledger)
-    through = False
+    """Run what trials are left, confirm the best ones, and then test and register the winner."""
+    config, writer, through = search.config, RecordWriter(search, ledger), False
+    run = partial(run_trials, home=home, resources=resources, record=writer, console=console)
     try:
-        run = partial(_run_trials, home=home, resources=resources, writer=writer, console=console)
-        run(ledger)
-        chosen = finalists(ledger.trials.values(), max(1, search.config.confirm.top_k))
-        confirmed = _open_confirmation(search, chosen)
-        runs: Iterable[TrialLog] = ()
+        run(ledger, build_scheduler(config), TimeBudget(config.budget.time))
+        chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k))
+        confirmed = open_confirmation(search, chosen)
         if confirmed is not None:
             writer.ledgers.append(confirmed)
-            run(confirmed)
-            runs = confirmed.trials.values()
-        order = ranked(chosen, runs)
+            run(confirmed, run_all(config), TimeBudget(None))
+        order = ranked(chosen, confirmed.trials.values() if confirmed is not None else ())
         results = _conclude(search, home, order, (ledger, confirmed), writer)
         through = True
     finally:
         if not through:
             _say_goodbye(writer)
     return results
-
-
-def _open_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | None:
-    """The ledger of the finalists' runs under other seeds, if there are to be any."""
-    if search.config.confirm.top_k == 0 or not chosen:
-        return None
-    config, name = confirmation(search.config, chosen), study_of(search.name)
-    return open_ledger(config, name, search.identity, storage_url(config), "confirm")
-
-
-def _run_trials(
-    ledger: Ledger,
-    home: SearchHome,
-    resources: TrialResources,
-    writer: RecordWriter,
-    console: Console,
-) -> None:
-    """Run trials until as many have ended as were asked for, or the time is up."""
-    config, drop = ledger.config, DropUnneeded(home, ledger.kind)
-    for log in ledger.trials.values():  # a kill may have come before it was done
-        drop.changed(log)
-    left = ledger.asked - ledger.ended
-    if left <= 0:
-        return
-    what = "trials  " if ledger.kind == "trial" else "again   "
-    console.print(f"{what} {left}, {resources.describe()}")
-    budget = TimeBudget(config.budget.time)
-    with Progress(ledger, console) as progress:
-        watchers: list[Watcher] = [writer, progress, drop, GiveUp(left)]
-        tuner = Tuner(
-            with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
-            tune_config=TuneConfig(
-                search_alg=LedgerSearcher(ledger, home, resources),
-                scheduler=build_scheduler(ledger),
-                num_samples=-1,  # the searcher says when there are no more
-                max_concurrent_trials=resources.concurrent,
-                reuse_actors=True,
-                trial_dirname_creator=_folder_name,
-            ),
-            run_config=_run_config(
-                home, budget, LedgerCallback(ledger, watchers, config.budget.max_failures)
-            ),
-        )
-        tuner.fit()
-        if interrupted():  # within Ray's code, what a signal raises may be lost
-            raise KeyboardInterrupt
-        if budget.stop_all():
-            _end_unfinished(ledger, watchers)
-        elif ledger.ended < ledger.asked:
-            raise Halt("Ray has ended before the last trial did")
-
-
-def _run_config(home: SearchHome, budget: TimeBudget, callback: LedgerCallback) -> RunConfig:
-    shutil.rmtree(home.folder / _RAY, ignore_errors=True)  # of a run before this one
-    return RunConfig(
-        name=_RAY,
-        storage_path=str(home.folder),
-        stop=budget,
-        callbacks=[callback],
-        checkpoint_config=CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
-        verbose=0,
-    )
-
-
-def _folder_name(trial: Trial) -> str:
-    return Path(trial.config["folder"]).name
-
-
-def _end_unfinished(ledger: Ledger, watchers: Sequence[Watcher]) -> None:
-    """Note that the time was up for what was running."""
-    for log in ledger.unfinished:
-        if log.epochs:
-            ledger.end(log.number, TrialState.PRUNED)
-        else:
-            ledger.end(log.number, TrialState.FAIL, "the time was up before its first epoch")
-        for watcher in watchers:
-            watcher.changed(log)
 
 
 def _conclude(
@@ -230,8 +139,10 @@ def _conclude(
 
     results = conclude(search, home, order, ledgers, writer)
     if results.unrecorded is None:
-        home.save(search.model_copy(update={"concluded": True}))
-        shutil.rmtree(home.folder / _RAY, ignore_errors=True)
+        concluded = search.model_copy(update={"concluded": True})
+        conclude_study(ledgers[0], concluded)
+        home.save(concluded)
+        clear_away(home)
     return results
 
 

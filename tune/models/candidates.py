@@ -110,7 +110,7 @@ def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Le
         for ledger, logs in ((searched, [finalist.trial]), (confirmed, finalist.runs))
         for log in logs
     ]
-    return sorted(runs, key=lambda run: run.log.best_epoch.rank, reverse=True)
+    return sorted(runs, key=lambda run: run.log.rank, reverse=True)
 
 
 def trained(run: Run, home: SearchHome) -> FineTuner:

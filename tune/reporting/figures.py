@@ -126,7 +126,7 @@ def comparable_study(results: SearchResults) -> Study:
             create_trial(
                 value=results.objective.score(epoch.metrics),
                 params=log.params,
-                distributions=distributions(results.config),
+                distributions=distributions(results.config.space),
             )
         )
     return study

@@ -1,4 +1,4 @@
-"""The finalists again, over seeds: the best of many noisy scores is partly luck."""
+"""The finalists under other seeds: the best of many noisy scores is partly luck."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any, Final
 
-from optuna.trial import TrialState
+from optuna.samplers import RandomSampler
 
-from tune.config.schema import BudgetConfig, SamplerConfig, SchedulerConfig, SearchConfig
 from tune.config.space import Choices
-from tune.study.trial import TrialLog
+from tune.errors import ConfigError
+from tune.study.ledger import Ledger
+from tune.study.opening import open_ledger, read_ledger
+from tune.study.plan import Plan
+from tune.study.search import Search
+from tune.study.trial import TrialLog, TrialState
 
 _SEED: Final = "train.seed"
 
@@ -21,7 +25,7 @@ class Finalist:
     """A trial of the search, and what became of it under other seeds.
 
     Attributes:
-        trial: Of the search.
+        trial: The search's trial.
         runs: The same under other seeds, those that completed.
     """
 
@@ -30,65 +34,73 @@ class Finalist:
 
     @property
     def mean(self) -> float:
-        """Of the scores under other seeds: the search has not chosen among these."""
+        """The mean of the scores under other seeds: the search has not chosen among these."""
         return mean(self._scores())
 
     @property
     def spread(self) -> float:
-        """Standard deviation of the scores under other seeds; 0 of a single one."""
+        """The standard deviation of the scores under other seeds; 0 of a single one."""
         scores = self._scores()
         return stdev(scores) if len(scores) > 1 else 0.0
 
     @property
     def rank(self) -> tuple[float, float, int]:
-        """What makes it better than another: mean accuracy, mean loss, its first rank."""
+        """What makes it better than another: mean score, mean loss, its first rank."""
         runs = self.runs or [self.trial]
         loss = mean(run.best_epoch.metrics["val_loss"] for run in runs)
-        return self.mean, -loss, -self.trial.number
+        return self.trial.objective.signed(self.mean), -loss, -self.trial.number
 
     @property
     def best_run(self) -> TrialLog | None:
         """The run whose best epoch is the best of all; None where it is the search's trial."""
-        best = max((self.trial, *self.runs), key=lambda run: run.best_epoch.rank)
+        best = max((self.trial, *self.runs), key=lambda run: run.rank)
         return None if best is self.trial else best
 
     def _scores(self) -> list[float]:
-        return [run.best_epoch.metrics["val_acc"] for run in self.runs or [self.trial]]
+        runs = self.runs or [self.trial]
+        return [run.objective.score(run.best_epoch.metrics) for run in runs]
 
 
 def finalists(trials: Iterable[TrialLog], count: int) -> list[TrialLog]:
     """The best completed trials, the best first; among equals of lower loss, then the first."""
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    ranked = sorted(complete, key=lambda trial: (trial.best_epoch.rank, -trial.number))
-    return ranked[::-1][:count]
+    return sorted(complete, key=lambda trial: (trial.rank, -trial.number))[::-1][:count]
 
 
-def confirmation(config: SearchConfig, chosen: Sequence[TrialLog]) -> SearchConfig:
-    """What runs the finalists again: a search that only has points to try.
-
-    Args:
-        config: Of the search.
-        chosen: Its finalists. The points are each of them under every seed, one after the other.
-    """
+def confirmation_plan(search: Search, chosen: Sequence[TrialLog]) -> Plan:
+    """What runs the finalists under other seeds: each under every seed, one after the other."""
+    config = search.config
     own = config.train.seed
     seeds = tuple(seed for seed in range(config.confirm.seeds + 1) if seed != own)
     seeds = seeds[: config.confirm.seeds]
-    points = tuple({**trial.params, _SEED: seed} for trial in chosen for seed in seeds)
-    return config.model_copy(
-        update={
-            "space": {**config.space, _SEED: Choices(choices=seeds)},
-            "sampler": SamplerConfig(name="random", points=points),
-            "scheduler": SchedulerConfig(name="fifo"),
-            "budget": BudgetConfig(
-                num_samples=len(points), max_failures=config.budget.max_failures
-            ),
-        }
+    return Plan(
+        kind="confirm",
+        study=f"{search.name}/confirm",  # which no search can be called
+        space={**config.space, _SEED: Choices(choices=seeds)},
+        points=[{**trial.params, _SEED: seed} for trial in chosen for seed in seeds],
+        sampler=RandomSampler(),  # never asked: every trial is a point
     )
 
 
-def study_of(search: str) -> str:
-    """Name of a confirmation's study, which no search can have."""
-    return f"{search}/confirm"
+def open_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | None:
+    """The ledger of the finalists' runs under other seeds, if there are to be any.
+
+    Raises:
+        ConfigError: The storage cannot be used.
+    """
+    if search.config.confirm.top_k == 0 or not chosen:
+        return None
+    return open_ledger(search, confirmation_plan(search, chosen))
+
+
+def read_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | None:
+    """The same to be looked at; None also where the search is not that far."""
+    if search.config.confirm.top_k == 0 or not chosen:
+        return None
+    try:
+        return read_ledger(search.config, confirmation_plan(search, chosen))
+    except ConfigError:
+        return None
 
 
 def ranked(chosen: Sequence[TrialLog], runs: Iterable[TrialLog]) -> list[Finalist]:

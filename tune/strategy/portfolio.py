@@ -1,4 +1,4 @@
-"""What is tried first."""
+"""What is tried first, and the plan of a search."""
 
 from __future__ import annotations
 
@@ -6,6 +6,41 @@ from typing import Any
 
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten
+from tune.strategy.samplers import RepeatableSampler
+from tune.study.ledger import Ledger
+from tune.study.opening import open_ledger, read_ledger
+from tune.study.plan import Plan
+from tune.study.search import Search
+
+
+def search_plan(name: str, config: SearchConfig) -> Plan:
+    """What the trials of a search are to be."""
+    return Plan(
+        kind="trial",
+        study=name,
+        space=config.space,
+        points=first_points(config),
+        sampler=RepeatableSampler(config.sampler),
+        asked=config.budget.num_samples,
+    )
+
+
+def open_search(search: Search) -> Ledger:
+    """The ledger of a search, begun if it is not there yet.
+
+    Raises:
+        ConfigError: The storage cannot be used, or has another search of this name.
+    """
+    return open_ledger(search, search_plan(search.name, search.config))
+
+
+def read_search(search: Search) -> Ledger:
+    """The ledger of a search that was begun, to be looked at.
+
+    Raises:
+        ConfigError: It was not, or the storage cannot be used.
+    """
+    return read_ledger(search.config, search_plan(search.name, search.config))
 
 
 def first_points(config: SearchConfig) -> list[dict[str, Any]]:

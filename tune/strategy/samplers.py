@@ -1,24 +1,74 @@
-"""What is proposed next, as a function of the study alone."""
+"""What is proposed next, as a function of the study alone.
+
+To add a sampler, register one more here: Optuna's, or any that keeps to its interface.
+"""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
+from trainable.seeding import seed_of
+from tune.config.registries import SAMPLERS
 from tune.config.schema import SamplerConfig
+
+Make = Callable[[SamplerConfig, int], BaseSampler]
+"""Makes a sampler of a config and a seed."""
+
+
+def sampler(name: str, *, joint: bool) -> Callable[[Make], Make]:
+    """A decorator that registers what makes a sampler.
+
+    Args:
+        name: As `sampler.name` has it.
+        joint: Whether it proposes the values of a trial together, rather than each by itself.
+    """
+
+    def add(make: Make) -> Make:
+        SAMPLERS.register(name)((make, joint))
+        return make
+
+    return add
+
+
+@sampler("random", joint=False)
+def random(_: SamplerConfig, seed: int) -> BaseSampler:
+    """Values drawn evenly."""
+    return RandomSampler(seed)
+
+
+@sampler("tpe", joint=False)
+def tpe(config: SamplerConfig, seed: int) -> BaseSampler:
+    """The Tree-structured Parzen Estimator (Bergstra et al. 2011), key by key."""
+    return TPESampler(seed=seed, n_startup_trials=config.startup_trials)
+
+
+@sampler("joint_tpe", joint=True)
+def joint_tpe(config: SamplerConfig, seed: int) -> BaseSampler:
+    """TPE over all keys together (Falkner et al. 2018), away from what is running."""
+    return TPESampler(
+        seed=seed, n_startup_trials=config.startup_trials, multivariate=True, constant_liar=True
+    )
+
+
+@sampler("gp", joint=True)
+def gp(config: SamplerConfig, seed: int) -> BaseSampler:
+    """Expected improvement of a Gaussian process; trials that were stopped do not count."""
+    return GPSampler(seed=seed, n_startup_trials=config.startup_trials)
 
 
 class RepeatableSampler(BaseSampler):
-    """Optuna's sampler, seeded anew for each value that it draws.
+    """A sampler of Optuna's, made anew with a seed of its own for each proposal.
 
-    Optuna's own keep their random state in the process. Here each value is drawn from a seed of
-    its own, made of the search's seed, the trial's number and the key: a search that was killed,
-    even between two values of one trial, goes on with the values that it would have drawn.
+    Optuna's samplers keep their random state in the process. Here it is made of the search's
+    seed and the trial's number (and the key, where values are drawn one by one), so that a
+    proposal is a function of the study alone: a search that was killed, even between two values
+    of one trial, goes on with the values that it would have drawn.
 
     Args:
         config: Which sampler, and the seed.
@@ -26,18 +76,21 @@ class RepeatableSampler(BaseSampler):
 
     def __init__(self, config: SamplerConfig) -> None:
         self._config = config
+        self._make, self._joint = SAMPLERS[config.name]
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """No value depends on another of the same trial."""
-        return {}
+        """What is proposed together: nothing by a sampler that draws key by key."""
+        if not self._joint:
+            return {}
+        return self._fresh(trial).infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Nothing, for the same reason."""
-        return {}
+        """The values that are proposed together."""
+        return self._fresh(trial).sample_relative(study, trial, search_space) if self._joint else {}
 
     def sample_independent(
         self,
@@ -46,12 +99,18 @@ class RepeatableSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """One value."""
-        sampler = self._seeded(f"{self._config.seed} {trial.number} {param_name}")
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
+        """One value by itself."""
+        fresh = self._fresh(trial, param_name)
+        return fresh.sample_independent(study, trial, param_name, param_distribution)
 
-    def _seeded(self, key: str) -> BaseSampler:
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4])
-        if self._config.name == "random":
-            return RandomSampler(seed)
-        return TPESampler(seed=seed, n_startup_trials=self._config.startup_trials)
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """What the sampler does before it proposes."""
+        self._fresh(trial).before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        """What the sampler does with a trial that has ended."""
+        self._fresh(trial).after_trial(study, trial, state, values)
+
+    def _fresh(self, trial: FrozenTrial, *key: str) -> BaseSampler:
+        words = " ".join(map(str, (self._config.seed, trial.number, *key)))
+        return self._make(self._config, seed_of(words, num_bytes=4))

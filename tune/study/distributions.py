@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import Trial
 
-from tune.config.schema import SearchConfig, is_whole
-from tune.config.space import Choices, Range
+from tune.config.schema import is_whole
+from tune.config.space import Choices, Values
 
 
-def distributions(config: SearchConfig) -> dict[str, BaseDistribution]:
+def distributions(space: Mapping[str, Values]) -> dict[str, BaseDistribution]:
     """Optuna's distribution for each searched key."""
-    return {key: _distribution(key, values) for key, values in config.space.items()}
+    return {key: _distribution(key, values) for key, values in space.items()}
 
 
-def _distribution(key: str, values: Range | Choices) -> BaseDistribution:
+def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> None:
+    """Have a value drawn, or found where it has been drawn before."""
+    match distribution:
+        case FloatDistribution(low=low, high=high, step=step, log=log):
+            trial.suggest_float(name, low, high, step=step, log=log)
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            trial.suggest_int(name, low, high, step=step, log=log)
+        case CategoricalDistribution(choices=choices):
+            trial.suggest_categorical(name, choices)
+
+
+def _distribution(key: str, values: Values) -> BaseDistribution:
     if isinstance(values, Choices):
         return CategoricalDistribution(values.choices)
     if is_whole(key):

@@ -5,44 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import uuid
 from pathlib import Path
-from typing import Final
 
 from filelock import FileLock, Timeout
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from trainable.config import Config
-from tune.config.schema import NAME_RULE, SearchConfig
-from tune.errors import ConfigError
-from tune.study.trial import Kind
-
-HOME: Final = Path("mlruns")
-"""Where studies and checkpoints are kept, beside MLflow's artifacts."""
+from tune.config.schema import NAME_RULE
+from tune.errors import ConfigError, first_line
+from tune.study.search import DATABASE, HOME, Kind, Search
 
 _SEARCHES, _FILE = "searches", "search.json"
-
-
-class Search(Config):
-    """A search as it was begun: all that going on with it needs to know."""
-
-    name: str
-    """Of the search, its study, and its run in MLflow."""
-
-    config: SearchConfig
-    """With weights and all else decided."""
-
-    data_fingerprint: str
-    """Of the images and how they are split."""
-
-    weights_hash: str | None
-    """Of the first weights, for each architecture; None where they are random."""
-
-    identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
-    """Unlike the name, unique everywhere."""
-
-    concluded: bool = False
-    """Whether there is nothing left to do."""
 
 
 class SearchHome:
@@ -113,20 +85,32 @@ class SearchHome:
             half.unlink()
 
     def load(self) -> Search:
-        """What was begun.
+        """The search as it was begun: by its file, or where that is lost by its study.
 
         Raises:
-            ConfigError: Nothing was, or its file is broken.
+            ConfigError: There is neither.
         """
-        if not self.exists:
-            raise ConfigError(self._unknown())
         try:
             return Search.model_validate_json((self.folder / _FILE).read_bytes())
+        except FileNotFoundError:
+            reason = self._unknown()
         except (ValidationError, OSError) as error:
-            raise ConfigError(
-                f"search {self.name}: {self.folder / _FILE} cannot be read: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
+            reason = (
+                f"search {self.name}: {self.folder / _FILE} cannot be read: {first_line(error)}"
+            )
+        search = self._in_study()
+        if search is None:
+            raise ConfigError(reason)
+        return search
+
+    def _in_study(self) -> Search | None:
+        """The search as its study holds it, where that lies beside this folder."""
+        database = self.folder.parents[1] / DATABASE
+        if not database.is_file():
+            return None
+        from tune.study.definition import read_definition  # with Optuna, which takes a while
+
+        return read_definition(f"sqlite:///{database}", self.name)
 
     def save(self, search: Search) -> None:
         """Write aside and rename, so that there is a whole file at any moment."""

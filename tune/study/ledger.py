@@ -1,137 +1,128 @@
 """What happened in a search, trial by trial: in memory, and first in Optuna's storage.
 
-The storage is the truth. Whatever else there is (the record in MLflow, the rungs of the
+The storage is the truth. Whatever else there is (the record in MLflow, the decisions of the
 scheduler, the progress on the screen) is made of it, at the start of a search as after a kill.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.exceptions import OptunaError, StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import RDBStorage
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
+from trainable.metrics import Objective
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError, Halt
-from tune.strategy.portfolio import first_points
-from tune.strategy.samplers import RepeatableSampler
-from tune.study.distributions import distributions
-from tune.study.folder import HOME
-from tune.study.trial import (
-    ERROR,
-    FACTS,
-    METRIC,
-    METRICS,
-    Epoch,
-    Kind,
-    TrialLog,
-    epoch_key,
-    milliseconds,
-)
-
-PATIENCE: Final = 120.0
-"""Seconds for which a storage that is locked or away is waited for."""
-
-_SEARCH, _POINT = "search", "point"
-_MADE_MEANWHILE: Final = re.compile(r"already exists|unique constraint|is locked", re.IGNORECASE)
-_Result = TypeVar("_Result")
+from tune.study.distributions import distributions, suggest
+from tune.study.plan import Plan
+from tune.study.storage import PATIENCE, patiently
+from tune.study.trial import ERROR, FACTS, Decision, Epoch, TrialLog, epoch_key, milliseconds
 
 
 class Ledger:
     """The trials of a search, in a storage of Optuna's.
 
     Args:
-        study: Of this search.
-        config: The search.
-        kind: What its trials are: those of the search, or of the finalists' confirmation.
+        study: The study that holds them.
+        config: The search; the base of its config gives every value that is not searched.
+        plan: What its trials are to be.
         patience: Seconds for which the storage is waited for.
 
     Attributes:
         asked: How many trials there are to be.
         trials: By number.
+        objective: What makes one better than another.
     """
 
     def __init__(
-        self,
-        study: Study,
-        config: SearchConfig,
-        kind: Kind = "trial",
-        patience: float = PATIENCE,
+        self, study: Study, config: SearchConfig, plan: Plan, patience: float = PATIENCE
     ) -> None:
-        self._study, self._patience = study, patience
-        self.config, self.kind = config, kind
-        self._distributions = distributions(config)
+        self.study, self._patience = study, patience
+        self.config, self.plan, self.kind = config, plan, plan.kind
+        self.objective = Objective.named(config.objective.metric)
+        self._distributions = distributions(plan.space)
         self._handles: dict[int, Trial] = {}
         self.trials: dict[int, TrialLog] = {}
-        # A confirmation grows with its search, by the points of those that are finalists now.
-        points = len(study.get_trials(deepcopy=False))
-        self.asked = points if kind == "confirm" else config.budget.num_samples
+        planned = len(study.get_trials(deepcopy=False))
+        self.asked = planned if plan.asked is None else plan.asked
         for frozen in self._stored():
             if frozen.params.keys() == self._distributions.keys():
-                self.trials[frozen.number] = TrialLog.of(frozen)
+                self.trials[frozen.number] = TrialLog.of(frozen, self.objective)
 
     def begin(self) -> TrialLog:
-        """The next trial to run: one that was begun and has not ended, else a new one."""
-        handle = self._patiently(self._next)
-        number = handle.number
-        self._handles[number] = handle
-        if number not in self.trials:
-            started = milliseconds(handle.datetime_start)
-            self.trials[number] = TrialLog(number, dict(handle.params), started)
-        return self.trials[number]
+        """The next trial to run: one that was begun, and neither ended nor paused, or a new one."""
+        return self._take(patiently(self._next, self._patience))
+
+    def go_on(self, number: int) -> TrialLog:
+        """Take up a trial that was begun before and that nobody runs now."""
+
+        def find() -> Trial:
+            trials = self.study.get_trials(deepcopy=False)
+            trial_id = next(frozen._trial_id for frozen in trials if frozen.number == number)
+            return Trial(self.study, trial_id)
+
+        assert number not in self._handles
+        return self._take(patiently(find, self._patience))
 
     def has_more(self) -> bool:
-        """Whether there is a trial to begin or to go on with."""
-        idle = any(log.number not in self._handles for log in self.unfinished)
-        return idle or len(self.trials) < self.asked
+        """Whether :meth:`begin` has a trial to give."""
+        return len(self.trials) < self.asked or any(
+            not log.is_paused and log.number not in self._handles for log in self.unfinished
+        )
 
     def release(self, number: int) -> None:
-        """Let a trial go that nobody runs any more, to be begun again."""
+        """Let a trial go that nobody runs any more, to be taken up again."""
         del self._handles[number]
 
     def add_epoch(
-        self, number: int, epoch: int, result: Mapping[str, Any], *, stopped: bool
+        self, number: int, epoch: int, result: Mapping[str, Any], decision: Decision
     ) -> None:
-        """Note an epoch, unless it has been before: a trial that went on tells its last again."""
+        """Note an epoch, unless it is known: a trial that went on reports its last again."""
         log = self.trials[number]
         if epoch <= len(log.epochs):
             return
-        assert epoch == len(log.epochs) + 1, f"trial {number} told epoch {epoch} too early"
+        assert epoch == len(log.epochs) + 1, f"trial {number} reported epoch {epoch} too early"
         # A clock that is set back does not change the order.
         at = max(_now(), log.epochs[-1].at if log.epochs else 0)
-        told = Epoch({name: result[name] for name in METRICS}, at, stopped)
-        facts = {name: result[name] for name in FACTS}
-        self._patiently(lambda: self._write_epoch(number, epoch, told, facts))
+        new = Epoch({name: result[name] for name in self.objective.epoch_metrics}, at, decision)
+        facts = {name: result[name] for name in FACTS if name in result}
+        changed = {name: value for name, value in facts.items() if log.facts.get(name) != value}
+        patiently(lambda: self._write_epoch(number, epoch, new, changed), self._patience)
         log.facts = facts
-        log.epochs.append(told)
+        log.epochs.append(new)
 
     def end(self, number: int, state: TrialState, error: str | None = None) -> None:
         """Note what became of a trial: COMPLETE with its best value, PRUNED, or FAIL."""
         log = self.trials[number]
+        if number not in self._handles:  # of a trial that was paused, or whose worker died
+            self.go_on(number)
         value = log.score if state is TrialState.COMPLETE else None
-        ended = self._patiently(lambda: self._write_end(number, state, value, error))
+        ended = patiently(lambda: self._write_end(number, state, value, error), self._patience)
         log.error, log.ended = error, ended
         log.state = state
 
-    def decision(self, number: int, epoch: int) -> bool | None:
-        """Whether the trial was stopped after an epoch; None if that has not been told."""
+    def decision(self, number: int, epoch: int) -> Decision | None:
+        """What was decided after an epoch; None if it has not been reported."""
         epochs = self.trials[number].epochs
-        return epochs[epoch - 1].stopped if epoch <= len(epochs) else None
+        return epochs[epoch - 1].decision if epoch <= len(epochs) else None
+
+    def report(self, number: int, epoch: int, value: float) -> FrozenTrial:
+        """Let Optuna know the objective after an epoch that is still to be decided on.
+
+        Returns:
+            The trial as its storage has it then, for a pruner of Optuna's.
+        """
+
+        def write() -> FrozenTrial:
+            handle = self._handles[number]
+            handle.storage.set_trial_intermediate_value(handle._trial_id, epoch, value)
+            return handle.storage.get_trial(handle._trial_id)
+
+        return patiently(write, self._patience)
 
     def counts(self) -> Counter[TrialState]:
         """How many trials are in each state."""
@@ -147,33 +138,53 @@ class Ledger:
         """Trials that were begun and have not ended."""
         return [log for log in self.trials.values() if not log.state.is_finished()]
 
+    @property
+    def running(self) -> list[TrialLog]:
+        """Trials that somebody runs now."""
+        return [log for log in self.unfinished if log.number in self._handles]
+
+    @property
+    def paused(self) -> list[TrialLog]:
+        """Trials that wait for their scheduler to let them go on."""
+        return [log for log in self.unfinished if log.is_paused and log.number not in self._handles]
+
+    def _take(self, handle: Trial) -> TrialLog:
+        number = handle.number
+        self._handles[number] = handle
+        if number not in self.trials:
+            started = milliseconds(handle.datetime_start)
+            params = dict(handle.params)
+            self.trials[number] = TrialLog(number, params, started, objective=self.objective)
+        return self.trials[number]
+
     def _next(self) -> Trial:
-        handle = self._begun() or self._study.ask()
+        handle = self._begun() or self.study.ask()
         for name, distribution in self._distributions.items():
-            _suggest(handle, name, distribution)
+            suggest(handle, name, distribution)
         return handle
 
     def _begun(self) -> Trial | None:
-        """A trial that the storage has as running, and nobody here runs."""
+        """A trial that the storage has as running, is not paused, and nobody here runs."""
         for frozen in self._stored():
             if frozen.state is TrialState.RUNNING and frozen.number not in self._handles:
-                return Trial(self._study, frozen._trial_id)
+                log = self.trials.get(frozen.number)
+                if log is None or not log.is_paused:
+                    return Trial(self.study, frozen._trial_id)
         return None
 
     def _stored(self) -> list[FrozenTrial]:
-        trials = self._study.get_trials(deepcopy=False)
+        trials = self.study.get_trials(deepcopy=False)
         return [trial for trial in trials if trial.state is not TrialState.WAITING]
 
-    def _write_epoch(self, number: int, epoch: int, told: Epoch, facts: dict[str, Any]) -> None:
+    def _write_epoch(self, number: int, epoch: int, new: Epoch, facts: dict[str, Any]) -> None:
+        """Write an epoch to the storage, past the handle, which would read the trial back."""
         handle = self._handles[number]
+        storage, trial_id = handle.storage, handle._trial_id
         for name, value in facts.items():
-            if handle.user_attrs.get(name) != value:
-                handle.set_user_attr(name, value)
-        # The value first: an epoch counts as told once its attribute is there.
-        if epoch not in handle.storage.get_trial(handle._trial_id).intermediate_values:
-            handle.report(told.metrics[METRIC], epoch)
-        entry = {**told.metrics, "at": told.at, "stopped": told.stopped}
-        handle.set_user_attr(epoch_key(epoch), entry)
+            storage.set_trial_user_attr(trial_id, name, value)
+        # The value first: an epoch counts as reported once its attribute is there.
+        storage.set_trial_intermediate_value(trial_id, epoch, self.objective.score(new.metrics))
+        storage.set_trial_user_attr(trial_id, epoch_key(epoch), new.written())
 
     def _write_end(
         self, number: int, state: TrialState, value: float | None, error: str | None
@@ -182,128 +193,10 @@ class Ledger:
         try:
             if error is not None:
                 handle.set_user_attr(ERROR, error)
-            frozen = self._study.tell(handle, value, state=state, skip_if_finished=True)
+            frozen = self.study.tell(handle, value, state=state, skip_if_finished=True)
         except UpdateFinishedTrialError:  # an attempt before this one came through after all
             frozen = handle.storage.get_trial(handle._trial_id)
         return milliseconds(frozen.datetime_complete)
-
-    def _patiently(self, action: Callable[[], _Result]) -> _Result:
-        """Do something with the storage, again and again while it is locked or away.
-
-        Raises:
-            Halt: It is full, or has been away for too long.
-        """
-        deadline, pause = time.monotonic() + self._patience, 0.1
-        while True:
-            try:
-                return action()
-            except (SQLAlchemyError, StorageInternalError) as error:
-                reason = _reason(error)
-                if "is full" in reason:
-                    raise Halt(f"no space is left for Optuna's storage: {reason}") from error
-                if time.monotonic() > deadline:
-                    raise Halt(f"Optuna's storage is out of reach: {reason}") from error
-            time.sleep(pause)
-            pause = min(2 * pause, 5.0)
-
-
-def open_ledger(
-    config: SearchConfig, name: str, identity: str, storage: str, kind: Kind = "trial"
-) -> Ledger:
-    """The ledger of a search, begun if it is not there yet.
-
-    Args:
-        config: The search.
-        name: Of the search, and of its study.
-        identity: Of the search, unique everywhere.
-        storage: URL of Optuna's storage.
-        kind: What its trials are.
-
-    Raises:
-        ConfigError: The storage cannot be used, or has another search of this name.
-    """
-    try:
-        study = optuna.create_study(
-            study_name=name,
-            storage=_opened(storage),
-            sampler=RepeatableSampler(config.sampler),
-            direction="maximize",
-            load_if_exists=True,
-        )
-        owner = study.user_attrs.get(_SEARCH)
-        if owner is None and not study.get_trials(deepcopy=False):
-            study.set_user_attr(_SEARCH, owner := identity)
-        if owner == identity:
-            _enqueue(study, first_points(config))
-    except (SQLAlchemyError, OptunaError, ImportError, ValueError) as error:
-        raise ConfigError(f"tracking.study={storage} cannot be used: {_reason(error)}") from error
-    if owner != identity:
-        raise ConfigError(f"--name {name}: there is a search of this name in {storage}")
-    return Ledger(study, config, kind)
-
-
-def read_ledger(config: SearchConfig, name: str, kind: Kind = "trial") -> Ledger:
-    """The ledger of a search that was begun, to be looked at.
-
-    Raises:
-        ConfigError: It was not, or the storage cannot be used.
-    """
-    storage = storage_url(config)
-    try:
-        return Ledger(optuna.load_study(study_name=name, storage=_opened(storage)), config, kind)
-    except KeyError as error:
-        raise ConfigError(f"search {name}: {storage} has no study of it") from error
-    except (SQLAlchemyError, OptunaError, ImportError) as error:
-        raise ConfigError(f"tracking.study={storage} cannot be used: {_reason(error)}") from error
-
-
-def storage_url(config: SearchConfig) -> str:
-    """URL of Optuna's storage."""
-    return config.tracking.study or f"sqlite:///{HOME / 'optuna.db'}"
-
-
-def _opened(url: str) -> RDBStorage:
-    """A storage, whose tables another process may be making at this very moment.
-
-    Optuna looks whether a table is there, and then makes it: of two processes that open a new
-    database together, one fails. Trying again is enough.
-    """
-    for pause in (0.1, 0.2, 0.4, 0.8, 1.6):
-        try:
-            return RDBStorage(url)
-        except SQLAlchemyError as error:
-            if not _MADE_MEANWHILE.search(_reason(error)):
-                raise
-        time.sleep(pause)
-    return RDBStorage(url)
-
-
-def _enqueue(study: Study, points: list[dict[str, Any]]) -> None:
-    """Have the points tried first, those left out that a run before this one enqueued."""
-    there = {trial.user_attrs.get(_POINT) for trial in study.get_trials(deepcopy=False)}
-    for point in points:
-        mark = json.dumps(point, sort_keys=True)
-        if mark not in there:
-            study.enqueue_trial(point, user_attrs={_POINT: mark})
-            there.add(mark)
-
-
-def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> None:
-    """Have a value drawn, or found where it has been drawn before."""
-    match distribution:
-        case FloatDistribution(low=low, high=high, step=step, log=log):
-            trial.suggest_float(name, low, high, step=step, log=log)
-        case IntDistribution(low=low, high=high, step=step, log=log):
-            trial.suggest_int(name, low, high, step=step, log=log)
-        case CategoricalDistribution(choices=choices):
-            trial.suggest_categorical(name, choices)
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what lies at the bottom of an error."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _now() -> int:

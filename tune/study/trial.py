@@ -1,26 +1,43 @@
-"""A trial of a search, as Optuna's storage has it."""
+"""A trial of a search, as Optuna's storage holds it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal
+from enum import StrEnum
+from typing import Any, Final
 
 from optuna.trial import FrozenTrial, TrialState
 
-Kind = Literal["trial", "confirm"]
-"""A trial of the search, or a finalist's under another seed."""
+from trainable.metrics import Objective
 
-METRIC: Final = "val_acc"
-MODE: Final = "max"
-METRICS: Final = ("train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds")
-"""What is kept of each epoch."""
+__all__ = [
+    "ERROR",
+    "FACTS",
+    "Decision",
+    "Epoch",
+    "TrialLog",
+    "TrialState",
+    "epoch_key",
+    "milliseconds",
+]
 
 FACTS: Final = ("device", "precision", "threads", "micro_batches", "compiled", "processor")
 """What a trial's metrics depend on besides its config."""
 
 _EPOCH, ERROR = "epoch:", "error"
 """Names of a trial's attributes in Optuna's storage."""
+_AT, _STOPPED, _PAUSED = "at", "stopped", "paused"
+"""What the attribute of an epoch holds beside its metrics."""
+
+
+class Decision(StrEnum):
+    """What becomes of a trial after an epoch."""
+
+    GO_ON = "go_on"
+    PAUSE = "pause"
+    """It gives its place to another, and may go on later from its checkpoint."""
+    STOP = "stop"
 
 
 @dataclass(frozen=True)
@@ -28,19 +45,27 @@ class Epoch:
     """One epoch of a trial.
 
     Attributes:
-        metrics: The values of :data:`METRICS`.
-        at: When it was told, in ms since 1970.
-        stopped: Whether the scheduler stopped the trial after it.
+        metrics: The values of :attr:`Objective.epoch_metrics`.
+        at: The time of its report, in ms since 1970.
+        decision: The scheduler's, after it.
     """
 
     metrics: dict[str, float]
     at: int
-    stopped: bool = False
+    decision: Decision = Decision.GO_ON
 
-    @property
-    def rank(self) -> tuple[float, float]:
-        """What makes it better than another: its accuracy, then its lower loss."""
-        return self.metrics[METRIC], -self.metrics["val_loss"]
+    @classmethod
+    def read(cls, entry: dict[str, Any]) -> Epoch:
+        """An epoch as :meth:`written` put it into the storage."""
+        metrics = {k: v for k, v in entry.items() if k not in {_AT, _STOPPED, _PAUSED}}
+        paused = Decision.PAUSE if entry.get(_PAUSED) else Decision.GO_ON
+        return cls(metrics, entry[_AT], Decision.STOP if entry[_STOPPED] else paused)
+
+    def written(self) -> dict[str, Any]:
+        """All of it, as JSON can hold it."""
+        paused = {_PAUSED: True} if self.decision is Decision.PAUSE else {}
+        stopped = self.decision is Decision.STOP
+        return {**self.metrics, _AT: self.at, _STOPPED: stopped, **paused}
 
 
 @dataclass
@@ -48,14 +73,15 @@ class TrialLog:
     """A trial so far. Another thread may read it: `state` changes last.
 
     Attributes:
-        number: In the search, from 0.
-        params: Values of the searched keys.
-        started: In ms since 1970.
+        number: Its place in the search, from 0.
+        params: The values of the searched keys.
+        started: The time in ms since 1970.
         epochs: In order; the first is epoch 1.
-        facts: The values of :data:`FACTS`, once an epoch has told them.
-        error: What broke it.
-        ended: In ms since 1970.
+        facts: The values of :data:`FACTS`, once an epoch has been reported.
+        error: The reason of a failure.
+        ended: The time in ms since 1970.
         state: RUNNING, COMPLETE, PRUNED or FAIL.
+        objective: What makes an epoch better than another.
     """
 
     number: int
@@ -66,15 +92,18 @@ class TrialLog:
     error: str | None = None
     ended: int | None = None
     state: TrialState = TrialState.RUNNING
+    objective: Objective = field(default_factory=lambda: Objective.named("val_acc"))
+    _seen: int = field(default=0, compare=False, repr=False)
+    _best: int = field(default=0, compare=False, repr=False)
 
     @classmethod
-    def of(cls, frozen: FrozenTrial) -> TrialLog:
-        """What the storage has of a trial."""
+    def of(cls, frozen: FrozenTrial, objective: Objective) -> TrialLog:
+        """A trial as the storage has it."""
         attrs = frozen.user_attrs
-        log = cls(frozen.number, dict(frozen.params), milliseconds(frozen.datetime_start))
+        started = milliseconds(frozen.datetime_start)
+        log = cls(frozen.number, dict(frozen.params), started, objective=objective)
         while (entry := attrs.get(epoch_key(len(log.epochs) + 1))) is not None:
-            metrics = {name: entry[name] for name in METRICS}
-            log.epochs.append(Epoch(metrics, entry["at"], entry["stopped"]))
+            log.epochs.append(Epoch.read(entry))
         log.facts = {name: attrs[name] for name in FACTS if name in attrs}
         log.error, log.state = attrs.get(ERROR), frozen.state
         if frozen.state.is_finished():
@@ -83,29 +112,48 @@ class TrialLog:
 
     @property
     def best(self) -> int | None:
-        """Its best epoch, counted from 1: the most accurate, then the one of lower loss."""
+        """The number of its best epoch, from 1; of equals, the first."""
         if not self.epochs:
             return None
-        return 1 + max(range(len(self.epochs)), key=lambda index: self.epochs[index].rank)
-
-    @property
-    def score(self) -> float | None:
-        """The best epoch's accuracy."""
-        return self.best_epoch.metrics[METRIC] if self.epochs else None
+        # Only what is new is looked at: a trial may have thousands of epochs.
+        for index in range(self._seen, len(self.epochs)):
+            if self._rank(index) > self._rank(self._best):
+                self._best = index
+            self._seen = index + 1
+        return 1 + self._best
 
     @property
     def best_epoch(self) -> Epoch:
-        """The best epoch of a trial that has told one."""
+        """The best epoch of a trial that has reported one."""
         assert self.best is not None
         return self.epochs[self.best - 1]
 
+    @property
+    def score(self) -> float | None:
+        """The objective at the best epoch."""
+        return self.objective.score(self.best_epoch.metrics) if self.epochs else None
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What makes a trial that has reported an epoch better than another."""
+        return self.objective.rank(self.best_epoch.metrics)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for its scheduler to let it go on."""
+        running = self.state is TrialState.RUNNING
+        return running and bool(self.epochs) and self.epochs[-1].decision is Decision.PAUSE
+
+    def _rank(self, index: int) -> tuple[float, float]:
+        return self.objective.rank(self.epochs[index].metrics)
+
 
 def epoch_key(epoch: int) -> str:
-    """Name of the attribute that holds an epoch."""
+    """The name of the attribute that holds an epoch."""
     return f"{_EPOCH}{epoch}"
 
 
 def milliseconds(moment: datetime | None) -> int:
-    """Optuna's times, which are local, in ms since 1970."""
+    """One of Optuna's times, which are local, in ms since 1970."""
     assert moment is not None
     return int(moment.timestamp() * 1000)

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from trainable.predictions import Predictions
-from tune.study.folder import Search
+from tune.study.search import Search
 from tune.tracking.queries import find_parent
 from tune.tracking.schema import Artifact, SearchTags
 from tune.tracking.server import open_client

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from tune.study.folder import Search
+from tune.study.search import Search
 from tune.tracking.schema import INTERRUPTED, SEARCH_KIND, Tag, TrialTags
 
 _OPEN: Final = "attributes.status = 'RUNNING'"

@@ -26,9 +26,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten
-from tune.study.folder import Search
 from tune.study.ledger import Ledger
-from tune.study.trial import Kind, TrialLog, TrialState
+from tune.study.search import Kind, Search
+from tune.study.trial import TrialLog, TrialState
 from tune.tracking.database import make_database
 from tune.tracking.evaluation import write_evaluation
 from tune.tracking.queries import child_of, find_parent, find_runs

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
 from tune.errors import first_line
-from tune.study.folder import Search
 from tune.study.ledger import Ledger
+from tune.study.search import Search
 from tune.study.trial import TrialLog
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tune.config.loading import load_config
 from tune.engine.preflight import check_unchanged, settle
 from tune.errors import ConfigError
 from tune.study.fingerprints import hash_of_arch
-from tune.study.folder import Search
+from tune.study.search import Search
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.helpers.commands import DIGITS
-from tests.tune.study.test_ledger import told
+from tests.helpers.studies import ledger_of, reported
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.engine.progress import Progress
-from tune.study.ledger import Ledger, open_ledger
+from tune.study.ledger import Ledger
+from tune.study.trial import Decision
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def config() -> SearchConfig:
 
 @pytest.fixture
 def ledger(config: SearchConfig, tmp_path: Path) -> Ledger:
-    return open_ledger(config, "test", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+    return ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
 
 
 def follow(progress: Progress, ledger: Ledger) -> None:
@@ -31,7 +32,7 @@ def follow(progress: Progress, ledger: Ledger) -> None:
     for number, accuracy in enumerate([0.9, 0.4, 0.2, 0.7]):
         progress.changed(ledger.begin())
         for epoch in (1, 2):
-            ledger.add_epoch(number, epoch, told(accuracy), stopped=False)
+            ledger.add_epoch(number, epoch, reported(accuracy), Decision.GO_ON)
             progress.changed(ledger.trials[number])
         if number in ends:
             error = "MemoryError: no room" if ends[number] is TrialState.FAIL else None
@@ -70,13 +71,13 @@ def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
 
 def test_the_time_left_never_exceeds_the_budget(tmp_path: Path) -> None:
     config = load_config(DIGITS, ["budget.num_samples=1000", "budget.time=60s"])
-    ledger = open_ledger(config, "test", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+    ledger = ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
     stream = io.StringIO()
     now = iter([0.0])
     console = Console(file=stream, width=400)
     with Progress(ledger, console, lambda: next(now, 6.0)) as progress:
         follow(progress, ledger)
-    assert "0:06 gone, about 0:54 left" in stream.getvalue().splitlines()[-1]
+    assert "0:06 elapsed, about 0:54 remaining" in stream.getvalue().splitlines()[-1]
 
 
 def test_the_time_left_is_judged_by_the_trials_of_this_run(
@@ -92,4 +93,4 @@ def test_the_time_left_is_judged_by_the_trials_of_this_run(
         ledger.end(2, TrialState.PRUNED)
         progress.changed(ledger.trials[2])
     assert "3/4 ended" in stream.getvalue()
-    assert "0:10 gone, about 0:10 left" in stream.getvalue()
+    assert "0:10 elapsed, about 0:10 remaining" in stream.getvalue()

@@ -10,21 +10,23 @@ from torch import Tensor
 
 from tests.helpers.commands import DIGITS, SMALL
 from tests.helpers.plugins import use_plugin
+from tests.helpers.studies import ledger_of
 from trainable.checkpoints import BEST
 from trainable.finetuner import FineTuner
+from trainable.metrics import EPOCH_METRICS as METRICS
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 from tune.config.loading import load_config
 from tune.models.candidates import Run, single, soup, trained
 from tune.study.folder import SearchHome
-from tune.study.ledger import Ledger, open_ledger
-from tune.study.trial import FACTS, METRICS, Epoch, TrialLog
+from tune.study.ledger import Ledger
+from tune.study.trial import FACTS, Epoch, TrialLog
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     words = [*SMALL, "cache.enabled=false", "train.precision=fp32", "data.limit=600"]
     config = load_config(DIGITS, words)
-    return open_ledger(config, "one", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+    return ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
 
 
 @pytest.fixture

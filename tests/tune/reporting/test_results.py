@@ -5,7 +5,8 @@ from __future__ import annotations
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
-from tests.helpers.results import add_trial, empty_ledger, results_of
+from tests.helpers.results import add_trial, results_of
+from tests.helpers.studies import ledger_in_memory
 from trainable.data.datasets import Dataset
 from tune.config.loading import load_config
 from tune.reporting.results import SearchResults
@@ -25,7 +26,7 @@ def test_a_trial_that_failed_does_not_shorten_the_comparison(dataset: Dataset) -
 
 
 def test_if_every_trial_failed_they_are_compared_with_each_other(dataset: Dataset) -> None:
-    ledger = empty_ledger(load_config(DIGITS))
+    ledger = ledger_in_memory(load_config(DIGITS))
     add_trial(ledger, [0.1, 0.2], TrialState.FAIL, "out of memory")
     results = SearchResults("failed", ledger, dataset)
     assert results.common_epoch == 2
@@ -34,7 +35,7 @@ def test_if_every_trial_failed_they_are_compared_with_each_other(dataset: Datase
 def test_the_first_error_is_told_and_a_trial_without_an_epoch_is_not_shown(
     dataset: Dataset,
 ) -> None:
-    ledger = empty_ledger(load_config(DIGITS))
+    ledger = ledger_in_memory(load_config(DIGITS))
     add_trial(ledger, [0.5])
     add_trial(ledger, [], TrialState.FAIL, "out of memory")
     add_trial(ledger, [], TrialState.FAIL, "something else")

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from tests.helpers.commands import DIGITS
-from tests.helpers.results import add_trial, empty_ledger, results_of
+from tests.helpers.results import add_trial, results_of
+from tests.helpers.studies import ledger_in_memory
 from trainable.data.datasets import Dataset
 from tune.config.loading import load_config
 from tune.models.promotion import Standing
@@ -22,7 +23,7 @@ from tune.strategy.confirmation import Finalist
 def results_with(dataset: Dataset, *words: str) -> SearchResults:
     """The results of a search whose best trial was confirmed under two other seeds."""
     config = load_config(DIGITS, list(words))
-    ledger = empty_ledger(config)
+    ledger = ledger_in_memory(config)
     for scores in ([0.5, 0.9, 0.8], [0.7, 0.8, 0.6], [0.6, 0.7, 0.6]):
         add_trial(ledger, scores)
     found = results_of(dataset, 0)

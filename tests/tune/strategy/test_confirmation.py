@@ -6,9 +6,10 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.studies import search_of
+from trainable.metrics import Objective
 from tune.config.loading import load_config
-from tune.strategy.confirmation import confirmation, finalists, ranked, study_of
-from tune.study.ledger import open_ledger
+from tune.strategy.confirmation import finalists, open_confirmation, ranked, read_confirmation
 from tune.study.trial import Epoch, TrialLog
 
 
@@ -48,26 +49,33 @@ def test_each_finalist_is_run_under_each_other_seed(tmp_path: Path) -> None:
     words = ["confirm.seeds=2", "train.seed=1", "confirm.top_k=2"]
     config = load_config(DIGITS, [*words, "augment.policy=none", "optim.weight_decay=0"])
     chosen = [ended(7, [0.9]), ended(3, [0.8])]
-    again = confirmation(config, chosen)
-    ledger = open_ledger(again, "c", "id", f"sqlite:///{tmp_path / 'optuna.db'}", "confirm")
-    found = [again.trial(ledger.begin().params) for _ in range(again.budget.num_samples)]
+    search = search_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
+    ledger = open_confirmation(search, chosen)
+    assert ledger is not None
+    assert (ledger.kind, ledger.asked) == ("confirm", 4)
+    found = [config.trial(ledger.begin().params) for _ in range(ledger.asked)]
     assert [(trial.optim.lr, trial.train.seed) for trial in found] == [
         (8e-3, 0), (8e-3, 2), (4e-3, 0), (4e-3, 2),
     ]  # fmt: skip
-    assert again.scheduler.name == "fifo"
 
 
-def test_a_search_that_grew_runs_its_new_finalists_and_the_others_not_again(
-    tmp_path: Path,
-) -> None:
-    words = ["augment.policy=none", "optim.weight_decay=0", "confirm.seeds=2"]
-    config = load_config(DIGITS, words)
+def test_without_finalists_or_seeds_there_is_no_confirmation(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    search = search_of(load_config(DIGITS, ["confirm.top_k=0"]), url)
+    assert open_confirmation(search, [ended(7, [0.9])]) is None
+    search = search_of(load_config(DIGITS, ["confirm.top_k=2"]), url)
+    assert open_confirmation(search, []) is None
+    assert read_confirmation(search, [ended(7, [0.9])]) is None, "it is not that far"
+
+
+def test_a_search_that_grew_runs_its_new_finalists_and_not_the_others(tmp_path: Path) -> None:
+    words = ["augment.policy=none", "optim.weight_decay=0", "confirm.seeds=2", "confirm.top_k=2"]
+    search = search_of(load_config(DIGITS, words), f"sqlite:///{tmp_path / 'optuna.db'}")
     chosen = [ended(number, [0.9]) for number in range(3)]
-    storage = f"sqlite:///{tmp_path / 'optuna.db'}"
 
     def begin(now: list[TrialLog]) -> list[tuple[int, float]]:
-        again = confirmation(config, now)
-        ledger = open_ledger(again, study_of("one"), "id", storage, "confirm")
+        ledger = open_confirmation(search, now)
+        assert ledger is not None
         begun = []
         while ledger.has_more():
             log = ledger.begin()
@@ -78,6 +86,19 @@ def test_a_search_that_grew_runs_its_new_finalists_and_the_others_not_again(
     assert begin(chosen[:2]) == [(0, 1e-3), (1, 1e-3), (2, 2e-3), (3, 2e-3)]
     assert begin(chosen[:2]) == []
     assert begin([chosen[2], chosen[0]]) == [(4, 3e-3), (5, 3e-3)]
+    found = read_confirmation(search, chosen)
+    assert found is not None
+    assert sorted(found.trials) == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_winner_of_a_loss_has_the_lowest_mean() -> None:
+    objective = Objective.named("val_loss")
+    chosen = [ended(7, [0.95], loss=0.2), ended(3, [0.90], loss=0.3)]
+    runs = [ended(0, [0.9], loss=0.4, of=7), ended(1, [0.9], loss=0.1, of=3)]
+    for log in (*chosen, *runs):
+        log.objective = objective
+    assert [finalist.trial.number for finalist in ranked(chosen, runs)] == [3, 7]
+    assert [trial.number for trial in finalists(chosen, 2)] == [7, 3]
 
 
 def test_the_winner_has_the_best_mean_not_the_luckiest_score() -> None:

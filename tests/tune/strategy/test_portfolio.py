@@ -20,7 +20,7 @@ def config() -> SearchConfig:
 
 
 def test_each_key_has_the_distribution_of_its_type(config: SearchConfig) -> None:
-    assert distributions(config) == {
+    assert distributions(config.space) == {
         "optim.lr": FloatDistribution(1e-4, 1e-2, log=True),
         "optim.weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
         "model.unfreeze_depth": IntDistribution(0, 5),
@@ -32,7 +32,7 @@ def test_each_key_has_the_distribution_of_its_type(config: SearchConfig) -> None
 def test_whatever_is_drawn_makes_a_trial(seed: int) -> None:
     config = load_config(DIGITS)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    trial = config.trial(study.ask(distributions(config)).params)
+    trial = config.trial(study.ask(distributions(config.space)).params)
     assert 1e-4 <= trial.optim.lr <= 1e-2
     assert trial.data == config.data
 

@@ -5,51 +5,106 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.studies import ledger_of, reported
 from tune.config.loading import load_config
-from tune.config.schema import SearchConfig
-from tune.strategy.samplers import RepeatableSampler
+from tune.config.registries import SAMPLERS
+from tune.config.schema import SamplerConfig, SearchConfig
+from tune.strategy.samplers import RepeatableSampler, sampler
 from tune.study.distributions import distributions
-from tune.study.ledger import open_ledger
+from tune.study.trial import Decision
+
+ALL = ("tpe", "random", "joint_tpe", "gp")
 
 
-@pytest.mark.parametrize("name", ["tpe", "random"])
+def proposals(config: SearchConfig, url: str, *, again: bool) -> list[dict[str, Any]]:
+    """What is proposed one after the other; `again` by another process each time."""
+    ledger, made = ledger_of(config, url), []
+    for number in range(9):
+        if again:
+            ledger = ledger_of(config, url)
+        log = ledger.begin()
+        made.append(log.params)
+        score = 1 - abs(log.params["model.unfreeze_depth"] - 3) / 10
+        ledger.add_epoch(number, 1, reported(score), Decision.GO_ON)
+        ledger.end(number, TrialState.COMPLETE)
+    return made
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_the_same_seed_proposes_the_same_trials_whatever_was_drawn_before(
     name: str, tmp_path: Path
 ) -> None:
     config = load_config(DIGITS, [f"sampler.name={name}", "sampler.startup_trials=3"])
-
-    def proposals(file: str, *, again: bool) -> list[dict[str, Any]]:
-        url = f"sqlite:///{tmp_path / file}"
-        ledger, made = open_ledger(config, "test", "identity", url), []
-        for number in range(10):
-            if again:  # another process goes on
-                ledger = open_ledger(config, "test", "identity", url)
-            made.append(ledger.begin().params)
-            ledger.end(number, TrialState.PRUNED)
-        return made
-
-    first = proposals("first.db", again=False)
-    assert first == proposals("second.db", again=True)
-    assert len({str(params) for params in first}) == 10
+    first = proposals(config, f"sqlite:///{tmp_path / 'first.db'}", again=False)
+    assert first == proposals(config, f"sqlite:///{tmp_path / 'second.db'}", again=True)
+    assert len({str(params) for params in first}) == 9
 
 
-def test_another_seed_proposes_other_trials() -> None:
+@pytest.mark.parametrize("name", ALL)
+def test_another_seed_proposes_other_trials(name: str) -> None:
     def proposal(seed: int) -> dict[str, Any]:
-        config = load_config(DIGITS, [f"sampler.seed={seed}"])
+        config = load_config(DIGITS, [f"sampler.name={name}", f"sampler.seed={seed}"])
         study = optuna.create_study(sampler=RepeatableSampler(config.sampler))
-        return study.ask(distributions(config)).params
+        return study.ask(distributions(config.space)).params
 
     assert proposal(0) != proposal(1)
 
 
-def test_tpe_learns_where_it_is_good(tmp_path: Path) -> None:
-    config: SearchConfig = load_config(DIGITS, ["sampler.startup_trials=8"])
+def test_tpe_learns_where_it_is_good() -> None:
+    config = load_config(DIGITS, ["sampler.startup_trials=8"])
     study = optuna.create_study(direction="maximize", sampler=RepeatableSampler(config.sampler))
     for _ in range(40):
-        trial = study.ask(distributions(config))
+        trial = study.ask(distributions(config.space))
         study.tell(trial, -abs(trial.params["model.unfreeze_depth"] - 4))
     late = [trial.params["model.unfreeze_depth"] for trial in study.trials[20:]]
     assert late.count(4) > 7  # by chance it would be 3
+
+
+@pytest.mark.parametrize(("name", "joint"), [("tpe", False), ("joint_tpe", True), ("gp", True)])
+def test_a_joint_sampler_is_asked_for_all_keys_at_once(
+    name: str, joint: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(DIGITS, [f"sampler.name={name}", "sampler.startup_trials=3"])
+    url, keys = f"sqlite:///{tmp_path / 'optuna.db'}", list[set[str]]()
+    real = RepeatableSampler.sample_relative
+
+    def spy(self: Any, study: Any, trial: Any, space: Any) -> Any:
+        found = real(self, study, trial, space)
+        keys.append(set(found))
+        return found
+
+    monkeypatch.setattr(RepeatableSampler, "sample_relative", spy)
+    proposals(config, url, again=False)
+    assert keys[-1] == (set(config.space) if joint else set())
+
+
+def test_another_sampler_needs_one_function_and_nothing_else(tmp_path: Path) -> None:
+    """The seam: registered here, named in a config, and exact over a resume."""
+
+    @sampler("always_two", joint=True)
+    def always_two(config: SamplerConfig, seed: int) -> BaseSampler:
+        class AlwaysTwo(RandomSampler):
+            def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+                return {"model.unfreeze_depth": distributions(space)["model.unfreeze_depth"]}
+
+            def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+                return {"model.unfreeze_depth": 2}
+
+        return AlwaysTwo(seed)
+
+    space = load_config(DIGITS).space
+    config = load_config(DIGITS, ["sampler.name=always_two"])
+    made = proposals(config, f"sqlite:///{tmp_path / 'one.db'}", again=True)
+    assert {params["model.unfreeze_depth"] for params in made[1:]} == {2}
+    assert made == proposals(config, f"sqlite:///{tmp_path / 'two.db'}", again=False)
+    assert len({params["optim.lr"] for params in made}) == 9
+
+
+def test_an_unknown_sampler_is_told_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"sampler\.name=tep: must be one of .*nearest: tpe"):
+        load_config(DIGITS, ["sampler.name=tep"])
+    assert set(ALL) <= set(SAMPLERS)

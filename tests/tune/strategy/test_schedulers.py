@@ -1,106 +1,184 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from optuna.trial import TrialState
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from tests.helpers.commands import DIGITS
-from tests.tune.study.test_ledger import told
+from tests.helpers.studies import ledger_in_memory, ledger_of, reported
 from tune.config.loading import load_config
+from tune.config.registries import SCHEDULERS
 from tune.config.schema import SearchConfig
-from tune.strategy.schedulers import build_scheduler, longest_trial
-from tune.study.ledger import Ledger, open_ledger
+from tune.strategy.schedulers import Scheduler, build_scheduler, longest_trial, rungs
+from tune.strategy.simulation import simulate
+from tune.study.ledger import Ledger
+from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 
 
 @pytest.fixture
 def config() -> SearchConfig:
-    return load_config(DIGITS, ["train.epochs=9"])
+    return load_config(DIGITS, ["train.epochs=9", "budget.num_samples=12"])
 
 
-@pytest.fixture
-def reopen(config: SearchConfig, tmp_path: Path) -> Callable[[], Ledger]:
-    """Open the ledger of one search, again and again as after a kill."""
-    return lambda: open_ledger(config, "test", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+def scores(number: int, epochs: int = 9) -> list[float]:
+    draw = random.Random(number)
+    return [draw.random() for _ in range(epochs)]
 
 
-def opened(config: SearchConfig, tmp_path: Path) -> Ledger:
-    return open_ledger(config, "test", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+def curve_of(seen: list[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], list[dict[str, Any]]]:
+    """Random curves, the n-th to whatever is proposed as the n-th."""
+
+    def curve(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+        if params not in seen:
+            seen.append(params)
+        return [reported(score) for score in scores(seen.index(params))]
+
+    return curve
 
 
-def test_asha_runs_to_the_longest_trial_of_the_space(tmp_path: Path) -> None:
+def lengths(ledger: Ledger) -> list[int]:
+    return [len(log.epochs) for _, log in sorted(ledger.trials.items())]
+
+
+def test_the_rungs_reach_to_the_longest_trial_of_the_space() -> None:
     config = load_config(DIGITS, ["space.train.epochs=[4,12]", "scheduler.reduction_factor=2"])
     assert longest_trial(config) == 12
-    assert isinstance(build_scheduler(opened(config, tmp_path)), ASHAScheduler)
+    assert rungs(config.scheduler, 12) == [1, 2, 4, 8]
 
 
 @pytest.mark.parametrize("override", ["scheduler.name=fifo", "train.epochs=1"])
-def test_fifo_where_nobody_is_to_be_stopped(override: str, tmp_path: Path) -> None:
-    ledger = opened(load_config(DIGITS, [override]), tmp_path)
-    assert isinstance(build_scheduler(ledger), FIFOScheduler)
+def test_nothing_is_stopped_where_nothing_is_to_be(override: str) -> None:
+    scheduler = build_scheduler(load_config(DIGITS, [override]))
+    assert type(scheduler) is Scheduler
 
 
-def run(reopen: Callable[[], Ledger], kills: set[int]) -> list[int]:
-    """Run twelve trials one by one; returns how long each was let run.
+class Killed(BaseException):
+    """The process ends here."""
 
-    Before some epochs, counted from the first trial's first, the process is killed: it goes on
-    with what the storage has, and the trial tells its last epoch again.
+
+def run_with_kills(reopen: Callable[[], Ledger], kills: set[int]) -> Ledger:
+    """Simulate a search that is killed before some epochs, counted from the first trial's first.
+
+    It goes on with what the storage has; nothing else is left of a process that was killed.
     """
-    draw = random.Random(1)
-    scores = [[draw.random() for _ in range(9)] for _ in range(12)]
-    ledger, count, lengths = reopen(), 0, []
-    asha = build_scheduler(ledger)
-    for number in range(12):
-        ledger.begin()
-        trial: Any = SimpleNamespace(trial_id="any", config={"number": number})
-        asha.on_trial_add(None, trial)
-        epoch, decision = 1, TrialScheduler.CONTINUE
-        while decision == TrialScheduler.CONTINUE and epoch <= 9:
+    count, curve = 0, curve_of([])
+
+    class Deadly(Scheduler):
+        def __init__(self, real: Scheduler) -> None:
+            self.real = real
+
+        def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
+            nonlocal count
             count += 1
             if count in kills:
-                ledger = reopen()
-                ledger.begin()
-                asha = build_scheduler(ledger)
-                trial.trial_id = f"new-{count}"
-                asha.on_trial_add(None, trial)
-                epoch = max(1, epoch - 1)
-            result = {**told(scores[number][epoch - 1]), "epoch": epoch}
-            if epoch < 9:
-                decision = asha.on_trial_result(None, trial, result)
-            stopped = decision == TrialScheduler.STOP
-            ledger.add_epoch(number, epoch, result, stopped=stopped)
-            epoch += 1
-        asha.on_trial_complete(None, trial, result)
-        ledger.end(number, TrialState.PRUNED if stopped else TrialState.COMPLETE)
-        lengths.append(len(ledger.trials[number].epochs))
-    return lengths
+                raise Killed
+            return self.real.decide(study, trial, epoch)
+
+        def next_paused(self, study: Ledger) -> TrialLog | None:
+            return self.real.next_paused(study)
+
+    while True:
+        ledger = reopen()
+        try:
+            simulate(ledger, Deadly(build_scheduler(ledger.config)), curve)
+        except Killed:
+            continue
+        return reopen()
 
 
-def test_asha_decides_after_a_kill_as_without(config: SearchConfig, tmp_path: Path) -> None:
-    def lengths(name: str, kills: set[int]) -> list[int]:
-        url = f"sqlite:///{tmp_path / name}"
-        return run(lambda: open_ledger(config, "test", "id", url), kills)
+@pytest.mark.parametrize("name", ["asha", "halving", "median"])
+def test_after_kills_the_same_is_decided_as_without(name: str, tmp_path: Path) -> None:
+    config = load_config(
+        DIGITS, ["train.epochs=9", "budget.num_samples=12", f"scheduler.name={name}"]
+    )
 
-    whole = lengths("whole.db", set())
-    assert len(set(whole)) > 1
+    def outcome(file: str, kills: set[int]) -> list[Any]:
+        ledger = run_with_kills(lambda: ledger_of(config, f"sqlite:///{tmp_path / file}"), kills)
+        return [(log.params, log.state, len(log.epochs)) for log in ledger.trials.values()]
+
+    whole = outcome("whole.db", set())
+    assert len({length for _, _, length in whole}) > 1
     for number, kills in enumerate(({1}, {10}, {11, 12}, {5, 9, 14, 22, 30}, set(range(40)))):
-        assert lengths(f"{number}.db", kills) == whole
+        assert outcome(f"{number}.db", kills) == whole
 
 
-def test_without_kills_it_is_rays_own(reopen: Callable[[], Ledger]) -> None:
-    ours = run(reopen, set())
-    rays = ASHAScheduler("epoch", "val_acc", "max", 9, grace_period=1, reduction_factor=3)
-    draw = random.Random(1)
-    for number in range(12):
-        scores = [draw.random() for _ in range(9)]
+@pytest.mark.parametrize("factor", [2.0, 3.0, 4.0])
+def test_asha_decides_as_rays_own(factor: float) -> None:
+    words = ["train.epochs=9", "budget.num_samples=30", f"scheduler.reduction_factor={factor}"]
+    ledger = ledger_in_memory(load_config(DIGITS, words))
+    simulate(ledger, build_scheduler(ledger.config), curve_of([]))
+    rays = ASHAScheduler("epoch", "val_acc", "max", 9, grace_period=1, reduction_factor=factor)
+    for number in range(30):
         trial: Any = SimpleNamespace(trial_id=str(number))
         rays.on_trial_add(None, trial)
-        told = enumerate(scores, 1)
-        decisions = (rays.on_trial_result(None, trial, {"epoch": e, "val_acc": v}) for e, v in told)
-        stops = [e for e, decision in enumerate(decisions, 1) if decision == TrialScheduler.STOP]
-        assert ours[number] == stops[0]
+        assert lengths(ledger)[number] == next(
+            epoch
+            for epoch, score in enumerate(scores(number), 1)
+            if rays.on_trial_result(None, trial, {"epoch": epoch, "val_acc": score})
+            == TrialScheduler.STOP
+        )
+
+
+def test_halving_pauses_all_and_lets_the_best_go_on_from_where_they_were() -> None:
+    words = ["train.epochs=9", "budget.num_samples=18", "scheduler.name=halving"]
+    ledger = ledger_in_memory(load_config(DIGITS, words))
+    seconds = simulate(ledger, build_scheduler(ledger.config), curve_of([]), concurrent=2)
+    found = lengths(ledger)
+    assert [found.count(length) for length in (1, 3, 9)] == [12, 4, 2]
+    states = [log.state for log in ledger.trials.values()]
+    assert states.count(TrialState.COMPLETE) == 2
+    assert states.count(TrialState.PRUNED) == 16
+    first = {number: scores(number)[0] for number in range(18)}
+    best = sorted(first, key=first.__getitem__, reverse=True)[:6]
+    assert sorted(best) == [number for number, length in enumerate(found) if length > 1]
+    assert seconds == pytest.approx(2.0 * sum(found) / 2, abs=2.0 * 9)
+
+
+def test_an_objective_that_is_minimized_turns_the_rungs_round() -> None:
+    words = ["train.epochs=9", "budget.num_samples=12", "scheduler.name=halving"]
+    ledger = ledger_in_memory(load_config(DIGITS, [*words, "objective.metric=val_loss"]))
+    simulate(ledger, build_scheduler(ledger.config), _losses)
+    best = min(ledger.trials.values(), key=lambda log: log.epochs[0].metrics["val_loss"])
+    assert len(best.epochs) == 9
+
+
+def _losses(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [reported(0.5, loss=params["optim.lr"] + 1 / epoch) for epoch in range(1, 10)]
+
+
+def test_a_failed_trial_is_not_waited_for_at_a_rung(config: SearchConfig) -> None:
+    words = ["train.epochs=9", "budget.num_samples=3", "scheduler.name=halving"]
+    ledger = ledger_in_memory(load_config(DIGITS, words))
+    ledger.begin()
+    ledger.end(0, TrialState.FAIL, "DivergedError: no")
+    simulate(ledger, build_scheduler(ledger.config), curve_of([]))
+    assert sorted(lengths(ledger)) == [0, 1, 9]
+
+
+def test_another_scheduler_needs_one_class_and_nothing_else(config: SearchConfig) -> None:
+    """The seam: registered here, named in a config, and run on recorded curves."""
+
+    @SCHEDULERS.register("third_epoch")
+    class ThirdEpoch(Scheduler):
+        """Stops every trial but the first after its third epoch."""
+
+        def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
+            third = len(trial.epochs) + 1 == 3
+            return Decision.STOP if third and trial.number > 0 else Decision.GO_ON
+
+    config = load_config(
+        DIGITS, ["train.epochs=5", "budget.num_samples=4", "scheduler.name=third_epoch"]
+    )
+    ledger = ledger_in_memory(config)
+    simulate(ledger, build_scheduler(config), lambda _: [reported(0.5)] * 5)
+    assert lengths(ledger) == [5, 3, 3, 3]
+
+
+def test_an_unknown_scheduler_is_told_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"scheduler\.name=ahsa: must be one of .*nearest: asha"):
+        load_config(DIGITS, ["scheduler.name=ahsa"])

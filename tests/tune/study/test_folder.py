@@ -9,7 +9,8 @@ import pytest
 from tests.helpers.commands import DIGITS
 from tune.config.loading import load_config
 from tune.errors import ConfigError
-from tune.study.folder import Search, SearchHome
+from tune.study.folder import SearchHome
+from tune.study.search import Search
 
 HOLD = """
 import sys, time

@@ -11,12 +11,19 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.event import listen
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.studies import ledger_of, reported, search_of
+from trainable.config import ObjectiveConfig
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.errors import ConfigError, Halt
-from tune.study.ledger import Ledger, open_ledger
+from tune.strategy.portfolio import open_search
+from tune.study.definition import read_definition
+from tune.study.folder import SearchHome
+from tune.study.ledger import Ledger
+from tune.study.trial import Decision
 
 
 @pytest.fixture(scope="module")
@@ -32,25 +39,11 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def reopen(config: SearchConfig, url: str) -> Callable[..., Ledger]:
     """Open the ledger of one search, again and again as after a kill."""
-    return lambda: open_ledger(config, "test", "identity", url)
-
-
-def told(accuracy: float, loss: float = 1.0) -> dict[str, Any]:
-    """What a trial tells after an epoch."""
-    metrics = {"train_loss": 1.0, "train_acc": 0.5, "val_loss": loss, "epoch_seconds": 2.0}
-    facts = {
-        "device": "cpu",
-        "precision": "fp32",
-        "threads": 1,
-        "micro_batches": 1,
-        "compiled": False,
-        "processor": "x",
-    }
-    return {**metrics, **facts, "val_acc": accuracy}
+    return lambda: ledger_of(config, url)
 
 
 def stored(url: str) -> list[optuna.trial.FrozenTrial]:
-    trials = optuna.load_study(study_name="test", storage=url).trials
+    trials = optuna.load_study(study_name="one", storage=url).trials
     return [trial for trial in trials if trial.state is not TrialState.WAITING]
 
 
@@ -66,7 +59,7 @@ def test_searches_that_begin_together_share_a_new_storage(config: SearchConfig, 
     """Optuna's own opening fails then: a table is there that was not when it looked."""
     names = [f"search-{k}" for k in range(4)]
     with ThreadPoolExecutor(len(names)) as pool:
-        list(pool.map(lambda name: open_ledger(config, name, name, url), names))
+        list(pool.map(lambda name: ledger_of(config, url, name, name), names))
     assert sorted(optuna.get_all_study_names(url)) == names
 
 
@@ -76,7 +69,7 @@ def test_a_complete_trial_has_its_best_epochs_value(
     ledger = reopen()
     ledger.begin()
     for epoch, accuracy in enumerate((0.5, 0.9, 0.8), 1):
-        ledger.add_epoch(0, epoch, told(accuracy), stopped=False)
+        ledger.add_epoch(0, epoch, reported(accuracy), Decision.GO_ON)
     ledger.end(0, TrialState.COMPLETE)
     (trial,) = stored(url)
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.9)
@@ -89,7 +82,7 @@ def test_among_equal_epochs_the_one_of_lower_loss_is_the_best(
     ledger = reopen()
     ledger.begin()
     for epoch, loss in enumerate((0.3, 0.1, 0.2), 1):
-        ledger.add_epoch(0, epoch, told(0.9, loss), stopped=False)
+        ledger.add_epoch(0, epoch, reported(0.9, loss), Decision.GO_ON)
     assert ledger.trials[0].best == 2
 
 
@@ -98,8 +91,8 @@ def test_a_stopped_trial_is_pruned_with_its_last_value(
 ) -> None:
     ledger = reopen()
     ledger.begin()
-    ledger.add_epoch(0, 1, told(0.5), stopped=False)
-    ledger.add_epoch(0, 2, told(0.3), stopped=True)
+    ledger.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
+    ledger.add_epoch(0, 2, reported(0.3), Decision.STOP)
     ledger.end(0, TrialState.PRUNED)
     (trial,) = stored(url)
     assert (trial.state, trial.value) == (TrialState.PRUNED, 0.3)
@@ -112,7 +105,7 @@ def test_a_broken_trial_has_a_reason_and_no_value(
     ledger = reopen()
     ledger.begin()
     for epoch in range(1, reached + 1):
-        ledger.add_epoch(0, epoch, told(0.5), stopped=False)
+        ledger.add_epoch(0, epoch, reported(0.5), Decision.GO_ON)
     ledger.end(0, TrialState.FAIL, "DivergedError: no")
     (trial,) = stored(url)
     assert (trial.state, trial.value) == (TrialState.FAIL, None)
@@ -123,7 +116,9 @@ def test_what_was_noted_is_there_after_a_kill(reopen: Callable[..., Ledger]) -> 
     before = reopen()
     for number in range(3):
         before.begin()
-        before.add_epoch(number, 1, told(0.1 * number), stopped=number == 1)
+        before.add_epoch(
+            number, 1, reported(0.1 * number), Decision.STOP if number == 1 else Decision.GO_ON
+        )
     before.end(0, TrialState.COMPLETE)
     before.end(1, TrialState.PRUNED)
     after = reopen()
@@ -143,13 +138,13 @@ def test_what_was_begun_goes_on_before_anything_new(reopen: Callable[..., Ledger
 def test_an_epoch_told_again_is_passed_over(reopen: Callable[..., Ledger]) -> None:
     before = reopen()
     before.begin()
-    before.add_epoch(0, 1, told(0.5), stopped=False)
+    before.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
     after = reopen()
     after.begin()
-    after.add_epoch(0, 1, told(0.6), stopped=True)
-    after.add_epoch(0, 2, told(0.7), stopped=False)
+    after.add_epoch(0, 1, reported(0.6), Decision.STOP)
+    after.add_epoch(0, 2, reported(0.7), Decision.GO_ON)
     assert [epoch.metrics["val_acc"] for epoch in after.trials[0].epochs] == [0.5, 0.7]
-    assert after.decision(0, 1) is False
+    assert after.decision(0, 1) is Decision.GO_ON
     assert after.decision(0, 3) is None
 
 
@@ -170,10 +165,12 @@ def test_killed_between_any_two_writes_it_goes_on_as_if_nothing_had_been(
         while ledger.ended < 3:
             number = ledger.begin().number
             for epoch in (1, 2):
-                ledger.add_epoch(number, epoch, told(0.1 * number + 0.01 * epoch), stopped=False)
+                ledger.add_epoch(
+                    number, epoch, reported(0.1 * number + 0.01 * epoch), Decision.GO_ON
+                )
             ledger.end(number, TrialState.COMPLETE)
 
-    run(open_ledger(config, "test", "identity", f"sqlite:///{tmp_path / 'whole.db'}"))
+    run(ledger_of(config, f"sqlite:///{tmp_path / 'whole.db'}"))
     ledger = reopen()
     with monkeypatch.context() as patch:
         kill_after(writes, patch)
@@ -216,7 +213,7 @@ def test_a_locked_storage_is_waited_for(reopen: Callable[..., Ledger], tmp_path:
     other.execute("begin exclusive")
     threading.Timer(7, lambda: other.execute("rollback")).start()
     start = time.monotonic()
-    ledger.add_epoch(0, 1, told(0.5), stopped=False)
+    ledger.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
     assert time.monotonic() - start > 6
     ledger.end(0, TrialState.COMPLETE)
     assert reopen().trials == ledger.trials
@@ -226,13 +223,13 @@ def test_a_locked_storage_is_waited_for(reopen: Callable[..., Ledger], tmp_path:
 def test_a_storage_that_stays_away_halts_the_search(
     config: SearchConfig, url: str, tmp_path: Path
 ) -> None:
-    opened = open_ledger(config, "test", "identity", url)
-    ledger = Ledger(opened._study, config, patience=1)
+    opened = ledger_of(config, url)
+    ledger = Ledger(opened.study, config, opened.plan, patience=1)
     ledger.begin()
     other = sqlite3.connect(tmp_path / "optuna.db", isolation_level=None)
     other.execute("begin exclusive")
     with pytest.raises(Halt, match=r"out of reach: database is locked"):
-        ledger.add_epoch(0, 1, told(0.5), stopped=False)
+        ledger.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
     other.close()
 
 
@@ -241,9 +238,85 @@ def test_a_name_that_another_search_has_in_the_storage_is_refused(
 ) -> None:
     reopen().begin()
     with pytest.raises(ConfigError, match="there is a search of this name"):
-        open_ledger(config, "test", "another", url)
+        ledger_of(config, url, identity="another")
 
 
 def test_a_storage_that_cannot_be_used_is_told(config: SearchConfig) -> None:
     with pytest.raises(ConfigError, match=r"tracking\.study=sqlite:////nowhere/optuna\.db"):
-        open_ledger(config, "test", "identity", "sqlite:////nowhere/optuna.db")
+        ledger_of(config, "sqlite:////nowhere/optuna.db")
+
+
+def test_a_paused_trial_waits_until_it_is_taken_up_also_after_a_kill(
+    reopen: Callable[..., Ledger], url: str
+) -> None:
+    before = reopen()
+    for number in (0, 1):
+        before.begin()
+        before.add_epoch(number, 1, reported(0.5), Decision.PAUSE)
+        before.release(number)
+    for ledger in (before, reopen()):
+        assert [log.number for log in ledger.paused] == [0, 1]
+        assert ledger.running == []
+        assert ledger.begin().number == 2
+    after = reopen()
+    assert after.go_on(1).number == 1
+    assert [log.number for log in after.paused] == [0]
+    assert [log.number for log in after.running] == [1]
+    after.add_epoch(1, 2, reported(0.7), Decision.GO_ON)
+    after.end(1, TrialState.COMPLETE)
+    after.end(0, TrialState.PRUNED)
+    states = {trial.number: (trial.state, trial.value) for trial in stored(url)[:2]}
+    assert states == {0: (TrialState.PRUNED, 0.5), 1: (TrialState.COMPLETE, 0.7)}
+
+
+def test_an_epoch_costs_the_same_however_many_there_were(reopen: Callable[..., Ledger]) -> None:
+    """Counted in statements to the database."""
+    ledger = reopen()
+    ledger.begin()
+    seen, statements = [], list[int]()
+    engine = ledger.study._storage._backend.engine
+    listen(engine, "before_cursor_execute", lambda *_: statements.append(1))
+    for epoch in range(1, 201):
+        statements.clear()
+        ledger.add_epoch(0, epoch, reported(0.5), Decision.GO_ON)
+        seen.append(len(statements))
+    assert max(seen[100:]) <= max(seen[1:100]) <= 12
+
+
+def test_the_study_alone_is_enough_to_go_on(config: SearchConfig, tmp_path: Path) -> None:
+    home = SearchHome("one", tmp_path)
+    search = search_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
+    home.begin(search)
+    open_search(search)
+    (home.folder / "search.json").unlink()
+    found = home.load()
+    assert found.identity == search.identity
+    assert found.model_copy(update={"config": search.config}) == search
+    tracking = search.config.tracking.model_copy(update={"study": None})
+    assert found.config == search.config.model_copy(update={"tracking": tracking})
+
+
+def test_the_study_holds_no_password(config: SearchConfig, url: str) -> None:
+    uri = "http://user:s3cret@tracking:5000"
+    tracking = config.tracking.model_copy(update={"uri": uri})
+    ledger = ledger_of(config.model_copy(update={"tracking": tracking}), url)
+    assert "s3cret" not in str(ledger.study.user_attrs)
+    found = read_definition(url, "one")
+    assert found is not None
+    assert found.config.tracking.uri == "http://user@tracking:5000"
+
+
+@pytest.mark.parametrize(("metric", "best", "value"), [("val_acc", 1, 0.9), ("val_loss", 2, 0.1)])
+def test_the_objective_says_which_epoch_is_best(
+    config: SearchConfig, url: str, metric: str, best: int, value: float
+) -> None:
+    objective = ObjectiveConfig(metric=metric)
+    ledger = ledger_of(config.model_copy(update={"objective": objective}), url)
+    ledger.begin()
+    ledger.add_epoch(0, 1, reported(0.9, 0.3), Decision.GO_ON)
+    ledger.add_epoch(0, 2, reported(0.8, 0.1), Decision.GO_ON)
+    assert ledger.trials[0].best == best
+    ledger.end(0, TrialState.COMPLETE)
+    study = optuna.load_study(study_name="one", storage=url)
+    assert study.best_value == value
+    assert study.direction.name == ("MAXIMIZE" if metric == "val_acc" else "MINIMIZE")

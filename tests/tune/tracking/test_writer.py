@@ -26,12 +26,13 @@ from optuna.trial import TrialState
 from tests.helpers.commands import DIGITS, SMALL, run_module, running_module
 from tests.helpers.processes import wait_until
 from tests.helpers.searches import runs
-from tests.tune.study.test_ledger import told
+from tests.helpers.studies import ledger_of, reported
+from trainable.metrics import EPOCH_METRICS as METRICS
 from tune.config.loading import load_config
 from tune.errors import ConfigError
-from tune.study.folder import Search
-from tune.study.ledger import Ledger, open_ledger
-from tune.study.trial import METRICS
+from tune.study.ledger import Ledger
+from tune.study.search import Search
+from tune.study.trial import Decision
 from tune.tracking import writer as recording
 from tune.tracking.record import SearchRecord
 from tune.tracking.server import check_tracking
@@ -52,7 +53,7 @@ def search_at(uri: str) -> Search:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     config = load_config(DIGITS, ["budget.num_samples=4"])
-    return open_ledger(config, "one", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+    return ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
 
 
 def run_trials(ledger: Ledger, changed: Callable[[Any], None] = lambda log: None) -> None:
@@ -61,7 +62,7 @@ def run_trials(ledger: Ledger, changed: Callable[[Any], None] = lambda log: None
     for number in range(4):
         changed(ledger.begin())
         for epoch in range(1, 4):
-            ledger.add_epoch(number, epoch, told(0.1 * epoch), stopped=False)
+            ledger.add_epoch(number, epoch, reported(0.1 * epoch), Decision.GO_ON)
             changed(ledger.trials[number])
         if number in ends:
             error = "DivergedError: no" if ends[number] is TrialState.FAIL else None
@@ -122,7 +123,7 @@ def test_interrupted_runs_are_closed_and_go_on_later(database: str, ledger: Ledg
     again.changed(ledger.trials[3])
     again.finish()
     assert_recorded(search, ledger, database)
-    ledger.add_epoch(3, 4, told(0.9), stopped=False)
+    ledger.add_epoch(3, 4, reported(0.9), Decision.GO_ON)
     ledger.end(3, TrialState.COMPLETE)
     RecordWriter(search, ledger).finish().close("FINISHED")
     assert_recorded(search, ledger, database, parent="FINISHED")

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.tune.execution import class_cache, tune_controller
+
+from tune.engine.ray_compat import error_of, use_waiting_workers
+
+
+@pytest.mark.parametrize("module", [class_cache, tune_controller])
+def test_without_rays_private_name_it_warns_once_and_goes_on(
+    module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tune_controller._ActorClassCache
+    monkeypatch.delattr(module, "_ActorClassCache")
+    with pytest.warns(UserWarning, match="starts trials more slowly") as told:
+        use_waiting_workers()
+    assert len(told) == 1
+    assert getattr(tune_controller, "_ActorClassCache", before) is before
+
+
+def test_with_it_trials_are_plain_actors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune_controller, "_ActorClassCache", class_cache._ActorClassCache)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        use_waiting_workers()
+    actor = tune_controller._ActorClassCache().get(SimpleNamespace)
+    assert actor._default_options.get("runtime_env") in (None, {})
+
+
+def test_no_import_needs_a_private_name_of_rays() -> None:
+    """The names are taken away after Ray is imported, and before this package is."""
+    program = """
+import ray.tune
+from ray.tune.execution import class_cache, tune_controller
+del class_cache._ActorClassCache, tune_controller._ActorClassCache
+import tune.engine.runner
+print("imported")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "imported\n", done.stderr
+
+
+def test_the_reason_of_a_failure_is_its_last_line(tmp_path: Any) -> None:
+    file = tmp_path / "error.txt"
+    file.write_text("Failure # 1\nValueError: no\nFailure # 2\nTraceback\nOSError: full\n")
+    assert error_of(SimpleNamespace(error_file=str(file))) == "OSError: full"
+    file.write_text("Failure # 1\nray.exceptions.ActorDiedError: The actor died\n")
+    died = error_of(SimpleNamespace(error_file=str(file)))
+    assert died == "its worker died: killed, or out of memory"
+    assert error_of(SimpleNamespace(error_file=None)) == "unknown error"
+    assert error_of(SimpleNamespace()) == "unknown error", "a later Ray may have no such file"

@@ -1,0 +1,67 @@
+"""Ray's private parts, all of them: what a later Ray lacks costs time, and breaks nothing."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+from ray.tune.experiment import Trial
+
+_CLASS_CACHE: Final = "ray.tune.execution.class_cache"
+_CONTROLLER: Final = "ray.tune.execution.tune_controller"
+_NAME: Final = "_ActorClassCache"
+
+
+class DriverOnly:
+    """Something of the driver's that Ray need not pickle.
+
+    Ray pickles a tuner with all its parts, for a restore of its own. That snapshot is not
+    used here, since the study's storage is the truth: in it stands an empty object.
+    """
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        return object, ()
+
+
+def use_waiting_workers() -> None:
+    """Let trials start in the workers that a local Ray keeps waiting, with PyTorch loaded.
+
+    Ray takes those only for actors with no environment variables of their own. Ray Tune gives
+    a trial some: one for PyTorch Lightning, and a few that it copies from the driver, whose
+    environment a local Ray's workers have inherited anyway. Without this, each trial's worker
+    starts anew, which takes seconds.
+    """
+    try:
+        cache = getattr(importlib.import_module(_CLASS_CACHE), _NAME)
+        controller = importlib.import_module(_CONTROLLER)
+        getattr(controller, _NAME)  # else it goes by another name there
+    except (ImportError, AttributeError) as error:
+        warnings.warn(
+            f"this Ray ({ray.__version__}) starts trials more slowly: {error}", stacklevel=2
+        )
+        return
+
+    class WaitingWorkers(cache):  # type: ignore[misc, valid-type]
+        """Makes plain actors of trainable classes."""
+
+        def get(self, trainable_cls: type) -> Any:
+            """The class as a Ray actor."""
+            if trainable_cls not in self._cache:
+                self._cache[trainable_cls] = ray.remote(trainable_cls)
+            return self._cache[trainable_cls]
+
+    setattr(controller, _NAME, WaitingWorkers)
+
+
+def error_of(trial: Trial) -> str:
+    """The reason why a trial failed, in a line."""
+    # Not trial.get_error(), whose file in the experiment's storage comes later.
+    path = getattr(trial, "error_file", None)
+    last = Path(path).read_text().rpartition("Failure # ")[2] if path else ""
+    lines = last.strip().splitlines()
+    if any("ActorDiedError" in line or "The actor died" in line for line in lines):
+        return "its worker died: killed, or out of memory"
+    return lines[-1][:500] if lines else "unknown error"

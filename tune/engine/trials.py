@@ -1,0 +1,115 @@
+"""The trials of a study, run by Ray Tune until as many have ended as were asked for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner, with_resources
+from ray.tune.experiment import Trial
+from rich.console import Console
+
+from trainable.ray_trainable import FineTuneTrainable
+from tune.engine.bridge import LedgerCallback, LedgerScheduler, LedgerSearcher, Watcher
+from tune.engine.progress import Progress
+from tune.engine.resources import TrialResources
+from tune.engine.signals import interrupted
+from tune.engine.stopping import TimeBudget
+from tune.engine.watchers import DropUnneeded, GiveUp
+from tune.errors import Halt
+from tune.strategy.schedulers import Scheduler
+from tune.study.folder import SearchHome
+from tune.study.ledger import Ledger
+from tune.study.trial import TrialState
+
+_RAY: Final = "ray"
+"""The folder, in the search's, of what Ray writes; nothing reads it again."""
+
+
+def run_trials(
+    ledger: Ledger,
+    scheduler: Scheduler,
+    budget: TimeBudget,
+    *,
+    home: SearchHome,
+    resources: TrialResources,
+    record: Watcher,
+    console: Console,
+) -> None:
+    """Run trials until as many have ended as were asked for, or the time is up.
+
+    Args:
+        ledger: What has run so far, and what is to run.
+        scheduler: Decides which trials go on.
+        budget: When the time is up.
+        home: The search's folder.
+        resources: What a trial gets.
+        record: Follows the trials for the record.
+        console: Where progress is shown.
+
+    Raises:
+        Halt: It cannot go on for now.
+    """
+    drop, remaining = DropUnneeded(home, ledger.kind), ledger.asked - ledger.ended
+    for log in ledger.trials.values():  # a kill may have come before it was done
+        drop.changed(log)
+    if remaining <= 0:
+        return
+    what = "trials  " if ledger.kind == "trial" else "confirm "
+    console.print(f"{what} {remaining}, {resources.describe()}")
+    with Progress(ledger, console) as progress:
+        watchers: list[Watcher] = [record, progress, drop, GiveUp(remaining)]
+        callback = LedgerCallback(ledger, watchers, ledger.config.budget.max_failures)
+        tuner = Tuner(
+            with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
+            tune_config=TuneConfig(
+                search_alg=LedgerSearcher(ledger, scheduler, home, resources, watchers),
+                scheduler=LedgerScheduler(ledger, scheduler),
+                num_samples=-1,  # the searcher says when there are no more
+                max_concurrent_trials=resources.concurrent,
+                reuse_actors=True,
+                trial_dirname_creator=_folder_name,
+            ),
+            run_config=_run_config(home, budget, callback),
+        )
+        tuner.fit()
+        if interrupted():  # within Ray's code, what a signal raises may be lost
+            raise KeyboardInterrupt
+        if budget.stop_all():
+            _end_unfinished(ledger, watchers)
+        elif ledger.ended < ledger.asked:
+            raise Halt("Ray has ended before the last trial did")
+
+
+def clear_away(home: SearchHome) -> None:
+    """Delete what Ray has written of a search."""
+    shutil.rmtree(home.folder / _RAY, ignore_errors=True)
+
+
+def _run_config(home: SearchHome, budget: TimeBudget, callback: LedgerCallback) -> RunConfig:
+    clear_away(home)  # what a run before this one has left
+    return RunConfig(
+        name=_RAY,
+        storage_path=str(home.folder),
+        stop=budget,
+        callbacks=[callback],
+        checkpoint_config=CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
+        verbose=0,
+    )
+
+
+def _folder_name(trial: Trial) -> str:
+    return Path(trial.config["folder"]).name
+
+
+def _end_unfinished(ledger: Ledger, watchers: Sequence[Watcher]) -> None:
+    """Note that the time was up for what was running."""
+    for log in ledger.unfinished:
+        if log.epochs:
+            ledger.end(log.number, TrialState.PRUNED)
+        else:
+            ledger.end(log.number, TrialState.FAIL, "the time was up before its first epoch")
+        for watcher in watchers:
+            watcher.changed(log)

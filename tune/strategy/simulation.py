@@ -1,0 +1,66 @@
+"""A search on recorded learning curves, in simulated time: a strategy without Ray or training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+from tune.strategy.schedulers import Scheduler, next_trial
+from tune.study.ledger import Ledger
+from tune.study.trial import Decision, Epoch, TrialState
+
+Curve = Callable[[Mapping[str, Any]], Sequence[Mapping[str, float]]]
+"""Gives the metrics of every epoch of a trial, by the values of its searched keys."""
+
+
+def simulate(ledger: Ledger, scheduler: Scheduler, curve: Curve, concurrent: int = 1) -> float:
+    """Run what trials are left of a search.
+
+    Args:
+        ledger: The study, with its sampler; what happens is noted in it as by a real search.
+        scheduler: Decides which trials go on.
+        curve: What trials report; `epoch_seconds` is how long an epoch takes.
+        concurrent: How many trials run at once.
+
+    Returns:
+        The simulated seconds until the last trial has ended.
+    """
+    now, running = 0.0, list[tuple[float, int]]()
+
+    def start() -> None:
+        while len(running) < concurrent and (log := next_trial(ledger, scheduler)) is not None:
+            first = curve(log.params)[len(log.epochs)]
+            heappush(running, (now + first["epoch_seconds"], log.number))
+
+    start()
+    while running:
+        now, number = heappop(running)
+        log = ledger.trials[number]
+        epochs = curve(log.params)
+        decision = _report(ledger, scheduler, number, epochs)
+        if decision is Decision.GO_ON and len(log.epochs) < len(epochs):
+            heappush(running, (now + epochs[len(log.epochs)]["epoch_seconds"], number))
+        elif decision is Decision.PAUSE:
+            ledger.release(number)
+        else:
+            stopped = decision is Decision.STOP
+            ledger.end(number, TrialState.PRUNED if stopped else TrialState.COMPLETE)
+        start()
+    for paused in ledger.paused:
+        ledger.end(paused.number, TrialState.PRUNED)
+    return now
+
+
+def _report(
+    ledger: Ledger, scheduler: Scheduler, number: int, epochs: Sequence[Mapping[str, float]]
+) -> Decision:
+    """Note the next epoch of a trial, with what becomes of it then."""
+    log = ledger.trials[number]
+    done = len(log.epochs) + 1
+    metrics = epochs[done - 1]
+    last = done == len(epochs)  # a trial that ends itself is not decided on
+    epoch = Epoch(dict(metrics), at=0)
+    decision = Decision.GO_ON if last else scheduler.decide(ledger, log, epoch)
+    ledger.add_epoch(number, done, metrics, decision)
+    return decision

@@ -1,0 +1,94 @@
+"""Opening the study of a search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import optuna
+from optuna.study import Study
+
+from trainable.metrics import Objective
+from tune.config.schema import SearchConfig
+from tune.errors import ConfigError
+from tune.study.definition import write_definition
+from tune.study.ledger import Ledger
+from tune.study.plan import Plan
+from tune.study.search import Search
+from tune.study.storage import (
+    PATIENCE,
+    UNUSABLE,
+    load_study,
+    open_storage,
+    patiently,
+    storage_url,
+    unusable,
+)
+
+_SEARCH: Final = "search"
+"""Attribute of a study: the identity of the search that it belongs to."""
+_POINT: Final = "point"
+"""Attribute of a trial that was planned: what was planned."""
+
+
+def open_ledger(search: Search, plan: Plan) -> Ledger:
+    """The ledger of a search, begun if it is not there yet.
+
+    Args:
+        search: The search.
+        plan: What its trials are to be.
+
+    Raises:
+        ConfigError: The storage cannot be used, or has another search of this name.
+    """
+    url, config = storage_url(search.config), search.config
+    objective = Objective.named(config.objective.metric)
+    try:
+        study = optuna.create_study(
+            study_name=plan.study,
+            storage=open_storage(url),
+            sampler=plan.sampler,
+            direction="maximize" if objective.maximizes else "minimize",
+            load_if_exists=True,
+        )
+        owner = study.user_attrs.get(_SEARCH)
+        if owner is None and not study.get_trials(deepcopy=False):
+            study.set_user_attr(_SEARCH, owner := search.identity)
+        if owner == search.identity:
+            if plan.kind == "trial":
+                write_definition(study, search)
+            _enqueue(study, plan.points)
+    except (*UNUSABLE, ValueError) as error:
+        raise unusable(url, error) from error
+    if owner != search.identity:
+        raise ConfigError(f"--name {search.name}: there is a search of this name in {url}")
+    return Ledger(study, config, plan)
+
+
+def conclude_study(ledger: Ledger, search: Search) -> None:
+    """Note in its study that a search is concluded.
+
+    Raises:
+        Halt: The storage is full, or has been away for too long.
+    """
+    patiently(lambda: write_definition(ledger.study, search), PATIENCE)
+
+
+def read_ledger(config: SearchConfig, plan: Plan) -> Ledger:
+    """The ledger of a search that was begun, to be looked at.
+
+    Raises:
+        ConfigError: It was not, or the storage cannot be used.
+    """
+    return Ledger(load_study(storage_url(config), plan.study), config, plan)
+
+
+def _enqueue(study: Study, points: Sequence[Mapping[str, Any]]) -> None:
+    """Have the points tried first, but for those that a run before this one enqueued."""
+    there = {trial.user_attrs.get(_POINT) for trial in study.get_trials(deepcopy=False)}
+    for point in points:
+        mark = json.dumps(dict(point), sort_keys=True)
+        if mark not in there:
+            study.enqueue_trial(dict(point), user_attrs={_POINT: mark})
+            there.add(mark)

@@ -1,0 +1,43 @@
+"""A search as it was begun: all that going on with it needs to know."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field
+
+from trainable.config import Config
+from tune.config.schema import SearchConfig
+
+HOME: Final = Path("mlruns")
+"""Where studies and checkpoints are kept, beside MLflow's artifacts."""
+
+DATABASE: Final = "optuna.db"
+"""Of the studies, in that folder, where no other storage is given."""
+
+Kind = Literal["trial", "confirm"]
+"""A trial of the search, or a finalist's run under another seed."""
+
+
+class Search(Config):
+    """A search, with weights and all else decided."""
+
+    name: str
+    """Its name, which its study and its run in MLflow have too."""
+
+    config: SearchConfig
+    """What it searches, and how."""
+
+    data_fingerprint: str
+    """The hash of the images and of how they are split."""
+
+    weights_hash: str | None
+    """The hash of the first weights, for each architecture; None where they are random."""
+
+    identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
+    """Unlike the name, unique everywhere."""
+
+    concluded: bool = False
+    """Whether there is nothing left to do."""

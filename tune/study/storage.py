@@ -1,0 +1,108 @@
+"""Optuna's storage: opening it, waiting for it, and a search's definition in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import optuna
+from optuna.exceptions import OptunaError, StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from sqlalchemy.exc import SQLAlchemyError
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+)
+
+from tune.config.schema import SearchConfig
+from tune.errors import ConfigError, Halt, first_line
+from tune.study.search import DATABASE, HOME
+
+PATIENCE: Final = 120.0
+"""Seconds for which a storage that is locked or away is waited for."""
+UNUSABLE: Final = (SQLAlchemyError, OptunaError, ImportError)
+"""What is raised where a storage cannot be used."""
+
+_MADE_MEANWHILE: Final = re.compile(r"already exists|unique constraint|is locked", re.IGNORECASE)
+_FULL: Final = "is full"
+_Result = TypeVar("_Result")
+
+
+def storage_url(config: SearchConfig) -> str:
+    """The URL of Optuna's storage."""
+    return config.tracking.study or f"sqlite:///{HOME / DATABASE}"
+
+
+def open_storage(url: str) -> RDBStorage:
+    """A storage, whose tables another process may be making at this very moment.
+
+    Optuna looks whether a table is there, and then makes it: of two processes that open a new
+    database together, one fails. Trying once more is enough.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    attempts = Retrying(
+        retry=retry_if_exception(lambda error: bool(_MADE_MEANWHILE.search(reason_of(error)))),
+        wait=wait_exponential(multiplier=0.1),
+        stop=stop_after_attempt(6),
+        reraise=True,
+    )
+    return attempts(RDBStorage, url)
+
+
+def load_study(url: str, name: str) -> Study:
+    """A study that is there.
+
+    Raises:
+        ConfigError: It is not, or the storage cannot be used.
+    """
+    try:
+        return optuna.load_study(study_name=name, storage=open_storage(url))
+    except KeyError as error:
+        raise ConfigError(f"search {name}: {url} has no study of it") from error
+    except UNUSABLE as error:
+        raise unusable(url, error) from error
+
+
+def patiently(action: Callable[[], _Result], patience: float) -> _Result:
+    """Do something with the storage, again and again while it is locked or away.
+
+    Args:
+        action: What to do; done twice, it comes to the same.
+        patience: Seconds until it is given up.
+
+    Raises:
+        Halt: The storage is full, or has been away for too long.
+    """
+    attempts = Retrying(
+        retry=retry_if_exception_type((SQLAlchemyError, StorageInternalError))
+        & retry_if_exception(lambda error: _FULL not in reason_of(error)),
+        wait=wait_exponential(multiplier=0.1, max=5),
+        stop=stop_after_delay(patience),
+    )
+    try:
+        return attempts(action)
+    except RetryError as error:
+        last = error.last_attempt.exception()
+        assert last is not None
+        raise Halt(f"Optuna's storage is out of reach: {reason_of(last)}") from last
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise Halt(f"no space is left for Optuna's storage: {reason_of(error)}") from error
+
+
+def unusable(url: str, error: BaseException) -> ConfigError:
+    """The error of a config whose storage cannot be used."""
+    return ConfigError(f"tracking.study={url} cannot be used: {reason_of(error)}")
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what lies at the bottom of an error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return first_line(error)
