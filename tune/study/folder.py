@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
+from trainable.places import Place
 from tune.config.schema import NAME_RULE
 from tune.errors import ConfigError, first_line
 from tune.study.search import DATABASE, HOME, Kind, Search
@@ -28,12 +28,12 @@ class SearchHome:
     def __init__(self, name: str, home: Path = HOME) -> None:
         self.name = name
         self.folder = (home / _SEARCHES / name).resolve()
-        self._lock = FileLock(self.folder / "lock")
+        self._place, self._lock = Place(self.folder), FileLock(self.folder / "lock")
 
     @property
     def exists(self) -> bool:
         """Whether a search of this name was begun here."""
-        return (self.folder / _FILE).is_file()
+        return self._place.exists(_FILE)
 
     @property
     def is_running(self) -> bool:
@@ -81,8 +81,7 @@ class SearchHome:
             raise ConfigError(
                 f"search {self.name}: another process is running it; wait for it or stop it"
             ) from error
-        for half in self.folder.glob(f"{_FILE}.*"):  # of a process that was killed
-            half.unlink()
+        self._place.clear_halves(_FILE)
 
     def load(self) -> Search:
         """The search as it was begun: by its file, or where that is lost by its study.
@@ -91,7 +90,7 @@ class SearchHome:
             ConfigError: There is neither.
         """
         try:
-            return Search.model_validate_json((self.folder / _FILE).read_bytes())
+            return Search.model_validate_json(self._place.read(_FILE))
         except FileNotFoundError:
             reason = self._unknown()
         except (ValidationError, OSError) as error:
@@ -113,16 +112,9 @@ class SearchHome:
         return read_definition(f"sqlite:///{database}", self.name)
 
     def save(self, search: Search) -> None:
-        """Write aside and rename, so that there is a whole file at any moment."""
-        aside = self.folder / f"{_FILE}.{os.getpid()}"
-        try:
-            with open(aside, "w", opener=_private) as file:  # a URL may hold a password
-                file.write(search.model_dump_json(indent=1))
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self.folder / _FILE)
-        finally:
-            aside.unlink(missing_ok=True)
+        """Write the search, for its owner alone: a URL may hold a password."""
+        content = search.model_dump_json(indent=1).encode()
+        self._place.write(_FILE, content, private=True, durable=True)
 
     def discard(self) -> None:
         """Give the name back: nothing was begun after all."""
@@ -168,7 +160,3 @@ def latest_search(home: Path) -> str:
     if latest is None:
         raise ConfigError(f"no search was begun in this folder ({home / _SEARCHES})")
     return latest.parent.name
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
