@@ -17,7 +17,7 @@ BEST: Final = "best.pt"
 
 
 class NoSpaceError(OSError):
-    """There is no space left where checkpoints are kept."""
+    """There is no space left where checkpoints are written."""
 
 
 class CheckpointError(ValueError):
@@ -71,7 +71,7 @@ class Checkpoints:
 
 
 def _is_of_full_disk(error: BaseException | None) -> bool:
-    """Whether there was no space; PyTorch, being told so, goes on to complain of something else."""
+    """Whether there was no space, even where PyTorch raised another error for it."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return True

@@ -12,7 +12,7 @@ import torch
 Precision = Literal["auto", "fp32", "bf16"]
 
 CONTEXT_BYTES: Final = 640 * 2**20
-"""Of a GPU's memory, what a process takes for CUDA itself and its libraries' code."""
+"""The part of a GPU's memory that a process takes for CUDA itself and its libraries' code."""
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 """Parameters of glibc's allocator, as `malloc.h` has them."""
@@ -76,7 +76,7 @@ def resolve_device(
     Args:
         precision: `auto` takes bf16 where the device multiplies it natively.
         num_threads: Threads of a CPU operation; as PyTorch has it where None.
-        memory_fraction: Share of the GPU's memory that this process may take, CUDA's own part
+        memory_fraction: The share of the GPU's memory that this process may take, CUDA's own part
             (:data:`CONTEXT_BYTES`) included; None is all.
         use_gpu: Whether to take a GPU where there is one.
     """
@@ -105,7 +105,7 @@ def _set_up_gpu(memory_fraction: float | None) -> None:
 
 
 def tensor_share(fraction: float, total: int) -> float:
-    """Share of a GPU's memory that is left for tensors.
+    """The share of a GPU's memory that is left for tensors.
 
     Args:
         fraction: What a process may take, above 0.

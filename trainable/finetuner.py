@@ -32,7 +32,7 @@ class DivergedError(ArithmeticError):
 
 
 class FineTuner:
-    """Trains the tail of a cut ResNet on what its frozen prefix makes of the data.
+    """Trains the tail of a cut network on what its frozen prefix makes of the data.
 
     A trial is a pure function of its config and the device's thread count: every random
     draw comes from a generator seeded by (seed, purpose, epoch), so that the number of
@@ -41,7 +41,7 @@ class FineTuner:
     Args:
         config: The trial.
         device: Where to compute; by default what :func:`resolve_device` finds.
-        store: Where the prefix's outputs are kept. With or without, the metrics are the same.
+        store: Where the prefix's outputs are cached. With or without, the metrics are the same.
         micro_batches: Parts in which a batch passes the tail, one after the other, to need less
             memory. Their gradients add up to the batch's; but BatchNorm that is trained sees
             the statistics of a part. On a GPU, what is not computed with stays on the host then.
@@ -230,9 +230,9 @@ class FineTuner:
 
     def _check_finite(self, train_loss: float, val_loss: float, score: float) -> None:
         if not all(map(math.isfinite, (train_loss, val_loss, score))):
-            told = f"train_loss={train_loss}, val_loss={val_loss}"
+            losses = f"train_loss={train_loss}, val_loss={val_loss}"
             others = "" if self.objective.name == "val_loss" else f", {self.objective.name}={score}"
-            raise DivergedError(f"epoch {self.epoch + 1}: {told}{others}")
+            raise DivergedError(f"epoch {self.epoch + 1}: {losses}{others}")
 
     def _note_val_loss(self, val_loss: float) -> None:
         improved = val_loss < self._lowest_val_loss

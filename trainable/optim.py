@@ -82,7 +82,7 @@ class Updater:
         """One update.
 
         Args:
-            inputs: Of the tail.
+            inputs: The tail's, of shape (n, C, H, W) or (n, C).
             targets: Classes, int64 of shape (n,), or their shares, of shape (n, classes).
 
         Returns:

@@ -143,7 +143,7 @@ class Place:
         """Delete what killed processes had half written.
 
         Args:
-            names: Of the files.
+            names: The names of the files.
             spare_running: Whether other processes may be writing them just now, on this machine.
         """
         # What SQLite keeps beside its databases has a - after the number.

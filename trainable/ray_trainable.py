@@ -19,9 +19,9 @@ class TrialSpec(TypedDict):
     """What Ray passes to a trial.
 
     Attributes:
-        number: Of the trial in its search, from 0.
+        number: The trial's number in its search, from 0.
         trial: A :class:`TrialConfig`, dumped as JSON.
-        folder: Where its checkpoints are kept; every node must see it.
+        folder: The folder of its checkpoints; every node must see it.
         runtime: A :class:`Runtime`, as a dictionary.
     """
 
@@ -40,12 +40,12 @@ class FineTuneTrainable(tune.Trainable):
     Instead of these there may be an `error`, with which the trial has failed for good, or `halt`,
     why no trial can go on.
 
-    After each epoch it keeps a checkpoint, before the result is told. A trial whose folder
-    holds one goes on from there: its first step tells that epoch's result again, in case it
-    was not heard. Ray's own checkpoints are not used: they are copied once more, and belong to
+    After each epoch it writes a checkpoint, before the result is reported. A trial whose folder
+    holds one goes on from there: its first step reports that epoch's result again, in case it
+    was lost. Ray's own checkpoints are not used: they are copied once more, and belong to
     one run of Ray.
 
-    An epoch that runs out of memory is begun again with the batches in two parts.
+    An epoch that runs out of memory is started again with the batches in two parts.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -53,14 +53,14 @@ class FineTuneTrainable(tune.Trainable):
         self._trial = TrialConfig.model_validate(config["trial"])
         self._runtime = Runtime(**config["runtime"])
         self._checkpoints = Checkpoints(Path(config["folder"]))
-        self._untold: dict[str, Any] | None = None
+        self._unreported: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
         self._go_on(micro_batches=1)
 
     def step(self) -> dict[str, Any]:
         """Train an epoch."""
         try:
-            metrics, self._untold = self._untold or self._epoch(), None
+            metrics, self._unreported = self._unreported or self._epoch(), None
         except (DivergedError, OutOfMemoryError) as error:
             return {"error": f"{type(error).__name__}: {error}", "done": True}
         except NoSpaceError as error:
@@ -89,10 +89,10 @@ class FineTuneTrainable(tune.Trainable):
         if state is not None:
             micro_batches = max(micro_batches, state["micro_batches"])
         self._tuner = FineTuner.on(self._runtime, self._trial, micro_batches)
-        self._untold = self._best = None
+        self._unreported = self._best = None
         if state is not None:
             self._tuner.load_state_dict(state["tuner"])
-            self._untold, self._best = state["metrics"], state["best"]
+            self._unreported, self._best = state["metrics"], state["best"]
 
     def _epoch(self) -> dict[str, Any]:
         try:
@@ -109,7 +109,7 @@ class FineTuneTrainable(tune.Trainable):
         del self._tuner
         release_memory()
         self._go_on(micro_batches=2)
-        self._untold = None
+        self._unreported = None
         return self._epoch()
 
     def _train_epoch(self) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from torch.nn import BatchNorm2d
 from torchvision.models import resnet18
 from torchvision.transforms.v2 import functional as F
 
+from tests.trainable.test_gpu_trials import Pretended
 from trainable.config import TrialConfig
 from trainable.data.sizes import fit
 from trainable.device import Device, resolve_device
 from trainable.finetuner import DivergedError, FineTuner
 from trainable.network.cut_network import MEAN, STD
+from trainable.runtime import Runtime
 
 TinyConfig = Callable[..., TrialConfig]
 Metrics = dict[str, float]
@@ -381,6 +383,49 @@ class TestStatistics:
         tuner.reestimate_statistics()
 
         assert same(before, weights(tuner))
+
+
+class TestRuntime:
+    def test_it_decides_the_threads_and_no_metric_but_by_them(
+        self, tiny: TinyConfig, device: Device
+    ) -> None:
+        tuner = FineTuner.on(Runtime(threads=1), tiny())
+
+        assert tuner.device == device
+        assert epochs(tuner, 1) == epochs(FineTuner(tiny(), device), 1)
+
+    @pytest.mark.parametrize(
+        ("sizes", "cached"), [((0, 10**9), False), ((10**9, 0), True), ((0, 0), False)]
+    )
+    def test_it_caps_the_store_of_a_trial_on_a_cpu(
+        self, sizes: tuple[int, int], cached: bool, tiny: TinyConfig, tmp_path: Path
+    ) -> None:
+        runtime = Runtime(1, None, True, str(tmp_path), *sizes)
+
+        FineTuner.on(runtime, tiny()).train_epoch()
+
+        assert any(tmp_path.iterdir()) == cached
+
+    @pytest.mark.parametrize("cached", [True, False])
+    def test_it_caps_the_store_of_a_trial_on_a_gpu_apart(
+        self, cached: bool, tiny: TinyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[Any] = []
+
+        def resolve(*given: Any) -> Device:
+            asked.append(given)
+            return Pretended(torch.device("cpu"), torch.float32, 1)
+
+        monkeypatch.setattr("trainable.finetuner.resolve_device", resolve)
+        sizes = (0, 10**9) if cached else (10**9, 0)
+        runtime = Runtime(1, 0.5, False, str(tmp_path), *sizes)
+
+        tuner = FineTuner.on(runtime, tiny(), micro_batches=2)
+        tuner.train_epoch()
+
+        assert asked == [("fp32", 1, 0.5, False)]
+        assert tuner.micro_batches == 2
+        assert any(tmp_path.iterdir()) == cached
 
 
 class TestEnding:

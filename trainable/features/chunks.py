@@ -5,6 +5,9 @@ process takes the next chunk that is neither there nor taken by another; it take
 system's lock on the chunk's mark, which ends with the process. So a chunk is computed once;
 one whose process was killed is computed by the others; and what a search that was killed had
 computed is not lost to the next.
+
+That lock is on a range of bytes, one a chunk in one file, and the one on the data is shared by
+all who use it: `fcntl` has both, and `filelock`, which excludes everywhere else, has neither.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from trainable.places import Place
 DATA, CHECKSUMS, DESCRIPTION = "data", "checksums", "entry.json"
 
 _MARK: Final = struct.Struct("<BI")
-"""Of a chunk: 1 once its bytes are written, and their checksum."""
+"""A chunk's mark: 1 once its bytes are written, and their checksum."""
 
 Compute = Callable[[int, int], Tensor]
 """Gives rows `start` to `stop` of an array."""
@@ -40,8 +43,8 @@ class Chunks:
     """An array, in the chunks that it is computed in.
 
     Attributes:
-        rows: Length of its first dimension.
-        size: Rows of a chunk; the last may have fewer.
+        rows: The length of its first dimension.
+        size: The rows of a chunk; the last may have fewer.
         compute: Gives the rows of a chunk.
     """
 
@@ -51,7 +54,7 @@ class Chunks:
 
     @property
     def count(self) -> int:
-        """How many they are."""
+        """The number of chunks."""
         return math.ceil(self.rows / self.size)
 
     def rows_of(self, number: int) -> tuple[int, int]:
@@ -167,7 +170,7 @@ def verify(array: Tensor, folder: Path, size: int) -> None:
     Args:
         array: What was read from `folder`.
         folder: Where it was assembled.
-        size: Rows of a chunk.
+        size: The rows of a chunk.
 
     Raises:
         ValueError: They differ.

@@ -8,7 +8,8 @@ can only ever save time.
 
 A lock on the store is held for moments, while entries come, go or are opened. A process that
 has an entry open, or computes it, holds a shared lock on its data, which keeps it from being
-deleted for room. All locks are the system's own, and end with the process.
+deleted for room; `filelock` has no shared ones, so it is `fcntl`'s. All locks are the system's
+own, and end with the process.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Entry:
     Attributes:
         folder: Where it lies.
         key: What determines it.
-        size: Bytes of its data.
-        used: When it was last opened, in seconds since 1970.
+        size: The bytes of its data.
+        used: The time when it was last opened, in seconds since 1970.
     """
 
     folder: Path
@@ -83,7 +84,7 @@ class ArrayStore:
         self._verified: set[tuple[str, int]] = set()
 
     def get(self, key: Key, chunks: Chunks) -> Tensor:
-        """The array that `key` determines: mapped if it is there, else computed and kept.
+        """The array that `key` determines: mapped if it is cached, else computed and cached.
 
         Processes that ask at once compute it together, each chunk once.
 
@@ -102,7 +103,7 @@ class ArrayStore:
                 self._add(folder, key, chunks)
                 found = self._open(folder)
         except OSError as error:
-            _warn(f"{self.root}: {error}; the array is computed and not kept")
+            _warn(f"{self.root}: {error}; the array is computed and not cached")
             found = None
         return chunks.whole() if found is None else found
 

@@ -235,7 +235,7 @@ def test_a_full_disk_ends_in_the_array_and_a_warning(
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.warns(RuntimeWarning, match="not kept") as caught:
+        with pytest.warns(RuntimeWarning, match="not cached") as caught:
             found = store.get(KEY, compute.chunks)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -273,7 +273,7 @@ class TestCap:
         del held
         assert store.clear() == 1
 
-    def test_an_array_over_the_cap_is_computed_and_not_kept(self, tmp_path: Path) -> None:
+    def test_an_array_over_the_cap_is_computed_and_not_cached(self, tmp_path: Path) -> None:
         store, compute = ArrayStore(tmp_path, max_bytes=self.SIZE - 1), Computation()
         with pytest.warns(RuntimeWarning, match="over the cap"):
             found = store.get(KEY, compute.chunks)
