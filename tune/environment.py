@@ -1,4 +1,4 @@
-"""Settings of the libraries, made before any of them is imported."""
+"""The libraries' settings, made before any of them is imported."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing here phones home
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the record tries again, and looks first
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the record retries, and looks first
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",  # the trials are what the machine was asked to do
-    "RAY_preload_python_modules": "trainable.preload",  # by workers that wait for a trial
-    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 this silences Ray: the progress is ours
+    "RAY_worker_niceness": "0",  # trials are the machine's main work
+    "RAY_preload_python_modules": "trainable.preload",  # imported by workers that wait for a trial
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0 this silences Ray: this package prints the progress
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in a config mean the same in a worker
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the record is MLflow's
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are ours
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # only MLflow's record is written
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # this package handles signals
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails has no metric
 }
 
@@ -31,11 +31,11 @@ machines can reach.
 
 
 _GCS_SECONDS: Final = "RAY_gcs_rpc_server_reconnect_timeout_s"
-"""How long Ray waits for its control server, which is on this machine and comes not again."""
+"""How long Ray waits for its control server, which runs on this machine and is not restarted."""
 
 
 def prepare_environment() -> None:
-    """Set what the libraries read when they load. What the user has set stays."""
+    """Set the variables that the libraries read on import, except those that the user has set."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     if not os.environ.get("RAY_ADDRESS"):

@@ -1,9 +1,13 @@
-"""What is raised for users: mistakes in a config, and searches that cannot go on."""
+"""The errors for users: mistakes in a config, and searches that cannot go on."""
 
 from __future__ import annotations
 
+from trainable.errors import first_line
+
+__all__ = ["ConfigError", "Halt", "first_line", "squeeze"]
+
 MOST_CHARACTERS = 900
-"""In the line of a :class:`ConfigError`."""
+"""The greatest length of a :class:`ConfigError`'s line."""
 
 
 class ConfigError(ValueError):
@@ -18,11 +22,6 @@ class Halt(BaseException):
 
     Not an Exception, so that it passes through Ray's loop, as Ctrl-C does.
     """
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in a line: the first of its message, else its type."""
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def squeeze(value: object, width: int = 120) -> str:

@@ -1,4 +1,4 @@
-"""From a YAML file and `key=value` words to a valid config, or one line that says why not."""
+"""From a YAML file and `key=value` words to a valid config, or to one line with the reason."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _merge(tree: DictConfig, overrides: Sequence[str]) -> dict[Any, Any]:
 
 
 def _check_resolvers(content: Any) -> None:
-    """Allow `${optim.lr}`, another key's value, but no `${oc.env:HOME}`: it reads the environment.
+    """Allow `${optim.lr}`, another key's value, but not `${oc.env:HOME}`, which reads a variable.
 
     Raises:
         ConfigError: A value calls one of OmegaConf's resolvers.

@@ -1,4 +1,4 @@
-"""What a key may be searched over: a range of numbers, or a list."""
+"""The values that a key may be searched over: a range of numbers, or a list."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trainable.config import Config
 
 
 class Range(Config):
-    """Numbers from `low` to `high`, both included. Whole if the key takes whole numbers."""
+    """Numbers from `low` to `high`, both included; whole ones if the key takes whole numbers."""
 
     low: float
     high: float
     log: bool = False
-    """Search the logarithm: for what varies by factors, such as a learning rate."""
+    """Whether the logarithm is searched, for what varies by factors, such as a learning rate."""
     step: float | None = Field(default=None, gt=0)
-    """Only every so many; not with `log`."""
+    """The distance between values, which excludes `log`; by default any value is possible."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -32,7 +32,7 @@ class Range(Config):
         return self
 
     def holds(self, value: object) -> bool:
-        """Whether `value` is one of them."""
+        """Whether `value` is one of these."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         steps = 0.0 if self.step is None else (value - self.low) / self.step
@@ -40,7 +40,7 @@ class Range(Config):
 
 
 class Choices(Config):
-    """One of a list."""
+    """A list, of which one value is chosen."""
 
     choices: tuple[str | bool | int | float, ...] = Field(min_length=1)
 
@@ -52,7 +52,7 @@ class Choices(Config):
         return choices
 
     def holds(self, value: object) -> bool:
-        """Whether `value` is one of them."""
+        """Whether `value` is one of these."""
         return value in self.choices
 
 
@@ -64,7 +64,7 @@ def _kind(value: Any) -> str:
 Values = Annotated[
     Annotated[Range, Tag("Range")] | Annotated[Choices, Tag("Choices")], Discriminator(_kind)
 ]
-"""What a key of the space may be."""
+"""The values of a key of the space."""
 
 
 def flatten_space(space: Any) -> Any:

@@ -1,0 +1,29 @@
+"""The map in CONTRIBUTING.md, beside what is there."""
+
+from __future__ import annotations
+
+import re
+
+from tests.helpers.commands import REPOSITORY
+
+TEXT = (REPOSITORY / "CONTRIBUTING.md").read_text()
+
+
+def test_every_path_that_is_named_exists() -> None:
+    paths = re.findall(r"`((?:trainable|tune|tests|docs|benchmarks|\.ci)/[\w./]*)`", TEXT)
+    assert len(paths) > 30
+    assert [path for path in paths if not (REPOSITORY / path).exists()] == []
+
+
+def test_every_room_is_on_the_map() -> None:
+    for package in ("trainable", "tune"):
+        folders = {path.parent for path in (REPOSITORY / package).glob("*/*.py")}
+        rooms = {f"`{folder.relative_to(REPOSITORY)}/`" for folder in folders}
+        assert rooms
+        assert {room for room in rooms if f"| {room} |" not in TEXT} == set()
+
+
+def test_every_target_of_make_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = " ".join(re.findall(r"^make ([a-z ]+)", TEXT, re.MULTILINE))
+    assert set(named.split()) <= targets
