@@ -46,7 +46,7 @@ def _machine() -> Iterator[Finding]:
 def _cache() -> Iterator[Finding]:
     from trainable.features.store import ArrayStore, default_root
     from tune.checks.cache import check_cache
-    from tune.config.schema import CacheConfig
+    from tune.config.sections import CacheConfig
 
     yield check_cache(ArrayStore(default_root(), CacheConfig().max_bytes(on_gpu=False)))
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import ray
 
-from tune.config.schema import ResourcesConfig
+from tune.config.sections import ResourcesConfig
 from tune.errors import ConfigError
 
 UNMEASURED: Final = 4

@@ -16,7 +16,7 @@ from trainable.config import TrialConfig
 from trainable.finetuner import FineTuner
 from trainable.network.weights import load_weights, state_hash
 from trainable.runtime import Runtime
-from tune.config.schema import CacheConfig
+from tune.config.sections import CacheConfig
 from tune.errors import ConfigError, first_line
 from tune.study.fingerprints import hash_of_arch
 from tune.tracking.schema import FactTags, SearchTags, TrialTags

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from trainable.seeding import seed_of
 from tune.config.registries import SAMPLERS
-from tune.config.schema import SamplerConfig
+from tune.config.sections import SamplerConfig
 
 Make = Callable[[SamplerConfig, int], BaseSampler]
 """Makes a sampler of a config and a seed."""

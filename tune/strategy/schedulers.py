@@ -13,7 +13,8 @@ import numpy as np
 from optuna.pruners import BasePruner, MedianPruner
 
 from tune.config.registries import SCHEDULERS
-from tune.config.schema import SchedulerConfig, SearchConfig
+from tune.config.schema import SearchConfig
+from tune.config.sections import SchedulerConfig
 from tune.config.space import Range
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, Epoch, TrialLog

@@ -211,7 +211,7 @@ def assert_valid_or_told(path: Path, overrides: Sequence[str] = ()) -> None:
     # What is valid makes trials, and can be written down and read again.
     assert config.trial(first_points(config)[0])
     study = optuna.create_study(sampler=RepeatableSampler(config.sampler))
-    assert config.trial(study.ask(distributions(config)).params)
+    assert config.trial(study.ask(distributions(config.space)).params)
     assert SearchConfig.model_validate_json(config.model_dump_json()) == config
 
 

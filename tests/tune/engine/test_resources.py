@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tests.helpers.commands import DIGITS, SMALL
 from tune.config.loading import load_config
-from tune.config.schema import ResourcesConfig
+from tune.config.sections import ResourcesConfig
 from tune.engine.resources import fit_resources
 from tune.engine.runner import start_search
 from tune.environment import prepare_environment

@@ -12,7 +12,8 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_of, reported
 from tune.config.loading import load_config
 from tune.config.registries import SAMPLERS
-from tune.config.schema import SamplerConfig, SearchConfig
+from tune.config.schema import SearchConfig
+from tune.config.sections import SamplerConfig
 from tune.strategy.samplers import RepeatableSampler, sampler
 from tune.study.distributions import distributions
 from tune.study.trial import Decision

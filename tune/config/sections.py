@@ -1,0 +1,174 @@
+"""The sections of a search's config: what surrounds the trial and its space."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+
+from trainable.config import Config
+from tune.config.registries import SAMPLERS, SCHEDULERS
+from tune.config.space import flatten
+
+_UNITS = {"h": 3600, "m": 60, "s": 1}
+
+
+def parse_duration(value: Any) -> Any:
+    """Seconds of a duration such as `90s`, `30m` or `1h30m`; numbers are seconds.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"(\d+[hms])+|\d+(\.\d+)?", value):
+        raise ValueError("a duration is written 90s, 30m or 1h30m")
+    if value[-1].isdigit():
+        return float(value)
+    return sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([hms])", value))
+
+
+def _flat(point: Any) -> Any:
+    return flatten(point) if isinstance(point, Mapping) else point
+
+
+class SamplerConfig(Config):
+    """How Optuna proposes trials."""
+
+    name: Annotated[str, AfterValidator(SAMPLERS.check)] = "tpe"
+    """`tpe` is the Tree-structured Parzen Estimator (Bergstra et al. 2011), key by key;
+    `joint_tpe` is the same over all keys together, `gp` a Gaussian process, `random` uniform."""
+
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    """The seed of the proposals."""
+
+    startup_trials: int = Field(default=6, ge=1)
+    """The number of random proposals before the sampler starts to model the trials."""
+
+    points: tuple[Annotated[dict[str, Any], BeforeValidator(_flat)], ...] = ()
+    """The points tried first, each as values of searched keys (keys that are left out are
+    proposed). By default one point: the values that the trial has outside the space."""
+
+
+class SchedulerConfig(Config):
+    """How trials are stopped early."""
+
+    name: Annotated[str, AfterValidator(SCHEDULERS.check)] = "asha"
+    """`asha` is asynchronous successive halving (Li et al. 2020). `halving` pauses all trials
+    at a rung and continues the best (Jamieson & Talwalkar 2016), `median` stops trials below the
+    median, `fifo` stops none."""
+
+    grace_epochs: int = Field(default=1, ge=1)
+    """The number of epochs that every trial runs."""
+
+    reduction_factor: float = Field(default=3, gt=1)
+    """At each rung, one trial in so many continues, for so many times the epochs."""
+
+
+class BudgetConfig(Config):
+    """When a search ends."""
+
+    num_samples: int = Field(default=20, ge=1, le=100_000)
+    """The number of trials."""
+
+    time: Annotated[float, BeforeValidator(parse_duration)] | None = Field(default=None, gt=0)
+    """The time after which all trials are stopped and none is started (`90s`, `30m`, `1h30m`)."""
+
+    max_failures: int = Field(default=2, ge=0)
+    """How often a trial is resumed from its last checkpoint after its worker died."""
+
+
+class ResourcesConfig(Config):
+    """The resources of a trial."""
+
+    cpu: float = Field(default=1, gt=0)
+    """The CPUs of a trial; its threads are this number rounded down, at least one."""
+
+    gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    """The GPUs of a trial: a fraction shares one between trials and caps the memory of each.
+    `auto` shares the GPUs between as many trials as the CPUs can feed and the memory can hold,
+    measured on the heaviest trial of the space; eight per GPU at most."""
+
+    max_concurrent: int | None = Field(default=None, ge=1)
+    """The greatest number of trials at once, if the machine could run more."""
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _fraction_or_whole(cls, gpu: Any) -> Any:
+        if gpu == "auto":
+            return gpu
+        if isinstance(gpu, bool) or not isinstance(gpu, int | float):
+            raise ValueError("must be a number of GPUs, such as 0.25, or auto")
+        if gpu > 1 and gpu != int(gpu):
+            raise ValueError("above 1 it must be a whole number of GPUs")
+        return gpu
+
+    @property
+    def threads(self) -> int:
+        """The CPU threads of a trial."""
+        return max(1, int(self.cpu))
+
+
+class ConfirmConfig(Config):
+    """How the best trials are confirmed, since the best of many scores is partly luck."""
+
+    top_k: int = Field(default=0, ge=0)
+    """The number of best trials that are run again; 0 takes the best by its single score."""
+
+    seeds: int = Field(default=2, ge=1, le=100)
+    """The number of other seeds for each. The winner has the best mean of the objective."""
+
+    soup: bool = True
+    """Whether the average of all these runs' weights is a candidate too (Wortsman et al.
+    2022)."""
+
+
+class CacheConfig(Config):
+    """How a node caches the frozen layers' outputs, so that no trial computes them twice."""
+
+    enabled: bool | Literal["auto"] = "auto"
+    """Whether outputs are cached, which changes no metric, only the time. `auto` caches them
+    except for trials on a GPU, which compute them in less time than reading takes."""
+
+    root: Path | None = None
+    """The cache's folder; by default `TUNE_CACHE`, else one in the user's cache on each node."""
+
+    max_gb: float = Field(default=20, gt=0)
+    """The greatest size; above it, the least recently used entries are deleted."""
+
+    def max_bytes(self, *, on_gpu: bool) -> int:
+        """`max_gb` in bytes, or 0 if the cache is off for trials on a GPU, or on a CPU."""
+        enabled = not on_gpu if self.enabled == "auto" else self.enabled
+        return int(self.max_gb * 10**9) if enabled else 0
+
+
+class TrackingConfig(Config):
+    """Where a search is recorded."""
+
+    uri: str | None = None
+    """MLflow's tracking URI; by default MLflow's own default: `MLFLOW_TRACKING_URI`, else
+    `mlflow.db` here."""
+
+    study: str | None = None
+    """The URL of Optuna's storage; by default `mlruns/optuna.db` here."""
+
+    patience: Annotated[float, BeforeValidator(parse_duration)] = Field(default=60, ge=0)
+    """How long the end of a search waits for an unreachable MLflow (`90s`, `5m`)."""
+
+
+class RegistryConfig(Config):
+    """What is done with the best checkpoint."""
+
+    register_best: bool = True
+    """Whether it is registered, as a version of `<model.arch>-<name>`, or of `resnet-<name>`
+    if `model.arch` is searched."""
+
+    promote: Literal["better", "not-worse", "always", "never"] = "not-worse"
+    """Whether it becomes the `champion`, compared on the same test images: if it is significantly
+    `better`, unless it is significantly worse (`not-worse`), `always` or `never`."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """The p-value below which a difference is significant."""
