@@ -81,24 +81,26 @@ def weights(tuner: FineTuner) -> dict[str, Tensor]:
     return dict(tuner.network.net.named_parameters())
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "small"])
-def test_a_soup_of_runs_of_all_depths_is_the_mean_of_those_that_it_names(
-    arch: str, ledger: Ledger, home: SearchHome, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("arch", "start"), [("resnet18", "bundled"), ("small", "random")])
+def test_a_soup_of_runs_of_several_depths_is_the_mean_of_those_that_improve_it(
+    arch: str, start: str, ledger: Ledger, home: SearchHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_plugin("tests.helpers.plugins.small_net", monkeypatch)
-    options = {"model_arch": arch, "model_weights": "random"}
-    runs = [run(ledger, home, number, depth, **options) for number, depth in enumerate((2, 0, 1))]
-    spoiled = run(ledger, home, 3, 2, optim_lr=50.0, **options)
+    lr = 1e-3 if start == "bundled" else 1e-2
+    rates = ((1, lr), (2, 3 * lr), (2, 50.0))
+    runs = [
+        run(ledger, home, number, depth, optim_lr=rate, model_arch=arch, model_weights=start)
+        for number, (depth, rate) in enumerate(rates)
+    ]
 
-    mixed = soup([*runs, spoiled], home)
+    mixed = soup(runs, home)
 
-    taken = [weights(trained(one, home)) for one in runs if one.name in mixed.ingredients]
-    assert mixed.ingredients[0] == "trial-000"
-    assert len(taken) == len(mixed.ingredients)  # not the one that was spoiled
+    assert mixed.ingredients == ("trial-000", "trial-001")
     assert mixed.tuner.network.depth == 2
+    first, second = (weights(trained(one, home)) for one in runs[:2])
     for name, value in weights(mixed.tuner).items():
-        mean = torch.stack([state[name] for state in taken]).mean(0)
-        torch.testing.assert_close(value, mean, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(value, (first[name] + second[name]) / 2)
+    assert mixed.rank > soup(runs[:1], home).rank
 
 
 def test_a_soup_normalizes_by_statistics_of_its_own(ledger: Ledger, home: SearchHome) -> None:

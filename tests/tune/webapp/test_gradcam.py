@@ -53,7 +53,7 @@ def test_heat_is_what_the_heads_weights_make_of_the_last_stage(
 
 def test_another_family_names_its_own_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     use_plugin("tests.helpers.plugins.small_net", monkeypatch)
-    weights = build("small", num_classes=3, depth=0, seed=1).net.state_dict()
+    weights = build("small", num_classes=3, depth=0, seed=6).net.state_dict()
     classifier = Classifier(Spec("small", tuple("abc"), 16, 24), weights)
     image = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
     image[..., :8] = 255
