@@ -27,7 +27,7 @@ Policy = Annotated[str, _registered(POLICIES)]
 Arch = Annotated[str, _registered(ARCHS)]
 
 BUNDLED_ARCH: Final = "resnet18"
-"""Of the weights that come with this package."""
+"""The architecture of the weights that come with this package."""
 
 WEIGHTS_NAMES = ("bundled", "imagenet", "random")
 """What `model.weights` may name beside a path."""
@@ -106,9 +106,9 @@ class ModelConfig(Config):
     ] = Field(default=("bundled",), min_length=1)
     """`bundled` (comes with this package: a resnet18 trained on CIFAR-10), `imagenet`
     (torchvision's), `random`, or the path of a state dict (`.pt`, `.pth`,
-    `.safetensors`). Of a list, the first that can be had.
+    `.safetensors`). Of a list, the first that is available.
 
-    Of torchvision's it is IMAGENET1K_V1, which every architecture has: V2 was trained
+    `imagenet` is IMAGENET1K_V1, which every ResNet has: V2 was trained
     with label smoothing, which makes features that transfer worse (Kornblith et al.
     2021)."""
 

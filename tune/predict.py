@@ -47,7 +47,7 @@ def main(
 
     Exit code: 0 done, 1 an image could not be read, 2 a mistake in the command.
     """
-    from trainable.inference.sources import find_images, name_of
+    from trainable.inference.labelling import find_images, name_of
 
     sources, problems = find_images(images or [], sys.stdin.buffer)
     if not sources:

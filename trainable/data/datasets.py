@@ -74,7 +74,7 @@ class Dataset:
 def load_dataset(config: DataConfig) -> Dataset:
     """Load, split and fingerprint what `config` names.
 
-    The last dataset is kept, since the trials of a search all ask for the same one.
+    The last dataset is cached, since the trials of a search all ask for the same one.
 
     Raises:
         ValueError: The data is missing, unreadable, or too small to split.

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_BYTES: Final = 64 * 2**20
-"""Of an image file."""
+"""The largest image file that is read."""
 MAX_PIXELS: Final = 80_000_000
-"""Of an image: 240 MB once it is decoded. A small file may claim far more."""
+"""The largest image that is decoded, to 240 MB. A small file may claim far more."""
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")
 """What is decoded. Pillow knows many more, some of which run other programs."""
 

@@ -55,7 +55,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def no_image_in(folder: Path) -> str:
-    """That a folder has none of :func:`image_files`."""
+    """A message that a folder has none of :func:`image_files`."""
     return f"{folder} holds no image ({', '.join(IMG_EXTENSIONS)})"
 
 
@@ -86,7 +86,7 @@ def _count_files(folder: Path, classes: Sequence[str]) -> int:
 
 
 def _stored_side(paths: Sequence[Path], image_size: int) -> int:
-    """Side at which images are kept, in pixels.
+    """The side at which images are stored, in pixels.
 
     Their own where all are alike, square and small; else 8/7 of what the network
     sees (256 for 224), which leaves room for crops.

@@ -1,4 +1,4 @@
-"""A finished model: what it takes to label an image file, and nothing of training."""
+"""A trained model: what labels an image file, and nothing of its training."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def imagenet_classifier() -> Classifier:
     arch, size = "resnet18", 224
     reason = why_not("imagenet", arch)
     if reason is not None:
-        raise ValueError(f"its weights cannot be had: {reason}")
+        raise ValueError(f"its weights are not available: {reason}")
     categories = get_model_weights(arch)[IMAGENET].meta["categories"]
     spec = Spec(arch, tuple(categories), stored_side(size), size)
     return Classifier(spec, load_weights("imagenet", arch))

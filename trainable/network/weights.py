@@ -33,7 +33,7 @@ def load_weights(weights: str, arch: str) -> StateDict:
     """The state dict that `bundled`, `imagenet` or a path names, as float32.
 
     Raises:
-        ValueError: It cannot be had, or is no state dict. Pickled code is refused.
+        ValueError: It is not available, or is no state dict. Pickled code is refused.
     """
     try:
         state = _read(weights, arch)
@@ -89,14 +89,14 @@ def network_hash(network: nn.Module) -> str:
 
 
 def resolve_weights(candidates: Sequence[str], *archs: str) -> str:
-    """The first of `candidates` that can be had, decided within ten seconds.
+    """The first of `candidates` that is available, decided within ten seconds.
 
     Args:
         candidates: Names or paths, as `model.weights` lists them.
         archs: Names of networks, for all of which it must be there.
 
     Raises:
-        ValueError: None can be had; says why, for each.
+        ValueError: None is available; says why, for each.
     """
     reasons = []
     for weights in candidates:
@@ -105,11 +105,11 @@ def resolve_weights(candidates: Sequence[str], *archs: str) -> str:
         if reason is None:
             return weights
         reasons.append(f"{weights} ({reason})")
-    raise ValueError(f"no model.weights can be had: {'; '.join(reasons)}; random needs none")
+    raise ValueError(f"no model.weights is available: {'; '.join(reasons)}; random needs none")
 
 
 def why_not(weights: str, arch: str) -> str | None:
-    """Why `weights` cannot be had for an architecture, or None where they can."""
+    """Why `weights` are not available for an architecture, or None where they are."""
     if weights == "random":
         return None
     if url := _url(weights, arch):

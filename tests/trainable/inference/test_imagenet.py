@@ -135,5 +135,7 @@ def test_what_cannot_be_had_is_told_in_one_line(
         raise ConnectionRefusedError
 
     monkeypatch.setattr(socket, "create_connection", refuse)
-    with pytest.raises(ValueError, match=r"weights cannot be had: download\.pytorch\.org is out"):
+    with pytest.raises(
+        ValueError, match=r"weights are not available: download\.pytorch\.org is out"
+    ):
         imagenet_classifier()
