@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,8 @@ def main(
     save: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write the best epoch's weights to this .safetensors file."
+            metavar="FILE",
+            help="Write the best epoch's weights, in half precision, to this .safetensors file.",
         ),
     ] = None,
 ) -> int:
@@ -82,7 +84,7 @@ def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
     from trainable.finetuner import DivergedError
     from trainable.network.weights import save_weights
 
-    device, best = tuner.device, -1.0
+    device, best = tuner.device, (-math.inf, -math.inf)
     print(f"{device.torch_device.type}, {device.precision}, threads: {device.num_threads}")
     while not tuner.finished:
         try:
@@ -91,8 +93,8 @@ def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
             app.complain(f"diverged: {error}")
             return FAILED
         _show(tuner.epoch, tuner.config.train.epochs, metrics)
-        if save is not None and metrics["val_acc"] > best:
-            best = metrics["val_acc"]
+        if save is not None and (rank := tuner.objective.rank(metrics)) > best:
+            best = rank
             save_weights(tuner.network.net.state_dict(), save)
     if test:
         print(f"test  accuracy {tuner.evaluate('test').accuracy:.4%} after the last epoch")
@@ -118,11 +120,7 @@ def _replay(run_id: str) -> int:
     if difference is None:
         print(f"PASS: {count} epochs as recorded")
         return DONE
-    print(f"FAIL: epoch {difference.epoch} is not as recorded")
-    for name, (recorded, found) in difference.metrics.items():
-        print(f"  {name}: {recorded} recorded, {found} here")
-    for name, (there, here) in difference.surroundings.items():
-        print(f"  another {name}: {there} recorded, {here} here")
+    print(f"FAIL: {difference}")
     return FAILED
 
 

@@ -37,14 +37,14 @@ class RecordedTrial:
     """What MLflow has of a trial.
 
     Attributes:
-        config: Of the trial.
-        epochs: The metrics of each, in order.
-        precision: That it computed in.
-        threads: Of a CPU operation.
-        micro_batches: Parts in which its batches passed the tail.
-        compiled: Whether what it trained was compiled.
+        config: The trial's config.
+        epochs: The metrics of each epoch, in order.
+        precision: The precision it was computed in.
+        threads: The threads of a CPU operation.
+        micro_batches: The number of parts in which a batch passed the tail.
+        compiled: Whether the trained layers were compiled.
         device: `cpu` or `cuda`.
-        surroundings: What else decides its metrics, by name: processor, data and weights.
+        environment: What else decides its metrics, by name: processor, data and weights.
     """
 
     config: TrialConfig
@@ -54,7 +54,7 @@ class RecordedTrial:
     micro_batches: int
     compiled: bool
     device: str
-    surroundings: dict[str, str]
+    environment: dict[str, str]
 
 
 def read_trial(run_id: str, uri: str | None = None) -> RecordedTrial:
@@ -104,7 +104,7 @@ def _trial(
         micro_batches=facts.micro_batches,
         compiled=facts.compiled,
         device=facts.device,
-        surroundings={
+        environment={
             "processor": facts.processor,
             "data": search.data,
             "weights": hash_of_arch(search.weights, config.model.arch),
@@ -132,7 +132,7 @@ def rebuild(trial: RecordedTrial) -> FineTuner:
         raise ConfigError(str(error)) from error
 
 
-def surroundings(tuner: FineTuner) -> dict[str, str]:
+def environment(tuner: FineTuner) -> dict[str, str]:
     """What else decides a trial's metrics here, as :class:`RecordedTrial` has it."""
     (weights,) = tuner.config.model.weights
     arch = tuner.config.model.arch
@@ -145,32 +145,46 @@ def surroundings(tuner: FineTuner) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Difference:
-    """The first epoch that is not as recorded, and what is different here."""
+    """The first epoch that is not as recorded.
+
+    Attributes:
+        epoch: Its number.
+        metrics: Its metrics that differ, as recorded and as computed here.
+        environment: What differs in the environment, as recorded and here.
+    """
 
     epoch: int
     metrics: dict[str, tuple[float, float]]
-    surroundings: dict[str, tuple[str, str]]
+    environment: dict[str, tuple[str, str]]
+
+    def __str__(self) -> str:
+        lines = [f"epoch {self.epoch} is not as recorded"]
+        for name, (recorded, found) in self.metrics.items():
+            lines.append(f"  {name}: {recorded} recorded, {found} here")
+        for name, (there, here) in self.environment.items():
+            lines.append(f"  another {name}: {there} recorded, {here} here")
+        return "\n".join(lines)
 
 
 def replay(
-    trial: RecordedTrial, tuner: FineTuner, told: Callable[[int, dict[str, float]], Any]
+    trial: RecordedTrial, tuner: FineTuner, report: Callable[[int, dict[str, float]], Any]
 ) -> Difference | None:
     """Train a rebuilt trial, and compare.
 
     Args:
         trial: As recorded.
         tuner: As :func:`rebuild` made it.
-        told: Called with each epoch and its metrics.
+        report: Called with each epoch and its metrics.
 
     Returns:
         The first epoch that differs: by anything on the same kind of processor, by more than
         the tolerance elsewhere.
     """
-    here = surroundings(tuner)
-    exact = here["processor"] == trial.surroundings["processor"] and trial.device == "cpu"
+    here = environment(tuner)
+    exact = here["processor"] == trial.environment["processor"] and trial.device == "cpu"
     for epoch, recorded in enumerate(trial.epochs, 1):
         found = tuner.train_epoch()
-        told(epoch, found)
+        report(epoch, found)
         wrong = {
             name: (recorded[name], found[name])
             for name in COMPARED
@@ -179,7 +193,7 @@ def replay(
         if wrong:
             others = {
                 name: (value, here[name])
-                for name, value in trial.surroundings.items()
+                for name, value in trial.environment.items()
                 if value != here[name]
             }
             return Difference(epoch, wrong, others)
