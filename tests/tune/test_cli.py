@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def test_every_command_is_a_door() -> None:
         if 'if __name__ == "__main__":' in path.read_text() and path.stem != "app"
     }
     assert with_app == set(DOORS)
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    (contract,) = [
+        each
+        for each in project["tool"]["importlinter"]["contracts"]
+        if each["name"] == "Doors never import each other"
+    ]
+    assert set(contract["modules"]) == {*DOORS, "tune.app"}
     for door in DOORS:
         app = import_module(door).app
         assert isinstance(app, Door)
