@@ -98,8 +98,8 @@ class ModelConfig(Config):
     """Which network, where its weights come from, and how much of it is trained."""
 
     arch: Arch = "resnet18"
-    """A ResNet of torchvision (He et al. 2016), a wide one (Zagoruyko & Komodakis 2016)
-    or a ResNeXt (Xie et al. 2017)."""
+    """A ResNet of torchvision (He et al. 2016), a wide one (Zagoruyko & Komodakis 2016),
+    a ResNeXt (Xie et al. 2017), or what a plugin registers."""
 
     weights: Annotated[
         tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_as_tuple)

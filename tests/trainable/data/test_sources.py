@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,10 +18,12 @@ from trainable.data.datasets import is_local, load_dataset
 from trainable.device import Device
 from trainable.finetuner import FineTuner
 
+STRIPES = "tests.helpers.plugins.stripes"
+
 
 @pytest.fixture
 def plugin(monkeypatch: pytest.MonkeyPatch, no_cached_data: None) -> None:
-    use_plugin("tests.helpers.plugins.stripes", monkeypatch)
+    use_plugin(STRIPES, monkeypatch)
 
 
 @pytest.mark.usefixtures("plugin")
@@ -32,6 +35,7 @@ class TestFromOutside:
         assert dataset.classes == ("stand", "lie")
         lies = dataset.val.images[:, 0, 0].float().mean(1) > 150
         assert torch.equal(dataset.val.labels, lies.long())
+        assert dataset.val.labels.dtype == torch.int64
 
     def test_a_trial_trains_on_it(self, tiny: Callable[..., TrialConfig], device: Device) -> None:
         config = tiny(data={"source": "stripes"}, model={"unfreeze_depth": 1})
@@ -67,11 +71,22 @@ def test_without_the_plugin_its_names_are_unknown() -> None:
         DataConfig(source="stripes")
 
 
+def python(code: str, **variables: str) -> None:
+    environment = {**os.environ, **variables}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
 def test_asking_the_packages_own_loads_no_library() -> None:
-    code = """
+    python("""
 import sys
 from trainable.config import DataConfig
 assert DataConfig(source="image_folder", root="photos").mirrors
 assert not {"numpy", "sklearn", "torch"} & sys.modules.keys()
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
+""")
+
+
+@pytest.mark.parametrize("first", ["trainable.config", "trainable.registries", STRIPES])
+def test_a_plugin_may_import_the_config_that_asks_for_it(first: str) -> None:
+    code = f"import {first}; from trainable.config import DataConfig; DataConfig(source='stripes')"
+
+    python(code, TUNE_PLUGINS=STRIPES)
