@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tune.cli import DONE, Door
 from tune.study.folder import SearchHome, checked_name, latest_search
 from tune.study.search import HOME
-
-if TYPE_CHECKING:
-    from tune.reporting.results import SearchResults
 
 app = Door("tune.report")
 
@@ -39,17 +36,11 @@ def main(
     Exit code: 0 done, 2 a mistake in the command.
     """
     home = SearchHome(checked_name(name, "search") if name else latest_search(HOME))
-    results = _results(home)
-    from tune.reporting.publishing import write_report
+    search = home.load()
+    from tune.reporting.files import read_results, write_report
 
-    print(write_report(results, out or home.folder)[0])
+    print(write_report(read_results(search), out or home.folder)[0])
     return DONE
-
-
-def _results(home: SearchHome) -> SearchResults:
-    from tune.reporting.publishing import read_results
-
-    return read_results(home.load())
 
 
 if __name__ == "__main__":

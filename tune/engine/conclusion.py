@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from trainable.predictions import Predictions
 from tune.errors import first_line
 from tune.models.candidates import Candidate, Run, finalist_runs, single, soup
 from tune.models.promotion import Challenger, settle_champion
-from tune.reporting.publishing import write_report
+from tune.reporting.files import write_report
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchHome
@@ -39,8 +39,8 @@ def conclude(
         search: The search.
         home: Its folder.
         finalists: Its best trials, the winner first; none if no trial completed.
-        ledgers: Of the search, and of the finalists' confirmation if there was one.
-        writer: Of its record.
+        ledgers: The search's, and that of the finalists' confirmation if there was one.
+        writer: The writer of its record.
     """
     dataset = load_dataset(search.config.data)  # which has been loaded before
     results = SearchResults(search.name, ledgers[0], dataset, tuple(finalists))
@@ -52,16 +52,12 @@ def conclude(
         tests = {candidate.name: candidate.tuner.evaluate("test") for candidate in candidates}
         chosen = max(candidates, key=lambda candidate: candidate.rank)  # of equals the single one
         results = replace(
-            results,
-            dataset=chosen.tuner.dataset,
-            candidate=chosen.name,
-            test=tests[chosen.name],
+            results, dataset=chosen.tuner.dataset, candidate=chosen.name, test=tests[chosen.name]
         )
-        record = writer.finish()
-        objective = Objective.named(search.config.objective.metric)
-        _record(record, objective, finalists[0], candidates, tests, chosen)
+        record, identity = writer.finish(), _identity(finalists[0], chosen)
+        _record(record, results, candidates, tests, identity)
         if search.config.registry.register_best:
-            challenger = _challenger(objective, chosen, tests[chosen.name], finalists[0])
+            challenger = _challenger(results, chosen, tests[chosen.name], identity)
             standing = settle_champion(record.client, search.config, challenger, record.run_id)
             results = replace(results, standing=standing, decision=standing.reason)
         results = replace(results, report=_report(home, results, record))
@@ -95,30 +91,49 @@ def _candidates(
 
 def _record(
     record: SearchRecord,
-    objective: Objective,
-    winner: Finalist,
+    results: SearchResults,
     candidates: Sequence[Candidate],
-    tests: dict[str, Predictions],
-    chosen: Candidate,
+    tests: Mapping[str, Predictions],
+    identity: Mapping[str, str],
 ) -> None:
-    """Put what was found on the parent run."""
-    test, of = tests[chosen.name], objective.metric.of
-    metrics: dict[str, float] = {
-        schema.best(objective): objective.score(winner.trial.best_epoch.metrics),
-        objective.on("test"): of(test),
-        schema.TEST_ACC: test.accuracy,
-        schema.TEST_LOSS: test.loss,
-    }
+    """Put the winner and the candidates on the parent run."""
+    winner, objective = results.finalists[0], results.objective
+    dataset, test = results.dataset, tests[identity[Tag.CANDIDATE]]
+    metrics = _scores(winner, objective, test)
     if winner.runs:
         metrics[schema.confirmed(objective)] = winner.mean
         metrics[schema.spread(objective)] = winner.spread
     for candidate in candidates:
-        metrics[f"{candidate.name}_{objective.name}"] = of(candidate.val)
-        metrics[f"{candidate.name}_{objective.on('test')}"] = of(tests[candidate.name])
-    identity, dataset = _identity(winner, chosen), chosen.tuner.dataset
+        value = objective.metric.of
+        metrics[f"{candidate.name}_{objective.name}"] = value(candidate.val)
+        metrics[f"{candidate.name}_{objective.on('test')}"] = value(tests[candidate.name])
     best_run = {Tag.BEST_RUN: record.child(winner.trial.number)}
-    record.log_summary(metrics, identity | best_run)
+    record.log_summary(metrics, {**identity, **best_run})
     record.log_evaluation(test, dataset.classes, identity, dataset.test_fingerprint())
+
+
+def _challenger(
+    results: SearchResults, chosen: Candidate, test: Predictions, identity: Mapping[str, str]
+) -> Challenger:
+    winner, objective = results.finalists[0], results.objective
+    scores = _scores(winner, objective, test) | {schema.confirmed(objective): winner.mean}
+    return Challenger(
+        classifier=chosen.tuner.classifier(),
+        dataset=results.dataset,
+        test=test,
+        identity=identity,
+        scores={name: str(value) for name, value in scores.items()},
+    )
+
+
+def _scores(winner: Finalist, objective: Objective, test: Predictions) -> dict[str, float]:
+    """The values by which a winner is known, on its run as on its version."""
+    return {
+        schema.best(objective): objective.score(winner.trial.best_epoch.metrics),
+        objective.on("test"): objective.metric.of(test),
+        schema.TEST_ACC: test.accuracy,
+        schema.TEST_LOSS: test.loss,
+    }
 
 
 def _report(home: SearchHome, results: SearchResults, record: SearchRecord) -> Path:
@@ -127,24 +142,6 @@ def _report(home: SearchHome, results: SearchResults, record: SearchRecord) -> P
     record.log_files(files)
     record.log_summary({}, {Tag.DECISION: results.decision})
     return files[0]
-
-
-def _challenger(
-    objective: Objective, chosen: Candidate, test: Predictions, winner: Finalist
-) -> Challenger:
-    return Challenger(
-        classifier=chosen.tuner.classifier(),
-        dataset=chosen.tuner.dataset,
-        test=test,
-        identity=_identity(winner, chosen),
-        scores={
-            schema.best(objective): str(objective.score(winner.trial.best_epoch.metrics)),
-            schema.confirmed(objective): str(winner.mean),
-            objective.on("test"): str(objective.metric.of(test)),
-            schema.TEST_ACC: str(test.accuracy),
-            schema.TEST_LOSS: str(test.loss),
-        },
-    )
 
 
 def _identity(winner: Finalist, chosen: Candidate) -> dict[str, str]:

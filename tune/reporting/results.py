@@ -12,7 +12,7 @@ from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.strategy.confirmation import Finalist
 from tune.study.ledger import Ledger
-from tune.study.trial import TrialLog
+from tune.study.trial import TrialLog, TrialState
 
 if TYPE_CHECKING:
     from tune.models.promotion import Standing
@@ -54,7 +54,7 @@ class SearchResults:
     @property
     def objective(self) -> Objective:
         """The objective by which its trials were compared."""
-        return Objective.named(self.config.objective.metric)
+        return self.ledger.objective
 
     @property
     def test_values(self) -> dict[str, str]:
@@ -73,8 +73,8 @@ class SearchResults:
     @property
     def comparable(self) -> list[TrialLog]:
         """The trials that did not fail, or all of them if each did."""
-        usable = [log for log in self.trials if log.state.name in {"COMPLETE", "PRUNED"}]
-        return usable or self.trials
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        return [log for log in self.trials if log.state in states] or self.trials
 
     @property
     def common_epoch(self) -> int:

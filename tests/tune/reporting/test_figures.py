@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from optuna import create_study
@@ -11,6 +13,8 @@ from optuna.trial import Trial
 
 from tests.helpers.results import results_of
 from trainable.data.datasets import Dataset
+from trainable.metrics import Objective, validation_metric
+from trainable.registries import METRICS
 from tune.reporting.figures import comparable_study, contours, gap, history, learning_curves
 
 
@@ -30,6 +34,55 @@ def test_the_history_has_every_trials_best_and_the_best_so_far(dataset: Dataset)
     assert list(best.y) == np.maximum.accumulate(states[0].y).tolist()
     assert figure.layout.yaxis.title.text == "best validation accuracy"
     assert figure.layout.yaxis.tickformat == ".0%"
+
+
+def test_where_the_loss_is_minimized_the_figures_are_of_it(dataset: Dataset) -> None:
+    results = results_of(dataset, 9, "objective.metric=val_loss")
+    study = comparable_study(results)
+    assert study.direction is StudyDirection.MINIMIZE
+    firsts = [log.epochs[0].metrics["val_loss"] for log in results.trials]
+    assert [trial.value for trial in study.trials] == firsts
+
+    *states, best = history(results).data
+    assert list(best.y) == np.minimum.accumulate(states[0].y).tolist()
+    assert best.y[0] == results.trials[0].epochs[-1].metrics["val_loss"]
+    axis = history(results).layout.yaxis
+    assert (axis.title.text, axis.tickformat) == ("best validation loss", None)
+
+    curves = learning_curves(results.trials, results.objective)
+    assert curves.data[1].y == (firsts[1],)
+    assert curves.layout.yaxis.title.text == "validation loss"
+
+    losses = gap(results)
+    assert losses is not None
+    assert losses.data[0].x == losses.data[0].y == states[0].y
+    assert losses.data[-1].x[1] == max(log.score or 0 for log in results.trials)
+    assert losses.layout.xaxis.title.text == "training loss"
+
+
+@pytest.fixture
+def half_right() -> Iterator[str]:
+    """The name of a metric of which nothing is known on the training images."""
+    add = validation_metric("val_half", "half", "maximize", is_share=True)
+    add(lambda predictions: predictions.accuracy / 2)
+    yield "val_half"
+    METRICS._things.pop("val_half")
+
+
+def test_of_a_metric_without_a_training_value_no_gap_is_drawn(
+    half_right: str, dataset: Dataset
+) -> None:
+    results = results_of(dataset, 3)
+    ledger = results.ledger
+    ledger.objective = Objective.named(half_right)
+    for log in ledger.trials.values():
+        log.objective = ledger.objective
+        for epoch in log.epochs:
+            epoch.metrics[half_right] = epoch.metrics["val_acc"] / 2
+    assert gap(results) is None
+    curves = learning_curves(results.trials, results.objective)
+    assert curves.layout.yaxis.title.text == "validation half"
+    assert curves.layout.yaxis.tickformat == ".0%"
 
 
 def test_the_curves_are_of_every_epoch(dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""The report's page and pictures, of made-up searches."""
+"""The report's page, of made-up searches."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from playwright.sync_api import Browser
 from tests.helpers.pages import LAPTOP, opened
 from tests.helpers.results import add_trial, results_of
 from trainable.data.datasets import Dataset
+from tune.reporting.files import write_report
 from tune.reporting.page import page
-from tune.reporting.publishing import write_report
 from tune.strategy.confirmation import Finalist
 
 
@@ -44,6 +44,23 @@ def test_the_cards_say_who_won(dataset: Dataset) -> None:
         "Confirmed": (f"{last.score:.2%}", "± 0.00% over 2 other seeds"),
         "Test accuracy": ("98.06%", "by the best single run"),
     }
+
+
+def test_where_the_loss_is_minimized_the_page_is_about_it(dataset: Dataset) -> None:
+    results = results_of(dataset, 4, "objective.metric=val_loss")
+    assert results.test is not None
+    first, last = results.ledger.trials[0], results.ledger.trials[3]
+    text = page(replace(results, finalists=(Finalist(first, runs=[last, last]),)))
+    loss = first.best_epoch.metrics["val_loss"]
+    assert cards_of(text) == {
+        "Trials": ("4", "2 complete, 2 pruned"),
+        "Validation loss": (f"{loss:.4g}", "trial 0, epoch 6"),
+        "Confirmed": (f"{last.score:.4g}", "± 0 over 2 other seeds"),
+        "Test loss": (f"{results.test.loss:.4g}", "by the best single run"),
+        "Test accuracy": ("98.06%", "by the best single run"),
+    }
+    assert "Far above the line: overfitting." in text
+    assert f"<td>{loss:.4g}</td><td>{loss:.4g}</td>" in text
 
 
 def test_the_table_has_a_row_for_each_trial_and_its_error(dataset: Dataset) -> None:

@@ -69,6 +69,18 @@ Look further:
     )
 
 
+def test_where_the_loss_is_minimized_it_is_said_as_a_number(dataset: Dataset) -> None:
+    results = results_with(dataset, "objective.metric=val_loss")
+    assert results.test is not None
+    lines = said(results).splitlines()
+    start = lines.index("  validation loss     0.1")
+    assert lines[start + 1 : start + 4] == [
+        "  confirmed           0.25 ± 0.07071, 2 other seeds",
+        f"  test loss           {results.test.loss:.4g} of 360 images",
+        "  test accuracy       98.06% of 360 images",
+    ]
+
+
 def test_what_was_not_done_is_not_said(dataset: Dataset) -> None:
     results = results_with(dataset)
     alone = replace(

@@ -24,10 +24,10 @@ def write_report(results: SearchResults, folder: Path) -> list[Path]:
 
 
 def read_results(search: Search) -> SearchResults:
-    """What is known of a search, from its study and its record.
+    """The results of a search so far, from its study and its record.
 
     Raises:
-        ConfigError: Its study or its data cannot be had, or no epoch of it has been told.
+        ConfigError: Its study or its data is not available, or no epoch of it has been reported.
     """
     config = search.config
     ledger = read_search(search)
