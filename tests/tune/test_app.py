@@ -256,6 +256,22 @@ def test_test_images_are_answered_and_compared_with_the_truth(
     expect(view.get_by_text(names[0], exact=True)).to_have_count(0)
 
 
+def test_its_mistakes_are_shown_with_what_they_are(
+    served: Served, visit: Callable[..., Page], classifier: Classifier, dataset: Dataset
+) -> None:
+    probabilities = classifier.probabilities(dataset.test.images)
+    wrong = probabilities.argmax(axis=1) != dataset.test.labels.numpy()
+    most_confident = (probabilities.max(axis=1) * wrong).argsort(kind="stable")[::-1]
+    view = visit(served.url)
+    view.get_by_text("Its mistakes").click()
+    told(view, card=1)
+    names = view.get_by_text(re.compile(r"^Test image \d+$")).all_inner_texts()
+    assert names[:2] == [f"Test image {number}" for number in most_confident[:2]]
+    badge = view.locator(".stMarkdownBadge").nth(1).inner_text()
+    assert badge == f"it is {dataset.classes[int(dataset.test.labels[most_confident[0]])]}"
+    expect(view.get_by_role("button", name="Show others")).to_have_count(0)
+
+
 def test_its_search_shows_every_trial_and_the_confusion(
     served: Served, visit: Callable[..., Page]
 ) -> None:

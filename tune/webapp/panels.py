@@ -23,10 +23,10 @@ from tune.reporting.predictions import confusion
 from tune.tracking.schema import VersionTags
 from tune.tracking.server import open_client
 from tune.webapp.examples import HeldOut, Picture, draw, held_out_of, mistakes
+from tune.webapp.gradcam import Explanation, explain
 
 if TYPE_CHECKING:
     from tune.tracking.schema import Version
-from tune.webapp.gradcam import Explanation, explain
 
 _TYPES: Final = ("png", "jpg", "jpeg", "webp")
 _MOST: Final = 24
