@@ -24,7 +24,7 @@ from tune.strategy.portfolio import open_search
 from tune.strategy.schedulers import build_scheduler, run_all
 from tune.study.folder import SearchHome
 from tune.study.ledger import Ledger
-from tune.study.opening import conclude_study
+from tune.study.opening import check_study, conclude_study
 from tune.study.search import Search
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
@@ -67,7 +67,8 @@ def resume_search(search: Search, home: SearchHome, console: Console) -> SearchR
         console: Where progress is shown.
 
     Raises:
-        ConfigError: The data or the weights have changed since, or cannot be had.
+        ConfigError: The data or the weights have changed since or are not available, or the
+            study is gone.
         Halt: It cannot go on for now.
     """
     config = search.config
@@ -75,6 +76,8 @@ def resume_search(search: Search, home: SearchHome, console: Console) -> SearchR
     now = settle(config, search.name, console)
     check_unchanged(search, now)
     resources = _share(config, console)
+    if home.has_trials:
+        check_study(search)
     ledger = open_search(search)
     console.print(f"resumed  with {ledger.ended} of {config.budget.num_samples} trials ended")
     return _run(search, home, ledger, resources, console)

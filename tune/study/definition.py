@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Final
 
-import optuna
 from optuna.study import Study
 from pydantic import ValidationError
 
+from tune.errors import ConfigError
 from tune.study.search import Search
-from tune.study.storage import UNUSABLE, open_storage
+from tune.study.storage import has_study, load_study
 
 _DEFINITION: Final = "definition"
 """Name of the study's attribute."""
@@ -36,14 +35,12 @@ def read_definition(url: str, name: str) -> Search | None:
         url: The storage, which is not made if it is not there.
         name: The search's name.
     """
-    path = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite:///") and not path.is_file():
-        return None
     try:
-        study = optuna.load_study(study_name=name, storage=open_storage(url))
-        return Search.model_validate(study.user_attrs[_DEFINITION])
-    except (KeyError, ValidationError, *UNUSABLE):
-        return None
+        if has_study(url, name):
+            return Search.model_validate(load_study(url, name).user_attrs[_DEFINITION])
+    except (ConfigError, KeyError, ValidationError):
+        pass
+    return None
 
 
 def _without_password(uri: str | None) -> str | None:

@@ -46,6 +46,11 @@ class SearchHome:
         except Timeout:
             return True
 
+    @property
+    def has_trials(self) -> bool:
+        """Whether a trial has run in it."""
+        return any(self.folder.glob("trial-*"))
+
     def trial(self, number: int, kind: Kind = "trial") -> Path:
         """Folder of a trial."""
         return self.folder / f"{kind}-{number:03d}"

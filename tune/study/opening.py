@@ -19,6 +19,7 @@ from tune.study.search import Search
 from tune.study.storage import (
     PATIENCE,
     UNUSABLE,
+    has_study,
     load_study,
     open_storage,
     patiently,
@@ -64,6 +65,22 @@ def open_ledger(search: Search, plan: Plan) -> Ledger:
     if owner != search.identity:
         raise ConfigError(f"--name {search.name}: there is a search of this name in {url}")
     return Ledger(study, config, plan)
+
+
+def check_study(search: Search) -> None:
+    """Check that the study of a search whose trials have run is still there.
+
+    A new one would be filled with other trials, under the runs that MLflow has of the old ones.
+
+    Raises:
+        ConfigError: It is gone.
+    """
+    url = storage_url(search.config)
+    if not has_study(url, search.name):
+        raise ConfigError(
+            f"search {search.name}: its trials have run, and {url} has no study of them any more: "
+            "restore it, or start another search"
+        )
 
 
 def conclude_study(ledger: Ledger, search: Search) -> None:

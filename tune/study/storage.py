@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, TypeVar
 
 import optuna
@@ -32,12 +33,13 @@ UNUSABLE: Final = (SQLAlchemyError, OptunaError, ImportError)
 
 _MADE_MEANWHILE: Final = re.compile(r"already exists|unique constraint|is locked", re.IGNORECASE)
 _FULL: Final = "is full"
+_SQLITE: Final = "sqlite:///"
 _Result = TypeVar("_Result")
 
 
 def storage_url(config: SearchConfig) -> str:
     """The URL of Optuna's storage."""
-    return config.tracking.study or f"sqlite:///{HOME / DATABASE}"
+    return config.tracking.study or f"{_SQLITE}{HOME / DATABASE}"
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -54,6 +56,21 @@ def open_storage(url: str) -> RDBStorage:
         reraise=True,
     )
     return attempts(RDBStorage, url)
+
+
+def has_study(url: str, name: str) -> bool:
+    """Whether a storage holds a study; none is made by looking.
+
+    Raises:
+        ConfigError: The storage cannot be used.
+    """
+    path = Path(url.removeprefix(_SQLITE))
+    if url.startswith(_SQLITE) and not path.is_file():
+        return False
+    try:
+        return name in optuna.get_all_study_names(open_storage(url))
+    except UNUSABLE as error:
+        raise unusable(url, error) from error
 
 
 def load_study(url: str, name: str) -> Study:

@@ -23,6 +23,7 @@ from tune.strategy.portfolio import open_search
 from tune.study.definition import read_definition
 from tune.study.folder import SearchHome
 from tune.study.ledger import Ledger
+from tune.study.opening import check_study
 from tune.study.trial import Decision
 
 
@@ -320,3 +321,18 @@ def test_the_objective_says_which_epoch_is_best(
     study = optuna.load_study(study_name="one", storage=url)
     assert study.best_value == value
     assert study.direction.name == ("MAXIMIZE" if metric == "val_acc" else "MINIMIZE")
+
+
+def test_a_study_that_is_gone_is_told_and_not_made_anew(
+    config: SearchConfig, tmp_path: Path
+) -> None:
+    path = tmp_path / "optuna.db"
+    search = search_of(config, f"sqlite:///{path}")
+    with pytest.raises(ConfigError, match="has no study of them any more: restore it"):
+        check_study(search)
+    assert not path.exists(), "looking makes nothing"
+    open_search(search)
+    check_study(search)
+    optuna.delete_study(study_name="one", storage=f"sqlite:///{path}")
+    with pytest.raises(ConfigError, match="its trials have run"):
+        check_study(search)
