@@ -22,6 +22,7 @@ from torchvision.models import resnet18
 
 from tests.helpers import processes
 from tests.helpers.commands import REPOSITORY, user_environment
+from tests.helpers.doors import invoke
 from tests.helpers.processes import free_port, running, wait_until
 from tests.helpers.searches import FinishedSearch
 from tune.config.loading import load_config
@@ -139,7 +140,8 @@ def searched(finished_search: FinishedSearch, tmp_path_factory: pytest.TempPathF
 def test_a_command_prints_what_is_written_below_it(
     command: str, output: list[str], searched: Path
 ) -> None:
-    done = run(re.sub(r"digits-\d{8}-\d{6}", "first", command), searched)
+    _, _, module, *words = shlex.split(re.sub(r"digits-\d{8}-\d{6}", "first", command))
+    done = invoke(module, *words, cwd=searched)
     assert done.returncode == (2 if "lrr" in command else 0), done.stderr
     printed = (done.stdout + done.stderr).splitlines()
     assert [masked(line) for line in output] == [masked(line) for line in printed][: len(output)]
@@ -179,7 +181,7 @@ def mentioned() -> list[str]:
 @pytest.mark.parametrize("command", mentioned())
 def test_a_command_that_is_mentioned_has_these_options(command: str) -> None:
     _, _, module, *words = shlex.split(command)
-    done = run(f"{sys.executable} -m {module} --help", REPOSITORY)
+    done = invoke(module, "--help", cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
     for option in (word for word in words if word.startswith("--")):
         assert re.search(rf"{option}\b", done.stdout), option

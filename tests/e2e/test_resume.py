@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -23,33 +24,30 @@ from tests.helpers.doors import invoke
 from tests.helpers.processes import (
     assert_gone,
     family,
-    kill_family,
     listening,
     run,
     wait_until,
     workers,
 )
-from tests.helpers.searches import ALONE, FinishedSearch, epochs_in, histories, trials_in
+from tests.helpers.searches import FinishedSearch, copied, epochs_in, histories, trials_in
 from trainable.metrics import EPOCH_METRICS as METRICS
 
 
 @pytest.fixture(scope="module")
-def resumed(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
-    """The search of `finished_search`, killed in its second trial with all that it had started."""
-    folder = tmp_path_factory.mktemp("resumed")
-    words = (*ALONE, "--num-samples=5", "--name=first")
-    with running_module("tune.search", *words, cwd=folder) as search:
-        wait_until(lambda: epochs_in(folder) >= 4, by=search)
-        again = run_module("tune.search", "--resume", "first", cwd=folder)
-        assert (again.returncode, again.stdout) == (2, "")
-        assert "another process is running it" in again.stderr
-        assert_gone(kill_family(search.pid))
-    killed = [trial.state for trial in trials_in(folder)]
-    assert TrialState.RUNNING in killed, "it was killed too late to resume"
+def resumed(killed_search: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
+    """The search of `finished_search`, which was killed and goes on."""
+    folder = copied(killed_search, tmp_path_factory.mktemp("resumed")).folder
     done = run_module("tune.search", "--resume", "first", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     return FinishedSearch(folder, done.stdout)
+
+
+def test_a_search_that_is_running_is_not_resumed(killed_search: Path) -> None:
+    code, output, errors = json.loads((killed_search / "alive.json").read_text())["resume"]
+    assert (code, output) == (2, "")
+    assert "another process is running it" in errors
+    assert errors.count("\n") == 1
 
 
 def test_a_search_that_was_killed_ends_as_one_that_was_not(
@@ -107,7 +105,7 @@ def test_a_mistake_in_a_resume_is_told_in_one_line(
     done = invoke("tune.search", *words, cwd=resumed.folder)
     assert done.returncode == 2
     assert told in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What the doctor finds, in processes of its own."""
+"""What the doctor finds."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import sys
 from pathlib import Path
 
 from tests.helpers.commands import user_environment
+from tests.helpers.doors import invoke
+from tests.helpers.processes import run
 from tune.checks.finding import Finding
 
 
 def examine(folder: Path, *words: str, **variables: str) -> tuple[int, dict[str, Finding]]:
-    """What the command finds in a folder, by name, and its exit code."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tune.doctor", "--json", *words],
-        cwd=folder,
-        env={**user_environment(), **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    """What the command finds in a folder, by name, and its exit code.
+
+    It runs in this process, or in one of its own where it is to have variables.
+    """
+    if variables:
+        environment = {**user_environment(), **variables}
+        script = [sys.executable, "-m", "tune.doctor", "--json", *words]
+        done = run(script, cwd=folder, env=environment)
+    else:
+        done = invoke("tune.doctor", "--json", *words, cwd=folder)
     assert done.stderr == ""
     found = [Finding(**each) for each in json.loads(done.stdout)]
     assert all(each.fix for each in found if each.state != "ok")

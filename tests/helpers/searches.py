@@ -64,6 +64,16 @@ def runs(client: MlflowClient, kind: str) -> list[Run]:
     return sorted(found, key=lambda run: int(run.data.tags.get("tune.number", 0)))
 
 
+def statuses(folder: Path) -> list[str]:
+    """The statuses of a search's run and of its trials', as far as they are recorded."""
+    if not (folder / "mlflow.db").exists():
+        return []
+    search = FinishedSearch(folder, "")
+    if search.client.get_experiment_by_name("digits") is None:
+        return []
+    return [run.info.status for kind in ("search", "trial") for run in search.runs(kind)]
+
+
 def histories(search: FinishedSearch, name: str) -> list[list[tuple[int, float]]]:
     """The steps and values of a metric, of every trial."""
     client = search.client
@@ -112,7 +122,8 @@ def copied(source: Path, folder: Path) -> FinishedSearch:
     """A copy of a search's folder, which a test may change."""
     shutil.copytree(source, folder, dirs_exist_ok=True)
     relocate(folder, str(source))
-    return FinishedSearch(folder, (folder / "output.txt").read_text())
+    output = folder / "output.txt"
+    return FinishedSearch(folder, output.read_text() if output.exists() else "")
 
 
 def relocate(folder: Path, before: str) -> None:

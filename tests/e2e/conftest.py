@@ -1,0 +1,50 @@
+"""A search that was killed, which the tests of resuming and of the doctor look at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.helpers.commands import running_module
+from tests.helpers.doctor import examine
+from tests.helpers.doors import invoke
+from tests.helpers.processes import assert_gone, kill_family, wait_until, workers
+from tests.helpers.searches import ALONE, epochs_in, statuses, trials_in
+from tests.helpers.sharing import made_once
+
+
+@pytest.fixture(scope="session")
+def killed_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the search of `finished_search` was killed after its first trial; to be copied.
+
+    What was found while it was running lies in `alive.json`.
+    """
+    return made_once(tmp_path_factory, "killed", kill_search)
+
+
+def kill_search(folder: Path) -> None:
+    """Start a search and kill it after its first trial, with all that it had started."""
+
+    def is_recorded() -> bool:
+        trials = trials_in(folder)
+        return trials[-1].state is TrialState.RUNNING and len(statuses(folder)) == len(trials) + 1
+
+    words = (*ALONE, "--num-samples=5", "--name=first")
+    with running_module("tune.search", *words, cwd=folder) as search:
+        wait_until(lambda: epochs_in(folder) >= 4, by=search)
+        for process in workers(search.pid):
+            process.suspend()  # so that no trial ends meanwhile
+        wait_until(is_recorded, by=search)
+        resumed = invoke("tune.search", "--resume", "first", cwd=folder)
+        _, found = examine(folder, "--fix")
+        alive = {
+            "doctor": asdict(found["search first"]),
+            "statuses": statuses(folder),
+            "resume": [resumed.returncode, resumed.stdout, resumed.stderr],
+        }
+        assert_gone(kill_family(search.pid))
+    (folder / "alive.json").write_text(json.dumps(alive))
