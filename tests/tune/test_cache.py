@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import DIGITS, SMALL, run_module
+from tests.helpers.commands import DIGITS, SMALL
 from tests.helpers.doors import invoke
 
 
@@ -12,9 +12,9 @@ from tests.helpers.doors import invoke
 def test_a_trial_fills_the_cache_and_the_command_lists_and_clears_it(tmp_path: Path) -> None:
     root = tmp_path / "cache"
     words = ["--config", str(DIGITS), *SMALL, f"cache.root={root}"]
-    cold = run_module("tune.debug", *words, cwd=tmp_path)
-    warm = run_module("tune.debug", *words, cwd=tmp_path)
-    off = run_module("tune.debug", *words, "cache.enabled=false", cwd=tmp_path)
+    cold = invoke("tune.debug", *words, cwd=tmp_path)
+    warm = invoke("tune.debug", *words, cwd=tmp_path)
+    off = invoke("tune.debug", *words, "cache.enabled=false", cwd=tmp_path)
     assert without_times(cold.stdout) == without_times(warm.stdout) == without_times(off.stdout)
 
     listed = invoke("tune.cache", "--root", str(root), cwd=tmp_path)

@@ -29,7 +29,7 @@ def test_it_prints_the_metrics_that_the_search_recorded(
 @pytest.mark.slow
 def test_one_batch_is_overfitted(tmp_path: Path) -> None:
     words = ["--overfit-batch", *SMALL, "model.unfreeze_depth=5", "train.batch_size=32"]
-    done = run_module("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
+    done = invoke("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ", overfitted\n" in done.stdout
 
@@ -37,7 +37,7 @@ def test_one_batch_is_overfitted(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_trial_that_cannot_learn_one_batch_is_told_so(tmp_path: Path) -> None:
     words = ["--overfit-batch", *SMALL, "optim.lr=1e-9"]
-    done = run_module("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
+    done = invoke("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
     assert done.returncode == 1
     assert "something keeps it from learning" in done.stdout
 
@@ -68,13 +68,13 @@ def breakpoint_place() -> str:
 
 def test_the_best_epoch_can_be_saved_and_started_from(tmp_path: Path) -> None:
     words = ["--config", str(DIGITS), *SMALL, "model.unfreeze_depth=5"]
-    saved = run_module("tune.debug", *words, "--save", "own.safetensors", "--test", cwd=tmp_path)
+    saved = invoke("tune.debug", *words, "--save", "own.safetensors", "--test", cwd=tmp_path)
     assert saved.returncode == 0, saved.stderr
     assert "test  accuracy" in saved.stdout
     weights = load_file(tmp_path / "own.safetensors")
     assert weights["conv1.weight"].dtype.itemsize == 2
     start = [*words, "model.weights=own.safetensors", "model.unfreeze_depth=0"]
-    again = run_module("tune.debug", *start, cwd=tmp_path)
+    again = invoke("tune.debug", *start, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
 
 

@@ -22,7 +22,7 @@ from trainable.finetuner import FineTuner
 from trainable.inference.classifier import Classifier, Spec
 from trainable.inference.exported import open_onnx, open_pt2
 from tune import export as door
-from tune.models import formats, parity, provenance
+from tune.models import formats, lineage, parity
 from tune.models.export import Images, ParityError, export, images_of
 from tune.models.formats import Form
 from tune.models.lookup import Model, load_model
@@ -91,7 +91,7 @@ def test_a_model_that_knows_its_digits_loses_no_point_in_integers(tmp_path: Path
 
 def test_without_its_images_a_file_is_tried_on_random_ones(folder: Path, tmp_path: Path) -> None:
     words = ["--format=pt2", f"--model={folder}"]
-    done = run_module("tune.export", *words, cwd=tmp_path)
+    done = invoke("tune.export", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("model.pt2: ")
     assert f"64 random images ({folder} does not tell its images)" in done.stdout
@@ -140,7 +140,7 @@ def test_images_that_changed_since_are_not_taken_for_the_test_split(
     dataset = load_dataset(DataConfig(image_size=16, limit=300))
     assert images_of(champion).reason == ""
     fewer = replace(dataset.test, images=dataset.test.images[1:], labels=dataset.test.labels[1:])
-    monkeypatch.setattr(provenance, "load_dataset", lambda _: replace(dataset, test=fewer))
+    monkeypatch.setattr(lineage, "load_dataset", lambda _: replace(dataset, test=fewer))
     changed = images_of(champion)
     assert changed.reason == "its test images have changed since"
     assert (changed.labels, changed.calibration) == (None, None)
@@ -148,7 +148,7 @@ def test_images_that_changed_since_are_not_taken_for_the_test_split(
     def gone(_: DataConfig) -> None:
         raise ValueError("data.root=photos is not a folder")
 
-    monkeypatch.setattr(provenance, "load_dataset", gone)
+    monkeypatch.setattr(lineage, "load_dataset", gone)
     assert images_of(champion).reason.endswith("any more: data.root=photos is not a folder")
 
 

@@ -82,15 +82,9 @@ def test_lines_for_people_and_lines_for_programs_say_the_same(
 
 def test_standard_input_is_an_image(model: Path, pictures: Path, tmp_path: Path) -> None:
     path = pictures / "0" / "000.png"
-    done = subprocess.run(
-        [sys.executable, "-m", "tune.predict", "-", str(path), f"--model={model}", "--top-k=9"],
-        input=path.read_bytes(),
-        cwd=tmp_path,
-        env=user_environment(),
-        capture_output=True,
-        check=True,
-    )
-    first, second = done.stdout.decode().splitlines()
+    words = ("-", str(path), f"--model={model}", "--top-k=9")
+    done = invoke("tune.predict", *words, cwd=tmp_path, stdin=path.read_bytes())
+    first, second = done.stdout.splitlines()
     assert first.removeprefix("-: ") == second.removeprefix(f"{path}: ")
     assert first.count("%") == 3  # it has no more classes
 
@@ -155,7 +149,7 @@ def test_imagenets_own_labels_are_told(
     torch.save(resnet18().state_dict(), path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     image = str(pictures / "0" / "000.png")
-    done = run_module("tune.predict", "--model=imagenet", "--json", image, cwd=tmp_path)
+    done = invoke("tune.predict", "--model=imagenet", "--json", image, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["label"] in ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
 

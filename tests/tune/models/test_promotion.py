@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from torchvision.models import resnet18
 
 from tests.helpers.commands import DIGITS, run_module
+from tests.helpers.doors import invoke
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.inference.classifier import Classifier, Spec
 from trainable.predictions import Predictions
@@ -272,12 +273,12 @@ def test_the_command_shows_the_history_and_rolls_back(
     rows = [line.split()[:2] for line in shown.stdout.splitlines() if line.strip()[:1].isdigit()]
     assert rows == [["3", "champion"], ["2", "250"], ["1", "300"]]
     assert champion(client) == 3
-    back = run_module("tune.registry", NAME, "--rollback", cwd=tmp_path)
+    back = invoke("tune.registry", NAME, "--rollback", cwd=tmp_path)
     assert back.stdout == f"{NAME} version 1 is the champion again\n"
     assert champion(client) == 1
-    none = run_module("tune.registry", NAME, "--rollback", cwd=tmp_path)
+    none = invoke("tune.registry", NAME, "--rollback", cwd=tmp_path)
     assert none.returncode == 1
-    wrong = run_module("tune.registry", "resnet18-digit", cwd=tmp_path)
+    wrong = invoke("tune.registry", "resnet18-digit", cwd=tmp_path)
     assert wrong.returncode == 2
     assert f"there is {NAME}" in wrong.stderr
 

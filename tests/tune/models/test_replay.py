@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.helpers.commands import run_module
+from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
 from tune.models.replay import read_trial, rebuild, replay
 
@@ -22,7 +22,7 @@ def test_every_trial_of_a_search_replays_bit_for_bit(finished_search: FinishedSe
 
 def test_the_command_says_pass(finished_search: FinishedSearch) -> None:
     run = finished_search.runs("trial")[1]
-    done = run_module("tune.debug", "--from-run", run.info.run_id, cwd=finished_search.folder)
+    done = invoke("tune.debug", "--from-run", run.info.run_id, cwd=finished_search.folder)
     assert done.returncode == 0, done.stdout + done.stderr
     epochs = len(history(finished_search.client, run.info.run_id))
     assert done.stdout.splitlines()[-1] == f"PASS: {epochs} epochs as recorded"
@@ -49,7 +49,7 @@ def history(client: MlflowClient, run_id: str) -> list[float]:
 def test_the_first_epoch_that_differs_is_named(
     finished_search: FinishedSearch, changed: str
 ) -> None:
-    done = run_module("tune.debug", "--from-run", changed, cwd=finished_search.folder)
+    done = invoke("tune.debug", "--from-run", changed, cwd=finished_search.folder)
     assert done.returncode == 1
     assert "FAIL: epoch 2 is not as recorded" in done.stdout
     assert re.search(r"val_loss: \S+ recorded, \S+ here", done.stdout)
@@ -62,10 +62,10 @@ def test_what_is_another_here_is_named_and_rounding_is_granted_to_another_proces
 ) -> None:
     client = MlflowClient(finished_search.uri)
     client.set_tag(changed, "tune.processor", "abacus, torch 1.0")
-    done = run_module("tune.debug", "--from-run", changed, cwd=finished_search.folder)
+    done = invoke("tune.debug", "--from-run", changed, cwd=finished_search.folder)
     assert done.returncode == 0, done.stdout
     client.log_metric(changed, "val_acc", 7.0, step=1, timestamp=2**40)
-    done = run_module("tune.debug", "--from-run", changed, cwd=finished_search.folder)
+    done = invoke("tune.debug", "--from-run", changed, cwd=finished_search.folder)
     assert "another processor: abacus, torch 1.0 recorded" in done.stdout
 
 
@@ -82,7 +82,7 @@ def test_a_run_that_is_no_trial_is_told(
 ) -> None:
     (parent,) = finished_search.runs("search")
     given = [parent.info.run_id if word == "parent" else word for word in words]
-    done = run_module("tune.debug", *given, cwd=finished_search.folder)
+    done = invoke("tune.debug", *given, cwd=finished_search.folder)
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1
