@@ -115,10 +115,9 @@ def test_of_checkpoints_the_best_of_each_completed_trial_stay(
 
 @pytest.fixture
 def champion(finished_search: FinishedSearch) -> mlflow.pyfunc.PyFuncModel:
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(finished_search.uri)
     yield mlflow.pyfunc.load_model("models:/resnet18-digits@champion")
-    mlflow.set_tracking_uri(before)
+    mlflow.set_tracking_uri(None)  # not what it was: that has become a path of this folder
 
 
 def test_the_registered_model_reaches_the_test_accuracy_it_is_tagged_with(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,16 @@ def test_the_command_says_pass(finished_search: FinishedSearch) -> None:
 
 
 @pytest.fixture
-def changed(finished_search: FinishedSearch) -> str:
+def own_record(finished_search: FinishedSearch, tmp_path: Path) -> MlflowClient:
+    """A copy of the search's record, in `tmp_path`."""
+    shutil.copy(finished_search.folder / "mlflow.db", tmp_path)
+    return MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+@pytest.fixture
+def changed(finished_search: FinishedSearch, own_record: MlflowClient) -> str:
     """A copy of a trial's run in which the second epoch is another."""
-    client = MlflowClient(finished_search.uri)
+    client = own_record
     run = max(finished_search.runs("trial"), key=lambda run: len(history(client, run.info.run_id)))
     copy = client.create_run(run.info.experiment_id, tags=run.data.tags)
     for name in ("train_loss", "train_acc", "val_loss", "val_acc"):
@@ -46,10 +54,8 @@ def history(client: MlflowClient, run_id: str) -> list[float]:
     return [metric.value for metric in client.get_metric_history(run_id, "val_acc")]
 
 
-def test_the_first_epoch_that_differs_is_named(
-    finished_search: FinishedSearch, changed: str
-) -> None:
-    done = invoke("tune.debug", "--from-run", changed, cwd=finished_search.folder)
+def test_the_first_epoch_that_differs_is_named(changed: str, tmp_path: Path) -> None:
+    done = invoke("tune.debug", "--from-run", changed, cwd=tmp_path)
     assert done.returncode == 1
     assert "FAIL: epoch 2 is not as recorded" in done.stdout
     assert re.search(r"val_loss: \S+ recorded, \S+ here", done.stdout)
@@ -58,14 +64,13 @@ def test_the_first_epoch_that_differs_is_named(
 
 @pytest.mark.slow
 def test_what_is_another_here_is_named_and_rounding_is_granted_to_another_processor(
-    finished_search: FinishedSearch, changed: str
+    own_record: MlflowClient, changed: str, tmp_path: Path
 ) -> None:
-    client = MlflowClient(finished_search.uri)
-    client.set_tag(changed, "tune.processor", "abacus, torch 1.0")
-    done = invoke("tune.debug", "--from-run", changed, cwd=finished_search.folder)
+    own_record.set_tag(changed, "tune.processor", "abacus, torch 1.0")
+    done = invoke("tune.debug", "--from-run", changed, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    client.log_metric(changed, "val_acc", 7.0, step=1, timestamp=2**40)
-    done = invoke("tune.debug", "--from-run", changed, cwd=finished_search.folder)
+    own_record.log_metric(changed, "val_acc", 7.0, step=1, timestamp=2**40)
+    done = invoke("tune.debug", "--from-run", changed, cwd=tmp_path)
     assert "another processor: abacus, torch 1.0 recorded" in done.stdout
 
 
