@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.helpers.examples import examples
+
 settings.register_profile(
-    "repeatable", deadline=None, derandomize=True, database=None, max_examples=50
+    "repeatable", deadline=None, derandomize=True, database=None, max_examples=examples(50)
 )
 settings.load_profile("repeatable")
 

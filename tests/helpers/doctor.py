@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.helpers.commands import user_environment
 from tests.helpers.doors import invoke
@@ -16,14 +18,15 @@ from tune.checks.finding import Finding
 def examine(folder: Path, *words: str, **variables: str) -> tuple[int, dict[str, Finding]]:
     """What the command finds in a folder, by name, and its exit code.
 
-    It runs in this process, or in one of its own where it is to have variables.
+    It runs in this process, or in one of its own where it is to import other packages.
     """
-    if variables:
+    if "PYTHONPATH" in variables:
         environment = {**user_environment(), **variables}
         script = [sys.executable, "-m", "tune.doctor", "--json", *words]
         done = run(script, cwd=folder, env=environment)
     else:
-        done = invoke("tune.doctor", "--json", *words, cwd=folder)
+        with patch.dict(os.environ, variables):
+            done = invoke("tune.doctor", "--json", *words, cwd=folder)
     assert done.stderr == ""
     found = [Finding(**each) for each in json.loads(done.stdout)]
     assert all(each.fix for each in found if each.state != "ok")

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.helpers.examples import examples
 from trainable.config import TrialConfig
 from trainable.device import resolve_device
 from trainable.features.chunks import Chunks
@@ -281,7 +282,7 @@ class TestCap:
         assert store.entries() == []
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     policy=st.sampled_from(["none", "flip", "flip_crop", "trivial", "rand"]),
     depth=st.integers(0, 5),

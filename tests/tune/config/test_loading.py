@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.commands import DIGITS, REPOSITORY
+from tests.helpers.examples import examples
 from trainable.config import TrialConfig
 from tune.config.loading import load_config
 from tune.config.schema import TRIAL_KEYS, SearchConfig, keys_of
@@ -215,7 +216,7 @@ def assert_valid_or_told(path: Path, overrides: Sequence[str] = ()) -> None:
     assert SearchConfig.model_validate_json(config.model_dump_json()) == config
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
 def test_random_values_are_valid_or_told_in_one_line(
     values: dict[str, Any], tmp_path: Path
@@ -225,7 +226,7 @@ def test_random_values_are_valid_or_told_in_one_line(
     assert_valid_or_told(path)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.one_of(st.text(), VALUES.map(yaml.safe_dump), st.binary()))
 def test_a_random_file_is_valid_or_told_in_one_line(content: str | bytes, tmp_path: Path) -> None:
     path = tmp_path / "random.yaml"
@@ -233,7 +234,7 @@ def test_a_random_file_is_valid_or_told_in_one_line(content: str | bytes, tmp_pa
     assert_valid_or_told(path)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     words=st.lists(
         st.one_of(st.text(max_size=12), st.builds("{}={}".format, KEYS, st.text(max_size=8))),
