@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable
@@ -10,24 +9,28 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
-from torchvision.models import resnet18
 
+from tests.helpers.challengers import (
+    NAME,
+    answers,
+    challenger_of,
+    classifier_of,
+    config_of,
+    new_run,
+    record,
+)
 from tests.helpers.commands import DIGITS, run_module
 from tests.helpers.doors import invoke
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.inference.classifier import Classifier, Spec
-from trainable.predictions import Predictions
 from tune.config.loading import load_config
-from tune.config.schema import SearchConfig
 from tune.models.champion import champion_of
 from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with
-from tune.models.promotion import Challenger, Standing, settle_champion
-
-NAME = "resnet18-digits"
+from tune.models.promotion import Standing, settle_champion
 
 
 @pytest.fixture(scope="module")
@@ -44,51 +47,28 @@ def client(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return client
 
 
-def config_of(rule: str, *words: str) -> SearchConfig:
-    return load_config(DIGITS, [f"registry.promote={rule}", *words])
-
-
-def answers(dataset: Dataset, right: int, sure: float = 9.0) -> Predictions:
-    """Predictions that are right about the first so many test images, and as sure of all."""
-    labels = dataset.test.labels
-    answer = labels + (torch.arange(len(labels)) >= right).long()
-    logits = torch.nn.functional.one_hot(answer % len(dataset.classes), len(dataset.classes))
-    return Predictions(sure * logits.float(), labels)
-
-
-def challenger_of(classifier: Classifier, dataset: Dataset, test: Predictions) -> Challenger:
-    return Challenger(
-        classifier, dataset, test, {"tune.best_trial": str(int(test.right.sum()))}, {}
-    )
-
-
 @pytest.fixture
 def enter(client: MlflowClient, dataset: Dataset) -> Callable[..., Standing]:
     """Let a model that is right about the first so many test images be settled."""
-    weights = resnet18(num_classes=10).state_dict()
-    spec = Spec("resnet18", dataset.classes, 8, 16)
+    classifier = classifier_of(dataset.classes)
 
     def settle(
-        right: int, rule: str = "not-worse", *, run_id: str | None = None, recorded: bool = True
+        right: int,
+        rule: str = "not-worse",
+        *words: str,
+        run_id: str | None = None,
+        recorded: bool = True,
+        sure: float = 9.0,
     ) -> Standing:
+        test = answers(dataset, right, sure)
         if run_id is None:
-            run = client.create_run(client.get_experiment_by_name("digits").experiment_id)
-            run_id = run.info.run_id
+            run_id = new_run(client)
             if recorded:
-                record(client, run_id, dataset, right)
-        challenger = challenger_of(Classifier(spec, weights), dataset, answers(dataset, right))
-        return settle_champion(client, config_of(rule), challenger, run_id)
+                record(client, run_id, dataset, test)
+        challenger = challenger_of(classifier, dataset, test)
+        return settle_champion(client, config_of(rule, *words), challenger, run_id)
 
     return settle
-
-
-def record(client: MlflowClient, run_id: str, dataset: Dataset, right: int) -> None:
-    content = {
-        "identity": {"tune.best_trial": str(right)},
-        "fingerprint": dataset.test_fingerprint(),
-        "right": "1" * right + "0" * (len(dataset.test) - right),
-    }
-    client.log_text(run_id, json.dumps(content), "test.json")
 
 
 def champion(client: MlflowClient) -> int | None:
@@ -136,7 +116,7 @@ def test_a_search_that_is_killed_and_resumed_registers_once(
     enter: Callable[..., Standing], client: MlflowClient
 ) -> None:
     enter(300)
-    run = client.create_run(client.get_experiment_by_name("digits").experiment_id).info.run_id
+    run = new_run(client)
     first = enter(310, run_id=run)
     again = enter(310, run_id=run)
     assert again.version == first.version == 2
@@ -149,7 +129,7 @@ def test_a_kill_after_the_alias_moved_loses_nothing_of_the_decision(
     enter: Callable[..., Standing], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(300)
-    run = client.create_run(client.get_experiment_by_name("digits").experiment_id).info.run_id
+    run = new_run(client)
     real = MlflowClient.set_registered_model_alias
 
     def move(self: MlflowClient, *args: str) -> None:
@@ -172,10 +152,64 @@ def test_the_answers_of_another_winner_of_the_same_run_are_not_taken_for_its_own
 ) -> None:
     enter(300)
     run_id = client.get_model_version(NAME, "1").run_id
-    record(client, run_id, dataset, 310)
+    record(client, run_id, dataset, answers(dataset, 310))
     standing = enter(320)
     assert standing.comparison is not None
     assert standing.comparison.champion < 0.3  # shown the images again
+
+
+def test_a_search_that_grew_leaves_the_model_of_its_winner_before(
+    enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    run = new_run(client)
+    enter(300, run_id=run)
+    enter(320, run_id=run)
+    experiment = client.get_run(run).info.experiment_id
+    models = client.search_logged_models([experiment], f"source_run_id = '{run}'")
+    sources = {version.source for version in client.search_model_versions()}
+    assert {model.model_uri for model in models} == sources
+    assert len(sources) == 2
+
+
+LOSS = "objective.metric=val_loss"
+
+
+@pytest.mark.parametrize(("sure", "promoted"), [(9.0, True), (3.0, False)])
+def test_by_another_objective_the_better_one_is_the_champion_at_the_same_accuracy(
+    sure: float, promoted: bool, enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    enter(360, "better", LOSS, sure=5.0)
+    standing = enter(360, "better", LOSS, sure=sure)
+    assert standing.promoted is promoted
+    assert champion(client) == (2 if promoted else 1)
+    found = standing.comparison
+    assert found is not None
+    assert found.p_value < 0.001
+    assert found.champion == pytest.approx(np.log1p(9 * np.exp(-5.0)), rel=1e-4)
+    assert (found.high < 0) is promoted
+    tags = client.get_model_version(NAME, "2").tags
+    assert float(tags["tune.champion_test_loss"]) == pytest.approx(found.champion, abs=1e-6)
+    assert tags["tune.objective"] == "val_loss"
+    assert "promoted (better): loss" in standing.reason
+
+
+@pytest.mark.parametrize("content", ["another model", "nothing", "broken"])
+def test_by_another_objective_a_champion_without_its_predictions_is_shown_the_images(
+    content: str, enter: Callable[..., Standing], client: MlflowClient, dataset: Dataset
+) -> None:
+    enter(360, "always", LOSS)
+    run = client.get_run(client.get_model_version(NAME, "1").run_id)
+    path = Path(run.info.artifact_uri.removeprefix("file://")) / "test_predictions.npz"
+    if content == "another model":
+        answers(dataset, 360, sure=5.0).save(path)
+    elif content == "broken":
+        path.write_bytes(b"broken")
+    else:
+        path.unlink()
+    found = enter(360, "better", LOSS, sure=5.0).comparison
+    assert found is not None
+    assert found.champion > 1.0  # it has random weights
+    assert found.is_better
 
 
 @pytest.mark.parametrize("order", [(320, 340), (340, 320)])
@@ -218,11 +252,8 @@ def test_a_champion_that_saw_other_images_is_shown_these(
 def test_a_champion_of_other_classes_is_not_compared(
     enter: Callable[..., Standing], client: MlflowClient, dataset: Dataset
 ) -> None:
-    spec = Spec("resnet18", ("a", "b"), 8, 16)
-    classifier = Classifier(spec, resnet18(num_classes=2).state_dict())
-    run = client.create_run(client.get_experiment_by_name("digits").experiment_id).info.run_id
-    other = challenger_of(classifier, dataset, answers(dataset, 360))
-    settle_champion(client, config_of("always"), other, run)
+    other = challenger_of(classifier_of(("a", "b")), dataset, answers(dataset, 360))
+    settle_champion(client, config_of("always"), other, new_run(client))
     standing = enter(300)
     assert not standing.promoted
     assert "has other classes" in standing.reason
