@@ -60,16 +60,11 @@ class Run:
         """The trial's."""
         return self.ledger.config.trial(self.log.params)
 
-    @property
-    def objective(self) -> Objective:
-        """What its search was after."""
-        return Objective.named(self.ledger.config.objective.metric)
-
 
 def single(run: Run, home: SearchHome) -> Candidate:
     """A run, as it was after its best epoch."""
     tuner = trained(run, home)
-    return Candidate("single", run.objective, tuner, tuner.evaluate("val"), (run.name,))
+    return Candidate("single", run.ledger.objective, tuner, tuner.evaluate("val"), (run.name,))
 
 
 def soup(runs: Sequence[Run], home: SearchHome) -> Candidate:
@@ -79,7 +74,7 @@ def soup(runs: Sequence[Run], home: SearchHome) -> Candidate:
     what one left frozen is, in that one, what it started from. Those of another architecture than
     the best are left out.
     """
-    arch, objective = runs[0].config.model.arch, runs[0].objective
+    arch, objective = runs[0].config.model.arch, runs[0].ledger.objective
     runs = [run for run in runs if run.config.model.arch == arch]
     weights: list[StateDict] = []
     for run in runs:

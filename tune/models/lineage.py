@@ -101,6 +101,7 @@ def _log(client: MlflowClient, run: Run, objective: Objective) -> TrialLog:
             Epoch({name: by_step[step].value}, by_step[step].timestamp) for step in sorted(by_step)
         ],
         state=_STATES.get(tags.state or "", TrialState.RUNNING),
+        objective=objective,
     )
 
 

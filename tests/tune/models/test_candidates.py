@@ -14,9 +14,11 @@ from tests.helpers.studies import ledger_of
 from trainable.checkpoints import BEST
 from trainable.finetuner import FineTuner
 from trainable.metrics import EPOCH_METRICS as METRICS
+from trainable.metrics import Objective
+from trainable.predictions import Predictions
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 from tune.config.loading import load_config
-from tune.models.candidates import Run, single, soup, trained
+from tune.models.candidates import Candidate, Run, single, soup, trained
 from tune.study.folder import SearchHome
 from tune.study.ledger import Ledger
 from tune.study.trial import FACTS, Epoch, TrialLog
@@ -128,6 +130,25 @@ def test_a_soup_of_one_run_is_that_run_where_no_statistics_are_trained(
 def test_weights_that_spoil_the_soup_are_left_out(ledger: Ledger, home: SearchHome) -> None:
     good, bad = run(ledger, home, 0, depth=0), run(ledger, home, 1, depth=0, optim_lr=50.0)
     assert soup([good, bad], home).ingredients == ("trial-000",)
+
+
+@pytest.mark.parametrize(("metric", "better"), [("val_acc", "sure"), ("val_loss", "modest")])
+def test_what_the_search_was_after_decides_between_candidates(
+    metric: str, better: str, ledger: Ledger, home: SearchHome
+) -> None:
+    labels = torch.zeros(4, dtype=torch.long)
+    # Right about three, and terribly sure of the fourth; right about two, and never far off.
+    logits = {"sure": [9.0, 9.0, 9.0, -9.0], "modest": [0.1, 0.1, -0.1, -0.1]}
+    tuner = trained(run(ledger, home, 0, depth=0), home)
+    candidates = [
+        Candidate(name, Objective.named(metric), tuner, Predictions(first_class(one), labels), ())
+        for name, one in logits.items()
+    ]
+    assert max(candidates, key=lambda candidate: candidate.rank).name == better
+
+
+def first_class(scores: list[float]) -> Tensor:
+    return torch.tensor([[score, 0.0] for score in scores])
 
 
 def test_runs_of_another_architecture_are_left_out_of_the_soup(

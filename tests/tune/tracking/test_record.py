@@ -14,16 +14,15 @@ from mlflow import MlflowClient
 
 from tests.helpers.challengers import answers, challenger_of, classifier_of, config_of
 from tests.helpers.commands import DIGITS
-from tests.tune.study.test_ledger import told
+from tests.helpers.studies import ledger_of, reported
 from trainable.data.datasets import load_dataset
 from tune.config.loading import load_config
 from tune.errors import ConfigError
 from tune.models.lookup import load_model
 from tune.models.promotion import settle_champion
 from tune.models.replay import read_trial
-from tune.study.folder import Search
-from tune.study.ledger import open_ledger
-from tune.study.trial import Epoch
+from tune.study.search import Search
+from tune.study.trial import Decision, Epoch
 from tune.tracking.database import make_database
 from tune.tracking.record import SearchRecord
 
@@ -58,9 +57,9 @@ def test_an_epoch_costs_no_more_after_a_thousand_than_after_ten(
     empty_database: Path, tmp_path: Path
 ) -> None:
     search = search_at(database_in(tmp_path / "here", empty_database))
-    ledger = open_ledger(search.config, "one", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+    ledger = ledger_of(search.config, f"sqlite:///{tmp_path / 'optuna.db'}")
     record, log = SearchRecord(search), ledger.begin()
-    metrics = {name: value for name, value in told(0.5).items() if isinstance(value, float)}
+    metrics = {name: value for name, value in reported(0.5).items() if isinstance(value, float)}
     log.epochs, log.facts = Counted(), {"device": "cpu"}
     seen = []
     for epochs in (10, 1000):
@@ -120,9 +119,9 @@ def test_what_the_user_has_set_and_started_in_mlflow_is_left_alone(
     uri = database_in(tmp_path / "ours", empty_database)
     theirs, before = mlflow.get_tracking_uri(), state_of_mlflow()
     search = search_at(uri)
-    ledger = open_ledger(search.config, "one", "id", f"sqlite:///{tmp_path / 'optuna.db'}")
+    ledger = ledger_of(search.config, f"sqlite:///{tmp_path / 'optuna.db'}")
     ledger.begin()
-    ledger.add_epoch(0, 1, told(0.5), stopped=False)
+    ledger.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
     dataset = load_dataset(search.config.data)
 
     record = SearchRecord(search)

@@ -1,0 +1,95 @@
+"""MLflow's server, as it is and as it fails."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from tests.helpers.processes import wait_until
+
+
+class Server:
+    """`mlflow server` in a folder, which can be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        words = ["--backend-store-uri", "sqlite:///mlflow.db", "--port", str(self.port)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *words, "--workers", "1"],
+            cwd=self._folder,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_until(self._answers)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, 9)
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            return urlopen(f"{self.uri}/health", timeout=1).status == 200
+        except URLError:
+            return False
+        except OSError:
+            return False
+
+
+@contextmanager
+def faulty(target: Server, failing: Callable[[int], str | None]) -> Iterator[str]:
+    """A server before the server, which loses some requests, or their answers, and says 500."""
+    count = [0]
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self) -> None:
+            count[0] += 1
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            lost = failing(count[0])
+            if lost == "request":
+                self.answer(500, b"{}")
+                return
+            request = Request(target.uri + self.path, body or None, method=self.command)
+            request.add_header("Content-Type", self.headers.get("Content-Type", ""))
+            try:
+                with urlopen(request, timeout=20) as response:
+                    status, content = response.status, response.read()
+            except HTTPError as error:
+                status, content = error.code, error.read()
+            self.answer(500 if lost else status, content)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+        def answer(self, status: int, content: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
+        Thread(target=proxy.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{proxy.server_port}"
+        proxy.shutdown()

@@ -1,0 +1,116 @@
+"""A registered model, as MLflow has it: in whatever store, logged on the run of its search."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from tests.helpers.challengers import (
+    NAME,
+    answers,
+    challenger_of,
+    classifier_of,
+    config_of,
+    new_run,
+)
+from tests.helpers.commands import DIGITS
+from tests.helpers.servers import Server
+from trainable.data.datasets import Dataset, load_dataset
+from trainable.data.decoding import as_png
+from tune.config.loading import load_config
+from tune.models.lookup import load_model
+from tune.models.promotion import settle_champion
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset(load_config(DIGITS, ["data.image_size=16"]).data)
+
+
+@pytest.fixture(scope="module", params=["database", "server"])
+def uri(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, empty_database: Path
+) -> Iterator[str]:
+    """A store that is not the one where MLflow looks by itself."""
+    folder = tmp_path_factory.mktemp("store")
+    shutil.copy(empty_database, folder)
+    if request.param == "database":
+        yield f"sqlite:///{folder / 'mlflow.db'}"
+        return
+    server = Server(folder)
+    server.start()
+    yield server.uri
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def registered(
+    uri: str, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[MlflowClient, str]:
+    """A run with a registered model, and the client for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("here"))
+        client = MlflowClient(uri)
+        run_id = new_run(client)
+        client.log_param(run_id, "optim.lr", 0.5)
+        client.log_metric(run_id, "test_acc", 0.75)
+        challenger = challenger_of(classifier_of(dataset.classes), dataset, answers(dataset, 270))
+        settle_champion(client, config_of("always"), challenger, run_id)
+        assert not Path("mlflow.db").exists()
+    return client, run_id
+
+
+def test_it_is_a_model_of_its_searchs_run(registered: tuple[MlflowClient, str]) -> None:
+    client, run_id = registered
+    run = client.get_run(run_id)
+    (logged,) = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
+    assert (logged.name, logged.status, logged.params) == ("model", "READY", {"optim.lr": "0.5"})
+    assert [(metric.key, metric.value) for metric in logged.metrics] == [("test_acc", 0.75)]
+    assert [output.model_id for output in run.outputs.model_outputs] == [logged.model_id]
+    version = client.get_model_version_by_alias(NAME, "champion")
+    assert version.run_id == run_id
+    assert version.source in {logged.model_uri, logged.artifact_location}
+
+
+def test_it_answers_by_mlflow_as_by_its_name(
+    registered: tuple[MlflowClient, str],
+    uri: str,
+    dataset: Dataset,
+) -> None:
+    images = dataset.test.images[:5]
+    expected = load_model(f"models:/{NAME}@champion", uri).classifier.probabilities(images)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        served = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
+    finally:
+        mlflow.set_tracking_uri(before)
+    files = [as_png(image.permute(1, 2, 0).numpy()) for image in images]
+    texts = [base64.b64encode(file).decode() for file in files]
+    found = served.predict(pd.DataFrame({"image": texts}))
+    columns = [f"p_{name}" for name in dataset.classes]
+    np.testing.assert_allclose(found[columns].to_numpy(), expected, atol=1e-6)
+    assert served.metadata.run_id == registered[1]
+
+
+def test_nothing_of_the_making_is_left_in_it(
+    registered: tuple[MlflowClient, str], tmp_path: Path
+) -> None:
+    client, _ = registered
+    place = client.get_model_version_download_uri(NAME, "1")
+    folder = Path(
+        mlflow.artifacts.download_artifacts(
+            place, dst_path=str(tmp_path), tracking_uri=client.tracking_uri
+        )
+    )
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"MLmodel", "requirements.txt", "artifacts/classifier/model.safetensors"} <= files
+    assert [name for name in files if "__pycache__" in name or name.endswith(".pkl")] == []
