@@ -94,7 +94,7 @@ def test_without_its_images_a_file_is_tried_on_random_ones(folder: Path, tmp_pat
     done = invoke("tune.export", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("model.pt2: ")
-    assert f"64 random images ({folder} does not tell its images)" in done.stdout
+    assert f"64 random images ({folder} does not name its images)" in done.stdout
     pixels = torch.randint(256, (5, 3, 16, 16), dtype=torch.uint8)
     expected = Classifier.load(folder).probabilities(pixels)
     np.testing.assert_allclose(open_pt2(tmp_path / "model.pt2")(pixels), expected, atol=1e-5)
@@ -149,14 +149,14 @@ def test_images_that_changed_since_are_not_taken_for_the_test_split(
         raise ValueError("data.root=photos is not a folder")
 
     monkeypatch.setattr(lineage, "load_dataset", gone)
-    assert images_of(champion).reason.endswith("any more: data.root=photos is not a folder")
+    assert images_of(champion).reason.endswith("no longer here: data.root=photos is not a folder")
 
 
 def test_a_version_that_no_search_made_does_not_tell_its_images(champion: Model) -> None:
     assert champion.version is not None
     tags = {k: v for k, v in champion.version.tags.items() if k != "tune.best_trial"}
     champion.version._tags = tags
-    assert images_of(champion).reason.startswith("its run does not tell its images (")
+    assert images_of(champion).reason.startswith("its run does not name its images (")
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def conclude(
         return replace(results, unrecorded=str(error))
     except FAILURES as error:
         reason = first_line(error)
-        return replace(results, unrecorded=f"MLflow was not told all of the model: {reason}")
+        return replace(results, unrecorded=f"MLflow has not recorded all of the model: {reason}")
     return results
 
 

@@ -1,4 +1,4 @@
-"""A model as a file for other programs, which is kept only if it answers as the model does."""
+"""A model as a file for other programs, written only if it answers as the model does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def images_of(model: Model) -> Images:
     generator = torch.Generator().manual_seed(0)
     try:
         if model.version is None or model.client is None:
-            raise UnknownDataError(f"{model.name} does not tell its images")
+            raise UnknownDataError(f"{model.name} does not name its images")
         dataset = dataset_of(model.client, model.version)
     except UnknownDataError as error:
         side = model.classifier.spec.image_size
@@ -67,8 +67,8 @@ class Export:
     Attributes:
         size: In bytes.
         parity: With its model.
-        rates: Of an int8 file, images a second beside those of the same network in float32, in
-            the same runtime.
+        rates: The images a second of an int8 file, and those of the same network in float32 in
+            the same runtime; None for other files.
     """
 
     size: int
@@ -81,7 +81,7 @@ def export(model: Model, form: Form, images: Images, out: Path) -> Export:
 
     Args:
         model: The model.
-        form: Of the file. `int8` needs images of the training split.
+        form: The format of the file. `int8` needs images of the training split.
         images: To try it on.
         out: The file; one that is there is replaced.
 

@@ -49,7 +49,7 @@ def read_origin(client: MlflowClient, version: ModelVersion) -> Origin:
     """What is recorded of the search that a version comes from.
 
     Raises:
-        ConfigError: There is no record of it, or it is gone or of another make.
+        ConfigError: There is no record of it, or it cannot be read.
     """
     name = f"{version.name} version {version.version}"
     if not version.run_id:
@@ -59,9 +59,7 @@ def read_origin(client: MlflowClient, version: ModelVersion) -> Origin:
         objective = SearchTags.of(parent).objective
         test = _test(client, version)
         trials = tuple(_trials(client, parent, objective))
-    except (MlflowException, OSError) as error:
-        raise ConfigError(f"{name}: the record of its search cannot be had: {error}") from error
-    except (KeyError, ValueError) as error:
+    except (MlflowException, OSError, KeyError, ValueError) as error:
         raise ConfigError(f"{name}: the record of its search cannot be read: {error}") from error
     return Origin(str(parent.info.run_name), objective, trials, test)
 
@@ -106,7 +104,7 @@ def _log(client: MlflowClient, run: Run, objective: Objective) -> TrialLog:
 
 
 class UnknownDataError(ConfigError):
-    """A model's images cannot be had; says why."""
+    """A model's images are not available, for the reason given."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def dataset_of(client: MlflowClient, version: ModelVersion) -> Dataset:
     """The images of a version, as the run of its best trial names them.
 
     Raises:
-        UnknownDataError: No run names them, they are not here any more, or the test images are
+        UnknownDataError: No run names them, they are no longer here, or the test images are
             not those that it was tested on.
     """
     return read_again(recorded_data(client, version))
@@ -136,7 +134,7 @@ def recorded_data(client: MlflowClient, version: ModelVersion) -> RecordedData:
     """What the record says of a version's images.
 
     Raises:
-        UnknownDataError: It does not tell them.
+        UnknownDataError: It does not name them.
     """
     try:
         search, tags = client.get_run(version.run_id).info, VersionTags.of(version)
@@ -150,21 +148,21 @@ def recorded_data(client: MlflowClient, version: ModelVersion) -> RecordedData:
         return RecordedData(config.data, read_evaluation(client, search.run_id).fingerprint)
     except (MlflowException, OSError, KeyError, ValueError) as error:
         reason = first_line(error)
-        raise UnknownDataError(f"its run does not tell its images ({reason})") from error
+        raise UnknownDataError(f"its run does not name its images ({reason})") from error
 
 
 def read_again(data: RecordedData) -> Dataset:
     """Read images that are on this machine; nothing is downloaded.
 
     Raises:
-        UnknownDataError: They are not here any more, or not the same.
+        UnknownDataError: They are no longer here, or not the same.
     """
     if not is_local(data.config):
-        raise UnknownDataError("its images are not here any more")
+        raise UnknownDataError("its images are no longer here")
     try:
         dataset = load_dataset(data.config)
     except (ValueError, OSError) as error:
-        raise UnknownDataError(f"its images are not here any more: {error}") from error
+        raise UnknownDataError(f"its images are no longer here: {error}") from error
     if dataset.test_fingerprint() != data.fingerprint:
         raise UnknownDataError("its test images have changed since")
     return dataset

@@ -28,8 +28,8 @@ class Parity:
     Attributes:
         images: On how many images.
         difference: The largest between two probabilities.
-        accuracy: Of the file, 0 to 1; None where the labels are unknown.
-        expected: Of the model.
+        accuracy: The accuracy of the file, 0 to 1; None where the labels are unknown.
+        expected: The accuracy of the model.
     """
 
     images: int

@@ -116,7 +116,7 @@ def rebuild(trial: RecordedTrial) -> FineTuner:
     """The trial before its first epoch, computed as it was.
 
     Raises:
-        ConfigError: Its data or weights cannot be had.
+        ConfigError: Its data or weights are not available.
     """
     resolved = {"precision": trial.precision, "compile": trial.compiled}
     train = {"train": {**trial.config.train.model_dump(), **resolved}}

@@ -60,7 +60,7 @@ _BATCH: Final = 1000
 
 @dataclass
 class _Child:
-    """A trial's run: its id, what it has been told, and whether it is closed as it should be."""
+    """A trial's run: its id, how much of it is written, and whether it is closed."""
 
     run_id: str
     params: bool = False

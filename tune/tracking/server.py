@@ -58,7 +58,7 @@ def is_mlflows_own(client: Client) -> bool:
 
 
 def check_tracking(uri: str | None) -> None:
-    """Check that the record can be kept at a tracking URI.
+    """Check that a record can be written at a tracking URI.
 
     Raises:
         ConfigError: Its server does not answer, its folder is not there, or MLflow has no such

@@ -1,4 +1,4 @@
-"""The record, kept up with the ledger by a thread of its own.
+"""A thread that keeps the record up to date with the ledger.
 
 The search need not wait for MLflow, whose first database takes seconds to make, nor break when
 its server does: what is not written yet is written later, from the ledger, in order. MLflow is
@@ -31,10 +31,10 @@ class RecordWriter:
 
     Args:
         search: The search.
-        ledgers: Of the search. More may be added.
+        ledgers: Its ledgers. More may be added.
 
     Attributes:
-        begun: Whether there has been anything to write.
+        begun: Whether a trial has started, and so there is something to write.
     """
 
     def __init__(self, search: Search, *ledgers: Ledger) -> None:
@@ -72,7 +72,7 @@ class RecordWriter:
             reason = self._error or f"no answer for {patience:g} s"
             trials = sum(len(ledger.trials) for ledger in self.ledgers)
             raise UnrecordedError(
-                f"MLflow was not told all of {trials - self._closed} of {trials} trials, nor of "
+                f"MLflow has not recorded all of {trials - self._closed} of {trials} trials, nor "
                 f"the model: {reason}"
             )
         return self._record
@@ -123,4 +123,4 @@ class RecordWriter:
 
 
 class UnrecordedError(Exception):
-    """MLflow cannot be told all that there is to tell."""
+    """There is something that MLflow has not recorded."""

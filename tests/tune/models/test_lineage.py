@@ -98,7 +98,7 @@ def test_a_search_whose_record_was_deleted_for_good_is_told(
 ) -> None:
     version = ModelVersion(NAME, "3", 0, run_id="0" * 32)
 
-    with pytest.raises(ConfigError, match="version 3: the record of its search cannot be had"):
+    with pytest.raises(ConfigError, match="version 3: the record of its search cannot be read"):
         read_origin(own_record, version)
 
 
@@ -133,14 +133,14 @@ def test_images_that_have_gone_or_changed_are_told(tmp_path: Path) -> None:
         read_again(then)
     load_dataset.cache_clear()
     shutil.rmtree(root)
-    with pytest.raises(ConfigError, match=r"its images are not here any more: .*photos is not"):
+    with pytest.raises(ConfigError, match=r"its images are no longer here: .*photos is not"):
         read_again(then)
 
 
 def test_cifar_that_is_not_here_is_not_downloaded(tmp_path: Path) -> None:
     gone = RecordedData(DataConfig(source="cifar10", root=tmp_path), "0" * 64)
 
-    with pytest.raises(ConfigError, match="not here any more"):
+    with pytest.raises(ConfigError, match="no longer here"):
         read_again(gone)
     assert list(tmp_path.iterdir()) == []
 

@@ -224,8 +224,8 @@ def test_a_server_that_stays_away_is_told_and_made_good_later(
     fresh.stop()
     writer = RecordWriter(search, ledger)
     run_trials(ledger, writer.changed)
-    told_why = r"not told all of 4 of 4 trials, nor of the model: .* failed with exception"
-    with pytest.raises(UnrecordedError, match=told_why):
+    reason = r"not recorded all of 4 of 4 trials, nor the model: .* failed with exception"
+    with pytest.raises(UnrecordedError, match=reason):
         writer.finish(patience=3)
     fresh.start()
     RecordWriter(search, ledger).finish()
@@ -245,7 +245,7 @@ def test_a_search_ends_without_its_server_and_a_resume_tells_it_all(
         output, errors = search.communicate(timeout=200)
     assert search.returncode == 1, output + errors
     assert "test accuracy" in output
-    assert re.search(r"MLflow was not told all of [12] of 2 trials, nor of the model", errors)
+    assert re.search(r"MLflow has not recorded all of [12] of 2 trials, nor the model", errors)
     assert "go on with: python -m tune.search --resume first" in errors
     fresh.start()
     done = run_module("tune.search", "--resume", "first", cwd=tmp_path)
