@@ -103,7 +103,7 @@ def test_after_kills_the_same_is_decided_as_without(name: str, tmp_path: Path) -
 
     whole = outcome("whole.db", set())
     assert len({length for _, _, length in whole}) > 1
-    for number, kills in enumerate(({1}, {10}, {11, 12}, {5, 9, 14, 22, 30}, set(range(40)))):
+    for number, kills in enumerate(({1}, {10, 11}, {2, 5, 9, 14, 22})):
         assert outcome(f"{number}.db", kills) == whole
 
 

@@ -336,3 +336,11 @@ def test_a_study_that_is_gone_is_told_and_not_made_anew(
     optuna.delete_study(study_name="one", storage=f"sqlite:///{path}")
     with pytest.raises(ConfigError, match="its trials have run"):
         check_study(search)
+
+
+def test_of_epochs_that_are_equal_the_first_is_the_best(reopen: Callable[..., Ledger]) -> None:
+    ledger = reopen()
+    ledger.begin()
+    for epoch, accuracy in enumerate((0.5, 0.9, 0.9), 1):
+        ledger.add_epoch(0, epoch, reported(accuracy), Decision.GO_ON)
+        assert ledger.trials[0].best == min(epoch, 2)
