@@ -48,7 +48,7 @@ class FineTuner:
         dataset: What to train on instead of the data that the config names.
 
     Raises:
-        ValueError: The data or the weights cannot be had, or do not fit.
+        ValueError: The data or the weights are not available, or do not fit.
     """
 
     def __init__(

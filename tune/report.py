@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tune.cli import DONE, Door
-from tune.study.folder import SearchHome, checked_name, latest_search
+from tune.study.folder import SearchFolder, checked_name, latest_search
 from tune.study.search import HOME
 
 app = Door("tune.report")
@@ -35,7 +35,7 @@ def main(
 
     Exit code: 0 done, 2 a mistake in the command.
     """
-    home = SearchHome(checked_name(name, "search") if name else latest_search(HOME))
+    home = SearchFolder(checked_name(name, "search") if name else latest_search(HOME))
     search = home.load()
     from tune.reporting.files import read_results, write_report
 

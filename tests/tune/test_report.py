@@ -102,5 +102,5 @@ def test_what_report_cannot_show_is_told(
 def test_where_no_search_was_begun_report_says_so(tmp_path: Path) -> None:
     done = invoke("tune.report", cwd=tmp_path)
     assert done.returncode == 2
-    assert "no search was begun in this folder" in done.stderr
+    assert "no search was started in this folder" in done.stderr
     assert list(tmp_path.iterdir()) == []

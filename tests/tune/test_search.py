@@ -23,7 +23,7 @@ from tune import search
         (["data.source=image_folder", "data.root=missing"], "data.root=missing"),
         (["model.weights=missing.pt"], "missing.pt"),
         (["--name", "../escape"], "--name ../escape"),
-        (["--resume", "first"], "search first: no search was begun in this folder"),
+        (["--resume", "first"], "search first: no search was started in this folder"),
         (["--resume", "first", "train.epochs=5"], "only --num-samples and --time-budget"),
         (["--resume", "../first"], "--resume ../first: letters, digits"),
         (["tracking.uri=mlruns"], "tracking.uri=mlruns: MLflow keeps no records in plain files"),

@@ -56,11 +56,11 @@ def _records(*, fix: bool) -> Iterator[Finding]:
     from tune.checks.databases import check_mlflow, check_optuna, exists
     from tune.checks.searches import check_others, check_search, readable
     from tune.config.schema import SearchConfig
-    from tune.study.folder import SearchHome, searches_in
+    from tune.study.folder import SearchFolder, searches_in
     from tune.study.storage import storage_url
     from tune.tracking.server import tracking_uri
 
-    homes = [SearchHome(name) for name in searches_in()]
+    homes = [SearchFolder(name) for name in searches_in()]
     searches = readable(homes)
     configs = [SearchConfig(), *(search.config for search in searches)]
     uris = dict.fromkeys(tracking_uri(config.tracking.uri) for config in configs)

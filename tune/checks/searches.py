@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from tune.checks.finding import Finding
 from tune.errors import ConfigError, first_line
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.search import Search
 from tune.tracking.queries import interrupt, open_parents, open_runs
 from tune.tracking.record import FAILURES
@@ -15,7 +15,7 @@ from tune.tracking.schema import SearchTags
 from tune.tracking.server import open_client, tracking_uri
 
 
-def readable(homes: Iterable[SearchHome]) -> list[Search]:
+def readable(homes: Iterable[SearchFolder]) -> list[Search]:
     """The searches in these folders that can be read."""
     found = []
     for home in homes:
@@ -24,7 +24,7 @@ def readable(homes: Iterable[SearchHome]) -> list[Search]:
     return found
 
 
-def check_search(home: SearchHome, usable: Collection[str | None], *, fix: bool) -> Finding:
+def check_search(home: SearchFolder, usable: Collection[str | None], *, fix: bool) -> Finding:
     """Whether a search is finished, is running, or has stopped before its end.
 
     Args:

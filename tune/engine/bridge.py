@@ -17,7 +17,7 @@ from tune.engine.ray_compat import DriverOnly, error_of
 from tune.engine.resources import TrialResources
 from tune.errors import Halt
 from tune.strategy.schedulers import Scheduler, next_trial
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 
@@ -26,7 +26,7 @@ class Watcher(Protocol):
     """Something that follows the ledger."""
 
     def changed(self, trial: TrialLog) -> None:
-        """A trial has begun, has reported an epoch, has been paused or has ended."""
+        """A trial has started, has reported an epoch, has been paused or has ended."""
 
 
 class LedgerSearcher(DriverOnly, Searcher):
@@ -37,14 +37,14 @@ class LedgerSearcher(DriverOnly, Searcher):
         scheduler: Says which paused trials go on.
         home: The search's folder, in which each trial has one.
         resources: What a trial gets.
-        watchers: Who is told of each change, in this order.
+        watchers: Those that are notified of each change, in this order.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         scheduler: Scheduler,
-        home: SearchHome,
+        home: SearchFolder,
         resources: TrialResources,
         watchers: Sequence[Watcher] = (),
     ) -> None:
@@ -78,7 +78,7 @@ class LedgerSearcher(DriverOnly, Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing: :class:`LedgerCallback` hears it too, and why."""
+        """Nothing: :class:`LedgerCallback` is notified too, with the reason."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the ledger's storage holds all there is."""
@@ -117,11 +117,11 @@ class LedgerScheduler(DriverOnly, FIFOScheduler):
 
 
 class LedgerCallback(DriverOnly, Callback):
-    """Notes in a ledger what becomes of Ray's trials, and lets those know who follow it.
+    """Notes in a ledger what becomes of Ray's trials, and notifies those that follow it.
 
     Args:
         ledger: The search's ledger.
-        watchers: Who is told of each change, in this order.
+        watchers: Those that are notified of each change, in this order.
         max_failures: How often a trial goes on after its worker died.
     """
 
@@ -132,8 +132,8 @@ class LedgerCallback(DriverOnly, Callback):
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """A trial has begun, or goes on."""
-        self._tell(trial)
+        """A trial has started, or goes on."""
+        self._notify(trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -149,7 +149,7 @@ class LedgerCallback(DriverOnly, Callback):
             return
         # The last epoch of a trial that ends itself: Ray asks no scheduler about it.
         self._ledger.add_epoch(trial.config["number"], result["epoch"], result, Decision.GO_ON)
-        self._tell(trial)
+        self._notify(trial)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -162,7 +162,7 @@ class LedgerCallback(DriverOnly, Callback):
             self._end(trial, TrialState.COMPLETE)
         elif self._ledger.trials[number].is_paused:
             self._ledger.release(number)
-            self._tell(trial)
+            self._notify(trial)
         else:
             self._end(trial, TrialState.PRUNED)
 
@@ -182,9 +182,9 @@ class LedgerCallback(DriverOnly, Callback):
 
     def _end(self, trial: Trial, state: TrialState, error: str | None = None) -> None:
         self._ledger.end(trial.config["number"], state, error)
-        self._tell(trial)
+        self._notify(trial)
 
-    def _tell(self, trial: Trial) -> None:
+    def _notify(self, trial: Trial) -> None:
         log = self._ledger.trials[trial.config["number"]]
         for watcher in self._watchers:
             watcher.changed(log)

@@ -15,7 +15,7 @@ from tune.models.promotion import Challenger, settle_champion
 from tune.reporting.files import write_report
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.search import Search
 from tune.tracking import schema
@@ -26,7 +26,7 @@ from tune.tracking.writer import RecordWriter, UnrecordedError
 
 def conclude(
     search: Search,
-    home: SearchHome,
+    home: SearchFolder,
     finalists: Sequence[Finalist],
     ledgers: tuple[Ledger, Ledger | None],
     writer: RecordWriter,
@@ -72,7 +72,7 @@ def conclude(
 
 def _candidates(
     search: Search,
-    home: SearchHome,
+    home: SearchFolder,
     finalists: Sequence[Finalist],
     ledgers: tuple[Ledger, Ledger | None],
 ) -> list[Candidate]:
@@ -136,7 +136,7 @@ def _scores(winner: Finalist, objective: Objective, test: Predictions) -> dict[s
     }
 
 
-def _report(home: SearchHome, results: SearchResults, record: SearchRecord) -> Path:
+def _report(home: SearchFolder, results: SearchResults, record: SearchRecord) -> Path:
     """Write the report, and put it on the parent run."""
     files = write_report(results, home.folder)
     record.log_files(files)

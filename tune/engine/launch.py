@@ -13,7 +13,7 @@ from rich.console import Console
 from tune.config.loading import check_files, load_config, with_budget
 from tune.config.schema import SearchConfig
 from tune.errors import ConfigError
-from tune.study.folder import SearchHome, checked_name
+from tune.study.folder import SearchFolder, checked_name
 from tune.study.search import Search
 from tune.tracking.server import check_tracking, tracking_uri
 
@@ -32,7 +32,7 @@ class Launch:
         finished: Whether nothing is left to be done.
     """
 
-    home: SearchHome
+    home: SearchFolder
     config: SearchConfig
     run: Callable[[Console], SearchResults]
     finished: bool = False
@@ -60,7 +60,7 @@ def new_search(given: Path | None, words: Sequence[str], name: str | None) -> La
         raise ConfigError("space is empty: name at least one key to search, such as optim.lr")
     check_files(config)
     name = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    home = SearchHome(checked_name(name, "--name"))
+    home = SearchFolder(checked_name(name, "--name"))
     if home.exists:
         raise ConfigError(home.taken())
     uri = tracking_uri(config.tracking.uri)
@@ -86,7 +86,7 @@ def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
     Raises:
         ConfigError: There is no such search, or it could not run.
     """
-    home = SearchHome(checked_name(name, "--resume"))
+    home = SearchFolder(checked_name(name, "--resume"))
     home.load()  # an unknown name leaves no folder
     home.lock()
     search = home.load()

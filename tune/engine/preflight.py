@@ -1,4 +1,4 @@
-"""What a search is decided to be before its first trial: its data and its weights."""
+"""What is decided before the first trial: the data and the weights, the same for all trials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     """Check the data and choose the weights, once for all trials.
 
     Raises:
-        ConfigError: Either cannot be had, or they do not fit.
+        ConfigError: Either is not available, or they do not fit.
     """
     try:
         weights = resolve_weights(config.model.weights, *config.archs)
@@ -56,8 +56,8 @@ def check_unchanged(before: Search, now: Search) -> None:
     ):
         if then != found:
             raise ConfigError(
-                f"search {before.name}: its {what} have changed since it was begun, and its trials "
-                "could not be compared: put them back, or begin another search"
+                f"search {before.name}: its {what} have changed since it was started, and its "
+                "trials could not be compared: put them back, or start another search"
             )
 
 

@@ -22,7 +22,7 @@ from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist, finalists, open_confirmation, ranked
 from tune.strategy.portfolio import open_search
 from tune.strategy.schedulers import build_scheduler, run_all
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.opening import check_study, conclude_study
 from tune.study.search import Search
@@ -32,16 +32,16 @@ _GOODBYE_SECONDS: Final = 8.0
 """How long an interrupted search waits for its record to be closed."""
 
 
-def start_search(config: SearchConfig, home: SearchHome, console: Console) -> SearchResults:
+def start_search(config: SearchConfig, home: SearchFolder, console: Console) -> SearchResults:
     """Begin a search, and run it to its end.
 
     Args:
         config: The search.
-        home: A folder in which no search was begun.
+        home: A folder in which no search was started.
         console: Where progress is shown.
 
     Raises:
-        ConfigError: The data, the weights or the resources cannot be had. Nothing has
+        ConfigError: The data, the weights or the resources are not available. Nothing has
             been written then.
         Halt: It cannot go on for now.
     """
@@ -58,11 +58,11 @@ def start_search(config: SearchConfig, home: SearchHome, console: Console) -> Se
     return _run(search, home, ledger, resources, console)
 
 
-def resume_search(search: Search, home: SearchHome, console: Console) -> SearchResults:
+def resume_search(search: Search, home: SearchFolder, console: Console) -> SearchResults:
     """Go on with a search.
 
     Args:
-        search: As it was begun, and perhaps extended since.
+        search: As it was started, and perhaps extended since.
         home: Its folder, locked.
         console: Where progress is shown.
 
@@ -109,7 +109,7 @@ def _share(config: SearchConfig, console: Console) -> TrialResources:
 
 
 def _run(
-    search: Search, home: SearchHome, ledger: Ledger, resources: TrialResources, console: Console
+    search: Search, home: SearchFolder, ledger: Ledger, resources: TrialResources, console: Console
 ) -> SearchResults:
     """Run what trials are left, confirm the best ones, and then test and register the winner."""
     config, writer, through = search.config, RecordWriter(search, ledger), False
@@ -132,7 +132,7 @@ def _run(
 
 def _conclude(
     search: Search,
-    home: SearchHome,
+    home: SearchFolder,
     order: Sequence[Finalist],
     ledgers: tuple[Ledger, Ledger | None],
     writer: RecordWriter,
@@ -151,7 +151,7 @@ def _conclude(
 
 def _say_goodbye(writer: RecordWriter) -> None:
     """Close the record as far as that is quickly done; what is left is done on a resume."""
-    if not writer.begun:
+    if not writer.started:
         return
     from tune.tracking.record import FAILURES
 

@@ -1,6 +1,6 @@
 """Stopping a search before its end: by a signal, or because it cannot go on for now.
 
-Either way it stops as if killed, which it survives at any moment, but says goodbye.
+Either way it stops as if killed, which it survives at any moment, but closes its record first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 import psutil
 
 INTERRUPTED: Final = 130
-"""Exit code of a search that was told to stop."""
+"""The exit code of a search that a signal stopped."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OWN: Final = signal.SIGUSR2
@@ -25,7 +25,6 @@ has a use of its own for SIGUSR1."""
 
 _PATIENCE: Final = 20.0
 """Seconds that the main thread has to end after :func:`interrupt`."""
-
 
 _heard: list[str] = []
 """What said to stop: a signal's name, or a reason."""

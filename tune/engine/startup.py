@@ -23,7 +23,7 @@ def import_beside_ray(name: str) -> ModuleType:
     """Import a module while a local Ray starts, which is mostly waiting for processes.
 
     Args:
-        name: Of the module, in full.
+        name: The module's full name.
     """
     # What one thread does to the filters of warnings undoes what another does: none, for now.
     with warnings.catch_warnings(action="ignore"), _without_garbage_collection():

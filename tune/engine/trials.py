@@ -20,7 +20,7 @@ from tune.engine.stopping import TimeBudget
 from tune.engine.watchers import DropUnneeded, GiveUp
 from tune.errors import Halt
 from tune.strategy.schedulers import Scheduler
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.trial import TrialState
 
@@ -33,7 +33,7 @@ def run_trials(
     scheduler: Scheduler,
     budget: TimeBudget,
     *,
-    home: SearchHome,
+    home: SearchFolder,
     resources: TrialResources,
     record: Watcher,
     console: Console,
@@ -83,12 +83,12 @@ def run_trials(
             raise Halt("Ray has ended before the last trial did")
 
 
-def clear_away(home: SearchHome) -> None:
+def clear_away(home: SearchFolder) -> None:
     """Delete what Ray has written of a search."""
     shutil.rmtree(home.folder / _RAY, ignore_errors=True)
 
 
-def _run_config(home: SearchHome, budget: TimeBudget, callback: LedgerCallback) -> RunConfig:
+def _run_config(home: SearchFolder, budget: TimeBudget, callback: LedgerCallback) -> RunConfig:
     clear_away(home)  # what a run before this one has left
     return RunConfig(
         name=_RAY,

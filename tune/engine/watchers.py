@@ -6,7 +6,7 @@ from typing import Final
 
 from trainable.checkpoints import BEST, LAST
 from tune.errors import Halt
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.search import Kind
 from tune.study.trial import TrialLog, TrialState
 
@@ -22,7 +22,7 @@ class DropUnneeded:
         kind: What the trials are.
     """
 
-    def __init__(self, home: SearchHome, kind: Kind) -> None:
+    def __init__(self, home: SearchFolder, kind: Kind) -> None:
         self._home, self._kind = home, kind
 
     def changed(self, trial: TrialLog) -> None:

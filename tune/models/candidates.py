@@ -14,7 +14,7 @@ from trainable.metrics import Objective
 from trainable.network.soup import StateDict, greedy_soup
 from trainable.predictions import Predictions
 from tune.strategy.confirmation import Finalist
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.trial import TrialLog
 
@@ -61,13 +61,13 @@ class Run:
         return self.ledger.config.trial(self.log.params)
 
 
-def single(run: Run, home: SearchHome) -> Candidate:
+def single(run: Run, home: SearchFolder) -> Candidate:
     """A run, as it was after its best epoch."""
     tuner = trained(run, home)
     return Candidate("single", run.ledger.objective, tuner, tuner.evaluate("val"), (run.name,))
 
 
-def soup(runs: Sequence[Run], home: SearchHome) -> Candidate:
+def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate:
     """The greedy soup of runs, the best first, by what their search was after.
 
     They may have been trained to different depths: the soup has all that any of them trained, and
@@ -108,7 +108,7 @@ def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Le
     return sorted(runs, key=lambda run: run.log.rank, reverse=True)
 
 
-def trained(run: Run, home: SearchHome) -> FineTuner:
+def trained(run: Run, home: SearchFolder) -> FineTuner:
     """A run as it was after its best epoch: by its checkpoint, or trained again."""
     tuner = _tuner(run.config, run.ledger, run.log.facts["micro_batches"])
     path: Path = home.trial(run.log.number, run.ledger.kind) / BEST

@@ -26,7 +26,7 @@ def search_plan(name: str, config: SearchConfig) -> Plan:
 
 
 def open_search(search: Search) -> Ledger:
-    """The ledger of a search, begun if it is not there yet.
+    """The ledger of a search, made if it is not there yet.
 
     Raises:
         ConfigError: The storage cannot be used, or has another search of this name.
@@ -35,7 +35,7 @@ def open_search(search: Search) -> Ledger:
 
 
 def read_search(search: Search) -> Ledger:
-    """The ledger of a search that was begun, to be looked at.
+    """The ledger of a search that was started, to be looked at.
 
     Raises:
         ConfigError: It was not, or the storage cannot be used.

@@ -90,8 +90,8 @@ class Halving(Scheduler):
         candidates, expected = set(study.trials), study.asked
         for rung in rungs(self.config, self.longest):
             there = [each for each in scores_at(study, rung) if each[0] in candidates]
-            gone = sum(_ended_before(study.trials[number], rung) for number in candidates)
-            if len(there) + gone < expected:
+            lost = sum(_ended_before(study.trials[number], rung) for number in candidates)
+            if len(there) + lost < expected:
                 return None
             best = sorted(there, key=lambda each: (-each[1], each[0]))
             best = best[: max(1, int(len(there) / self.config.reduction_factor))]

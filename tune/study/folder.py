@@ -17,12 +17,12 @@ from tune.study.search import DATABASE, HOME, Kind, Search
 _SEARCHES, _FILE = "searches", "search.json"
 
 
-class SearchHome:
+class SearchFolder:
     """The folder of a search.
 
     Args:
-        name: Of the search.
-        home: Of all searches.
+        name: The search's name.
+        home: The folder of all searches.
     """
 
     def __init__(self, name: str, home: Path = HOME) -> None:
@@ -32,12 +32,12 @@ class SearchHome:
 
     @property
     def exists(self) -> bool:
-        """Whether a search of this name was begun here."""
+        """Whether a search of this name was started here."""
         return self._place.exists(_FILE)
 
     @property
     def is_running(self) -> bool:
-        """Whether a process is at this search just now."""
+        """Whether a process is running this search."""
         if not (self.folder / "lock").is_file():
             return False
         try:
@@ -52,7 +52,7 @@ class SearchHome:
         return any(self.folder.glob("trial-*"))
 
     def trial(self, number: int, kind: Kind = "trial") -> Path:
-        """Folder of a trial."""
+        """The folder of a trial."""
         return self.folder / f"{kind}-{number:03d}"
 
     def begin(self, search: Search) -> None:
@@ -67,7 +67,7 @@ class SearchHome:
         self.save(search)
 
     def taken(self) -> str:
-        """That the name is taken, and what to do."""
+        """An error message: the name is taken, and what to do."""
         return (
             f"--name {self.name}: there is a search of this name; go on with it by "
             f"--resume {self.name}, or choose another"
@@ -89,7 +89,7 @@ class SearchHome:
         self._place.clear_halves(_FILE)
 
     def load(self) -> Search:
-        """The search as it was begun: by its file, or where that is lost by its study.
+        """The search as it was started: by its file, or where that is lost by its study.
 
         Raises:
             ConfigError: There is neither.
@@ -122,7 +122,7 @@ class SearchHome:
         self._place.write(_FILE, content, private=True, durable=True)
 
     def discard(self) -> None:
-        """Give the name back: nothing was begun after all."""
+        """Free the name: nothing was started after all."""
         for path in (self.folder / _FILE, self.folder / "lock"):
             path.unlink(missing_ok=True)
         for folder in (self.folder, *self.folder.parents[:2]):
@@ -132,7 +132,7 @@ class SearchHome:
     def _unknown(self) -> str:
         known = searches_in(self.folder.parents[1])
         if not known:
-            return f"search {self.name}: no search was begun in this folder ({HOME / _SEARCHES})"
+            return f"search {self.name}: no search was started in this folder ({HOME / _SEARCHES})"
         near = difflib.get_close_matches(self.name, known, len(known), cutoff=0)
         more = f" and {len(known) - 10} more" if len(known) > 10 else ""
         return f"search {self.name}: no such search; there is {', '.join(near[:10])}{more}"
@@ -150,18 +150,18 @@ def checked_name(name: str, option: str) -> str:
 
 
 def searches_in(home: Path = HOME) -> list[str]:
-    """Names of the searches that were begun here."""
+    """Names of the searches that were started here."""
     return sorted(file.parent.name for file in (home / _SEARCHES).glob(f"*/{_FILE}"))
 
 
 def latest_search(home: Path) -> str:
-    """Name of the search that was begun or went on last.
+    """Name of the search that was started or went on last.
 
     Raises:
-        ConfigError: None was begun here.
+        ConfigError: None was started here.
     """
     files = (home / _SEARCHES).glob(f"*/{_FILE}")
     latest = max(files, key=lambda file: file.stat().st_mtime, default=None)
     if latest is None:
-        raise ConfigError(f"no search was begun in this folder ({home / _SEARCHES})")
+        raise ConfigError(f"no search was started in this folder ({home / _SEARCHES})")
     return latest.parent.name

@@ -54,11 +54,11 @@ class Ledger:
                 self.trials[frozen.number] = TrialLog.of(frozen, self.objective)
 
     def begin(self) -> TrialLog:
-        """The next trial to run: one that was begun, and neither ended nor paused, or a new one."""
+        """The next trial to run: one that was started and neither ended nor paused, or a new one."""
         return self._take(patiently(self._next, self._patience))
 
     def go_on(self, number: int) -> TrialLog:
-        """Take up a trial that was begun before and that nobody runs now."""
+        """Take up a trial that was started before and that nobody runs now."""
 
         def find() -> Trial:
             trials = self.study.get_trials(deepcopy=False)
@@ -135,7 +135,7 @@ class Ledger:
 
     @property
     def unfinished(self) -> list[TrialLog]:
-        """Trials that were begun and have not ended."""
+        """Trials that were started and have not ended."""
         return [log for log in self.trials.values() if not log.state.is_finished()]
 
     @property

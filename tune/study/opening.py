@@ -34,7 +34,7 @@ _POINT: Final = "point"
 
 
 def open_ledger(search: Search, plan: Plan) -> Ledger:
-    """The ledger of a search, begun if it is not there yet.
+    """The ledger of a search, made if it is not there yet.
 
     Args:
         search: The search.
@@ -93,7 +93,7 @@ def conclude_study(ledger: Ledger, search: Search) -> None:
 
 
 def read_ledger(config: SearchConfig, plan: Plan) -> Ledger:
-    """The ledger of a search that was begun, to be looked at.
+    """The ledger of a search that was started, to be looked at.
 
     Raises:
         ConfigError: It was not, or the storage cannot be used.

@@ -1,4 +1,4 @@
-"""A search as it was begun: all that going on with it needs to know."""
+"""A search as it was started: all that going on with it needs to know."""
 
 from __future__ import annotations
 

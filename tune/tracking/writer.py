@@ -34,13 +34,13 @@ class RecordWriter:
         ledgers: Its ledgers. More may be added.
 
     Attributes:
-        begun: Whether a trial has started, and so there is something to write.
+        started: Whether a trial has started, and so there is something to write.
     """
 
     def __init__(self, search: Search, *ledgers: Ledger) -> None:
         self._search, self.ledgers = search, list(ledgers)
         self._wake = threading.Condition()
-        self._news = self._closing = self._given_up = self.begun = False
+        self._news = self._closing = self._given_up = self.started = False
         self._error: str | None = None
         self._closed = 0
         self._record: SearchRecord | None = None
@@ -50,7 +50,7 @@ class RecordWriter:
     def changed(self, trial: TrialLog) -> None:
         """There is something to write."""
         with self._wake:
-            self._news = self.begun = True
+            self._news = self.started = True
             self._wake.notify()
 
     def finish(self, patience: float | None = None) -> SearchRecord:

@@ -16,7 +16,7 @@ from tune.engine.resources import fit_resources
 from tune.engine.runner import start_search
 from tune.environment import prepare_environment
 from tune.errors import ConfigError
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_four_quarters_of_a_gpu_run_at_once_and_never_five(tmp_path: Path) -> No
         [*SMALL, "resources.gpu=0.25", "budget.num_samples=8", "scheduler.name=fifo",
          f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}", "registry.register_best=false"],
     )  # fmt: skip
-    start_search(config, SearchHome("fractions"), Console(quiet=True))
+    start_search(config, SearchFolder("fractions"), Console(quiet=True))
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("digits")
     assert experiment is not None

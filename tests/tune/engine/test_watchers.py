@@ -6,7 +6,7 @@ import pytest
 
 from tune.engine.watchers import DropUnneeded, GiveUp
 from tune.errors import Halt
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 
 
@@ -60,7 +60,7 @@ def fail(trials: int, failures: int) -> None:
 def test_what_will_not_be_asked_for_is_deleted(
     state: TrialState, decision: Decision, left: list[str], tmp_path: Path
 ) -> None:
-    home = SearchHome("one", tmp_path)
+    home = SearchFolder("one", tmp_path)
     folder = home.trial(0)
     folder.mkdir(parents=True)
     for name in ("best.pt", "last.pt"):

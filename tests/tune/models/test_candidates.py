@@ -19,7 +19,7 @@ from trainable.predictions import Predictions
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 from tune.config.loading import load_config
 from tune.models.candidates import Candidate, Run, single, soup, trained
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.trial import FACTS, Epoch, TrialLog
 
@@ -32,11 +32,11 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> SearchHome:
-    return SearchHome("one", tmp_path)
+def home(tmp_path: Path) -> SearchFolder:
+    return SearchFolder("one", tmp_path)
 
 
-def run(ledger: Ledger, home: SearchHome, number: int, depth: int, **others: Any) -> Run:
+def run(ledger: Ledger, home: SearchFolder, number: int, depth: int, **others: Any) -> Run:
     """A trial that has run, and left its best checkpoint."""
     params = {"model.unfreeze_depth": depth, "optim.lr": 3e-3}
     params |= {name.replace("_", "."): value for name, value in others.items()}
@@ -56,7 +56,7 @@ def run(ledger: Ledger, home: SearchHome, number: int, depth: int, **others: Any
 
 @pytest.mark.parametrize("content", [b"", b"broken", None])
 def test_a_best_checkpoint_that_is_broken_or_gone_is_trained_again(
-    content: bytes | None, ledger: Ledger, home: SearchHome
+    content: bytes | None, ledger: Ledger, home: SearchFolder
 ) -> None:
     one = run(ledger, home, 0, depth=1)
     whole = trained(one, home)
@@ -72,7 +72,7 @@ def test_a_best_checkpoint_that_is_broken_or_gone_is_trained_again(
     assert torch.equal(again.evaluate("val").logits, whole.evaluate("val").logits)
 
 
-def test_a_single_run_is_as_good_as_it_was_recorded(ledger: Ledger, home: SearchHome) -> None:
+def test_a_single_run_is_as_good_as_it_was_recorded(ledger: Ledger, home: SearchFolder) -> None:
     one = run(ledger, home, 0, depth=1)
     candidate = single(one, home)
     assert candidate.val.accuracy == one.log.score
@@ -85,7 +85,7 @@ def weights(tuner: FineTuner) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize(("arch", "start"), [("resnet18", "bundled"), ("small", "random")])
 def test_a_soup_of_runs_of_several_depths_is_the_mean_of_those_that_improve_it(
-    arch: str, start: str, ledger: Ledger, home: SearchHome, monkeypatch: pytest.MonkeyPatch
+    arch: str, start: str, ledger: Ledger, home: SearchFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_plugin("tests.helpers.plugins.small_net", monkeypatch)
     lr = 1e-3 if start == "bundled" else 1e-2
@@ -105,7 +105,7 @@ def test_a_soup_of_runs_of_several_depths_is_the_mean_of_those_that_improve_it(
     assert mixed.rank > soup(runs[:1], home).rank
 
 
-def test_a_soup_normalizes_by_statistics_of_its_own(ledger: Ledger, home: SearchHome) -> None:
+def test_a_soup_normalizes_by_statistics_of_its_own(ledger: Ledger, home: SearchFolder) -> None:
     runs = [run(ledger, home, 0, depth=1), run(ledger, home, 1, depth=1, optim_lr=1e-3)]
 
     mixed = soup(runs, home)
@@ -120,21 +120,21 @@ def test_a_soup_normalizes_by_statistics_of_its_own(ledger: Ledger, home: Search
 
 
 def test_a_soup_of_one_run_is_that_run_where_no_statistics_are_trained(
-    ledger: Ledger, home: SearchHome
+    ledger: Ledger, home: SearchFolder
 ) -> None:
     one = run(ledger, home, 0, depth=0)
     alone, mixed = single(one, home), soup([one], home)
     assert torch.equal(mixed.val.logits, alone.val.logits)
 
 
-def test_weights_that_spoil_the_soup_are_left_out(ledger: Ledger, home: SearchHome) -> None:
+def test_weights_that_spoil_the_soup_are_left_out(ledger: Ledger, home: SearchFolder) -> None:
     good, bad = run(ledger, home, 0, depth=0), run(ledger, home, 1, depth=0, optim_lr=50.0)
     assert soup([good, bad], home).ingredients == ("trial-000",)
 
 
 @pytest.mark.parametrize(("metric", "better"), [("val_acc", "sure"), ("val_loss", "modest")])
 def test_what_the_search_was_after_decides_between_candidates(
-    metric: str, better: str, ledger: Ledger, home: SearchHome
+    metric: str, better: str, ledger: Ledger, home: SearchFolder
 ) -> None:
     labels = torch.zeros(4, dtype=torch.long)
     # Right about three, and terribly sure of the fourth; right about two, and never far off.
@@ -152,7 +152,7 @@ def first_class(scores: list[float]) -> Tensor:
 
 
 def test_runs_of_another_architecture_are_left_out_of_the_soup(
-    ledger: Ledger, home: SearchHome
+    ledger: Ledger, home: SearchFolder
 ) -> None:
     best, other = run(ledger, home, 0, depth=0), run(ledger, home, 1, 0, model_arch="resnet34")
     mixed = soup([best, other], home)

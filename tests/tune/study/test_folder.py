@@ -9,14 +9,14 @@ import pytest
 from tests.helpers.commands import DIGITS
 from tune.config.loading import load_config
 from tune.errors import ConfigError
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.search import Search
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from tune.study.folder import SearchHome
-home = SearchHome("one", Path(sys.argv[1]))
+from tune.study.folder import SearchFolder
+home = SearchFolder("one", Path(sys.argv[1]))
 home.lock()
 print("held", flush=True)
 time.sleep(60)
@@ -30,9 +30,9 @@ def search() -> Search:
 
 
 def test_a_search_is_read_back_as_it_was_begun(search: Search, tmp_path: Path) -> None:
-    SearchHome("one", tmp_path).begin(search)
-    assert SearchHome("one", tmp_path).load() == search
-    assert sorted(path.name for path in SearchHome("one", tmp_path).folder.iterdir()) == [
+    SearchFolder("one", tmp_path).begin(search)
+    assert SearchFolder("one", tmp_path).load() == search
+    assert sorted(path.name for path in SearchFolder("one", tmp_path).folder.iterdir()) == [
         "lock",
         "search.json",
     ]
@@ -44,13 +44,13 @@ def test_two_searches_have_different_identities(search: Search) -> None:
 
 
 def test_a_name_that_is_taken_is_refused_with_both_ways_out(search: Search, tmp_path: Path) -> None:
-    running = SearchHome("one", tmp_path)
+    running = SearchFolder("one", tmp_path)
     running.begin(search)
     with pytest.raises(ConfigError, match="another process is running it"):
-        SearchHome("one", tmp_path).begin(search)
+        SearchFolder("one", tmp_path).begin(search)
     del running
     with pytest.raises(ConfigError, match="--resume one, or choose another"):
-        SearchHome("one", tmp_path).begin(search)
+        SearchFolder("one", tmp_path).begin(search)
 
 
 def test_while_a_process_runs_a_search_another_cannot_and_its_death_lets_go(
@@ -62,25 +62,25 @@ def test_while_a_process_runs_a_search_another_cannot_and_its_death_lets_go(
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(ConfigError, match="another process is running it"):
-            SearchHome("one", tmp_path).lock()
+            SearchFolder("one", tmp_path).lock()
         other.kill()
         other.wait()
-    SearchHome("one", tmp_path).lock()
+    SearchFolder("one", tmp_path).lock()
 
 
 def test_an_unknown_name_lists_what_there_is_nearest_first(search: Search, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no search was begun in this folder"):
-        SearchHome("on", tmp_path).load()
+    with pytest.raises(ConfigError, match="no search was started in this folder"):
+        SearchFolder("on", tmp_path).load()
     for name in ("digits-1", "one"):
-        SearchHome(name, tmp_path).begin(search)
+        SearchFolder(name, tmp_path).begin(search)
     with pytest.raises(ConfigError, match="search on: no such search; there is one, digits-1"):
-        SearchHome("on", tmp_path).load()
+        SearchFolder("on", tmp_path).load()
     assert not (tmp_path / "searches" / "on").exists()
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"name": "one", "config": {"space": 3}}', "\xff"])
 def test_a_broken_file_is_told(content: str, search: Search, tmp_path: Path) -> None:
-    home = SearchHome("one", tmp_path)
+    home = SearchFolder("one", tmp_path)
     home.begin(search)
     (home.folder / "search.json").write_text(content)
     with pytest.raises(ConfigError, match=r"search\.json cannot be read"):
@@ -90,7 +90,7 @@ def test_a_broken_file_is_told(content: str, search: Search, tmp_path: Path) -> 
 def test_a_search_that_was_not_begun_after_all_leaves_nothing(
     search: Search, tmp_path: Path
 ) -> None:
-    home = SearchHome("one", tmp_path / "mlruns")
+    home = SearchFolder("one", tmp_path / "mlruns")
     home.begin(search)
     home.discard()
     assert list(tmp_path.iterdir()) == []

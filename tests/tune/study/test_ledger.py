@@ -21,7 +21,7 @@ from tune.config.schema import SearchConfig
 from tune.errors import ConfigError, Halt
 from tune.strategy.portfolio import open_search
 from tune.study.definition import read_definition
-from tune.study.folder import SearchHome
+from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.opening import check_study
 from tune.study.trial import Decision
@@ -285,7 +285,7 @@ def test_an_epoch_costs_the_same_however_many_there_were(reopen: Callable[..., L
 
 
 def test_the_study_alone_is_enough_to_go_on(config: SearchConfig, tmp_path: Path) -> None:
-    home = SearchHome("one", tmp_path)
+    home = SearchFolder("one", tmp_path)
     search = search_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
     home.begin(search)
     open_search(search)
