@@ -54,7 +54,7 @@ class Ledger:
                 self.trials[frozen.number] = TrialLog.of(frozen, self.objective)
 
     def begin(self) -> TrialLog:
-        """The next trial to run: one that was started and neither ended nor paused, or a new one."""
+        """The next trial to run: a new one, or one that was neither ended nor paused."""
         return self._take(patiently(self._next, self._patience))
 
     def go_on(self, number: int) -> TrialLog:
