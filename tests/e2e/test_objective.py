@@ -1,0 +1,36 @@
+"""A search after a metric that a plugin adds, from the command line to the registered model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tests.helpers.commands import DIGITS, SMALL, run_module
+from tests.helpers.searches import FinishedSearch
+
+METRIC = "val_balanced_acc"
+
+
+@pytest.mark.slow
+def test_a_search_goes_by_a_metric_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNE_PLUGINS", "tests.helpers.plugins.balanced")
+    words = ("--config", str(DIGITS), "--num-samples=4", "--name=first", *SMALL)
+    confirm = ("confirm.top_k=2", "confirm.seeds=1", f"objective.metric={METRIC}")
+    done = run_module("tune.search", *words, *confirm, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert "validation balanced accuracy" in done.stdout
+    found = FinishedSearch(tmp_path, done.stdout)
+    (parent,) = found.runs("search")
+    study = optuna.load_study(study_name="first", storage=found.study_url)
+    assert parent.data.metrics[f"best_{METRIC}"] == study.best_value
+    assert {f"confirmed_{METRIC}", "test_balanced_acc", "test_acc"} <= parent.data.metrics.keys()
+    for run in found.runs("trial"):
+        history = found.client.get_metric_history(run.info.run_id, METRIC)
+        trial = study.trials[int(run.data.tags["tune.number"])]
+        assert [m.value for m in history] == list(trial.intermediate_values.values())
+    (version,) = found.client.search_model_versions("name = 'resnet18-digits'")
+    assert float(version.tags["test_acc"]) == parent.data.metrics["test_acc"]
