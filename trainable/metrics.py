@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from trainable.registries import METRICS
+from trainable.registries import METRICS, PLUGINS
 
 if TYPE_CHECKING:
     from trainable.predictions import Predictions
@@ -89,7 +89,13 @@ class Objective:
 
     @classmethod
     def named(cls, name: str) -> Objective:
-        """The objective that `objective.metric` names."""
+        """The objective that `objective.metric` names.
+
+        Raises:
+            ValueError: It is not registered, as that of a plugin that is not listed now.
+        """
+        if name not in METRICS:
+            raise ValueError(f"objective.metric={name} is not registered here: see {PLUGINS}")
         return cls(METRICS[name])
 
     @property

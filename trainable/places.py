@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
@@ -28,7 +29,7 @@ class Place:
     """A folder, in which a file is written aside and then renamed.
 
     So each file is the one before or the one after, never half of one. What a killed process had
-    half written stands beside it, as `NAME.PROCESS`, until :meth:`clear_halves`.
+    half written stands beside it, as `NAME.PROCESS-RANDOM.part`, until :meth:`clear_halves`.
 
     Args:
         folder: Made when something is written to it.
@@ -100,9 +101,9 @@ class Place:
         Raises:
             OSError: It cannot take its name.
         """
-        path = self.folder.absolute() / f"{name}.{os.getpid()}"
+        # Two machines that share the folder may have processes of the same number.
+        path = self.folder.absolute() / f"{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
         self._files.makedirs(self._path(), exist_ok=True)
-        path.unlink(missing_ok=True)  # of a killed process that had the same number
         try:
             yield path
             # Not fsspec's `mv`, which copies where it cannot rename.
@@ -146,8 +147,9 @@ class Place:
             names: The names of the files.
             spare_running: Whether other processes may be writing them just now, on this machine.
         """
-        # What SQLite keeps beside its databases has a - after the number.
-        half = re.compile(rf"(?:{'|'.join(map(re.escape, names))})\.(\d+)(?:-\w+)?")
+        # What SQLite keeps beside its databases has a - and a word more.
+        name = "|".join(map(re.escape, names))
+        half = re.compile(rf"(?:{name})\.(\d{{1,9}})-[0-9a-f]{{8}}\.part(?:-\w+)?")
         for found in filter(None, map(half.fullmatch, self.names())):
             if not (spare_running and _is_running(int(found[1]))):
                 self.delete(found.string)

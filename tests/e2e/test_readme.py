@@ -27,6 +27,8 @@ from tests.helpers.processes import free_port, running, wait_until
 from tests.helpers.searches import FinishedSearch
 from tune.config.loading import load_config
 
+pytestmark = pytest.mark.slow
+
 README = (REPOSITORY / "README.md").read_text()
 SMALL = ("--num-samples=2", "data.image_size=32", "train.epochs=1", "confirm.top_k=0")
 """Added to the commands that take minutes."""

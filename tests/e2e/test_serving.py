@@ -28,6 +28,8 @@ from tests.helpers.images import bomb
 from tests.helpers.processes import family, free_port, listening, run, running, wait_until
 from tests.helpers.searches import FinishedSearch
 
+pytestmark = pytest.mark.slow
+
 MODEL = "models:/resnet18-digits@champion"
 JSON = "application/json"
 

@@ -123,8 +123,11 @@ def test_deleting_is_no_matter_where_there_is_nothing(place: Place) -> None:
 def test_halves_of_killed_processes_go_and_nothing_else(place: Place) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    others = ["a", "a.bak", "a.1.bak", "ab.1", "b.1"]
-    of_running, of_ended = f"a.{os.getppid()}", [f"a.{ended.pid}", f"a.{ended.pid}-journal"]
+    mark = "-0123abcd.part"
+    backups = ["a.20261121", "a.20261121174852", f"a.20261121174852{mark}"]  # a user's own
+    others = ["a", "a.bak", "a.1.bak", f"ab.1{mark}", f"b.1{mark}", *backups]
+    of_running = f"a.{os.getppid()}{mark}"
+    of_ended = [f"a.{ended.pid}{mark}", f"a.{ended.pid}{mark}-journal"]
     for name in (*others, of_running, *of_ended):
         (place.folder / name).parent.mkdir(exist_ok=True)
         (place.folder / name).touch()
@@ -133,10 +136,3 @@ def test_halves_of_killed_processes_go_and_nothing_else(place: Place) -> None:
     assert place.names() == sorted([*others, of_running])
     place.clear_halves("a", "c")
     assert place.names() == sorted(others)
-
-
-def test_the_half_of_a_killed_process_of_the_same_number_is_no_matter(place: Place) -> None:
-    place.write("a", b"one")
-    (place.folder / f"b.{os.getpid()}").write_bytes(b"longer than that")
-    place.link("a", "b")
-    assert place.read("b") == b"one"

@@ -6,6 +6,8 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.commands import REPOSITORY, run_module
 from tests.helpers.doctor import examine
 from tests.helpers.searches import FinishedSearch
@@ -43,6 +45,7 @@ def test_after_a_search_all_is_well_and_it_says_so_in_lines(
     assert {path: path.stat().st_mtime_ns for path in finished_search.folder.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_a_package_that_cannot_be_imported_does_not_end_the_examination(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "alembic.py").write_text("raise ImportError('alembic is broken')")

@@ -41,6 +41,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+@pytest.mark.slow
 def test_the_champion_as_onnx_is_right_about_the_same_test_images(
     finished_search: FinishedSearch, champion: Model, tmp_path: Path
 ) -> None:
@@ -59,6 +60,7 @@ def test_the_champion_as_onnx_is_right_about_the_same_test_images(
     assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
 
 
+@pytest.mark.slow
 def test_the_champion_as_int8_is_a_quarter_as_large_and_its_speed_is_told(
     finished_search: FinishedSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +76,7 @@ def test_the_champion_as_int8_is_a_quarter_as_large_and_its_speed_is_told(
     assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_its_digits_loses_no_point_in_integers(tmp_path: Path) -> None:
     config = TrialConfig.model_validate(
         {"data": {"image_size": 32}, "optim": {"lr": 3e-3}, "train": {"epochs": 3}}

@@ -47,6 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_champion_is_as_right_as_it_was_when_it_was_tested(
     finished_search: FinishedSearch, pictures: Path, dataset: Dataset
 ) -> None:
@@ -111,6 +112,7 @@ def test_what_cannot_be_read_is_told_and_does_not_stop_the_rest(
     assert "No such file" in told[1]
 
 
+@pytest.mark.slow
 def test_many_have_a_bar_where_a_person_looks_and_only_there(
     model: Path, pictures: Path, tmp_path: Path
 ) -> None:

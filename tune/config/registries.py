@@ -6,7 +6,9 @@ from typing import Any
 
 from trainable.registries import Registry
 
-SAMPLERS: Registry[Any] = Registry("sampler.name", "tune.strategy.samplers", ("tpe", "random"))
+SAMPLERS: Registry[Any] = Registry(
+    "sampler.name", "tune.strategy.samplers", ("tpe", "random", "joint_tpe", "gp")
+)
 SCHEDULERS: Registry[Any] = Registry(
-    "scheduler.name", "tune.strategy.schedulers", ("asha", "fifo", "halving")
+    "scheduler.name", "tune.strategy.schedulers", ("asha", "fifo", "halving", "median")
 )

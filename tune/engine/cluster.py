@@ -12,7 +12,6 @@ from typing import Any, Final
 import psutil
 import ray
 
-from tune.engine.ray_compat import use_waiting_workers
 from tune.engine.signals import interrupt
 
 _NEEDED: Final = {"raylet", "gcs_server"}
@@ -37,7 +36,6 @@ def start_ray() -> None:
         **({} if address else local),
     )
     if not address:
-        use_waiting_workers()
         processes = [p for p in psutil.Process().children() if p.name() in _NEEDED]
         Thread(target=_watch, args=(processes,), name="watch", daemon=True).start()
 

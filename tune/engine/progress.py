@@ -31,6 +31,7 @@ class Progress:
     Args:
         ledger: Of the search.
         console: Where to show it. The table is live where this is a terminal.
+        seconds: The time budget that ends it; None is no budget.
         clock: Seconds that never run backwards.
     """
 
@@ -38,11 +39,12 @@ class Progress:
         self,
         ledger: Ledger,
         console: Console,
+        seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config, self._ledger = ledger.config, ledger
         self._objective = ledger.objective
-        self._console, self._clock = console, clock
+        self._console, self._seconds, self._clock = console, seconds, clock
         self._before = ledger.ended
         self._started = clock()
         self._live = Live(
@@ -62,8 +64,9 @@ class Progress:
             self._live.stop()
 
     def changed(self, trial: TrialLog) -> None:
-        """Show how a trial ended; the live table looks for itself."""
-        if trial.state.is_finished() and not self._console.is_terminal:
+        """Show that a trial has ended or pauses; the live table looks for itself."""
+        shown = trial.state.is_finished() or trial in self._ledger.paused
+        if shown and not self._console.is_terminal:
             self._console.print(f"{self._line(trial)} | {self._headline()}", soft_wrap=True)
 
     @property
@@ -73,16 +76,20 @@ class Progress:
 
     def _line(self, trial: TrialLog) -> str:
         params = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
-        objective, kind, state = self._objective, self._ledger.kind, trial.state.name.lower()
+        objective, kind, state = self._objective, self._ledger.kind, self._state(trial)
         score = f"{objective.name}={objective.show(trial.score)} epoch {len(trial.epochs)}"
         return f"{kind} {trial.number:3d} {state:8s} {trial.error or score} {params}"
+
+    def _state(self, trial: TrialLog) -> str:
+        paused = any(log.number == trial.number for log in self._ledger.paused)
+        return "paused" if paused else trial.state.name.lower()
 
     def _headline(self) -> str:
         counts, total = self._ledger.counts(), self._ledger.asked
         ended, paused = self._ledger.ended, len(self._ledger.paused)
         waiting = f", {paused} paused" if paused else ""
         return (
-            f"{ended}/{total} ended ({counts[TrialState.COMPLETE]} done, "
+            f"{ended}/{total} ended ({counts[TrialState.COMPLETE]} complete, "
             f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed), "
             f"{counts[TrialState.RUNNING] - paused} running{waiting}, "
             f"best {self._objective.name} {self._objective.show(self._best())}, "
@@ -98,8 +105,8 @@ class Progress:
     def _remaining(self, ended: int, total: int) -> str:
         here = ended - self._before
         guess = self.elapsed * (total - ended) / here if here else None
-        if self._config.budget.time is not None:
-            budget = max(0.0, self._config.budget.time - self.elapsed)
+        if self._seconds is not None:
+            budget = max(0.0, self._seconds - self.elapsed)
             guess = budget if guess is None else min(guess, budget)
         return "?" if guess is None else f"about {_clock(guess)}"
 
@@ -125,9 +132,7 @@ class Progress:
         return sorted(self._ledger.trials.values(), key=place)[:room]
 
     def _cells(self, trial: TrialLog) -> list[RenderableType]:
-        name = "done" if trial.state is TrialState.COMPLETE else trial.state.name.lower()
-        waits = trial.number in {log.number for log in self._ledger.paused}
-        state = Text("paused" if waits else name, style=_STYLES[trial.state])
+        state = Text(self._state(trial), style=_STYLES[trial.state])
         last = trial.epochs[-1].metrics if trial.epochs else {}
         epochs = f"{len(trial.epochs)}/{self._config.train.epochs}"
         show, name = self._objective.show, self._objective.name

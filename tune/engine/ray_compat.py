@@ -10,7 +10,6 @@ from typing import Any, Final
 import ray
 from ray.tune.experiment import Trial
 
-_CLASS_CACHE: Final = "ray.tune.execution.class_cache"
 _CONTROLLER: Final = "ray.tune.execution.tune_controller"
 _NAME: Final = "_ActorClassCache"
 
@@ -26,33 +25,40 @@ class DriverOnly:
         return object, ()
 
 
-def use_waiting_workers() -> None:
-    """Let trials start in the workers that a local Ray keeps waiting, with PyTorch loaded.
+class WaitingWorkers:
+    """Makes actors that start in the workers that a local Ray keeps waiting, with PyTorch loaded.
 
     Ray takes those only for actors with no environment variables of their own. Ray Tune gives
     a trial some: one for PyTorch Lightning, and a few that it copies from the driver, whose
-    environment a local Ray's workers have inherited anyway. Without this, each trial's worker
-    starts anew, which takes seconds.
+    environment a local Ray's workers have inherited anyway.
+    """
+
+    def __init__(self) -> None:
+        self._actors: dict[type, Any] = {}
+
+    def get(self, trainable_cls: type) -> Any:
+        """The class as a Ray actor."""
+        if trainable_cls not in self._actors:
+            self._actors[trainable_cls] = ray.remote(trainable_cls)
+        return self._actors[trainable_cls]
+
+
+def use_waiting_workers() -> None:
+    """Have Ray Tune make its actors by :class:`WaitingWorkers`, if its own class is where it was.
+
+    Otherwise each trial's worker starts anew, which takes seconds, and a warning says so.
     """
     try:
-        cache = getattr(importlib.import_module(_CLASS_CACHE), _NAME)
         controller = importlib.import_module(_CONTROLLER)
-        getattr(controller, _NAME)  # else it goes by another name there
+        unknown = {"get"} - set(vars(getattr(controller, _NAME)))
     except (ImportError, AttributeError) as error:
+        unknown = {str(error)}
+    if unknown:
+        reason = f"it has no {_NAME} as this package knows it ({', '.join(unknown)})"
         warnings.warn(
-            f"this Ray ({ray.__version__}) starts trials more slowly: {error}", stacklevel=2
+            f"this Ray ({ray.__version__}) starts trials more slowly: {reason}", stacklevel=2
         )
         return
-
-    class WaitingWorkers(cache):  # type: ignore[misc, valid-type]
-        """Makes plain actors of trainable classes."""
-
-        def get(self, trainable_cls: type) -> Any:
-            """The class as a Ray actor."""
-            if trainable_cls not in self._cache:
-                self._cache[trainable_cls] = ray.remote(trainable_cls)
-            return self._cache[trainable_cls]
-
     setattr(controller, _NAME, WaitingWorkers)
 
 

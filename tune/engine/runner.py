@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,6 +15,7 @@ from tune.config.schema import SearchConfig
 from tune.engine.cluster import start_ray
 from tune.engine.fractions import measure, trials_per_gpu
 from tune.engine.preflight import check_unchanged, settle
+from tune.engine.ray_compat import use_waiting_workers
 from tune.engine.resources import TrialResources, fit_resources
 from tune.engine.stopping import TimeBudget
 from tune.engine.trials import clear_away, run_trials
@@ -24,7 +26,7 @@ from tune.strategy.portfolio import open_search
 from tune.strategy.schedulers import build_scheduler, run_all
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
-from tune.study.opening import check_study, conclude_study
+from tune.study.opening import check_name, check_study, conclude_study
 from tune.study.search import Search
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
@@ -48,6 +50,7 @@ def start_search(config: SearchConfig, home: SearchFolder, console: Console) -> 
     _prepare(config)
     search = settle(config, home.name, console)
     resources = _share(search.config, console)
+    check_name(search)
     home.begin(search)
     try:
         ledger = open_search(search)
@@ -91,6 +94,8 @@ def _prepare(config: SearchConfig) -> None:
     for name in ("ray.tune", "ray.air", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ray()
+    if not os.environ.get("RAY_ADDRESS"):  # workers on other machines have not loaded PyTorch
+        use_waiting_workers()
     fit_resources(config.resources)
 
 
@@ -112,7 +117,7 @@ def _run(
     search: Search, home: SearchFolder, ledger: Ledger, resources: TrialResources, console: Console
 ) -> SearchResults:
     """Run what trials are left, confirm the best ones, and then test and register the winner."""
-    config, writer, through = search.config, RecordWriter(search, ledger), False
+    config, writer, recorded = search.config, RecordWriter(search, ledger), False
     run = partial(run_trials, home=home, resources=resources, record=writer, console=console)
     try:
         run(ledger, build_scheduler(config), TimeBudget(config.budget.time))
@@ -123,10 +128,15 @@ def _run(
             run(confirmed, run_all(config), TimeBudget(None))
         order = ranked(chosen, confirmed.trials.values() if confirmed is not None else ())
         results = _conclude(search, home, order, (ledger, confirmed), writer)
-        through = True
+        recorded = True
     finally:
-        if not through:
-            _say_goodbye(writer)
+        if not recorded:
+            _close_record(writer)
+    if results.unrecorded is None:
+        concluded = search.model_copy(update={"concluded": True})
+        conclude_study(ledger, concluded)
+        home.save(concluded)
+        clear_away(home)
     return results
 
 
@@ -140,16 +150,10 @@ def _conclude(
     """Test and register the winner, and close the record."""
     from tune.engine.conclusion import conclude  # with MLflow, which the record's thread has by now
 
-    results = conclude(search, home, order, ledgers, writer)
-    if results.unrecorded is None:
-        concluded = search.model_copy(update={"concluded": True})
-        conclude_study(ledgers[0], concluded)
-        home.save(concluded)
-        clear_away(home)
-    return results
+    return conclude(search, home, order, ledgers, writer)
 
 
-def _say_goodbye(writer: RecordWriter) -> None:
+def _close_record(writer: RecordWriter) -> None:
     """Close the record as far as that is quickly done; what is left is done on a resume."""
     if not writer.started:
         return

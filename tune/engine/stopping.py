@@ -18,6 +18,7 @@ class TimeBudget(DriverOnly, Stopper):
     """
 
     def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

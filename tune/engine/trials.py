@@ -59,7 +59,7 @@ def run_trials(
         return
     what = "trials  " if ledger.kind == "trial" else "confirm "
     console.print(f"{what} {remaining}, {resources.describe()}")
-    with Progress(ledger, console) as progress:
+    with Progress(ledger, console, budget.seconds) as progress:
         watchers: list[Watcher] = [record, progress, drop, GiveUp(remaining)]
         callback = LedgerCallback(ledger, watchers, ledger.config.budget.max_failures)
         tuner = Tuner(

@@ -47,14 +47,14 @@ class GiveUp:
         self._hope = False
 
     def changed(self, trial: TrialLog) -> None:
-        """Count a trial that has ended.
+        """Count a trial that has ended, or pauses.
 
         Raises:
             Halt: All of them failed.
         """
         if trial.state is TrialState.FAIL:
             self._failed.append(trial)
-        elif trial.state.is_finished():
+        elif trial.state.is_finished() or trial.is_paused:
             self._hope = True
         if not self._hope and GIVE_UP_AFTER <= len(self._failed) < self._trials:
             last = self._failed[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -9,12 +11,21 @@ from mlflow.exceptions import MlflowException
 from tune.models.lookup import CHAMPION
 from tune.tracking.schema import Tag, VersionTags
 
+_NONE: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+"""What MLflow answers where there is no such model, or none with this alias."""
+
 
 def champion_of(client: MlflowClient, name: str) -> ModelVersion | None:
-    """The version that is the champion, if one is."""
+    """The version that is the champion, if one is.
+
+    Raises:
+        MlflowException: MLflow does not say.
+    """
     try:
         return client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in _NONE:
+            raise
         return None
 
 

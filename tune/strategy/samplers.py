@@ -67,8 +67,8 @@ class RepeatableSampler(BaseSampler):
 
     Optuna's samplers keep their random state in the process. Here it is made of the search's
     seed and the trial's number (and the key, where values are drawn one by one), so that a
-    proposal is a function of the study alone: a search that was killed, even between two values
-    of one trial, goes on with the values that it would have drawn.
+    proposal is a function of the study alone: a search that was killed goes on with the values
+    that it would have drawn, one by one even between two values of a trial.
 
     Args:
         config: Which sampler, and the seed.

@@ -93,7 +93,9 @@ class Halving(Scheduler):
             lost = sum(_ended_before(study.trials[number], rung) for number in candidates)
             if len(there) + lost < expected:
                 return None
-            best = sorted(there, key=lambda each: (-each[1], each[0]))
+            # What was stopped at this rung, before the search was extended, goes nowhere any more.
+            able = [each for each in there if not _ended_at(study.trials[each[0]], rung)]
+            best = sorted(able, key=lambda each: (-each[1], each[0]))
             best = best[: max(1, int(len(there) / self.config.reduction_factor))]
             for number, _ in best:
                 if number in waiting and len(study.trials[number].epochs) == rung:
@@ -173,6 +175,10 @@ def scores_at(study: Ledger, epoch: int) -> Sequence[tuple[int, float]]:
 
 def _signed(study: Ledger, epoch: Epoch) -> float:
     return study.objective.signed(study.objective.score(epoch.metrics))
+
+
+def _ended_at(log: TrialLog, rung: int) -> bool:
+    return log.state.is_finished() and len(log.epochs) == rung
 
 
 def _ended_before(log: TrialLog, rung: int) -> bool:

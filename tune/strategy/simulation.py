@@ -30,8 +30,12 @@ def simulate(ledger: Ledger, scheduler: Scheduler, curve: Curve, concurrent: int
 
     def start() -> None:
         while len(running) < concurrent and (log := next_trial(ledger, scheduler)) is not None:
-            first = curve(log.params)[len(log.epochs)]
-            heappush(running, (now + first["epoch_seconds"], log.number))
+            epochs, done = curve(log.params), len(log.epochs)
+            stopped = done > 0 and log.epochs[-1].decision is Decision.STOP
+            if stopped or done == len(epochs):  # it was killed before its end was noted
+                _end(ledger, log.number, stopped=stopped)
+            else:
+                heappush(running, (now + epochs[done]["epoch_seconds"], log.number))
 
     start()
     while running:
@@ -44,12 +48,15 @@ def simulate(ledger: Ledger, scheduler: Scheduler, curve: Curve, concurrent: int
         elif decision is Decision.PAUSE:
             ledger.release(number)
         else:
-            stopped = decision is Decision.STOP
-            ledger.end(number, TrialState.PRUNED if stopped else TrialState.COMPLETE)
+            _end(ledger, number, stopped=decision is Decision.STOP)
         start()
     for paused in ledger.paused:
         ledger.end(paused.number, TrialState.PRUNED)
     return now
+
+
+def _end(ledger: Ledger, number: int, *, stopped: bool) -> None:
+    ledger.end(number, TrialState.PRUNED if stopped else TrialState.COMPLETE)
 
 
 def _report(

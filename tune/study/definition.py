@@ -14,7 +14,7 @@ from tune.study.storage import has_study, load_study
 
 _DEFINITION: Final = "definition"
 """Name of the study's attribute."""
-_PASSWORD: Final = re.compile(r"(?<=://)([^/:@]*):[^/@]*@")
+_PASSWORD: Final = re.compile(r"(?<=://)([^/:@]*):[^/]*@|(?<=[?&])password=[^&]*&?")
 
 
 def write_definition(study: Study, search: Search) -> None:
@@ -44,4 +44,6 @@ def read_definition(url: str, name: str) -> Search | None:
 
 
 def _without_password(uri: str | None) -> str | None:
-    return None if uri is None else _PASSWORD.sub(r"\1@", uri)
+    if uri is None:
+        return None
+    return _PASSWORD.sub(lambda found: f"{found[1]}@" if found[1] else "", uri)

@@ -126,17 +126,18 @@ class Ledger:
 
     def counts(self) -> Counter[TrialState]:
         """How many trials are in each state."""
-        return Counter(log.state for log in self.trials.values())
+        return Counter(log.state for log in list(self.trials.values()))
 
     @property
     def ended(self) -> int:
         """How many trials have ended."""
-        return sum(log.state.is_finished() for log in self.trials.values())
+        return sum(log.state.is_finished() for log in list(self.trials.values()))
 
     @property
     def unfinished(self) -> list[TrialLog]:
         """Trials that were started and have not ended."""
-        return [log for log in self.trials.values() if not log.state.is_finished()]
+        logs = list(self.trials.values())  # another thread may look
+        return [log for log in logs if not log.state.is_finished()]
 
     @property
     def running(self) -> list[TrialLog]:

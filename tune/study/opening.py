@@ -62,9 +62,24 @@ def open_ledger(search: Search, plan: Plan) -> Ledger:
             _enqueue(study, plan.points)
     except (*UNUSABLE, ValueError) as error:
         raise unusable(url, error) from error
+    _check_owner(search, owner, url)
+    return Ledger(study, config, plan)
+
+
+def _check_owner(search: Search, owner: str | None, url: str) -> None:
     if owner != search.identity:
         raise ConfigError(f"--name {search.name}: there is a search of this name in {url}")
-    return Ledger(study, config, plan)
+
+
+def check_name(search: Search) -> None:
+    """Check that the storage has no study of another search of this name.
+
+    Raises:
+        ConfigError: It has, or it cannot be used.
+    """
+    url = storage_url(search.config)
+    if has_study(url, search.name):
+        _check_owner(search, load_study(url, search.name).user_attrs.get(_SEARCH), url)
 
 
 def check_study(search: Search) -> None:

@@ -78,8 +78,12 @@ class RecordWriter:
         return self._record
 
     def _follow(self) -> None:
-        while self._has_news():
-            self._write_patiently()
+        try:
+            while self._has_news():
+                self._write_patiently()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record is not complete
+            self._error = f"{type(error).__name__}: {first_line(error)}"
+            self._record = None
 
     def _has_news(self) -> bool:
         """Wait for something to write; False once there will be nothing more."""

@@ -193,6 +193,7 @@ def test_more_pixels_or_bytes_than_are_taken_is_told_before_anything_is_decoded(
         read_square(file, 16)
 
 
+@pytest.mark.slow
 def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     """A gigabyte of zeros in a megabyte."""
     zeros = zlib.compressobj(9)

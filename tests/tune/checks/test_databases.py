@@ -100,6 +100,7 @@ with engine.begin() as connection:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", ["c48cb773bb87", "heads-1"])
 def test_an_old_schema_fails_and_the_command_that_is_told_brings_it_up_to_date(
     revision: str, in_tmp_path: Path
@@ -172,6 +173,7 @@ with mlflow.start_run():
 """
 
 
+@pytest.mark.slow
 def test_an_old_store_in_files_fails_and_is_migrated_as_told(in_tmp_path: Path) -> None:
     python(FILE_STORE, MLFLOW_ALLOW_FILE_STORE="true", MLFLOW_TRACKING_URI="./mlruns")
     found = check_mlflow(None)

@@ -48,7 +48,7 @@ def test_without_a_terminal_each_end_is_a_plain_line(ledger: Ledger) -> None:
     assert len(lines) == 3
     assert "trial   0 complete val_acc=90.00% epoch 2 optim.lr=0.003" in lines[0]
     assert "MemoryError: no room" in lines[2]
-    assert "3/4 ended (1 done, 1 pruned, 1 failed), 0 running, best val_acc 90.00%" in lines[2]
+    assert "3/4 ended (1 complete, 1 pruned, 1 failed), 0 running, best val_acc 90.00%" in lines[2]
 
 
 def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
@@ -63,10 +63,10 @@ def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
     assert "optim.lr" in last[0]
     assert [line.split()[:2] for line in last[1:4]] == [
         ["3", "running"],
-        ["0", "done"],
+        ["0", "complete"],
         ["1", "pruned"],
     ]
-    assert "3/4 ended (1 done, 1 pruned, 1 failed), 1 running" in last[5]
+    assert "3/4 ended (1 complete, 1 pruned, 1 failed), 1 running" in last[5]
 
 
 def test_the_time_left_never_exceeds_the_budget(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_time_left_never_exceeds_the_budget(tmp_path: Path) -> None:
     stream = io.StringIO()
     now = iter([0.0])
     console = Console(file=stream, width=400)
-    with Progress(ledger, console, lambda: next(now, 6.0)) as progress:
+    with Progress(ledger, console, 60, lambda: next(now, 6.0)) as progress:
         follow(progress, ledger)
     assert "0:06 elapsed, about 0:54 remaining" in stream.getvalue().splitlines()[-1]
 
@@ -88,7 +88,7 @@ def test_the_time_left_is_judged_by_the_trials_of_this_run(
         ledger.end(number, TrialState.PRUNED)
     stream, now = io.StringIO(), iter([0.0])
     console = Console(file=stream, width=400)
-    with Progress(ledger, console, lambda: next(now, 10.0)) as progress:
+    with Progress(ledger, console, None, lambda: next(now, 10.0)) as progress:
         ledger.begin()
         ledger.end(2, TrialState.PRUNED)
         progress.changed(ledger.trials[2])

@@ -2,35 +2,45 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import warnings
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.tune.execution import class_cache, tune_controller
+from ray.tune.execution import tune_controller
 
+from tune.config.loading import load_config
+from tune.engine import runner
 from tune.engine.ray_compat import error_of, use_waiting_workers
 
 
-@pytest.mark.parametrize("module", [class_cache, tune_controller])
-def test_without_rays_private_name_it_warns_once_and_goes_on(
-    module: Any, monkeypatch: pytest.MonkeyPatch
+class WithoutGet:
+    """What a later Ray may have under the same name."""
+
+
+@pytest.mark.parametrize("change", ["no name", "another class"])
+def test_without_rays_private_name_a_search_warns_once_and_goes_on(
+    change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = tune_controller._ActorClassCache
-    monkeypatch.delattr(module, "_ActorClassCache")
+    if change == "no name":
+        monkeypatch.delattr(tune_controller, "_ActorClassCache")
+    else:
+        monkeypatch.setattr(tune_controller, "_ActorClassCache", WithoutGet)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for name in ("start_ray", "fit_resources"):
+        monkeypatch.setattr(runner, name, lambda *_: None)
     with pytest.warns(UserWarning, match="starts trials more slowly") as told:
-        use_waiting_workers()
+        runner._prepare(load_config(None))
     assert len(told) == 1
-    assert getattr(tune_controller, "_ActorClassCache", before) is before
+    assert getattr(tune_controller, "_ActorClassCache", WithoutGet) is WithoutGet
 
 
 def test_with_it_trials_are_plain_actors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tune_controller, "_ActorClassCache", class_cache._ActorClassCache)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        use_waiting_workers()
-    actor = tune_controller._ActorClassCache().get(SimpleNamespace)
+    monkeypatch.setattr(tune_controller, "_ActorClassCache", tune_controller._ActorClassCache)
+    use_waiting_workers()
+    made = tune_controller._ActorClassCache()
+    actor = made.get(SimpleNamespace)
     assert actor._default_options.get("runtime_env") in (None, {})
+    assert made.get(SimpleNamespace) is actor
 
 
 def test_no_import_needs_a_private_name_of_rays() -> None:

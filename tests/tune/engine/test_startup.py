@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TRIALS = """
 import sys
 from tune.environment import prepare_environment
@@ -30,6 +32,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_trial_starts_in_a_worker_that_has_loaded_pytorch(tmp_path: Path) -> None:
     script = tmp_path / "trials.py"
     script.write_text(TRIALS)

@@ -47,6 +47,15 @@ def fail(trials: int, failures: int) -> None:
         watcher.changed(ended(number, TrialState.FAIL))
 
 
+def test_a_trial_that_pauses_keeps_hope_up() -> None:
+    paused = Epoch({"val_acc": 0.9, "val_loss": 1.0}, 0, Decision.PAUSE)
+    watcher = GiveUp(trials=20)
+    watcher.changed(TrialLog(0, {}, 0, [paused]))
+    for number in range(1, 9):
+        watcher.changed(ended(number, TrialState.FAIL))
+    assert watcher._hope
+
+
 @pytest.mark.parametrize(
     ("state", "decision", "left"),
     [

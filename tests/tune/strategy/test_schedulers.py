@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,31 +62,52 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def run_with_kills(reopen: Callable[[], Ledger], kills: set[int]) -> Ledger:
-    """Simulate a search that is killed before some epochs, counted from the first trial's first.
+@dataclass
+class Kills:
+    """When a process is killed: before a decision (from 1), or after noting it (negative)."""
 
-    It goes on with what the storage has; nothing else is left of a process that was killed.
-    """
-    count, curve = 0, curve_of([])
+    at: set[int]
+    count: int = 0
 
-    class Deadly(Scheduler):
-        def __init__(self, real: Scheduler) -> None:
-            self.real = real
+    def before(self) -> None:
+        self.count += 1
+        if self.count in self.at:
+            raise Killed
 
-        def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
-            nonlocal count
-            count += 1
-            if count in kills:
-                raise Killed
-            return self.real.decide(study, trial, epoch)
+    def after(self) -> None:
+        if -self.count in self.at:
+            self.at.discard(-self.count)
+            raise Killed
 
-        def next_paused(self, study: Ledger) -> TrialLog | None:
-            return self.real.next_paused(study)
 
+class DeadlyScheduler(Scheduler):
+    def __init__(self, real: Scheduler, kills: Kills) -> None:
+        self.real, self.kills = real, kills
+
+    def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
+        self.kills.before()
+        return self.real.decide(study, trial, epoch)
+
+    def next_paused(self, study: Ledger) -> TrialLog | None:
+        return self.real.next_paused(study)
+
+
+class DeadlyLedger(Ledger):
+    kills: Kills
+
+    def add_epoch(self, *args: Any, **kwargs: Any) -> None:
+        super().add_epoch(*args, **kwargs)
+        self.kills.after()
+
+
+def run_with_kills(reopen: Callable[[], Ledger], at: set[int]) -> Ledger:
+    """Simulate a search that is killed, and goes on with what the storage has."""
+    kills, curve = Kills(at), curve_of([])
     while True:
         ledger = reopen()
+        ledger.__class__, ledger.kills = DeadlyLedger, kills  # type: ignore[attr-defined]
         try:
-            simulate(ledger, Deadly(build_scheduler(ledger.config)), curve)
+            simulate(ledger, DeadlyScheduler(build_scheduler(ledger.config), kills), curve)
         except Killed:
             continue
         return reopen()
@@ -103,7 +125,7 @@ def test_after_kills_the_same_is_decided_as_without(name: str, tmp_path: Path) -
 
     whole = outcome("whole.db", set())
     assert len({length for _, _, length in whole}) > 1
-    for number, kills in enumerate(({1}, {10, 11}, {2, 5, 9, 14, 22})):
+    for number, kills in enumerate(({1}, {10, 11, -12}, {2, -3, -5, 9, 14, 22, -22})):
         assert outcome(f"{number}.db", kills) == whole
 
 
@@ -137,6 +159,18 @@ def test_halving_pauses_all_and_lets_the_best_go_on_from_where_they_were() -> No
     best = sorted(first, key=first.__getitem__, reverse=True)[:6]
     assert sorted(best) == [number for number, length in enumerate(found) if length > 1]
     assert seconds == pytest.approx(2.0 * sum(found) / 2, abs=2.0 * 9)
+
+
+def test_a_halving_search_that_is_extended_lets_its_new_trials_compete(tmp_path: Path) -> None:
+    words, url = ["train.epochs=9", "scheduler.name=halving"], f"sqlite:///{tmp_path / 'one.db'}"
+    curve = curve_of([])
+    for samples in (9, 18):
+        config = load_config(DIGITS, [*words, f"budget.num_samples={samples}"])
+        ledger = ledger_of(config, url)
+        simulate(ledger, build_scheduler(config), curve)
+    first, new = lengths(ledger)[:9], lengths(ledger)[9:]
+    assert sorted(first) == [1, 1, 1, 1, 1, 1, 3, 3, 9], "as they had ended"
+    assert max(new) > 1
 
 
 def test_an_objective_that_is_minimized_turns_the_rungs_round() -> None:

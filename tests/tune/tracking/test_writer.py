@@ -153,6 +153,7 @@ def test_a_call_that_fails_is_made_good(
     assert_recorded(search, ledger, database)
 
 
+@pytest.mark.slow
 def test_a_database_that_was_half_made_by_a_killed_process_is_never_there(
     tmp_path: Path, ledger: Ledger
 ) -> None:
@@ -164,7 +165,7 @@ def test_a_database_that_was_half_made_by_a_killed_process_is_never_there(
     )
     for delay in (0.0, 0.3, 0.6):
         with subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3]) as one:
-            wait_until(lambda one=one: any(tmp_path.glob(f"mlflow.db.{one.pid}")))
+            wait_until(lambda one=one: any(tmp_path.glob(f"mlflow.db.{one.pid}-*")))
             time.sleep(delay)
             one.kill()
         assert not (tmp_path / "mlflow.db").exists(), "made sooner than it could be killed"
@@ -217,6 +218,7 @@ def test_a_server_that_goes_away_finds_the_record_complete_when_it_is_back(
     assert_recorded(search, ledger, fresh.uri)
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_is_told_and_made_good_later(
     fresh: Server, ledger: Ledger
 ) -> None:
@@ -298,3 +300,23 @@ def test_passwords_in_urls_are_not_recorded(database: str) -> None:
     assert run.data.params["tracking.study"] == "postgresql://me:***@host/db"
     path = Path(run.info.artifact_uri.removeprefix("file://")) / "config.yaml"
     assert "secret" not in path.read_text()
+
+
+def test_an_error_that_nobody_expects_leaves_the_record_unfinished(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, real = [], SearchRecord.sync
+
+    def sync(self: SearchRecord, of: Ledger) -> None:
+        calls.append(of)
+        if len(calls) > 1:
+            raise ValueError("no such thing")
+        real(self, of)
+
+    monkeypatch.setattr(SearchRecord, "sync", sync)
+    writer = RecordWriter(search_at(f"sqlite:///{tmp_path / 'mlflow.db'}"), ledger)
+    writer.changed(ledger.begin())
+    wait_until(lambda: bool(calls))
+    writer.changed(ledger.trials[0])
+    with pytest.raises(UnrecordedError, match="ValueError: no such thing"):
+        writer.finish()
