@@ -87,12 +87,11 @@ def test_it_answers_by_mlflow_as_by_its_name(
 ) -> None:
     images = dataset.test.images[:5]
     expected = load_model(f"models:/{NAME}@champion", uri).classifier.probabilities(images)
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:
         served = mlflow.pyfunc.load_model(f"models:/{NAME}@champion")
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)  # not what it was: that has become a path of this folder
     files = [as_png(image.permute(1, 2, 0).numpy()) for image in images]
     texts = [base64.b64encode(file).decode() for file in files]
     found = served.predict(pd.DataFrame({"image": texts}))

@@ -95,7 +95,6 @@ def users_run(
     empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[mlflow.ActiveRun]:
     """A run that the user has under way, in a store of their own."""
-    before = mlflow.get_tracking_uri()
     with monkeypatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
@@ -104,7 +103,7 @@ def users_run(
         mlflow.set_experiment("theirs")
         with mlflow.start_run() as run:
             yield run
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)
 
 
 def state_of_mlflow() -> tuple[Any, ...]:
