@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,9 +39,7 @@ def kill_search(folder: Path) -> None:
     words = (*ALONE, "--num-samples=5", "--name=first")
     with running_module("tune.search", *words, cwd=folder) as search:
         wait_until(lambda: epochs_in(folder) >= 4, by=search)
-        for process in workers(search.pid):
-            process.suspend()  # so that no trial ends meanwhile
-        wait_until(is_recorded, by=search)
+        suspend_in_a_trial(search.pid, is_recorded)
         resumed = invoke("tune.search", "--resume", "first", cwd=folder)
         _, found = examine(folder, "--fix")
         alive = {
@@ -48,3 +49,18 @@ def kill_search(folder: Path) -> None:
         }
         assert_gone(kill_family(search.pid))
     (folder / "alive.json").write_text(json.dumps(alive))
+
+
+def suspend_in_a_trial(pid: int, is_recorded: Callable[[], bool]) -> None:
+    """Stop a search's workers within a trial, and not between two, so that none ends meanwhile."""
+    for _ in range(60):
+        stopped = workers(pid)
+        for process in stopped:
+            process.suspend()
+        with suppress(AssertionError):
+            wait_until(is_recorded, seconds=3)
+            return
+        for process in stopped:
+            process.resume()
+        time.sleep(0.3)
+    pytest.fail("the search was never within a trial that is recorded")
