@@ -22,7 +22,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.helpers.commands import DIGITS, REPOSITORY, SMALL, user_environment
 from tests.helpers.images import bomb
-from tests.helpers.processes import free_port, wait_until
+from tests.helpers.processes import free_port, running, wait_until
 from tests.helpers.searches import FinishedSearch
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.decoding import MAX_BYTES
@@ -60,14 +60,8 @@ def served_in(folder: Path) -> Iterator[Served]:
     port = free_port()
     words = ["run", str(APP), "--server.headless=true", f"--server.port={port}"]
     environment = {**user_environment(), "HOME": str(folder)}
-    with subprocess.Popen(
-        [sys.executable, "-m", "streamlit", *words],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    script = [sys.executable, "-m", "streamlit", *words]
+    with running(script, cwd=folder, env=environment, stderr=subprocess.STDOUT) as process:
         try:
             wait_until(lambda: process.poll() is not None or answers(port))
             yield Served(f"http://127.0.0.1:{port}", process, folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 from tests.helpers.commands import run_module, user_environment
 from tests.helpers.doors import invoke
+from tests.helpers.processes import running
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
@@ -118,15 +118,13 @@ def test_many_have_a_bar_where_a_person_looks_and_only_there(
 ) -> None:
     words = [sys.executable, "-m", "tune.predict", str(pictures), f"--model={model}"]
     terminal, theirs = os.openpty()
-    with subprocess.Popen(
-        words, cwd=tmp_path, env=user_environment(), stdout=subprocess.PIPE, stderr=theirs
-    ) as process:
+    with running(words, cwd=tmp_path, env=user_environment(), stderr=theirs) as process:
         os.close(theirs)
         shown = b"".join(read(terminal))
         assert process.stdout is not None
-        labels = process.stdout.read().decode()
+        labels = process.stdout.read()
+        assert process.wait() == 0
     os.close(terminal)
-    assert process.returncode == 0
     assert len(labels.splitlines()) == 360
     assert "\x1b" not in labels
     assert b"100%" in shown

@@ -45,10 +45,8 @@ def uri(
     if request.param == "database":
         yield f"sqlite:///{folder / 'mlflow.db'}"
         return
-    server = Server(folder)
-    server.start()
-    yield server.uri
-    server.stop()
+    with Server(folder) as server:
+        yield server.uri
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.processes import running
 from tune.config.loading import load_config
 from tune.errors import ConfigError
 from tune.study.folder import SearchFolder
@@ -56,9 +56,7 @@ def test_a_name_that_is_taken_is_refused_with_both_ways_out(search: Search, tmp_
 def test_while_a_process_runs_a_search_another_cannot_and_its_death_lets_go(
     tmp_path: Path,
 ) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    ) as other:
+    with running([sys.executable, "-c", HOLD, str(tmp_path)]) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(ConfigError, match="another process is running it"):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +15,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
 
-from tests.helpers.commands import DIGITS, SMALL, run_module, running_module
-from tests.helpers.processes import wait_until
+from tests.helpers.commands import DIGITS, REPOSITORY
+from tests.helpers.processes import running, wait_until
 from tests.helpers.searches import runs
 from tests.helpers.servers import Server, faulty
 from tests.helpers.studies import ledger_of, reported
@@ -164,7 +162,7 @@ def test_a_database_that_was_half_made_by_a_killed_process_is_never_there(
         f"SearchRecord(search_at('sqlite:///{tmp_path / 'mlflow.db'}'))"
     )
     for delay in (0.0, 0.3, 0.6):
-        with subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3]) as one:
+        with running([sys.executable, "-c", script], cwd=REPOSITORY) as one:
             wait_until(lambda one=one: any(tmp_path.glob(f"mlflow.db.{one.pid}-*")))
             time.sleep(delay)
             one.kill()
@@ -180,10 +178,8 @@ def test_a_database_that_was_half_made_by_a_killed_process_is_never_there(
 def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(empty_database, folder)
-    server = Server(folder)
-    server.start()
-    yield server
-    server.stop()
+    with Server(folder) as server:
+        yield server
 
 
 @pytest.fixture
@@ -232,30 +228,6 @@ def test_a_server_that_stays_away_is_told_and_made_good_later(
     fresh.start()
     RecordWriter(search, ledger).finish()
     assert_recorded(search, ledger, fresh.uri)
-
-
-@pytest.mark.slow
-def test_a_search_ends_without_its_server_and_a_resume_tells_it_all(
-    fresh: Server, tmp_path: Path
-) -> None:
-    words = ("--num-samples=2", "--name=first", f"tracking.uri={fresh.uri}", "tracking.patience=9s")
-    words += ("--config", str(DIGITS), *SMALL)
-    client = MlflowClient(fresh.uri)
-    with running_module("tune.search", *words, cwd=tmp_path) as search:
-        wait_until(lambda: bool(client.get_experiment_by_name("digits") and runs(client, "trial")))
-        fresh.stop()
-        output, errors = search.communicate(timeout=200)
-    assert search.returncode == 1, output + errors
-    assert "test accuracy" in output
-    assert re.search(r"MLflow has not recorded all of [12] of 2 trials, nor the model", errors)
-    assert "go on with: python -m tune.search --resume first" in errors
-    fresh.start()
-    done = run_module("tune.search", "--resume", "first", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "alias champion" in done.stdout
-    kinds = [*runs(client, "search"), *runs(client, "trial")]
-    assert [run.info.status for run in kinds].count("RUNNING") == 0
-    assert len(kinds) == 3
 
 
 def test_answers_of_500_in_between_leave_no_gap_and_nothing_twice(
