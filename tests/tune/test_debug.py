@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.helpers.commands import DIGITS, REPOSITORY, SMALL, run_module
+from tests.helpers.commands import DIGITS, REPOSITORY, SMALL
 from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
 
@@ -17,7 +17,7 @@ from tests.helpers.searches import FinishedSearch
 def test_it_prints_the_metrics_that_the_search_recorded(
     finished_search: FinishedSearch, tmp_path: Path
 ) -> None:
-    done = run_module("tune.debug", "--config", str(DIGITS), *SMALL, cwd=tmp_path)
+    done = invoke("tune.debug", "--config", str(DIGITS), *SMALL, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     last = finished_search.runs("trial")[0].data.metrics
     printed = done.stdout.splitlines()[-1]

@@ -12,7 +12,6 @@ import torch
 from torchvision.models import resnet18
 from typer.testing import CliRunner
 
-from tests.helpers.commands import run_module
 from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig, TrialConfig
@@ -46,7 +45,7 @@ def test_the_champion_as_onnx_is_right_about_the_same_test_images(
     finished_search: FinishedSearch, champion: Model, tmp_path: Path
 ) -> None:
     out = tmp_path / "digits.onnx"
-    done = run_module("tune.export", f"--out={out}", cwd=finished_search.folder)
+    done = invoke("tune.export", f"--out={out}", cwd=finished_search.folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     (search,) = finished_search.runs("search")

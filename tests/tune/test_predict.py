@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torchvision.models import ResNet18_Weights, resnet18
 
-from tests.helpers.commands import run_module, user_environment
+from tests.helpers.commands import user_environment
 from tests.helpers.doors import invoke
 from tests.helpers.processes import running
 from tests.helpers.searches import FinishedSearch
@@ -51,7 +51,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_champion_is_as_right_as_it_was_when_it_was_tested(
     finished_search: FinishedSearch, pictures: Path, dataset: Dataset
 ) -> None:
-    done = run_module("tune.predict", str(pictures), "--json", cwd=finished_search.folder)
+    done = invoke("tune.predict", str(pictures), "--json", cwd=finished_search.folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     rows = [json.loads(line) for line in done.stdout.splitlines()]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.helpers.commands import run_module
 from tests.helpers.doors import invoke
 from tests.helpers.pages import LAPTOP, PHONE, opened
 from tests.helpers.searches import FinishedSearch
@@ -70,7 +69,7 @@ def test_the_page_says_what_the_terminal_said(
 @pytest.mark.slow
 def test_report_makes_the_same_page_again(confirmed_search: FinishedSearch, tmp_path: Path) -> None:
     own = confirmed_search.folder / "mlruns" / "searches" / "first" / "report.html"
-    done = run_module("tune.report", "--out", str(tmp_path), cwd=confirmed_search.folder)
+    done = invoke("tune.report", "--out", str(tmp_path), cwd=confirmed_search.folder)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()) == tmp_path / "report.html"
     assert (tmp_path / "report.html").read_text() == own.read_text()
