@@ -27,8 +27,6 @@ from tests.helpers.processes import free_port, running, wait_until
 from tests.helpers.searches import FinishedSearch
 from tune.config.loading import load_config
 
-pytestmark = pytest.mark.slow
-
 README = (REPOSITORY / "README.md").read_text()
 SMALL = ("--num-samples=2", "data.image_size=32", "train.epochs=1", "confirm.top_k=0")
 """Added to the commands that take minutes."""
@@ -166,6 +164,7 @@ def test_the_search_prints_what_is_written(confirmed_search: FinishedSearch) -> 
     assert printed[-len(last) :] == last
 
 
+@pytest.mark.slow
 def test_the_lines_of_python_label_a_picture(searched: Path) -> None:
     (lines,) = [block for block in blocks("Use the model") if block[0].startswith("import ")]
     script = [sys.executable, "-c", "\n".join(lines)]

@@ -224,7 +224,6 @@ def test_it_listens_on_loopback_alone(server: Server) -> None:
     assert [address for address in listening(family(server.pid)) if not address.is_loopback] == []
 
 
-@pytest.mark.slow
 def test_predict_labels_a_file_of_images(
     finished_search: FinishedSearch, digits: list[str], expected: pd.DataFrame, tmp_path: Path
 ) -> None:

@@ -47,7 +47,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_the_champion_is_as_right_as_it_was_when_it_was_tested(
     finished_search: FinishedSearch, pictures: Path, dataset: Dataset
 ) -> None:

@@ -66,7 +66,6 @@ def test_the_page_says_what_the_terminal_said(
     assert "the first champion" in view.locator("main").inner_text()
 
 
-@pytest.mark.slow
 def test_report_makes_the_same_page_again(confirmed_search: FinishedSearch, tmp_path: Path) -> None:
     own = confirmed_search.folder / "mlruns" / "searches" / "first" / "report.html"
     done = invoke("tune.report", "--out", str(tmp_path), cwd=confirmed_search.folder)
