@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import sqlite3
 from pathlib import Path
 
 import mlflow
@@ -16,7 +15,7 @@ from optuna.trial import TrialState
 from PIL import Image
 
 from tests.helpers.commands import DIGITS, SMALL, run_module
-from tests.helpers.searches import FinishedSearch
+from tests.helpers.searches import FinishedSearch, copied
 from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.device import resolve_device
@@ -164,20 +163,16 @@ def test_the_parent_run_holds_the_config_and_the_test_result(
 def test_a_second_search_appends_a_parent_run_and_a_version(
     finished_search: FinishedSearch, tmp_path: Path
 ) -> None:
-    # A copy, so that the other tests find the first search alone.
-    with (
-        sqlite3.connect(finished_search.folder / "mlflow.db") as source,
-        sqlite3.connect(tmp_path / "mlflow.db") as target,
-    ):
-        source.backup(target)
+    # A copy, artifacts and all, so that the other tests find the first search alone.
+    folder = copied(finished_search.folder, tmp_path).folder
     small = [*SMALL, "train.epochs=1", "model.unfreeze_depth=0"]
     done = run_module(
         "tune.search", "--config", str(DIGITS), "--num-samples=2", "--name=second", *small,
-        cwd=tmp_path,
+        cwd=folder,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Registered resnet18-digits version 2" in done.stdout
-    again = FinishedSearch(tmp_path, done.stdout)
+    again = FinishedSearch(folder, done.stdout)
     assert len(again.runs("search")) == 2
     assert len(again.runs("trial")) == 7
 
