@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -33,10 +34,12 @@ class Split:
     Attributes:
         images: uint8 of shape (N, 3, R, R), RGB.
         labels: int64 of shape (N,), indices into the dataset's classes.
+        files: The file of each image, where they were read from files; else empty.
     """
 
     images: Tensor
     labels: Tensor
+    files: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,7 +89,11 @@ def load_dataset(config: DataConfig) -> Dataset:
         _limit(parts, config.limit)
     _carve(parts, "val", config.val_fraction)
     splits = {
-        name: Split(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(y))
+        name: Split(
+            torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(y),
+            tuple(parts.files.get(name, ())),
+        )
         for (name, images), y in zip(parts.images.items(), parts.labels.values(), strict=True)
     }
     return Dataset(
@@ -132,6 +139,8 @@ def _take(parts: Parts, name: SplitName, indices: NDArray[np.int64]) -> None:
     """Make images of the training split the split called `name`."""
     parts.images[name] = parts.images["train"][indices]
     parts.labels[name] = parts.labels["train"][indices]
+    if "train" in parts.files:
+        parts.files[name] = [parts.files["train"][index] for index in indices]
 
 
 def _stratified(

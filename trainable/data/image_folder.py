@@ -37,11 +37,13 @@ def read_image_folder(root: Path, image_size: int) -> Parts:
     files = {name: _labelled_files(folder, classes) for name, folder in folders.items()}
     paths = [path for pairs in files.values() for path, _ in pairs]
     side = _stored_side(paths, image_size)
+    named = {name: [path for path, _ in pairs] for name, pairs in files.items()}
     return Parts(
-        images={name: _decode([path for path, _ in pairs], side) for name, pairs in files.items()},
+        images={name: _decode(each, side) for name, each in named.items()},
         labels={name: np.array([label for _, label in pairs]) for name, pairs in files.items()},
         classes=classes,
         skipped=sum(_count_files(folder, classes) for folder in folders.values()) - len(paths),
+        files=named,
     )
 
 

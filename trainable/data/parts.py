@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:  # a source is asked what it needs before NumPy is loaded
@@ -22,9 +23,11 @@ class Parts:
         labels: int64 of shape (N,), indices into `classes`.
         classes: Names of the classes.
         skipped: The number of files that are not of an image type.
+        files: The image files, in the order of `images`, where there are such files.
     """
 
     images: dict[SplitName, NDArray[np.uint8]]
     labels: dict[SplitName, NDArray[np.int64]]
     classes: tuple[str, ...]
     skipped: int = 0
+    files: dict[SplitName, list[Path]] = field(default_factory=dict)

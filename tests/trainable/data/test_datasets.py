@@ -20,7 +20,7 @@ from torchvision.datasets import CIFAR10
 
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, Split, SplitName, is_local, load_dataset
-from trainable.data.decoding import ImageError
+from trainable.data.decoding import ImageError, read_square
 
 pytestmark = pytest.mark.usefixtures("no_cached_data")
 
@@ -59,6 +59,21 @@ def split_folder(tmp_path: Path, write_classes: WriteClasses) -> Path:
         count = 8 >> number
         write_classes(tmp_path / "parts" / name, {"ants": count, "bees": count})
     return tmp_path / "parts"
+
+
+@pytest.mark.parametrize("limit", [None, 25])
+@pytest.mark.parametrize("folder", ["flat_folder", "split_folder"])
+def test_each_image_names_its_file(
+    folder: str, limit: int | None, request: pytest.FixtureRequest
+) -> None:
+    root = request.getfixturevalue(folder)
+    dataset = load_dataset(folder_config(root, **({} if limit is None else {"limit": limit})))
+    for name in SPLITS:
+        split = dataset.split(name)
+        assert len(split.files) == len(split) > 0
+        for image, file in zip(split.images, split.files, strict=True):
+            assert image.permute(1, 2, 0).numpy().tobytes() == read_square(file, 12).tobytes()
+    assert load_dataset(DataConfig()).test.files == ()
 
 
 class TestDigits:
