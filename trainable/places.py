@@ -169,6 +169,20 @@ class Place:
                 path.replace(self._path(name))
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path is a file's; False also for what can be no path, such as a too long one."""
+    with suppress(OSError, ValueError):
+        return path.is_file()
+    return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder's; False also for what can be no path."""
+    with suppress(OSError, ValueError):
+        return path.is_dir()
+    return False
+
+
 def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)

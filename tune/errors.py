@@ -25,6 +25,7 @@ class Halt(BaseException):
 
 
 def squeeze(value: object, width: int = 120) -> str:
-    """A value as one line of at most `width` characters."""
-    text = " ".join(str(value).split())
+    """A value as one line of at most `width` characters, of which a terminal obeys none."""
+    text = " ".join(str(value)[: 10 * width].split())
+    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
     return text if len(text) <= width else text[: width - 1] + "…"

@@ -19,6 +19,7 @@ from torch.hub import load_state_dict_from_url
 
 from trainable.config import BUNDLED_ARCH
 from trainable.errors import first_line
+from trainable.places import is_file
 from trainable.registries import ARCHS
 
 BUNDLED: Final = Path(__file__).parents[1] / "weights" / "resnet18-cifar10.safetensors"
@@ -119,7 +120,7 @@ def why_not(weights: str, arch: str) -> str | None:
     if weights == "bundled" and arch != BUNDLED_ARCH:
         return f"the bundled backbone is a {BUNDLED_ARCH}"
     path = BUNDLED if weights == "bundled" else Path(weights)
-    return None if path.is_file() else "no such file"
+    return None if is_file(path) else "no such file"
 
 
 def _why_no_download(url: str) -> str | None:

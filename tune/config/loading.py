@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
-from yaml import YAMLError
 
 from trainable.config import WEIGHTS_NAMES
+from trainable.places import is_file, is_folder
+from tune.config.documents import read_file, read_word
 from tune.config.presets import DEFAULT, find_config
+from tune.config.references import resolve
 from tune.config.schema import TRIAL_KEYS, SearchConfig, keys_of
-from tune.config.space import flatten, flatten_space
+from tune.config.space import flatten_space
 from tune.errors import ConfigError, squeeze
 
 
@@ -34,7 +34,8 @@ def load_config(given: Path | None = None, overrides: Sequence[str] = ()) -> Sea
         ConfigError: The file or a word cannot be read, or breaks a rule.
     """
     given = given or Path(DEFAULT)
-    content = _merge(_read(given), overrides)
+    documents = [read_file(find_config(given), str(given)), *map(read_word, overrides)]
+    content = resolve(reduce(_merged, documents))
     set_keys = {word.split("=", 1)[0] for word in overrides}
     fixed = {key for key in set_keys & TRIAL_KEYS.keys() if not _searched(key, set_keys)}
     if isinstance(space := content.get("space"), Mapping):
@@ -71,63 +72,23 @@ def check_files(config: SearchConfig) -> None:
         ConfigError: The folder of images or every file of weights is missing.
     """
     root = config.data.root
-    if config.data.source == "image_folder" and root is not None and not root.is_dir():
-        raise ConfigError(f"data.root={root}: no such folder; give one with a folder per class")
-    weights = config.model.weights
-    if not any(name in WEIGHTS_NAMES or Path(name).is_file() for name in weights):
+    if config.data.source == "image_folder" and root is not None and not is_folder(root):
         raise ConfigError(
-            f"model.weights={', '.join(weights)}: no such file; give one, or "
+            f"data.root={squeeze(root)}: no such folder; give one with a folder per class"
+        )
+    weights = config.model.weights
+    if not any(name in WEIGHTS_NAMES or is_file(Path(name)) for name in weights):
+        raise ConfigError(
+            f"model.weights={squeeze(', '.join(weights))}: no such file; give one, or "
             f"one of {', '.join(WEIGHTS_NAMES)}"
         )
 
 
-def _read(given: Path) -> DictConfig:
-    try:
-        tree = OmegaConf.load(find_config(given))
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"--config {given}: not readable as YAML: {squeeze(error)}") from error
-    if not isinstance(tree, DictConfig):
-        raise ConfigError(f"--config {given}: must hold keys and values, not a list")
-    return tree
-
-
-def _merge(tree: DictConfig, overrides: Sequence[str]) -> dict[Any, Any]:
-    words = [_parse_override(word) for word in overrides]
-    try:
-        merged = OmegaConf.merge(tree, *words)
-        _check_resolvers(OmegaConf.to_container(merged))
-        content = OmegaConf.to_container(merged, resolve=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(squeeze(error)) from error
-    assert isinstance(content, dict)
-    return content
-
-
-def _check_resolvers(content: Any) -> None:
-    """Allow `${optim.lr}`, another key's value, but not `${oc.env:HOME}`, which reads a variable.
-
-    Raises:
-        ConfigError: A value calls one of OmegaConf's resolvers.
-    """
-    for key, value in flatten(content).items():
-        depth = 0
-        for mark in re.findall(r"\$\{|\}|:", str(value)):
-            if mark == ":" and depth:
-                raise ConfigError(
-                    f"{key}={squeeze(value)}: a config may refer to its own keys, such as "
-                    "${optim.lr}, and to nothing else"
-                )
-            depth += {"${": 1, "}": -(depth > 0), ":": 0}[mark]
-
-
-def _parse_override(word: str) -> DictConfig:
-    key, equals, _ = word.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"{word!r}: an override is written key=value, such as optim.lr=1e-3")
-    try:
-        return OmegaConf.from_dotlist([word])
-    except (YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{word}: {squeeze(error)}") from error
+def _merged(base: Any, over: Any) -> Any:
+    """A config with another on top: only mappings are merged, all else replaces what was there."""
+    if not (isinstance(base, Mapping) and isinstance(over, Mapping)):
+        return over
+    return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
 
 
 def _searched(key: str, overridden: Iterable[str]) -> bool:
@@ -137,7 +98,7 @@ def _searched(key: str, overridden: Iterable[str]) -> bool:
 
 def _one_line(error: ValidationError, given: Path, overridden: set[str]) -> str:
     first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"] if not _is_branch(part))
+    key = _key_of(first["loc"])
     where = "command line" if key in overridden else str(given)
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, keys_of(SearchConfig), 1, cutoff=0.5)
@@ -151,6 +112,11 @@ def _one_line(error: ValidationError, given: Path, overridden: set[str]) -> str:
     return f"{key}={squeeze(first['input'])}: {message[0].lower()}{message[1:]} ({where})"
 
 
-def _is_branch(part: int | str) -> bool:
-    """Whether pydantic put `part` into a location to say which branch of a union failed."""
-    return isinstance(part, str) and part in {"Range", "Choices"}
+def _key_of(location: Sequence[int | str]) -> str:
+    """The dotted key of where an error is, without pydantic's words for the branch of a union."""
+    parts = [str(part) for part in location if part not in {"Range", "Choices"}]
+    known = keys_of(SearchConfig)
+    for count in range(1, len(parts)):
+        if (key := ".".join(parts[:count])) in known and key not in {"space", "sampler.points"}:
+            return key
+    return ".".join(parts)

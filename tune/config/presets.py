@@ -6,7 +6,8 @@ import difflib
 from pathlib import Path
 from typing import Final
 
-from tune.errors import ConfigError
+from trainable.places import is_file
+from tune.errors import ConfigError, squeeze
 
 FOLDER: Final = Path(__file__).parent / "yaml"
 """In a checkout a link to `configs/` at its top level; in a wheel a copy of it."""
@@ -25,13 +26,13 @@ def find_config(given: Path) -> Path:
         ConfigError: It is neither; names the nearest file or preset.
     """
     preset = FOLDER / f"{given}.yaml"
-    found = next((path for path in (given, preset) if path.is_file()), None)
+    found = next((path for path in (given, preset) if is_file(path)), None)
     if found is not None:
         return found
     files = map(str, Path("configs").glob("**/*.yaml"))
     near = difflib.get_close_matches(str(given), [*files, *presets()], 1)
     hint = f"; nearest: {near[0]}" if near else ""
-    raise ConfigError(f"--config {given}: no such file or preset{hint}")
+    raise ConfigError(f"--config {squeeze(given)}: no such file or preset{hint}")
 
 
 def presets() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from tune.config.registries import SAMPLERS, SCHEDULERS
 from tune.config.space import flatten
 
 _UNITS = {"h": 3600, "m": 60, "s": 1}
+_LONGEST = 10**9
+"""The longest duration in seconds, some 30 years: what is far longer is no number of a clock."""
 
 
 def parse_duration(value: Any) -> Any:
@@ -74,7 +77,9 @@ class BudgetConfig(Config):
     num_samples: int = Field(default=20, ge=1, le=100_000)
     """The number of trials."""
 
-    time: Annotated[float, BeforeValidator(parse_duration)] | None = Field(default=None, gt=0)
+    time: Annotated[float, BeforeValidator(parse_duration)] | None = Field(
+        default=None, gt=0, le=_LONGEST
+    )
     """The time after which all trials are stopped and none is started (`90s`, `30m`, `1h30m`)."""
 
     max_failures: int = Field(default=2, ge=0)
@@ -84,10 +89,10 @@ class BudgetConfig(Config):
 class ResourcesConfig(Config):
     """The resources of a trial."""
 
-    cpu: float = Field(default=1, gt=0)
+    cpu: float = Field(default=1, gt=0, le=100_000)
     """The CPUs of a trial; its threads are this number rounded down, at least one."""
 
-    gpu: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    gpu: Annotated[float, Field(ge=0, le=10_000)] | Literal["auto"] = "auto"
     """The GPUs of a trial: a fraction shares one between trials and caps the memory of each.
     `auto` shares the GPUs between as many trials as the CPUs can feed and the memory can hold,
     measured on the heaviest trial of the space; eight per GPU at most."""
@@ -102,6 +107,8 @@ class ResourcesConfig(Config):
             return gpu
         if isinstance(gpu, bool) or not isinstance(gpu, int | float):
             raise ValueError("must be a number of GPUs, such as 0.25, or auto")
+        if not math.isfinite(gpu):
+            raise ValueError("must be a finite number")
         if gpu > 1 and gpu != int(gpu):
             raise ValueError("above 1 it must be a whole number of GPUs")
         return gpu
@@ -136,7 +143,7 @@ class CacheConfig(Config):
     root: Path | None = None
     """The cache's folder; by default `TUNE_CACHE`, else one in the user's cache on each node."""
 
-    max_gb: float = Field(default=20, gt=0)
+    max_gb: float = Field(default=20, gt=0, le=10**9)
     """The greatest size; above it, the least recently used entries are deleted."""
 
     def max_bytes(self, *, on_gpu: bool) -> int:
@@ -155,7 +162,9 @@ class TrackingConfig(Config):
     study: str | None = None
     """The URL of Optuna's storage; by default `mlruns/optuna.db` here."""
 
-    patience: Annotated[float, BeforeValidator(parse_duration)] = Field(default=60, ge=0)
+    patience: Annotated[float, BeforeValidator(parse_duration)] = Field(
+        default=60, ge=0, le=_LONGEST
+    )
     """How long the end of a search waits for an unreachable MLflow (`90s`, `5m`)."""
 
 

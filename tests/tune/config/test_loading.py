@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from tests.helpers.commands import DIGITS, REPOSITORY
 from tests.helpers.examples import examples
 from trainable.config import TrialConfig
-from tune.config.loading import load_config
+from tune.config.loading import check_files, load_config
 from tune.config.schema import TRIAL_KEYS, SearchConfig, keys_of
 from tune.config.space import Choices, Range
 from tune.errors import ConfigError
@@ -69,6 +70,15 @@ def test_the_space_may_be_overridden_in_part() -> None:
     space = load_config(DIGITS, ["space.optim.lr.high=1", "space.augment.policy=[none]"]).space
     assert space["optim.lr"] == Range(low=1e-4, high=1, log=True)
     assert space["augment.policy"] == Choices(choices=("none",))
+
+
+def test_lists_and_ranges_replace_each_other() -> None:
+    rates = load_config(DIGITS, ["space.optim.lr=[0.001, 0.01]"])
+    assert rates.space["optim.lr"] == Choices(choices=(0.001, 0.01))
+    warmup = load_config(
+        DIGITS, ["space.augment.mixup=[0, 1]", "space.augment.mixup={low: 0, high: 1}"]
+    )
+    assert warmup.space["augment.mixup"] == Range(low=0, high=1)
 
 
 def test_points_to_try_first_may_be_nested() -> None:
@@ -132,12 +142,30 @@ def test_points_to_try_first_may_be_nested() -> None:
         ("name=../escape", ["name=../escape"]),
         ("lr", ["'lr'", "key=value"]),
         ("=1", ["key=value"]),
+        ("resources.gpu=.inf", ["resources.gpu=inf", "finite"]),
+        ("resources.gpu=9" + 999 * "9", ["resources.gpu=99", "63 are the most"]),
+        ("train.seed=" + 5000 * "9", ["train.seed=99", "limit"]),
+        ("train.seed=0x" + 5000 * "f", ["train.seed is a number of 20000 bits"]),
+        ("cache.max_gb=1e308", ["cache.max_gb=1e+308", "less than or equal"]),
+        ("budget.time=" + 5000 * "9" + "h", ["budget.time=99", "limit"]),
+        ("space.optim={1: 2}", ["space.optim.1=2", "keys of its own"]),
+        ("train.compile=[1]", ["train.compile=[1]"]),
+        ("optim=" + 2000 * "[" + 2000 * "]", ["optim=[[", "more than 20 lists and mappings"]),
+        ("optim=" + 2000 * "{a: " + 2000 * "}", ["more than 20 lists and mappings"]),
+        ("a." * 2000 + "a=1", ["a.a.a", "more than 20 keys"]),
+        ("name=" + 2000 * "${a" + 2000 * "}", ["name=${a"]),
+        ('model.weights="a\\0b"', ["model.weights=a\\x00b holds a NUL character"]),
+        ("name=\udcff", ["name=\\udcff"]),
+        ("name=\x1b[2J", ["name=\\x1b[2J"]),
         ("data.root=${nowhere}", ["nowhere", "data.root"]),
+        ("data.root=${optim}", ["data.root=${optim}: optim has several values"]),
+        ("optim.lr=${optim.lr}", ["optim.lr=${optim.lr}", "to itself"]),
         ("data.root=${oc.env:HOME}", ["data.root=${oc.env:HOME}", "such as ${optim.lr}, and to"]),
         ("name=a${oc.env:${name},b}", ["name=a${oc.env:${name},b}", "its own keys"]),
         ("model.weights=[a, '${oc.env:HOME}']", ["model.weights=", "its own keys"]),
         ("a={", ["a={"]),
     ],
+    ids=lambda value: value[:60] if isinstance(value, str) else "",
 )
 def test_a_mistake_is_told_in_one_line_with_key_value_and_rule(
     override: str, told: list[str]
@@ -145,18 +173,57 @@ def test_a_mistake_is_told_in_one_line_with_key_value_and_rule(
     with pytest.raises(ConfigError) as caught:
         load_config(DIGITS, [override])
     message = str(caught.value)
-    assert "\n" not in message
+    assert message.isprintable()
     for part in told:
         assert part in message
 
 
-@pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "\x00", "just words"])
-def test_a_file_that_is_no_config_is_told_by_name(content: str, tmp_path: Path) -> None:
+def doubling(first: str, again: str) -> str:
+    """A document whose every line repeats the one before it."""
+    return first + "".join(again.format(f"n{n}", f"n{n - 1}") for n in range(1, 60))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"- a\n- b\n", b"a: [", b"\x00", b'name: "a\\0b"', b"just words"),
+        *(b"name: \xff", "name: a".encode("utf-16"), b"name: !!set {a, b}", b"~: 1", b"[a]: 1"),
+        *(b"name: 2\nname: 2", b"a: &a [*a]", b"a: &a {b: *a}"),
+        *(b"a: " + 100_000 * b"[", b"a: " + 2000 * b"{a: " + 2000 * b"}"),
+        b"name: " + 2_000_000 * b"a",
+        doubling("n0: &n0 [1, 1]\n", "{0}: &{0} [*{1}, *{1}]\n").encode(),
+        doubling("n0: &n0 {{a: 1}}\n", "{0}: &{0} {{{{<<: [*{1}, *{1}]}}}}\n").encode(),
+        doubling("n0: aa\n", "{0}: ${{{1}}}${{{1}}}\n").encode(),
+        doubling("n0: ''\n", "{0}: ${{{1}}}${{{1}}}\n").encode(),
+    ],
+    ids=lambda content: str(content[:20]),
+)
+def test_a_file_that_is_no_config_is_told_in_one_line(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
-    path.write_text(content)
-    with pytest.raises(ConfigError, match=r"broken\.yaml") as caught:
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
         load_config(path)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+def test_an_empty_file_is_a_config_of_defaults(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").touch()
+    assert load_config(tmp_path / "empty.yaml") == SearchConfig()
+
+
+@pytest.mark.parametrize("name", ["a\0b", 5000 * "a", "\udcff", "."])
+def test_a_config_that_can_be_no_file_is_told(name: str) -> None:
+    with pytest.raises(ConfigError, match="no such file or preset"):
+        load_config(Path(name))
+
+
+@pytest.mark.parametrize("words", [["model.weights="], ["data.source=image_folder", "data.root="]])
+def test_a_path_that_can_be_none_is_told_as_one_that_is_not_there(words: list[str]) -> None:
+    *others, key = words
+    with pytest.raises(ConfigError, match=f"{key}wwww.*: no such f") as caught:
+        check_files(load_config(DIGITS, [*others, key + 10_000 * "w"]))
+    assert len(str(caught.value)) < 300
 
 
 def test_the_keys_of_a_config_reach_the_leaves() -> None:
@@ -171,9 +238,10 @@ LEAVES = st.one_of(
     st.text(max_size=8),
     st.dates(),
     st.sampled_from(["none", "flip", "asha", "bundled", "${optim.lr}", "${", "auto", "30m", "a/b"]),
+    st.sampled_from(["${space.optim}", "${name}${name}", "a\0b", 300 * "a", 10**400, 2**63]),
 )
 VALUES = st.recursive(
-    LEAVES,
+    LEAVES | st.integers(1, 40).map(lambda depth: reduce(lambda node, _: [node], range(depth), 1)),
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.dictionaries(st.text(max_size=6), inner, max_size=3),
@@ -206,7 +274,7 @@ def assert_valid_or_told(path: Path, overrides: Sequence[str] = ()) -> None:
     else:
         told = None
     if told is not None:
-        assert "\n" not in told
+        assert told.isprintable()
         assert len(told) < 1000
         return
     # What is valid makes trials, and can be written down and read again.
