@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     model_validator,
 )
+from pydantic_core import from_json
 
 from trainable.registries import ARCHS, METRICS, POLICIES, SOURCES, Registry
 
@@ -71,6 +72,11 @@ class DataConfig(Config):
     """Share of the images held out for the test, where the data has no test split of
     its own."""
 
+    split_rule: Literal[1, 2] = 2
+    """How images are split. 2: by the content of each image, so that it stays in its split
+    whatever is added, removed or renamed, and by groups of duplicates. 1: by the place of an
+    image in the source, as searches before this key did."""
+
     mirror: bool | None = None
     """Whether a mirrored image keeps its label. By default true for everything but
     digits. Where it is false, `flip` is refused and `flip_crop` only crops."""
@@ -87,6 +93,18 @@ class DataConfig(Config):
         if self.root is None and getattr(SOURCES[self.source], "needs_root", False):
             raise ValueError(f"data.root is required with data.source={self.source}")
         return self
+
+
+def with_recorded_rule(tree: Any) -> Any:
+    """A recorded config with the rule by which its images were split.
+
+    Args:
+        tree: A trial's or a search's config. Without a `data.split_rule`, it is older than that
+            key, and rule 1 was the only one.
+    """
+    if not isinstance(tree, dict) or not isinstance(tree.get("data", {}), dict):
+        return tree  # and the check of all keys complains
+    return {**tree, "data": {"split_rule": 1, **tree.get("data", {})}}
 
 
 def _as_tuple(value: Any) -> Any:
@@ -219,6 +237,15 @@ class TrialConfig(Config):
     schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
+
+    @classmethod
+    def recorded(cls, text: str) -> TrialConfig:
+        """A trial as it was recorded, perhaps by a version that did not know all keys of today.
+
+        Raises:
+            ValueError: It is no trial's config.
+        """
+        return cls.model_validate(with_recorded_rule(from_json(text)))
 
     @model_validator(mode="after")
     def _mirror_keeps_labels(self) -> TrialConfig:

@@ -155,7 +155,7 @@ def test_the_parent_run_holds_the_config_and_the_test_result(
     folder = Path(parent.info.artifact_uri.removeprefix("file://"))
     summary = json.loads((folder / "test.json").read_text())
     assert summary["accuracy"] == parent.data.metrics["test_acc"]
-    assert sum(map(sum, summary["confusion"])) == summary["images"] == 360
+    assert sum(map(sum, summary["confusion"])) == summary["images"] > 300
     assert (folder / "config.yaml").is_file()
 
 

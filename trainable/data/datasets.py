@@ -8,23 +8,30 @@ on a trial's seed, so that all trials are judged on the same images.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import train_test_split
-from sklearn.utils import resample
 from torch import Tensor
 
 from trainable.config import DataConfig
-from trainable.data.parts import Parts, SplitName
+from trainable.data.content_split import ContentSplit
+from trainable.data.hashing import hash_pixels
+from trainable.data.parts import SPLITS, Parts, SplitName
+from trainable.data.random_split import split_at_random
 from trainable.registries import SOURCES
 
-SPLIT_SEED = 0
-"""Seed of every split, so that all trials of all searches see the same one."""
+_CHUNK: Final = 256
+"""Images that are copied at once, for a peak of memory that is hardly above two copies of all."""
+
+
+def _none() -> NDArray[np.uint64]:
+    return np.empty(0, np.uint64)
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,14 @@ class Split:
         images: uint8 of shape (N, 3, R, R), RGB.
         labels: int64 of shape (N,), indices into the dataset's classes.
         files: The file of each image, where they were read from files; else empty.
+        hashes: What identifies each image, uint64 of shape (N,): the hash of its file, or of its
+            pixels where it has none.
     """
 
     images: Tensor
     labels: Tensor
     files: tuple[Path, ...] = ()
+    hashes: NDArray[np.uint64] = field(default_factory=_none)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,6 +62,7 @@ class Dataset:
     Attributes:
         fingerprint: SHA-256 (hex) of the pixels, labels, class names and split.
         skipped: Files of the image folder that are not of an image type.
+        notes: What was done otherwise than the config says, in words.
     """
 
     train: Split
@@ -60,6 +71,7 @@ class Dataset:
     classes: tuple[str, ...]
     fingerprint: str
     skipped: int = 0
+    notes: tuple[str, ...] = ()
 
     def split(self, name: SplitName) -> Split:
         """The split called `name`."""
@@ -84,25 +96,23 @@ def load_dataset(config: DataConfig) -> Dataset:
     """
     parts: Parts = SOURCES[config.source](config)
     parts.labels = {name: y.astype(np.int64, copy=False) for name, y in parts.labels.items()}
-    _carve(parts, "test", config.test_fraction)
-    if config.limit is not None:
-        _limit(parts, config.limit)
-    _carve(parts, "val", config.val_fraction)
-    splits = {
-        name: Split(
-            torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
-            torch.from_numpy(y),
-            tuple(parts.files.get(name, ())),
-        )
-        for (name, images), y in zip(parts.images.items(), parts.labels.values(), strict=True)
-    }
+    parts.hashes = parts.hashes or {name: hash_pixels(x) for name, x in parts.images.items()}
+    notes: list[str] = []
+    if config.split_rule == 1:
+        indices = split_at_random(parts, config)
+    else:
+        rule = ContentSplit(parts, groups=parts.hashes["train"])
+        indices, notes = rule.indices(config), rule.notes
+    chosen = {name: _Chosen(parts, name, indices.get(name)) for name in SPLITS}
+    splits = {name: each.split() for name, each in chosen.items()}
     return Dataset(
         train=splits["train"],
         val=splits["val"],
         test=splits["test"],
         classes=parts.classes,
-        fingerprint=_fingerprint(parts),
+        fingerprint=_fingerprint(parts.classes, chosen),
         skipped=parts.skipped,
+        notes=tuple(notes),
     )
 
 
@@ -112,57 +122,46 @@ def is_local(config: DataConfig) -> bool:
     return asked is None or asked(config)
 
 
-def _carve(parts: Parts, name: SplitName, share: float) -> None:
-    """Move a stratified `share` of the training split into a split of its own, if it is missing."""
-    if name in parts.images:
-        return
-    rest, held_out = _stratified(parts.labels["train"], share)
-    _take(parts, name, held_out)
-    _take(parts, "train", rest)
+class _Chosen:
+    """The images of a split, as they lie in what the source gave.
+
+    Args:
+        parts: What the source gave.
+        name: The split's name.
+        indices: Its images; all those of the source's split of this name where None.
+    """
+
+    def __init__(self, parts: Parts, name: SplitName, indices: NDArray[np.int64] | None) -> None:
+        of: SplitName = name if name in parts.images else "train"
+        self.indices = np.arange(len(parts.labels[of])) if indices is None else indices
+        self.images, self.labels = parts.images[of], parts.labels[of][self.indices]
+        self._hashes, self._files = parts.hashes[of], parts.files.get(of)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of its images, (N, R, R, 3)."""
+        return (len(self.indices), *self.images.shape[1:])
+
+    def chunks(self) -> Iterator[NDArray[np.uint8]]:
+        """Its images, some at a time."""
+        for start in range(0, len(self.indices), _CHUNK):
+            yield self.images[self.indices[start : start + _CHUNK]]
+
+    def split(self) -> Split:
+        """The same in the order of PyTorch's dimensions."""
+        count, height, width, channels = self.shape
+        images, done = torch.empty((count, channels, height, width), dtype=torch.uint8), 0
+        for chunk in self.chunks():
+            images[done : (done := done + len(chunk))] = torch.from_numpy(chunk).permute(0, 3, 1, 2)
+        files = () if self._files is None else tuple(self._files[index] for index in self.indices)
+        return Split(images, torch.from_numpy(self.labels), files, self._hashes[self.indices])
 
 
-def _limit(parts: Parts, count: int) -> None:
-    """Reduce the training split to a stratified `count` of its images."""
-    labels = parts.labels["train"]
-    if count < len(labels):
-        chosen = resample(
-            np.arange(len(labels)),
-            replace=False,
-            n_samples=count,
-            stratify=labels,
-            random_state=SPLIT_SEED,
-        )
-        _take(parts, "train", np.sort(chosen))
-
-
-def _take(parts: Parts, name: SplitName, indices: NDArray[np.int64]) -> None:
-    """Make images of the training split the split called `name`."""
-    parts.images[name] = parts.images["train"][indices]
-    parts.labels[name] = parts.labels["train"][indices]
-    if "train" in parts.files:
-        parts.files[name] = [parts.files["train"][index] for index in indices]
-
-
-def _stratified(
-    labels: NDArray[np.int64], share: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices without and with the `share` held out, each class split alike."""
-    try:
-        first, second = train_test_split(
-            np.arange(len(labels)), test_size=share, stratify=labels, random_state=SPLIT_SEED
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"{len(labels)} training images cannot be split with every class on both sides "
-            f"(data.limit, data.val_fraction, data.test_fraction): {error}"
-        ) from error
-    return first, second
-
-
-def _fingerprint(parts: Parts) -> str:
-    digest = hashlib.sha256(repr(parts.classes).encode())
-    for name in sorted(parts.images):
-        digest.update(f"{name} {parts.images[name].shape}".encode())
-        digest.update(np.ascontiguousarray(parts.images[name]).data)
-        digest.update(np.ascontiguousarray(parts.labels[name]).data)
+def _fingerprint(classes: tuple[str, ...], chosen: dict[SplitName, _Chosen]) -> str:
+    digest = hashlib.sha256(repr(classes).encode())
+    for name in sorted(chosen):
+        digest.update(f"{name} {chosen[name].shape}".encode())
+        for chunk in chosen[name].chunks():
+            digest.update(np.ascontiguousarray(chunk).data)
+        digest.update(np.ascontiguousarray(chosen[name].labels).data)
     return digest.hexdigest()

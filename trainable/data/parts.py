@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:  # a source is asked what it needs before NumPy is loaded
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ class Parts:
         classes: Names of the classes.
         skipped: The number of files that are not of an image type.
         files: The image files, in the order of `images`, where there are such files.
+        hashes: What identifies each image, uint64 of shape (N,); by default its pixels' hash.
     """
 
     images: dict[SplitName, NDArray[np.uint8]]
@@ -31,3 +33,4 @@ class Parts:
     classes: tuple[str, ...]
     skipped: int = 0
     files: dict[SplitName, list[Path]] = field(default_factory=dict)
+    hashes: dict[SplitName, NDArray[np.uint64]] = field(default_factory=dict)

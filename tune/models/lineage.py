@@ -144,7 +144,7 @@ def recorded_data(client: MlflowClient, version: ModelVersion) -> RecordedData:
         (trial,) = map(TrialTags.of, client.search_runs([search.experiment_id], own))
         if trial is None:
             raise ValueError("its trial has no config")
-        config = TrialConfig.model_validate_json(trial.config)
+        config = TrialConfig.recorded(trial.config)
         return RecordedData(config.data, read_evaluation(client, search.run_id).fingerprint)
     except (MlflowException, OSError, KeyError, ValueError) as error:
         reason = first_line(error)

@@ -10,7 +10,6 @@ from typing import Any, Final
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-from pydantic import ValidationError
 
 from trainable.config import TrialConfig
 from trainable.finetuner import FineTuner
@@ -90,8 +89,8 @@ def _trial(
     run: Run, tags: TrialTags, search: SearchTags, epochs: list[dict[str, float]]
 ) -> RecordedTrial:
     try:
-        config = TrialConfig.model_validate_json(tags.config)
-    except ValidationError as error:
+        config = TrialConfig.recorded(tags.config)
+    except ValueError as error:
         raise ConfigError(
             f"--from-run {run.info.run_id}: its config is not valid here: {first_line(error)}"
         ) from error

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from trainable.config import Config
+from trainable.config import Config, with_recorded_rule
 from tune.config.schema import SearchConfig
 
 HOME: Final = Path("mlruns")
@@ -41,3 +41,11 @@ class Search(Config):
 
     concluded: bool = False
     """Whether there is nothing left to do."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_as_then(cls, given: Any) -> Any:
+        """A search that was recorded without a rule of the split is older than that key."""
+        if isinstance(given, dict) and isinstance(given.get("config"), dict):
+            return {**given, "config": with_recorded_rule(given["config"])}
+        return given

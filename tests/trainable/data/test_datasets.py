@@ -78,12 +78,12 @@ def test_each_image_names_its_file(
 
 class TestDigits:
     def test_they_are_split_as_the_shares_say(self) -> None:
-        assert sizes(load_dataset(DataConfig())) == (1149, 288, 360)
-        assert sizes(load_dataset(DataConfig(test_fraction=0.5, val_fraction=0.5))) == (
-            449,
-            449,
-            899,
-        )
+        shares = {"test_fraction": 0.5, "val_fraction": 0.5}
+
+        assert sizes(load_dataset(DataConfig(split_rule=1))) == (1149, 288, 360)
+        assert sizes(load_dataset(DataConfig(split_rule=1, **shares))) == (449, 449, 899)
+        assert sizes(load_dataset(DataConfig())) == pytest.approx((1149, 288, 360), rel=0.1)
+        assert sizes(load_dataset(DataConfig(**shares))) == pytest.approx((449, 449, 899), rel=0.1)
 
     def test_every_image_is_in_one_split_alone(self) -> None:
         dataset = load_dataset(DataConfig())
@@ -92,8 +92,8 @@ class TestDigits:
 
         assert len(together) == sum(sizes(dataset)) == len(load_digits().images)
 
-    def test_every_split_holds_each_class_in_proportion(self) -> None:
-        dataset = load_dataset(DataConfig())
+    def test_every_split_of_rule_1_holds_each_class_in_exact_proportion(self) -> None:
+        dataset = load_dataset(DataConfig(split_rule=1))
         shares = np.bincount(load_digits().target) / len(load_digits().target)
 
         for name in SPLITS:
@@ -142,7 +142,12 @@ class TestDigits:
 
 class TestLimit:
     def test_it_counts_training_and_validation_images_together(self) -> None:
-        assert sizes(load_dataset(DataConfig(limit=200))) == (160, 40, 360)
+        train, val, test = sizes(load_dataset(DataConfig(limit=200)))
+
+        assert sizes(load_dataset(DataConfig(limit=200, split_rule=1))) == (160, 40, 360)
+        assert train + val == 200
+        assert val == pytest.approx(40, abs=15)
+        assert test == len(load_dataset(DataConfig()).test)
 
     def test_it_leaves_the_test_split_alone(self) -> None:
         limited, whole = load_dataset(DataConfig(limit=200)), load_dataset(DataConfig())
@@ -150,10 +155,12 @@ class TestLimit:
         assert torch.equal(limited.test.images, whole.test.images)
         assert not rows(limited.train, limited.val) & rows(whole.test)
 
-    def test_it_keeps_each_class_in_proportion(self) -> None:
-        train = load_dataset(DataConfig(limit=200)).train
+    @pytest.mark.parametrize("rule", [1, 2])
+    def test_it_keeps_each_class_in_proportion(self, rule: int) -> None:
+        dataset = load_dataset(DataConfig.model_validate({"limit": 200, "split_rule": rule}))
+        both = np.concatenate([dataset.train.labels, dataset.val.labels])
 
-        assert set(np.bincount(train.labels)) <= {15, 16, 17}
+        assert set(np.bincount(both)) <= {18, 19, 20, 21, 22}
 
     @pytest.mark.parametrize("limit", [1437, 5000])
     def test_one_beyond_the_data_changes_nothing(self, limit: int) -> None:
@@ -161,23 +168,29 @@ class TestLimit:
 
         assert limited.fingerprint == whole.fingerprint
 
-    @pytest.mark.parametrize("limit", [1430, 1436])
-    def test_one_just_below_the_data_leaves_a_few_out(self, limit: int) -> None:
-        train, val, _ = sizes(load_dataset(DataConfig(limit=limit)))
+    @pytest.mark.parametrize("few", [1, 7])
+    @pytest.mark.parametrize("rule", [1, 2])
+    def test_one_just_below_the_data_leaves_a_few_out(self, few: int, rule: int) -> None:
+        config = DataConfig.model_validate({"split_rule": rule})
+        train, val, _ = sizes(load_dataset(config))
+        limited = config.model_copy(update={"limit": train + val - few})
 
-        assert train + val == limit
+        assert sum(sizes(load_dataset(limited))[:2]) == train + val - few
 
-    @pytest.mark.parametrize("limit", [2, 9, 12, 40])
-    def test_one_too_small_for_every_class_is_refused(self, limit: int) -> None:
+    @pytest.mark.parametrize(
+        ("limit", "rule"), [(2, 1), (9, 1), (12, 1), (40, 1), (2, 2), (9, 2), (12, 2)]
+    )
+    def test_one_too_small_for_every_class_is_refused(self, limit: int, rule: int) -> None:
         with pytest.raises(ValueError, match=r"every class on both sides \(data\.limit"):
-            load_dataset(DataConfig(limit=limit))
+            load_dataset(DataConfig.model_validate({"limit": limit, "split_rule": rule}))
 
 
 class TestImageFolder:
     def test_class_folders_are_split_in_three(self, flat_folder: Path) -> None:
         dataset = load_dataset(folder_config(flat_folder))
 
-        assert sizes(dataset) == (32, 8, 10)
+        assert sizes(load_dataset(folder_config(flat_folder, split_rule=1))) == (32, 8, 10)
+        assert sizes(dataset) == pytest.approx((32, 8, 10), abs=8)
         assert dataset.classes == ("ants", "bees", "wasps")
         assert len(rows(dataset.train, dataset.val, dataset.test)) == 50
 
@@ -193,7 +206,7 @@ class TestImageFolder:
         dataset = load_dataset(folder_config(split_folder))
 
         assert sizes(dataset) == (16, 8, 4)
-        assert torch.equal(dataset.train.labels, torch.tensor([0] * 8 + [1] * 8))
+        assert torch.equal(dataset.train.labels.bincount(), torch.tensor([8, 8]))
         assert all(
             torch.equal(dataset.split(name).labels, band(dataset.split(name).images))
             for name in SPLITS
@@ -207,20 +220,26 @@ class TestImageFolder:
         self, split_folder: Path, missing: str, expected: tuple[int, ...]
     ) -> None:
         shutil.rmtree(split_folder / missing)
+        shares = {"val_fraction": 0.25, "test_fraction": 0.25}
 
-        dataset = load_dataset(folder_config(split_folder, val_fraction=0.25, test_fraction=0.25))
+        by_place = load_dataset(folder_config(split_folder, split_rule=1, **shares))
+        by_content = load_dataset(folder_config(split_folder, **shares))
 
-        assert sizes(dataset) == expected
+        assert sizes(by_place) == expected
+        assert sum(sizes(by_content)) == sum(expected)
+        assert min(sizes(by_content)) >= 2
 
     def test_both_splits_are_carved_where_there_is_but_a_training_folder(
         self, split_folder: Path
     ) -> None:
         shutil.rmtree(split_folder / "val")
         shutil.rmtree(split_folder / "test")
+        shares = {"val_fraction": 0.25, "test_fraction": 0.25}
 
-        dataset = load_dataset(folder_config(split_folder, val_fraction=0.25, test_fraction=0.25))
+        by_place = load_dataset(folder_config(split_folder, split_rule=1, **shares))
 
-        assert sizes(dataset) == (9, 3, 4)
+        assert sizes(by_place) == (9, 3, 4)
+        assert sum(sizes(load_dataset(folder_config(split_folder, **shares)))) == 16
 
     def test_images_in_folders_of_a_class_folder_count(self, split_folder: Path) -> None:
         ants = split_folder / "train" / "ants"
@@ -411,8 +430,8 @@ class TestFingerprint:
 
     def test_it_does_not_change_with_the_names_of_files(self, split_folder: Path) -> None:
         before = self.of(split_folder)
-        for path in sorted((split_folder / "train" / "ants").iterdir()):
-            path.rename(path.with_name(f"photo-{path.name}"))
+        for number, path in enumerate(sorted((split_folder / "train" / "ants").iterdir())):
+            path.rename(path.with_name(f"photo-{9 - number}.png"))
 
         assert self.of(split_folder) == before
 
@@ -453,13 +472,15 @@ class TestCifar10:
     def test_its_own_test_split_is_kept(
         self, cache: Path, batches: dict[str, NDArray[np.uint8]]
     ) -> None:
-        dataset = load_dataset(DataConfig(source="cifar10", root=cache))
+        dataset = load_dataset(DataConfig(source="cifar10", root=cache, split_rule=1))
 
         assert sizes(dataset) == (80, 20, 20)
         assert dataset.classes == tuple(f"class {label}" for label in range(10))
         expected = torch.from_numpy(batches["test_batch"]).view(-1, 3, 32, 32)
         assert torch.equal(dataset.test.images, expected)
         assert dataset.test.labels.tolist() == [label for label in range(10) for _ in range(2)]
+        by_content = load_dataset(DataConfig(source="cifar10", root=cache)).test
+        assert rows(by_content) == rows(dataset.test)
         assert dataset.train.labels.dtype == torch.int64
 
     def test_training_images_are_those_of_the_five_batches(
@@ -475,7 +496,7 @@ class TestCifar10:
     ) -> None:
         monkeypatch.setenv("TORCH_HOME", str(cache.parent))
 
-        assert sizes(load_dataset(DataConfig(source="cifar10"))) == (80, 20, 20)
+        assert sizes(load_dataset(DataConfig(source="cifar10")))[2] == 20
 
     def test_it_is_local_once_it_has_been_downloaded(
         self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -35,7 +35,7 @@ from tune.models.promotion import Standing, settle_champion
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    return load_dataset(load_config(DIGITS, ["data.image_size=16"]).data)
+    return load_dataset(load_config(DIGITS, ["data.image_size=16", "data.split_rule=1"]).data)
 
 
 @pytest.fixture

@@ -11,4 +11,4 @@ from tune.config.loading import load_config
 
 @pytest.fixture(scope="session")
 def dataset() -> Dataset:
-    return load_dataset(load_config(DIGITS, ["data.image_size=16"]).data)
+    return load_dataset(load_config(DIGITS, ["data.image_size=16", "data.split_rule=1"]).data)

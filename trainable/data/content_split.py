@@ -1,0 +1,121 @@
+"""Rule 2 of the split: by the content of an image, and of those that are like it.
+
+A group of images is in the test split if a number that its hash draws is below `test_fraction`,
+else in the validation split if another one is below `val_fraction`. So an image stays where it is
+when others are added, removed, renamed or moved, and when the other fraction changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainable.config import DataConfig
+from trainable.data.hashing import uniform
+from trainable.data.parts import SPLITS, Parts, SplitName
+
+Indices = NDArray[np.int64]
+
+
+@dataclass
+class ContentSplit:
+    """The split of a source's training images by their content.
+
+    Attributes:
+        parts: The source's images.
+        groups: A number for each training image, the same for those that stay together.
+        notes: What was done otherwise than the fractions say, in words.
+    """
+
+    parts: Parts
+    groups: NDArray[np.uint64]
+    notes: list[str] = field(default_factory=list)
+
+    def indices(self, config: DataConfig) -> dict[SplitName, Indices]:
+        """Indices of the images of each split into those of the source, in the order of hashes.
+
+        Raises:
+            ValueError: A class has too few images, or too few that are not alike.
+        """
+        found = {name: np.arange(len(labels)) for name, labels in self.parts.labels.items()}
+        has_val, rest = "val" in self.parts.images, found["train"]
+        if "test" not in self.parts.images:
+            spare = 1 if has_val else 2  # groups that the other splits need
+            rest, found["test"] = self._held_out(rest, "test", config.test_fraction, spare)
+        if config.limit is not None and config.limit < len(rest):
+            rest = self._some(rest, config.limit)
+        if not has_val:
+            rest, found["val"] = self._held_out(rest, "val", config.val_fraction, 1)
+        found["train"] = rest
+        return {name: self._in_order(name, found[name]) for name in SPLITS}
+
+    def _held_out(
+        self, pool: Indices, name: SplitName, share: float, spare: int
+    ) -> tuple[Indices, Indices]:
+        """Indices without and with those held out, of each class a group at least."""
+        numbers, labels = uniform(self.groups[pool], name), self.parts.labels["train"][pool]
+        held = numbers < share
+        for label in np.unique(labels):
+            of_groups = np.unique(numbers[labels == label])
+            if len(of_groups) <= spare:
+                raise self._too_few(label, len(of_groups), spare + 1)
+            by_share = int((of_groups < share).sum())
+            count = min(max(by_share, 1), len(of_groups) - spare)
+            if count == by_share:
+                continue
+            moved = of_groups[by_share:count] if count > by_share else of_groups[count:by_share]
+            held[np.isin(numbers, moved)] = count > by_share
+            self._note(label, name, count)
+        self._check_both_sides(labels, held)
+        return pool[~held], pool[held]
+
+    def _some(self, pool: Indices, count: int) -> Indices:
+        """A stratified `count` of images: of each class those of the lowest numbers."""
+        numbers, labels = uniform(self.groups[pool], "limit"), self.parts.labels["train"][pool]
+        order = np.lexsort((self._hashes("train")[pool], numbers))
+        present, sizes = np.unique(labels, return_counts=True)
+        chosen = [
+            order[labels[order] == label][:quota]
+            for label, quota in zip(present, _quotas(sizes, count), strict=True)
+        ]
+        return pool[np.concatenate(chosen)]
+
+    def _in_order(self, name: SplitName, indices: Indices) -> Indices:
+        """By hash, and not by a name that may change; duplicates by label."""
+        of: SplitName = name if name in self.parts.images else "train"
+        keys = (self.parts.labels[of][indices], self._hashes(of)[indices])
+        return indices[np.lexsort(keys)]
+
+    def _hashes(self, name: SplitName) -> NDArray[np.uint64]:
+        return self.parts.hashes[name]
+
+    def _note(self, label: int, name: SplitName, count: int) -> None:
+        groups = "1 image or group" if count == 1 else f"{count} images or groups"
+        self.notes.append(
+            f"class {self.parts.classes[label]} is small: its {name} split is {groups}, chosen so "
+            "that each split has one"
+        )
+
+    def _too_few(self, label: int, found: int, needed: int) -> ValueError:
+        return ValueError(
+            f"{len(self.groups)} training images cannot be split with every class on both sides "
+            f"(data.limit, data.val_fraction, data.test_fraction): class "
+            f"{self.parts.classes[label]} has {found} that are not alike, and needs {needed}"
+        )
+
+    def _check_both_sides(self, labels: NDArray[np.int64], held: NDArray[np.bool_]) -> None:
+        """Check what to move a group of several classes may have undone."""
+        for label in np.unique(labels):
+            if len(np.unique(held[labels == label])) < 2:
+                raise self._too_few(label, 1, 2)
+
+
+def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """How many of `count` each class gets, in proportion, by the largest remainders."""
+    exact = sizes * count / sizes.sum()
+    quotas: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    most = np.argsort(quotas - exact, kind="stable")
+    quotas[most[: count - quotas.sum()]] += 1
+    return quotas
