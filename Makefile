@@ -32,7 +32,7 @@ app: $(INSTALLED) ## Try the registered models in a browser, on http://127.0.0.1
 	$(BIN)/streamlit run tune/app.py --server.address 127.0.0.1 $(ARGS)
 
 test: $(INSTALLED) ## Run the tests; those that need real data or a GPU skip without it
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 nightly: $(INSTALLED) ## Run the benchmarks' own tests, which take about a quarter of an hour
 	$(BIN)/python -m pytest -m nightly tests/benchmarks $(ARGS)

@@ -149,9 +149,9 @@ def test_a_command_prints_what_is_written_below_it(
     assert len(output) in {0, len(printed)}
 
 
-def test_the_search_prints_what_is_written(confirmed_search: FinishedSearch) -> None:
+def test_the_search_prints_what_is_written(finished_search: FinishedSearch) -> None:
     _, written, *_ = blocks("Start")
-    printed = [masked(line) for line in confirmed_search.output.splitlines()]
+    printed = [masked(line) for line in finished_search.output.splitlines()]
     *parts, last = [
         [masked(line) for line in group]
         for is_gap, group in groupby(written, lambda line: line == "...")

@@ -83,6 +83,7 @@ def outcome(trial: FrozenTrial) -> dict[str, Any]:
     return {"params": trial.params, "state": trial.state.name, "value": trial.value}
 
 
+@pytest.mark.slow
 def test_a_search_that_the_old_code_was_killed_in_ends_as_the_old_code_would_have_ended_it(
     resumed: FinishedSearch,
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_search_that_the_old_code_was_killed_in_ends_as_the_old_code_would_hav
         assert all(trial.state.is_finished() for trial in found)
 
 
+@pytest.mark.slow
 def test_every_epoch_of_it_is_recorded_as_the_old_code_measured_it(
     resumed: FinishedSearch,
 ) -> None:
@@ -109,6 +111,7 @@ def test_every_epoch_of_it_is_recorded_as_the_old_code_measured_it(
             assert [metric.step for metric in history] == list(trial.intermediate_values)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_recorded_searches_is_left_running(resumed: FinishedSearch) -> None:
     for name in ("finished", "killed"):
         assert all(trial.state.is_finished() for trial in trials_in(resumed.folder, name))
@@ -117,6 +120,7 @@ def test_nothing_of_the_recorded_searches_is_left_running(resumed: FinishedSearc
     assert [run.info.run_name for run in resumed.runs("search")].count("killed") == 1
 
 
+@pytest.mark.slow
 def test_a_search_that_the_old_code_finished_is_extended(
     resumed: FinishedSearch, recorded: FinishedSearch
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_finished_search_is_extended_by_more_samples(resumed: FinishedSearch) 
     assert "6/6 ended" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_signal_ends_it_in_good_order(tmp_path: Path) -> None:
     words = ("--num-samples=2", "--name=first", *SMALL, "train.epochs=60")
     with running_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path) as search:

@@ -27,17 +27,6 @@ def finished_search(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
 
 
 @pytest.fixture(scope="session")
-def confirmed_search(tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
-    """A search whose two best trials ran again under two other seeds; a copy for each worker."""
-    from tests.helpers.commands import DIGITS, SMALL
-    from tests.helpers.searches import copied, run_search
-
-    words = ("--config", str(DIGITS), *SMALL, "confirm.top_k=2", "confirm.seeds=2")
-    made = made_once(tmp_path_factory, "confirmed", lambda folder: run_search(folder, *words))
-    return copied(made, tmp_path_factory.mktemp("confirmed"))
-
-
-@pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of MLflow's with nothing in it, to be copied: it takes seconds to make."""
     from mlflow import MlflowClient

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Page
 
 LAPTOP, PHONE = (1366, 768), (390, 844)
+SCREENS = [
+    pytest.param(PHONE, "dark", id="phone-dark"),
+    *(
+        pytest.param(size, scheme, id=name, marks=pytest.mark.slow)
+        for size, scheme, name in (
+            (PHONE, "light", "phone-light"),
+            (LAPTOP, "light", "laptop-light"),
+            (LAPTOP, "dark", "laptop-dark"),
+        )
+    ),
+]
+"""What a page has to fit: the hardest in every run of the tests, all of them in CI's."""
 
 
 def opened(

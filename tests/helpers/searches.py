@@ -15,8 +15,15 @@ from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS, SMALL, run_module
 
-ALONE = ("--config", str(DIGITS), "resources.max_concurrent=1", *SMALL)
-"""One trial at a time, as `finished_search` has it."""
+ALONE = (
+    "--config",
+    str(DIGITS),
+    *SMALL,
+    "resources.max_concurrent=1",
+    "confirm.top_k=2",
+    "confirm.seeds=2",
+)
+"""One trial at a time, and the two best ran again under two other seeds: `finished_search`."""
 
 
 @dataclass(frozen=True)

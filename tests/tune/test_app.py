@@ -22,6 +22,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.helpers.commands import DIGITS, REPOSITORY, SMALL, user_environment
 from tests.helpers.images import bomb
+from tests.helpers.pages import LAPTOP, SCREENS
 from tests.helpers.processes import free_port, running, wait_until
 from tests.helpers.searches import FinishedSearch
 from trainable.data.datasets import Dataset, load_dataset
@@ -32,7 +33,6 @@ from tune.models.lookup import find_version, load_registered
 
 APP = REPOSITORY / "tune" / "app.py"
 NAME = "resnet18-digits"
-LAPTOP, PHONE = (1366, 768), (390, 844)
 BARS = 3
 """Of a card."""
 
@@ -292,8 +292,7 @@ def test_a_version_without_a_record_is_still_tried(
     expect(view.get_by_text(sentence)).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+@pytest.mark.parametrize(("size", "scheme"), SCREENS)
 def test_it_fits_the_screen_and_follows_its_colours(
     size: tuple[int, int], scheme: str, served: Served, visit: Callable[..., Page]
 ) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 
 from tests.helpers.commands import run_module
 from tests.helpers.doors import invoke
-from tests.helpers.pages import LAPTOP, PHONE, opened
+from tests.helpers.pages import LAPTOP, SCREENS, opened
 from tests.helpers.searches import FinishedSearch
 
 TITLES = [
@@ -27,12 +27,11 @@ TITLES = [
 ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])
+@pytest.mark.parametrize(("size", "scheme"), SCREENS)
 def test_the_page_of_a_search_shows_every_figure_and_asks_nobody(
-    size: tuple[int, int], scheme: str, confirmed_search: FinishedSearch, browser: Browser
+    size: tuple[int, int], scheme: str, finished_search: FinishedSearch, browser: Browser
 ) -> None:
-    path = confirmed_search.folder / "mlruns" / "searches" / "first" / "report.html"
+    path = finished_search.folder / "mlruns" / "searches" / "first" / "report.html"
     view, wrong = opened(browser, path, size, scheme)
     assert view.locator("figure h2").all_inner_texts() == TITLES
     assert wrong == []
@@ -50,9 +49,9 @@ def test_the_page_of_a_search_shows_every_figure_and_asks_nobody(
 
 
 def test_the_page_says_what_the_terminal_said(
-    confirmed_search: FinishedSearch, browser: Browser
+    finished_search: FinishedSearch, browser: Browser
 ) -> None:
-    path = confirmed_search.folder / "mlruns" / "searches" / "first" / "report.html"
+    path = finished_search.folder / "mlruns" / "searches" / "first" / "report.html"
     view, _ = opened(browser, path, LAPTOP)
     cards = dict(
         zip(
@@ -63,14 +62,15 @@ def test_the_page_says_what_the_terminal_said(
     )
     assert cards["Trials"] == "5"
     for what in ("Validation accuracy", "Confirmed", "Test accuracy"):
-        assert cards[what] in confirmed_search.output
+        assert cards[what] in finished_search.output
     assert "the first champion" in view.locator("main").inner_text()
 
 
-def test_report_makes_the_same_page_again(confirmed_search: FinishedSearch, tmp_path: Path) -> None:
-    own = confirmed_search.folder / "mlruns" / "searches" / "first" / "report.html"
+@pytest.mark.slow
+def test_report_makes_the_same_page_again(finished_search: FinishedSearch, tmp_path: Path) -> None:
+    own = finished_search.folder / "mlruns" / "searches" / "first" / "report.html"
     # In a process of its own: Streamlit, which other tests import, changes Plotly's template.
-    done = run_module("tune.report", "--out", str(tmp_path), cwd=confirmed_search.folder)
+    done = run_module("tune.report", "--out", str(tmp_path), cwd=finished_search.folder)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()) == tmp_path / "report.html"
     assert (tmp_path / "report.html").read_text() == own.read_text()
@@ -78,8 +78,8 @@ def test_report_makes_the_same_page_again(confirmed_search: FinishedSearch, tmp_
     assert pictures == ["confusion.png", "history.png", "learning_curves.png", "mistakes.png"]
 
 
-def test_page_and_pictures_are_the_parent_runs(confirmed_search: FinishedSearch) -> None:
-    client, (parent,) = confirmed_search.client, confirmed_search.runs("search")
+def test_page_and_pictures_are_the_parent_runs(finished_search: FinishedSearch) -> None:
+    client, (parent,) = finished_search.client, finished_search.runs("search")
     names = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
     assert names >= {"report.html", "history.png", "confusion.png", "mistakes.png"}
 
@@ -92,9 +92,9 @@ def test_page_and_pictures_are_the_parent_runs(confirmed_search: FinishedSearch)
     ],
 )
 def test_what_report_cannot_show_is_told(
-    words: list[str], told: str, confirmed_search: FinishedSearch
+    words: list[str], told: str, finished_search: FinishedSearch
 ) -> None:
-    done = invoke("tune.report", *words, cwd=confirmed_search.folder)
+    done = invoke("tune.report", *words, cwd=finished_search.folder)
     assert done.returncode == 2
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -13,7 +13,7 @@ from tune.config.loading import load_config
 
 RECIPES = sorted((REPOSITORY / "configs" / "recipes").glob("*.yaml"))
 SMALL = (
-    *("data.source=digits", "data.mirror=true", "data.limit=200", "data.image_size=32"),
+    *("data.source=digits", "data.mirror=true", "data.limit=200", "data.image_size=16"),
     *("model.weights=random", "train.epochs=1", "train.batch_size=32"),
 )
 

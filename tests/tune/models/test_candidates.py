@@ -54,7 +54,12 @@ def run(ledger: Ledger, home: SearchFolder, number: int, depth: int, **others: A
     return Run(log, ledger)
 
 
-@pytest.mark.parametrize("content", [b"", b"broken", None])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "content", [pytest.param(b"", marks=SLOW), pytest.param(b"broken", marks=SLOW), None]
+)
 def test_a_best_checkpoint_that_is_broken_or_gone_is_trained_again(
     content: bytes | None, ledger: Ledger, home: SearchFolder
 ) -> None:
@@ -83,7 +88,9 @@ def weights(tuner: FineTuner) -> dict[str, Tensor]:
     return dict(tuner.network.net.named_parameters())
 
 
-@pytest.mark.parametrize(("arch", "start"), [("resnet18", "bundled"), ("small", "random")])
+@pytest.mark.parametrize(
+    ("arch", "start"), [pytest.param("resnet18", "bundled", marks=SLOW), ("small", "random")]
+)
 def test_a_soup_of_runs_of_several_depths_is_the_mean_of_those_that_improve_it(
     arch: str, start: str, ledger: Ledger, home: SearchFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

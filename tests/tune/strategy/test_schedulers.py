@@ -113,7 +113,10 @@ def run_with_kills(reopen: Callable[[], Ledger], at: set[int]) -> Ledger:
         return reopen()
 
 
-@pytest.mark.parametrize("name", ["asha", "halving", "median"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) for name in ("asha", "median")] + ["halving"],
+)
 def test_after_kills_the_same_is_decided_as_without(name: str, tmp_path: Path) -> None:
     config = load_config(
         DIGITS, ["train.epochs=9", "budget.num_samples=12", f"scheduler.name={name}"]
