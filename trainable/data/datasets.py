@@ -21,7 +21,9 @@ from torch import Tensor
 
 from trainable.config import DataConfig
 from trainable.data.content_split import ContentSplit
+from trainable.data.duplicates import group_images
 from trainable.data.hashing import hash_pixels
+from trainable.data.looks import Looks
 from trainable.data.parts import SPLITS, Parts, SplitName
 from trainable.data.random_split import split_at_random
 from trainable.registries import SOURCES
@@ -44,12 +46,15 @@ class Split:
         files: The file of each image, where they were read from files; else empty.
         hashes: What identifies each image, uint64 of shape (N,): the hash of its file, or of its
             pixels where it has none.
+        groups: The smallest hash of the images that each is a duplicate of, uint64 of shape (N,):
+            its own where there is no other.
     """
 
     images: Tensor
     labels: Tensor
     files: tuple[Path, ...] = ()
     hashes: NDArray[np.uint64] = field(default_factory=_none)
+    groups: NDArray[np.uint64] = field(default_factory=_none)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -97,13 +102,13 @@ def load_dataset(config: DataConfig) -> Dataset:
     parts: Parts = SOURCES[config.source](config)
     parts.labels = {name: y.astype(np.int64, copy=False) for name, y in parts.labels.items()}
     parts.hashes = parts.hashes or {name: hash_pixels(x) for name, x in parts.images.items()}
-    notes: list[str] = []
+    groups, notes = _groups(parts), list[str]()
     if config.split_rule == 1:
         indices = split_at_random(parts, config)
     else:
-        rule = ContentSplit(parts, groups=parts.hashes["train"])
+        rule = ContentSplit(parts, groups["train"])
         indices, notes = rule.indices(config), rule.notes
-    chosen = {name: _Chosen(parts, name, indices.get(name)) for name in SPLITS}
+    chosen = {name: _Chosen(parts, groups, name, indices.get(name)) for name in SPLITS}
     splits = {name: each.split() for name, each in chosen.items()}
     return Dataset(
         train=splits["train"],
@@ -122,20 +127,38 @@ def is_local(config: DataConfig) -> bool:
     return asked is None or asked(config)
 
 
+def _groups(parts: Parts) -> dict[SplitName, NDArray[np.uint64]]:
+    """The groups of all images, whichever split they are in."""
+    looks = [parts.looks.get(name) or Looks.of_pixels(x) for name, x in parts.images.items()]
+    hashes = [parts.hashes[name] for name in parts.images]
+    known = [each for each in looks if each is not None]
+    groups = group_images(np.concatenate(hashes), Looks.joined(known))
+    ends = np.cumsum([len(each) for each in hashes])
+    return dict(zip(parts.images, np.split(groups, ends[:-1]), strict=True))
+
+
 class _Chosen:
     """The images of a split, as they lie in what the source gave.
 
     Args:
         parts: What the source gave.
+        groups: The groups of its images.
         name: The split's name.
         indices: Its images; all those of the source's split of this name where None.
     """
 
-    def __init__(self, parts: Parts, name: SplitName, indices: NDArray[np.int64] | None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        groups: dict[SplitName, NDArray[np.uint64]],
+        name: SplitName,
+        indices: NDArray[np.int64] | None,
+    ) -> None:
         of: SplitName = name if name in parts.images else "train"
         self.indices = np.arange(len(parts.labels[of])) if indices is None else indices
         self.images, self.labels = parts.images[of], parts.labels[of][self.indices]
-        self._hashes, self._files = parts.hashes[of], parts.files.get(of)
+        self._files = parts.files.get(of)
+        self._hashes, self._groups = parts.hashes[of][self.indices], groups[of][self.indices]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -154,7 +177,7 @@ class _Chosen:
         for chunk in self.chunks():
             images[done : (done := done + len(chunk))] = torch.from_numpy(chunk).permute(0, 3, 1, 2)
         files = () if self._files is None else tuple(self._files[index] for index in self.indices)
-        return Split(images, torch.from_numpy(self.labels), files, self._hashes[self.indices])
+        return Split(images, torch.from_numpy(self.labels), files, self._hashes, self._groups)
 
 
 def _fingerprint(classes: tuple[str, ...], chosen: dict[SplitName, _Chosen]) -> str:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from trainable.data.looks import SIDE, shrink
+
 MAX_BYTES: Final = 64 * 2**20
 """The largest image file that is read."""
 MAX_PIXELS: Final = 80_000_000
@@ -47,8 +49,40 @@ def read_square(file: Path | BinaryIO, side: int) -> NDArray[np.uint8]:
     with _opened(file) as image:
         # A JPEG decodes straight to a fraction of its size: far faster, as good here.
         image.draft("RGB", (2 * side, 2 * side))
-        upright = _as_rgb(ImageOps.exif_transpose(image))
-        return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR))
+        return _square(_as_rgb(ImageOps.exif_transpose(image)), side)
+
+
+def read_small(file: Path | BinaryIO) -> NDArray[np.uint8]:
+    """Decode an image upright in RGB, to the square by which it is compared with others.
+
+    Raises:
+        ImageError: The file is broken, no image, or too large.
+    """
+    with _opened(file) as image:
+        image.draft("RGB", (2 * SIDE, 2 * SIDE))
+        return shrink(_as_rgb(ImageOps.exif_transpose(image)))
+
+
+def read_both(file: Path, side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """What :func:`read_square` and :func:`read_small` give, decoded once where that is the same.
+
+    Returns:
+        uint8 of shape (side, side, 3), and of shape (32, 32, 3); None for the second of an image
+        that is smaller.
+
+    Raises:
+        ImageError: The file is broken, no image, or too large.
+    """
+    with _opened(file) as image:
+        is_large = min(image.size) >= SIDE
+        if image.format != "JPEG":  # no other is decoded to a fraction of its size
+            upright = _as_rgb(ImageOps.exif_transpose(image))
+            return _square(upright, side), shrink(upright) if is_large else None
+    return read_square(file, side), read_small(file) if is_large else None
+
+
+def _square(upright: Image.Image, side: int) -> NDArray[np.uint8]:
+    return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR))
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from trainable.data.decoding import image_size_of, read_square
+from trainable.data.decoding import image_size_of, read_both
 from trainable.data.hashing import hash_file
+from trainable.data.looks import Looks
 from trainable.data.parts import SPLITS, Parts
 from trainable.data.sizes import stored_side
 
@@ -41,12 +42,13 @@ def read_image_folder(root: Path, image_size: int) -> Parts:
     named = {name: [path for path, _ in pairs] for name, pairs in files.items()}
     decoded = {name: _decode(each, side) for name, each in named.items()}
     return Parts(
-        images={name: images for name, (images, _) in decoded.items()},
+        images={name: images for name, (images, *_) in decoded.items()},
         labels={name: np.array([label for _, label in pairs]) for name, pairs in files.items()},
         classes=classes,
         skipped=sum(_count_files(folder, classes) for folder in folders.values()) - len(paths),
         files=named,
-        hashes={name: hashes for name, (_, hashes) in decoded.items()},
+        hashes={name: hashes for name, (_, hashes, _) in decoded.items()},
+        looks={name: looks for name, (*_, looks) in decoded.items()},
     )
 
 
@@ -103,19 +105,25 @@ def _stored_side(paths: Sequence[Path], image_size: int) -> int:
     return stored_side(image_size)
 
 
-def _decode(paths: Sequence[Path], side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+def _decode(
+    paths: Sequence[Path], side: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint64], Looks]:
     """Decode files: short side resized, centre cropped.
 
     Returns:
-        uint8 of shape (N, side, side, 3), and the hashes of the files, uint64 of shape (N,).
+        uint8 of shape (N, side, side, 3), the hashes of the files, uint64 of shape (N,), and how
+        the images look.
     """
     out, hashes = np.empty((len(paths), side, side, 3), np.uint8), np.empty(len(paths), np.uint64)
+    looks = Looks.empty(len(paths))
 
     def decode(index: int) -> None:
-        out[index] = read_square(paths[index], side)
+        out[index], small = read_both(paths[index], side)
         hashes[index] = hash_file(paths[index])
+        if small is not None:
+            looks.put(index, small)
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for _ in pool.map(decode, range(len(paths))):
             pass
-    return out, hashes
+    return out, hashes, looks

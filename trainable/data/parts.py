@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # a source is asked what it needs before NumPy is loaded
     import numpy as np
     from numpy.typing import NDArray
 
+    from trainable.data.looks import Looks
+
 SplitName = Literal["train", "val", "test"]
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "val", "test")
 
@@ -26,6 +28,7 @@ class Parts:
         skipped: The number of files that are not of an image type.
         files: The image files, in the order of `images`, where there are such files.
         hashes: What identifies each image, uint64 of shape (N,); by default its pixels' hash.
+        looks: How each image looks, to find near duplicates; by default as its pixels do.
     """
 
     images: dict[SplitName, NDArray[np.uint8]]
@@ -34,3 +37,4 @@ class Parts:
     skipped: int = 0
     files: dict[SplitName, list[Path]] = field(default_factory=dict)
     hashes: dict[SplitName, NDArray[np.uint64]] = field(default_factory=dict)
+    looks: dict[SplitName, Looks] = field(default_factory=dict)

@@ -63,7 +63,8 @@ def _judge(search: Search, left: int, *, closed: bool) -> Finding:
         close = "python -m tune.doctor --fix closes them as KILLED"
         return Finding(name, "warn", message, close if search.concluded else f"{go_on}; or {close}")
     done = f"; {left} of its runs were RUNNING, and are KILLED now" if left else ""
-    return Finding(name, "ok", f"{state}{done}", None if search.concluded else go_on)
+    images = f"; its images: {search.duplicates}" if search.duplicates else ""
+    return Finding(name, "ok", f"{state}{done}{images}", None if search.concluded else go_on)
 
 
 def check_others(usable: Iterable[str | None], known: Collection[str]) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from trainable.config import ModelConfig
+from trainable.data.copies import copy_groups, describe_copies
 from trainable.data.datasets import load_dataset
 from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights
@@ -35,12 +36,16 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     console.print(f"data     {config.data.source}: {sizes} images, {len(dataset.classes)} classes")
     if dataset.skipped:
         console.print(f"         {dataset.skipped} files are no images and were left out")
+    copies = describe_copies(copy_groups(dataset))
+    for note in (*dataset.notes, *([copies] if copies else [])):
+        console.print(f"         {note}", soft_wrap=True, markup=False)
     model = ModelConfig(**{**config.model.model_dump(), "weights": weights})
     return Search(
         name=name,
         config=config.model_copy(update={"model": model}),
         data_fingerprint=dataset.fingerprint,
         weights_hash=weights_hash,
+        duplicates=copies,
     )
 
 

@@ -13,7 +13,7 @@ from plotly.graph_objects import Figure
 
 from trainable.predictions import Predictions
 from trainable.registries import load_plugins
-from tune.reporting import figures, predictions
+from tune.reporting import duplicates, figures, predictions
 from tune.reporting.results import SearchResults
 
 Make = Callable[[SearchResults], Figure | None]
@@ -96,6 +96,7 @@ SECTIONS: list[Section] = [
         "On the test images, whose number stands on each bar.",
         _of_test(lambda _, test: predictions.calibration(test)),
     ),
+    Section("Duplicates", duplicates.caption, duplicates.duplicates, wide=True),
 ]
 
 

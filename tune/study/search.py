@@ -36,6 +36,9 @@ class Search(Config):
     weights_hash: str | None
     """The hash of the first weights, for each architecture; None where they are random."""
 
+    duplicates: str = ""
+    """What was found of duplicates among the images, in words."""
+
     identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
     """Unlike the name, unique everywhere."""
 

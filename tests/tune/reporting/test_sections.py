@@ -73,3 +73,15 @@ def test_captions_say_what_was_compared(dataset: Dataset) -> None:
     text = page(results_of(dataset, 4))
     assert "All trials after epoch 1, the last that all of them reached." in text
     assert "Far below the line: overfitting." in text
+
+
+def test_duplicates_are_listed_by_their_names_as_text(dataset: Dataset) -> None:
+    results = results_of(dataset, 5)
+    groups = dataset.train.groups.copy()
+    groups[:3] = groups[:3].min()
+    files = tuple(Path(f"<b>{index}$x$.png") for index in range(len(groups)))
+    train = replace(dataset.train, groups=groups, files=files)
+    text = page(replace(results, dataset=replace(dataset, train=train)))
+    assert titles(text)[-1] == "Duplicates"
+    assert "Found: 1 group of exact or near duplicates, 3 images" in text
+    assert "&lt;b&gt;2$x$.png" in text
