@@ -1,0 +1,126 @@
+"""What strategies are compared on: data, a backbone, and a space wider than any preset's."""
+
+from __future__ import annotations
+
+import tarfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from tune.config.schema import SearchConfig
+
+LENGTHS: Final = (3, 9)
+"""Epochs that each config is trained for: a schedule of three says more after three epochs than
+one of nine, and costs as much."""
+
+SPACE: Final[dict[str, Any]] = {
+    "optim.name": ["sgd", "adamw"],
+    "optim.lr": {"low": 1e-5, "high": 1e-1, "log": True},
+    "optim.weight_decay": {"low": 1e-6, "high": 1e-1, "log": True},
+    "optim.layer_decay": [0.4, 0.65, 1.0],
+    "optim.label_smoothing": [0.0, 0.1],
+    "schedule.warmup": [0.1, 0.3],
+    "augment.policy": ["none", "flip", "flip_crop", "trivial", "rand"],
+    "augment.mixup": [0.0, 0.2],
+    "train.batch_size": [32, 64, 128],
+    "model.unfreeze_depth": {"low": 0, "high": 5},
+}
+
+ANIMALS: Final = ("bird", "cat", "deer", "dog", "frog", "horse")
+VEHICLES: Final = ("airplane", "automobile", "ship", "truck")
+TO_LAYER3: Final = "weights/resnet18-imagenet-to-layer3.pt"
+COMPLETE: Final = "weights/resnet18-complete.pt"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Images to learn, and what to start from.
+
+    Attributes:
+        side: The images' side in pixels.
+        weights: `bundled`, or a state dict in the folder of real data.
+        archive: The images, in the folder of real data; None is the digits.
+        classes: The classes that are taken; empty is all.
+        per_class: The training images of a class that are taken, at most.
+        tested: The test images of a class that are taken, at most.
+        space: What is searched otherwise than in `SPACE`.
+    """
+
+    side: int
+    weights: str
+    archive: str | None = None
+    classes: tuple[str, ...] = ()
+    per_class: int = 10_000
+    tested: int = 200
+    space: Mapping[str, Any] | None = None
+
+    def config(self, folder: Path, real: Path | None) -> SearchConfig:
+        """The search's config.
+
+        Args:
+            folder: Where its images lie, or are unpacked to.
+            real: The folder of real data.
+        """
+        data: dict[str, Any] = {"image_size": self.side}
+        weights = self.weights
+        if self.archive is not None:
+            assert real is not None, "TUNE_REAL_DATA is not set"
+            data |= {"source": "image_folder", "root": str(self._unpack(folder, real))}
+            weights = str(real / self.weights)
+        return SearchConfig.model_validate(
+            {
+                "data": data,
+                "model": {"weights": weights},
+                "augment": {"num_views": max(LENGTHS)},
+                "space": {**SPACE, **(self.space or {})},
+                "sampler": {"name": "random"},
+                "resources": {"cpu": 1, "gpu": 0},
+                "cache": {"root": str(folder / "store"), "max_gb": 12},
+            }
+        )
+
+    def _unpack(self, folder: Path, real: Path) -> Path:
+        """Unpack the images that are taken, the first of each class by name."""
+        target = folder / "images"
+        if target.exists():
+            return target
+        taken: Counter[tuple[str, str]] = Counter()
+        assert self.archive is not None
+        with tarfile.open(real / "data" / self.archive) as tar:
+            for member in sorted(tar.getmembers(), key=lambda one: one.name):
+                parts = PurePosixPath(member.name).parts
+                if not member.isfile() or len(parts) != len(("archive", "split", "class", "file")):
+                    continue
+                _, split, label, name = parts
+                split = "test" if split == "val" else split  # hymenoptera has no other
+                most = self.per_class if split == "train" else self.tested
+                if (self.classes and label not in self.classes) or taken[split, label] == most:
+                    continue
+                taken[split, label] += 1
+                member.name = str(PurePosixPath(split, label, name))
+                tar.extract(member, folder / "unpacking", filter="data")
+        return (folder / "unpacking").rename(target)
+
+
+DIGITS_SPACE: Final = {"augment.policy": ["none", "flip_crop", "trivial", "rand"]}
+TRAINED: Final = {"model.unfreeze_depth": {"low": 1, "high": 5}}
+"""The depths where layer4 has to be trained, since the weights lack it."""
+
+
+def _cifar10(side: int, per_class: int, classes: tuple[str, ...] = (), tested: int = 200) -> Task:
+    archive = "cifar10-jpeg.tar.gz"
+    return Task(side, TO_LAYER3, archive, classes, per_class, tested, TRAINED)
+
+
+TASKS: Final[dict[str, Task]] = {
+    "digits": Task(48, "bundled", space=DIGITS_SPACE),
+    "hymenoptera": Task(112, COMPLETE, "hymenoptera.tar"),
+    "cifar10_500": _cifar10(64, 50),
+    "cifar10_2000": _cifar10(64, 200),
+    "cifar10_5000": _cifar10(64, 500),
+    "animals_1200": _cifar10(64, 200, ANIMALS, tested=300),
+    "vehicles_400": _cifar10(96, 100, VEHICLES, tested=500),
+}
+"""By name. CIFAR-10 is CIFAR-10 (JPEG)."""
