@@ -13,6 +13,7 @@ from trainable.augment.mixing import Mixer
 from trainable.config import TrialConfig
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.parts import SplitName
+from trainable.data.seen import Seen
 from trainable.device import Device, resolve_device
 from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, PrefixOutputs, as_tail_input
@@ -191,7 +192,7 @@ class FineTuner:
         )
         # Copies, so that the model stays as it is when the trial goes on.
         weights = {k: v.cpu().clone() for k, v in self.network.net.state_dict().items()}
-        return Classifier(spec, weights)
+        return Classifier(spec, weights, Seen.of(self.dataset))
 
     def _build_network(self) -> CutNetwork:
         model = self.config.model

@@ -47,6 +47,11 @@ class Predictions:
         """Softmax of the logits: shape (N, classes)."""
         return self.logits.softmax(1).numpy()
 
+    def at(self, chosen: NDArray[np.bool_]) -> Predictions:
+        """Those on some images, of which a mask of shape (N,) says which."""
+        where = torch.from_numpy(chosen)
+        return Predictions(self.logits[where], self.labels[where])
+
     def save(self, path: Path) -> None:
         """Write them as a compressed `.npz` file."""
         np.savez_compressed(path, logits=self.logits.numpy(), labels=self.labels.numpy())

@@ -19,7 +19,7 @@ from trainable.data.datasets import load_dataset
 from trainable.device import Device, resolve_device
 
 TINY: dict[str, dict[str, Any]] = {
-    "data": {"image_size": 16, "limit": 200},
+    "data": {"image_size": 16, "limit": 200, "split_rule": 1},  # by which figures were recorded
     "model": {"weights": "random", "unfreeze_depth": 0},
     "train": {"epochs": 3, "batch_size": 32, "precision": "fp32"},
 }

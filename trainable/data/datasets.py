@@ -48,6 +48,7 @@ class Split:
             pixels where it has none.
         groups: The smallest hash of the images that each is a duplicate of, uint64 of shape (N,):
             its own where there is no other.
+        looks: Perceptual hashes, uint64 of shape (N,); 0 where an image is too small or too plain.
     """
 
     images: Tensor
@@ -55,6 +56,7 @@ class Split:
     files: tuple[Path, ...] = ()
     hashes: NDArray[np.uint64] = field(default_factory=_none)
     groups: NDArray[np.uint64] = field(default_factory=_none)
+    looks: NDArray[np.uint64] = field(default_factory=_none)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -102,6 +104,7 @@ def load_dataset(config: DataConfig) -> Dataset:
     parts: Parts = SOURCES[config.source](config)
     parts.labels = {name: y.astype(np.int64, copy=False) for name, y in parts.labels.items()}
     parts.hashes = parts.hashes or {name: hash_pixels(x) for name, x in parts.images.items()}
+    parts.looks = parts.looks or {n: Looks.of_pixels(x) for n, x in parts.images.items()}
     groups, notes = _groups(parts), list[str]()
     if config.split_rule == 1:
         indices = split_at_random(parts, config)
@@ -129,10 +132,9 @@ def is_local(config: DataConfig) -> bool:
 
 def _groups(parts: Parts) -> dict[SplitName, NDArray[np.uint64]]:
     """The groups of all images, whichever split they are in."""
-    looks = [parts.looks.get(name) or Looks.of_pixels(x) for name, x in parts.images.items()]
     hashes = [parts.hashes[name] for name in parts.images]
-    known = [each for each in looks if each is not None]
-    groups = group_images(np.concatenate(hashes), Looks.joined(known))
+    looks = Looks.joined([parts.looks[name] for name in parts.images])
+    groups = group_images(np.concatenate(hashes), looks)
     ends = np.cumsum([len(each) for each in hashes])
     return dict(zip(parts.images, np.split(groups, ends[:-1]), strict=True))
 
@@ -159,6 +161,7 @@ class _Chosen:
         self.images, self.labels = parts.images[of], parts.labels[of][self.indices]
         self._files = parts.files.get(of)
         self._hashes, self._groups = parts.hashes[of][self.indices], groups[of][self.indices]
+        self._looks = parts.looks[of].hashes[self.indices]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -177,7 +180,9 @@ class _Chosen:
         for chunk in self.chunks():
             images[done : (done := done + len(chunk))] = torch.from_numpy(chunk).permute(0, 3, 1, 2)
         files = () if self._files is None else tuple(self._files[index] for index in self.indices)
-        return Split(images, torch.from_numpy(self.labels), files, self._hashes, self._groups)
+        return Split(
+            images, torch.from_numpy(self.labels), files, self._hashes, self._groups, self._looks
+        )
 
 
 def _fingerprint(classes: tuple[str, ...], chosen: dict[SplitName, _Chosen]) -> str:

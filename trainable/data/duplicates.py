@@ -15,13 +15,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from trainable.data.looks import Looks
+from trainable.data.seen import MOST_BITS
 
-MOST_BITS: Final = 10
-"""By how many bits of 63 the perceptual hashes of near duplicates differ at most."""
 LEAST_CORRELATION: Final = 0.92
 """How well their thumbnails correlate at least, each channel about its mean."""
-LEAST_CONTRAST: Final = 4.0
-"""Standard deviation of a thumbnail, in shades, below which there is nothing to compare."""
 LARGEST_CHAIN: Final = 100
 """Images of the largest group in which two may be alike only by way of others."""
 
@@ -34,19 +31,17 @@ _AT_ONCE: Final = 1 << 20
 Pairs = NDArray[np.int64]
 
 
-def group_images(hashes: NDArray[np.uint64], looks: Looks | None) -> NDArray[np.uint64]:
+def group_images(hashes: NDArray[np.uint64], looks: Looks) -> NDArray[np.uint64]:
     """The group of each image.
 
     Args:
         hashes: What identifies each image, uint64 of shape (N,).
-        looks: How they look, if near duplicates are searched for too.
+        looks: How they look.
 
     Returns:
         The smallest hash in its group, uint64 of shape (N,); its own where it is alone.
     """
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    if looks is None:
-        return hashes.copy()
     pairs = near_pairs(Looks(looks.hashes[first], looks.thumbs[first]))
     return unique[_smallest_of_each(len(unique), pairs)][inverse]
 
@@ -55,11 +50,10 @@ def near_pairs(looks: Looks) -> Pairs:
     """Pairs of images that look the same, of shape (P, 2), each with the smaller index first."""
     points = looks.thumbs.reshape(len(looks.thumbs), -1, 3).astype(np.float32)
     points -= points.mean(1, keepdims=True)
-    contrast = points.std((1, 2))
-    points /= np.maximum(contrast, LEAST_CONTRAST)[:, None, None]
+    points /= np.maximum(points.std((1, 2)), 1)[:, None, None]
     flat = points.reshape(len(points), -1)
     found = [np.empty((0, 2), np.int64)]
-    for pairs in _candidates(looks.hashes, np.flatnonzero(contrast >= LEAST_CONTRAST)):
+    for pairs in _candidates(looks.hashes, np.flatnonzero(looks.hashes)):
         one, other = flat[pairs[:, 0]], flat[pairs[:, 1]]
         found.append(pairs[np.einsum("ij,ij->i", one, other) / flat.shape[1] >= LEAST_CORRELATION])
     return np.unique(np.concatenate(found), axis=0)

@@ -17,6 +17,8 @@ from PIL import Image
 
 SIDE: Final = 32
 """The side of what is hashed. Images that are smaller look too much alike."""
+LEAST_CONTRAST: Final = 4.0
+"""Standard deviation of a thumbnail, in shades, below which there is nothing to compare."""
 _THUMB: Final = 16
 _LOW: Final = 8
 """Frequencies of each direction that are hashed."""
@@ -29,7 +31,7 @@ class Looks:
     """How images look.
 
     Attributes:
-        hashes: Perceptual hashes, uint64 of shape (N,), of which one bit is always 0.
+        hashes: Perceptual hashes of 63 bits, uint64 of shape (N,); 0 where there is none.
         thumbs: Thumbnails, uint8 of shape (N, 16, 16, 3).
     """
 
@@ -42,32 +44,31 @@ class Looks:
         return cls(np.zeros(count, np.uint64), np.zeros((count, _THUMB, _THUMB, 3), np.uint8))
 
     @classmethod
-    def of_pixels(cls, images: NDArray[np.uint8]) -> Looks | None:
-        """The looks of images in memory; None where they are too small.
+    def of_pixels(cls, images: NDArray[np.uint8]) -> Looks:
+        """The looks of images in memory, none of which looks like another where they are tiny.
 
         Args:
             images: uint8 of shape (N, R, R, 3).
         """
-        if min(images.shape[1:3]) < SIDE:
-            return None
         looks = cls.empty(len(images))
+        if min(images.shape[1:3]) < SIDE:
+            return looks
         for index, pixels in enumerate(images):
             looks.put(index, shrink(Image.fromarray(pixels)))
         return looks
 
     @classmethod
-    def joined(cls, looks: Sequence[Looks]) -> Looks | None:
-        """All of them in a row; None if there are none."""
-        if not looks:
-            return None
+    def joined(cls, looks: Sequence[Looks]) -> Looks:
+        """All of them in a row."""
         hashes, thumbs = [each.hashes for each in looks], [each.thumbs for each in looks]
         return cls(np.concatenate(hashes), np.concatenate(thumbs))
 
     def put(self, index: int, small: NDArray[np.uint8]) -> None:
-        """Note how an image looks, of which :func:`shrink` gave this."""
-        self.hashes[index] = _hash(small)
+        """Note how an image looks, of which :func:`shrink` gave this, if it is not too plain."""
         halves = small.reshape(_THUMB, SIDE // _THUMB, _THUMB, SIDE // _THUMB, 3)
-        self.thumbs[index] = halves.mean((1, 3)).round()
+        thumb = halves.mean((1, 3))
+        if (thumb - thumb.mean((0, 1))).std() >= LEAST_CONTRAST:
+            self.hashes[index], self.thumbs[index] = _hash(small), thumb.round()
 
 
 def shrink(image: Image.Image) -> NDArray[np.uint8]:

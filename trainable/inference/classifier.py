@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import numpy as np
 import torch
@@ -18,12 +18,15 @@ from torchvision.models import get_model_weights
 
 from trainable.config import Arch
 from trainable.data.decoding import read_square
+from trainable.data.seen import Seen
 from trainable.data.sizes import fit, stored_side
 from trainable.network.cut_network import build
 from trainable.network.resnet import IMAGENET
 from trainable.network.weights import load_weights, why_not
 
 _WEIGHTS, _SPEC = "model.safetensors", "classifier.json"
+SEEN: Final = "seen.safetensors"
+"""The file of the hashes of the images that a classifier has seen."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ class Classifier:
         spec: How its network is built and its input made.
         network: From pixels in 0..255 to logits.
         heat_layer: The part of the network whose output Grad-CAM weighs.
+        seen: The images that it, or its search, was trained and validated on, if that is known.
     """
 
-    def __init__(self, spec: Spec, weights: dict[str, Tensor]) -> None:
-        self.spec, self._weights = spec, weights
+    def __init__(self, spec: Spec, weights: dict[str, Tensor], seen: Seen | None = None) -> None:
+        self.spec, self._weights, self.seen = spec, weights, seen
         cut = build(spec.arch, num_classes=len(spec.classes), depth=0)
         cut.net.load_state_dict(weights)
         self.heat_layer = cut.heat_layer
@@ -68,13 +72,16 @@ class Classifier:
             OSError, RuntimeError, SafetensorError, ValueError: It is no classifier's folder.
         """
         spec = TypeAdapter(Spec).validate_json((folder / _SPEC).read_bytes())
-        return cls(spec, load_file(folder / _WEIGHTS))
+        seen = Seen.load(folder / SEEN) if (folder / SEEN).exists() else None
+        return cls(spec, load_file(folder / _WEIGHTS), seen)
 
     def save(self, folder: Path) -> None:
-        """Write the weights as safetensors and the rest as JSON into `folder`."""
+        """Write the weights and the seen images as safetensors, and the rest as JSON."""
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: v.contiguous() for k, v in self._weights.items()}, folder / _WEIGHTS)
         (folder / _SPEC).write_text(json.dumps(asdict(self.spec), indent=2))
+        if self.seen is not None:
+            self.seen.save(folder / SEEN)
 
     def read(self, files: Sequence[Path | BinaryIO]) -> Tensor:
         """Decode files to uint8 of shape (N, 3, R, R), R being the stored side.

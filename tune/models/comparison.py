@@ -36,6 +36,8 @@ class Comparison:
             from paired resamples of the images (Efron and Tibshirani 1993) of anything else.
         low: Lower end of the interval of `challenger - champion`.
         high: Upper end.
+        images: How many images both were shown.
+        left_out: How many test images one of them had seen in its training.
     """
 
     objective: Objective
@@ -44,6 +46,8 @@ class Comparison:
     p_value: float
     low: float
     high: float
+    images: int = 0
+    left_out: int = 0
 
     @property
     def is_better(self) -> bool:
@@ -59,8 +63,15 @@ class Comparison:
         kind = "" if metric == ACCURACY.metric else f"{metric.quantity} "
         return (
             f"{kind}{show(self.challenger)} against the champion's {show(self.champion)} of the "
-            f"same test images, p = {self.p_value:.2g}, difference {difference}"
+            f"{self._same_images}, p = {self.p_value:.2g}, difference {difference}"
         )
+
+    @property
+    def _same_images(self) -> str:
+        if not self.left_out:
+            return "same test images"
+        of_all = self.images + self.left_out
+        return f"{self.images} of {of_all} test images that neither has seen in training"
 
 
 def compare_answers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,15 +17,12 @@ from trainable.predictions import Predictions
 from tune.errors import first_line
 from tune.models.comparison import ACCURACY, Comparison, compare_answers, compare_predictions
 from tune.models.lookup import UNREADABLE, load_registered
+from tune.models.unseen import IncomparableError, unseen_images
 from tune.tracking.evaluation import Evaluation, read_evaluation, read_predictions
 
 _BATCH: Final = 256
 _UNRECORDED: Final = (MlflowException, OSError, KeyError, ValueError)
 """What is raised where a record is not there, or of another make."""
-
-
-class IncomparableError(Exception):
-    """A champion that cannot be asked about the images."""
 
 
 def compare_with(
@@ -37,8 +35,9 @@ def compare_with(
 ) -> Comparison:
     """Compare a challenger with the champion on the challenger's test images.
 
-    The champion's answers are those that its own search recorded, if that was of the same images;
-    else it is shown these.
+    Images that either of them has seen, in training or validation, are left out, and copies of
+    such images too. The champion's answers are those that its own search recorded, if that was of
+    the same images; else it is shown these.
 
     Args:
         client: For the record and the registry.
@@ -49,15 +48,21 @@ def compare_with(
         alpha: One minus the interval's confidence.
 
     Raises:
-        IncomparableError: The champion has other classes, or cannot be read.
+        IncomparableError: The champion has other classes, or cannot be read, or it has seen too
+            many of the images, or which it has seen cannot be known.
     """
     recorded = _recorded(client, champion, dataset)
+    judged = recorded is not None
     if objective == ACCURACY:
         right = recorded.right if recorded else _shown(client, champion, dataset).right
-        return compare_answers(right, test.right, alpha)
-    predictions = recorded and _recorded_predictions(client, champion, recorded)
-    predictions = predictions or _shown(client, champion, dataset)
-    return compare_predictions(objective, predictions, test, alpha)
+        unseen = unseen_images(client, champion, dataset, judged_on_them=judged)
+        found = compare_answers(right[unseen], test.right[unseen], alpha)
+    else:
+        predictions = recorded and _recorded_predictions(client, champion, recorded)
+        predictions = predictions or _shown(client, champion, dataset)
+        unseen = unseen_images(client, champion, dataset, judged_on_them=judged)
+        found = compare_predictions(objective, predictions.at(unseen), test.at(unseen), alpha)
+    return replace(found, images=int(unseen.sum()), left_out=int((~unseen).sum()))
 
 
 def _recorded(client: MlflowClient, champion: ModelVersion, dataset: Dataset) -> Evaluation | None:

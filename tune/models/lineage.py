@@ -130,6 +130,22 @@ def dataset_of(client: MlflowClient, version: ModelVersion) -> Dataset:
     return read_again(recorded_data(client, version))
 
 
+def same_dataset_of(client: MlflowClient, version: ModelVersion) -> Dataset:
+    """The same, if not only the test images but all that its search saw are as they were then.
+
+    Raises:
+        UnknownDataError: They are not, or cannot be read.
+    """
+    dataset = dataset_of(client, version)
+    try:
+        then = SearchTags.of(client.get_run(version.run_id)).data
+    except (MlflowException, KeyError) as error:
+        raise UnknownDataError(f"its run does not name its images ({first_line(error)})") from error
+    if dataset.fingerprint != then:
+        raise UnknownDataError("its images have changed since")
+    return dataset
+
+
 def recorded_data(client: MlflowClient, version: ModelVersion) -> RecordedData:
     """What the record says of a version's images.
 

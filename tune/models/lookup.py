@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from safetensors import SafetensorError
 
-from trainable.inference.classifier import Classifier, imagenet_classifier
+from trainable.data.seen import Seen
+from trainable.inference.classifier import SEEN, Classifier, imagenet_classifier
 from tune.errors import ConfigError, first_line
 from tune.tracking.schema import Artifact
 from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
@@ -102,6 +103,25 @@ def load_registered(client: MlflowClient, version: ModelVersion) -> Classifier:
     with TemporaryDirectory() as folder:
         path = download_artifacts(source, dst_path=folder, tracking_uri=client.tracking_uri)
         return Classifier.load(Path(path))
+
+
+def seen_by_registered(client: MlflowClient, version: ModelVersion) -> Seen | None:
+    """The images that a version and its search have seen; None if its files do not say.
+
+    Raises:
+        MlflowException, OSError: MLflow is away, or the files are.
+        SafetensorError, ValueError: They are damaged.
+    """
+    from mlflow.artifacts import download_artifacts, list_artifacts
+
+    files = client.get_model_version_download_uri(version.name, version.version)
+    source, uri = f"{files.rstrip('/')}/artifacts/{Artifact.CLASSIFIER}", client.tracking_uri
+    there = list_artifacts(source, tracking_uri=uri)
+    if not any(Path(file.path).name == SEEN for file in there):
+        return None
+    with TemporaryDirectory() as folder:
+        path = download_artifacts(f"{source}/{SEEN}", dst_path=folder, tracking_uri=uri)
+        return Seen.load(Path(path))
 
 
 def _from_folder(path: Path) -> Classifier:

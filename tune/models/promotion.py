@@ -17,9 +17,10 @@ from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.models.champion import champion_of, versions_of
 from tune.models.comparison import Comparison, promotes
-from tune.models.incumbent import IncomparableError, compare_with
+from tune.models.incumbent import compare_with
 from tune.models.lookup import CHAMPION
 from tune.models.packaging import log_classifier
+from tune.models.unseen import IncomparableError
 from tune.tracking.schema import Tag, VersionTags, champion_score
 from tune.tracking.server import is_mlflows_own
 

@@ -61,7 +61,7 @@ class TestAnswers:
     ) -> None:
         probabilities = classifier.probabilities(tuner.dataset.val.images)
 
-        assert probabilities.shape == (20, 10)
+        assert probabilities.shape == (len(tuner.dataset.val), 10)
         assert probabilities.dtype == np.float32
         assert probabilities.min() >= 0
         np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
@@ -110,6 +110,7 @@ class TestStorage:
         assert {path.name for path in tmp_path.iterdir()} == {
             "classifier.json",
             "model.safetensors",
+            "seen.safetensors",
         }
         assert json.loads((tmp_path / "classifier.json").read_text()) == {
             "arch": "resnet18",
@@ -161,7 +162,7 @@ class TestReading:
         data = {"source": "image_folder", "root": tmp_path, "limit": None}
         tuner = FineTuner(tiny(data=data), device)
 
-        images = tuner.classifier().read(sorted((tmp_path / "test").rglob("*.jpg")))
+        images = tuner.classifier().read(tuner.dataset.test.files)
 
         assert images.shape == (6, 3, 18, 18)
         assert torch.equal(images, tuner.dataset.test.images)

@@ -26,6 +26,7 @@ from tests.helpers.challengers import (
 from tests.helpers.commands import DIGITS, run_module
 from tests.helpers.doors import invoke
 from trainable.data.datasets import Dataset, load_dataset
+from trainable.data.seen import Seen
 from tune.config.loading import load_config
 from tune.models.champion import champion_of
 from tune.models.comparison import Comparison
@@ -50,7 +51,7 @@ def client(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def enter(client: MlflowClient, dataset: Dataset) -> Callable[..., Standing]:
     """Let a model that is right about the first so many test images be settled."""
-    classifier = classifier_of(dataset.classes)
+    classifier = classifier_of(dataset.classes, Seen.of(dataset))
 
     def settle(
         right: int,
