@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from ray import tune
 
 from trainable.checkpoints import Checkpoints, NoSpaceError
-from trainable.config import TrialConfig
+from trainable.config import DataConfig, TrialConfig
+from trainable.data.datasets import load_dataset
 from trainable.device import is_out_of_memory, release_memory
 from trainable.errors import first_line
 from trainable.finetuner import DivergedError, FineTuner
@@ -23,12 +25,14 @@ class TrialSpec(TypedDict):
         trial: A :class:`TrialConfig`, dumped as JSON.
         folder: The folder of its checkpoints; every node must see it.
         runtime: A :class:`Runtime`, as a dictionary.
+        fingerprint: The images' with which the search was started; they are not checked without.
     """
 
     number: int
     trial: dict[str, Any]
     folder: str
     runtime: dict[str, Any]
+    fingerprint: NotRequired[str]
 
 
 class FineTuneTrainable(tune.Trainable):
@@ -45,7 +49,8 @@ class FineTuneTrainable(tune.Trainable):
     was lost. Ray's own checkpoints are not used: they are copied once more, and belong to
     one run of Ray.
 
-    An epoch that runs out of memory is started again with the batches in two parts.
+    An epoch that runs out of memory is started again with the batches in two parts. Where the
+    images are not those of the search, there is no epoch, and no trial can go on.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -55,10 +60,14 @@ class FineTuneTrainable(tune.Trainable):
         self._checkpoints = Checkpoints(Path(config["folder"]))
         self._unreported: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
-        self._go_on(micro_batches=1)
+        self._halt = _why_no_data(self._trial.data, config.get("fingerprint"))
+        if self._halt is None:
+            self._go_on(micro_batches=1)
 
     def step(self) -> dict[str, Any]:
         """Train an epoch."""
+        if self._halt is not None:
+            return {"halt": self._halt, "done": True}
         try:
             metrics, self._unreported = self._unreported or self._epoch(), None
         except (DivergedError, OutOfMemoryError) as error:
@@ -127,6 +136,21 @@ class FineTuneTrainable(tune.Trainable):
         }
         self._checkpoints.save(state, best=better)
         return metrics
+
+
+def _why_no_data(config: DataConfig, fingerprint: str | None) -> str | None:
+    """Why the images of a trial are not those of its search, if they are not."""
+    where = f"data.root={config.root}" if config.root else f"data.source={config.source}"
+    try:
+        found = load_dataset(config).fingerprint
+    except (ValueError, OSError) as error:
+        return f"{platform.node()} cannot read the images of the search: {first_line(error)}"
+    if fingerprint is None or found == fingerprint:
+        return None
+    return (
+        f"{where} on {platform.node()}: these are not the images, or not the splits, with which "
+        "the search was started; put them back as they were, or start another search"
+    )
 
 
 class OutOfMemoryError(MemoryError):

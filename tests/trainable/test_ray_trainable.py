@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from ray.tune.trainable import trainable as ray_trainable
 
 from trainable.checkpoints import BEST, LAST, read_checkpoint
 from trainable.config import TrialConfig
+from trainable.data.datasets import load_dataset
 from trainable.device import CONTEXT_BYTES, Device, release_memory, resolve_device
 from trainable.finetuner import FineTuner
 from trainable.metrics import Objective
@@ -80,6 +82,54 @@ def test_a_result_tells_what_the_device_resolved_to(
 
     assert (result["device"], result["precision"], result["threads"]) == ("cpu", "fp32", 1)
     assert result["epoch_seconds"] > 0
+
+
+def with_fingerprint(trial: TrialConfig, folder: Path, fingerprint: str) -> dict[str, Any]:
+    return {**spec(trial, folder), "fingerprint": fingerprint}
+
+
+def changed(root: Path) -> None:
+    (root / "ants" / "003.png").unlink()
+
+
+def broken(root: Path) -> None:
+    (root / "ants" / "003.png").write_bytes(b"no image")
+
+
+@pytest.mark.usefixtures("no_cached_data")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (changed, r"data\.root=.*photos on .*: these are not the images, .* put them back as they"),
+        (broken, r"cannot read the images of the search: .*003\.png cannot be read"),
+        (shutil.rmtree, r"cannot read the images of the search: data\.root=.* is not a folder"),
+    ],
+)
+def test_where_the_images_have_changed_there_is_no_score(
+    change: Callable[[Path], None],
+    message: str,
+    tiny: Callable[..., TrialConfig],
+    write_classes: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_trainable, "DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
+    root = write_classes(tmp_path / "photos", {"ants": 40, "bees": 40})
+    trial = tiny(data={"source": "image_folder", "root": root, "limit": None})
+    fingerprint = load_dataset(trial.data).fingerprint
+    before = FineTuneTrainable(config=with_fingerprint(trial, tmp_path / "a", fingerprint))
+    assert before.train()["epoch"] == 1
+    change(root)
+    assert before.train()["epoch"] == 2  # it has them in memory as they were
+    load_dataset.cache_clear()
+
+    before.reset(with_fingerprint(trial, tmp_path / "b", fingerprint))
+    result = before.train()
+
+    assert result["done"]
+    assert re.search(message, result["halt"])
+    assert "val_acc" not in result
+    before.stop()
 
 
 def test_a_trial_is_done_at_its_last_epoch(start: Callable[..., FineTuneTrainable]) -> None:

@@ -38,6 +38,7 @@ class LedgerSearcher(DriverOnly, Searcher):
         home: The search's folder, in which each trial has one.
         resources: What a trial gets.
         watchers: Those that are notified of each change, in this order.
+        fingerprint: The images' that each trial is to find.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class LedgerSearcher(DriverOnly, Searcher):
         scheduler: Scheduler,
         home: SearchFolder,
         resources: TrialResources,
-        watchers: Sequence[Watcher] = (),
+        watchers: Sequence[Watcher],
+        fingerprint: str,
     ) -> None:
         objective = ledger.objective
         super().__init__(metric=objective.name, mode="max" if objective.maximizes else "min")
         self._ledger, self._scheduler, self._home = ledger, scheduler, home
         self._resources, self._watchers = resources, watchers
+        self._fingerprint = fingerprint
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, as Ray passes it to the trainable; None if one may come back yet."""
@@ -73,6 +76,7 @@ class LedgerSearcher(DriverOnly, Searcher):
             trial=search.trial(log.params).model_dump(mode="json"),
             folder=str(self._home.trial(log.number, self._ledger.kind)),
             runtime=asdict(search.runtime(self._resources.memory_fraction)),
+            fingerprint=self._fingerprint,
         )
 
     def on_trial_complete(

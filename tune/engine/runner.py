@@ -118,7 +118,14 @@ def _run(
 ) -> SearchResults:
     """Run what trials are left, confirm the best ones, and then test and register the winner."""
     config, writer, recorded = search.config, RecordWriter(search, ledger), False
-    run = partial(run_trials, home=home, resources=resources, record=writer, console=console)
+    run = partial(
+        run_trials,
+        home=home,
+        resources=resources,
+        fingerprint=search.data_fingerprint,
+        record=writer,
+        console=console,
+    )
     try:
         run(ledger, build_scheduler(config), TimeBudget(config.budget.time))
         chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k))

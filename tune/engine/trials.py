@@ -35,6 +35,7 @@ def run_trials(
     *,
     home: SearchFolder,
     resources: TrialResources,
+    fingerprint: str,
     record: Watcher,
     console: Console,
 ) -> None:
@@ -46,6 +47,7 @@ def run_trials(
         budget: When the time is up.
         home: The search's folder.
         resources: What a trial gets.
+        fingerprint: The images' that each trial is to find.
         record: Follows the trials for the record.
         console: Where progress is shown.
 
@@ -65,7 +67,9 @@ def run_trials(
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=TuneConfig(
-                search_alg=LedgerSearcher(ledger, scheduler, home, resources, watchers),
+                search_alg=LedgerSearcher(
+                    ledger, scheduler, home, resources, watchers, fingerprint
+                ),
                 scheduler=LedgerScheduler(ledger, scheduler),
                 num_samples=-1,  # the searcher says when there are no more
                 max_concurrent_trials=resources.concurrent,
