@@ -27,6 +27,9 @@ Source = Annotated[str, _registered(SOURCES)]
 Policy = Annotated[str, _registered(POLICIES)]
 Arch = Annotated[str, _registered(ARCHS)]
 
+ImageSize = Annotated[int, Field(ge=8, le=1024)]
+"""The side of the square that a network sees, in pixels."""
+
 BUNDLED_ARCH: Final = "resnet18"
 """The architecture of the weights that come with this package."""
 
@@ -61,7 +64,7 @@ class DataConfig(Config):
     """At most so many images of the training split, taken class by class before the
     validation images are split off. The test split is never cut."""
 
-    image_size: int = Field(default=64, ge=8, le=1024)
+    image_size: ImageSize = 64
     """Side of the square the network sees, in pixels."""
 
     val_fraction: float = Field(default=0.2, gt=0, lt=1)

@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 from tune.config.presets import DEFAULT
 from tune.environment import prepare_environment
 from tune.errors import ConfigError, squeeze
+from tune.passwords import masked
 
 DONE, FAILED, MISTAKE = 0, 1, 2
 """Exit codes; a mistake is one in the command or in the config. A command that Ctrl-C interrupts
@@ -115,4 +116,4 @@ class _Command(TyperCommand):
 
 def complain(command: str, problem: object) -> None:
     """Print a problem on standard error, after the command's name."""
-    print(f"{command}: {problem}", file=sys.stderr)
+    print(f"{command}: {masked(problem)}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainable.errors import first_line
+from tune.passwords import masked
 
 __all__ = ["ConfigError", "Halt", "first_line", "squeeze"]
 
@@ -14,7 +15,7 @@ class ConfigError(ValueError):
     """A mistake in a config or a command, reported in one line: key, value, rule, nearest key."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(squeeze(message, MOST_CHARACTERS))
+        super().__init__(squeeze(masked(message), MOST_CHARACTERS))
 
 
 class Halt(BaseException):
@@ -22,6 +23,9 @@ class Halt(BaseException):
 
     Not an Exception, so that it passes through Ray's loop, as Ctrl-C does.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(masked(message))
 
 
 def squeeze(value: object, width: int = 120) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tune.cli import DONE, FAILED, Door, UriOption
 from tune.errors import ConfigError
-from tune.tracking.server import check_tracking, open_client, tracking_uri
+from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
 
 if TYPE_CHECKING:
     from tune.tracking.server import Client
@@ -41,17 +41,21 @@ def main(
 
     from tune.models.champion import roll_back
 
-    client = open_client(uri)
-    known = sorted(model.name for model in client.search_registered_models())
+    if rollback and name is None:
+        raise ConfigError("--rollback needs the name of a model")
+    client = open_client(uri) if is_there(uri) else None  # which would make a database
+    models = [] if client is None else client.search_registered_models()
+    known = sorted(model.name for model in models)
     if name is not None and name not in known:
         there = f"there is {', '.join(known)}" if known else "none is: run python -m tune.search"
         raise ConfigError(f"{name}: no such model is registered; {there}")
-    if not rollback:
+    if client is None or not known:
+        print("no model is registered here: python -m tune.search makes one")
+        return DONE
+    if name is None or not rollback:
         for each in [name] if name else known:
             _show(client, each)
         return DONE
-    if name is None:
-        raise ConfigError("--rollback needs the name of a model")
     version = roll_back(client, name)
     if version is None:
         app.complain(f"{name} has had no champion before this one")

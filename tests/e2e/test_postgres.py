@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
-from tests.helpers.processes import free_port
+from tests.helpers.postgres import Postgres, postgres
 from tests.helpers.studies import ledger_of, reported
 from tune.config.loading import load_config
 from tune.study.ledger import Ledger
@@ -24,48 +19,10 @@ from tune.study.trial import Decision
 TRIALS = 8
 
 
-class Server:
-    """A PostgreSQL server of its own, on loopback. It refuses to run as root."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs, self._folder = programs, folder
-        self._user = "nobody" if os.geteuid() == 0 else None
-        if self._user:
-            shutil.chown(folder, self._user)
-        self._port = free_port()
-        self._run("initdb", "-D", "data", "-A", "trust", "-U", "tune", "--no-sync")
-
-    @property
-    def url(self) -> str:
-        return f"postgresql+psycopg://tune@127.0.0.1:{self._port}/postgres"
-
-    def start(self) -> None:
-        options = f"-p {self._port} -h 127.0.0.1 -k {self._folder}"
-        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
-
-    def stop(self) -> None:
-        self._run("pg_ctl", "-D", "data", "-m", "immediate", "stop")
-
-    def _run(self, program: str, *words: str) -> None:
-        subprocess.run(
-            [str(self._programs / program), *words],
-            cwd=self._folder,
-            user=self._user,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-
-
 @pytest.fixture
-def server() -> Iterator[Server]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not found:
-        pytest.skip("PostgreSQL's server is not installed")
-    with tempfile.TemporaryDirectory() as folder:  # not pytest's, which others cannot enter
-        server = Server(found[-1], Path(folder))
-        server.start()
+def server() -> Iterator[Postgres]:
+    with postgres() as server:
         yield server
-        server.stop()
 
 
 def run_trials(ledger: Ledger) -> None:
@@ -77,7 +34,7 @@ def run_trials(ledger: Ledger) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_is_waited_for_and_nothing_is_there_twice(server: Server) -> None:
+def test_a_server_that_goes_away_is_waited_for_and_nothing_is_there_twice(server: Postgres) -> None:
     config = load_config(DIGITS, [])
     ledger = ledger_of(config, server.url)
     stop = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -64,14 +65,26 @@ class Server:
 
 
 @contextmanager
-def faulty(target: Server, failing: Callable[[int], str | None]) -> Iterator[str]:
-    """A server before the server, which loses some requests, or their answers, and says 500."""
+def faulty(
+    target: Server, failing: Callable[[int], str | None], login: str | None = None
+) -> Iterator[str]:
+    """A server before the server, which loses some requests, or their answers, and says 500.
+
+    Args:
+        target: The server.
+        failing: Given the number of a request, says whether `request` or `answer` is lost.
+        login: `USER:PASSWORD`, without which it says 401 to all but a question for its health.
+    """
+    expected = login and f"Basic {base64.b64encode(login.encode()).decode()}"
     count = [0]
 
     class Handler(BaseHTTPRequestHandler):
         def handle_any(self) -> None:
             count[0] += 1
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.path != "/health" and self.headers.get("Authorization") != expected:
+                self.answer(401, b"{}")
+                return
             lost = failing(count[0])
             if lost == "request":
                 self.answer(500, b"{}")

@@ -95,3 +95,10 @@ def test_a_mistake_ends_with_2_and_one_line(words: list[str], told: str, tmp_pat
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_not_looked_for_where_nothing_is_recorded(tmp_path: Path) -> None:
+    done = invoke("tune.debug", "--from-run", "x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--from-run x: no search is recorded here (sqlite:///" in done.stderr
+    assert list(tmp_path.iterdir()) == []

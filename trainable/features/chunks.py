@@ -13,7 +13,6 @@ all who use it: `fcntl` has both, and `filelock`, which excludes everywhere else
 from __future__ import annotations
 
 import fcntl
-import json
 import math
 import os
 import struct
@@ -27,9 +26,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from trainable.features.description import CHECKSUMS, DATA, DESCRIPTION, Description
 from trainable.places import Place
-
-DATA, CHECKSUMS, DESCRIPTION = "data", "checksums", "entry.json"
 
 _MARK: Final = struct.Struct("<BI")
 """A chunk's mark: 1 once its bytes are written, and their checksum."""
@@ -153,14 +151,14 @@ class Assembly(AbstractContextManager["Assembly"]):
 
     def _describe(self, array: Tensor, row_bytes: int) -> None:
         """Say what the data is. Every process writes the same."""
-        description = {
-            "key": dict(self._key),
-            "dtype": str(array.dtype).removeprefix("torch."),
-            "shape": [self._chunks.rows, *array.shape[1:]],
-            "size": self._chunks.rows * row_bytes,
-            "chunk": self._chunks.size,
-        }
-        Place(self._folder).write(DESCRIPTION, json.dumps(description).encode())
+        description = Description(
+            key=dict(self._key),
+            dtype=str(array.dtype).removeprefix("torch."),  # type: ignore[arg-type]
+            shape=[self._chunks.rows, *array.shape[1:]],
+            size=self._chunks.rows * row_bytes,
+            chunk=self._chunks.size,
+        )
+        Place(self._folder).write(DESCRIPTION, description.model_dump_json().encode())
         self._described = True
 
 
@@ -175,9 +173,9 @@ def verify(array: Tensor, folder: Path, size: int) -> None:
     Raises:
         ValueError: They differ.
     """
-    marks = list(_MARK.iter_unpack((folder / CHECKSUMS).read_bytes()))
     parts = array.split(size)
-    if [(1, zlib.crc32(bytes_of(part))) for part in parts] != marks:
+    sums = b"".join(_MARK.pack(1, zlib.crc32(bytes_of(part))) for part in parts)
+    if sums != (folder / CHECKSUMS).read_bytes():
         raise ValueError("its checksums differ")
 
 

@@ -23,7 +23,7 @@ import shutil
 import warnings
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -32,11 +32,12 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from trainable.features.chunks import DATA, DESCRIPTION, Assembly, Chunks, verify
+from trainable.errors import first_line
+from trainable.features.chunks import Assembly, Chunks, verify
+from trainable.features.description import DATA, DESCRIPTION, Description, read_description
 
 DEFAULT_MAX_BYTES: Final = 20 * 10**9
 _ASIDE: Final = ".part"
-_DTYPES: Final = {"uint8": torch.uint8, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Key = Mapping[str, str | int | float | bool]
 
@@ -98,10 +99,12 @@ class ArrayStore:
         folder = self.root / _name(key)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            found = self._open(folder)
+            found = self._open(folder, key, chunks)
             if found is None:
+                if not self._writable:
+                    raise OSError("the cache is read-only")
                 self._add(folder, key, chunks)
-                found = self._open(folder)
+                found = self._open(folder, key, chunks)
         except OSError as error:
             _warn(f"{self.root}: {error}; the array is computed and not cached")
             found = None
@@ -110,43 +113,69 @@ class ArrayStore:
     def entries(self) -> list[Entry]:
         """What is in the store, the most recently opened first."""
         found = []
-        for description in self.root.glob(f"*/{DESCRIPTION}"):
-            if description.parent.suffix == _ASIDE:
-                continue
-            with suppress(OSError, ValueError, KeyError):
-                content = json.loads(description.read_text())
-                used = description.stat().st_mtime
-                found.append(Entry(description.parent, content["key"], content["size"], used))
+        for folder in self._folders():
+            with suppress(OSError, ValueError):
+                content, used = read_description(folder), (folder / DESCRIPTION).stat().st_mtime
+                found.append(Entry(folder, content.key, content.size, used))
         return sorted(found, key=lambda entry: -entry.used)
 
     def clear(self) -> int:
-        """Delete every entry that no process has open, and return how many those were."""
+        """Delete every entry, damaged or not, that no process has open; return how many."""
         if not self.root.is_dir():
             return 0
         with self._lock():
-            return sum(_delete_unless_open(entry.folder) for entry in self.entries())
+            return sum(_delete_unless_open(folder) for folder in self._folders())
 
-    def _lock(self) -> FileLock:
-        return FileLock(self.root / "store.lock")
+    def _folders(self) -> list[Path]:
+        """The folders of the entries."""
+        there = self.root.glob("*/")
+        return [folder for folder in there if folder.is_dir() and folder.suffix != _ASIDE]
 
-    def _open(self, folder: Path) -> Tensor | None:
-        """Map an entry, or None where there is none that is whole."""
-        if not folder.is_dir():
+    @property
+    def _writable(self) -> bool:
+        return os.access(self.root, os.W_OK)
+
+    def _lock(self) -> AbstractContextManager[object]:
+        """The lock on the store; nobody changes one that cannot be written."""
+        return FileLock(self.root / "store.lock") if self._writable else nullcontext()
+
+    def _open(self, folder: Path, key: Key, chunks: Chunks) -> Tensor | None:
+        """Map an entry, or None where there is none that is whole.
+
+        Raises:
+            OSError: It cannot be opened now, by this process: it stays as it is.
+        """
+        try:
+            identity = folder.stat().st_ino
+        except FileNotFoundError:
             return None
         try:
-            with self._lock():
-                content = json.loads((folder / DESCRIPTION).read_text())
-                array = _map(folder / DATA, content)
-                os.utime(folder / DESCRIPTION)
-                mark = (folder.name, (folder / DATA).stat().st_mtime_ns)
-            if mark not in self._verified:
-                verify(array, folder, content["chunk"])
-                self._verified.add(mark)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            _warn(f"{folder} is damaged ({error}); it is computed again")
-            shutil.rmtree(folder, ignore_errors=True)
+            return self._map(folder, key, chunks)
+        except (ValueError, FileNotFoundError) as error:
+            _warn(f"{folder} is damaged ({first_line(error)}); it is computed again")
+            self._discard(folder, identity)
             return None
+
+    def _map(self, folder: Path, key: Key, chunks: Chunks) -> Tensor:
+        with self._lock():
+            content = read_description(folder)
+            asked = (dict(key), chunks.rows, chunks.size)
+            if (content.key, content.shape[0], content.chunk) != asked:
+                raise ValueError("it describes another array")
+            array = _map(folder / DATA, content)
+            if self._writable:
+                os.utime(folder / DESCRIPTION)
+            mark = (folder.name, (folder / DATA).stat().st_mtime_ns)
+        if mark not in self._verified:
+            verify(array, folder, content.chunk)
+            self._verified.add(mark)
         return array
+
+    def _discard(self, folder: Path, identity: int) -> None:
+        """Delete a damaged entry, unless another process has replaced it meanwhile."""
+        with self._lock(), suppress(OSError):
+            if self._writable and folder.stat().st_ino == identity:
+                shutil.rmtree(folder)
 
     def _add(self, folder: Path, key: Key, chunks: Chunks) -> None:
         """Compute an entry aside, and rename it into place when it is whole."""
@@ -177,6 +206,8 @@ class ArrayStore:
         with self._lock():
             for folder in self.root.glob(f"*{_ASIDE}"):  # of processes that were killed
                 _delete_unless_open(folder)
+            for folder in filter(_is_damaged, self._folders()):
+                _delete_unless_open(folder)
             entries = self.entries()
             total = size + sum(entry.size for entry in entries)
             for entry in reversed(entries):
@@ -188,25 +219,46 @@ def _name(key: Key) -> str:
     return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _map(path: Path, content: Mapping[str, Any]) -> Tensor:
-    """Map an array, and hold a shared lock on its data for as long as it lives."""
+def _map(path: Path, content: Description) -> Tensor:
+    """Map an array, and hold a shared lock on its data for as long as it lives.
+
+    Raises:
+        OSError: It cannot be opened or mapped.
+        ValueError: It has another length.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        shape, dtype = content["shape"], _DTYPES[content["dtype"]]
-        flat = torch.from_file(str(path), shared=False, size=math.prod(shape), dtype=dtype)
+        if os.fstat(descriptor).st_size != content.size:
+            raise ValueError("its data has another length")
+        count = math.prod(content.shape)
+        flat = torch.from_file(str(path), shared=False, size=count, dtype=content.torch_dtype)
+    except RuntimeError as error:  # of PyTorch, where no file can be opened or no memory is left
+        os.close(descriptor)
+        raise OSError(first_line(error)) from error
     except BaseException:
         os.close(descriptor)
         raise
-    array = flat.view(shape)
+    array = flat.view(content.shape)
     weakref.finalize(array, os.close, descriptor)
     return array
+
+
+def _is_damaged(folder: Path) -> bool:
+    """Whether an entry cannot be read by anybody, at any time."""
+    try:
+        read_description(folder)
+    except (ValueError, FileNotFoundError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _delete_unless_open(folder: Path) -> bool:
     """Delete an entry, unless a process has it open or is writing it."""
     try:
-        with (folder / DATA).open("rb") as file:
+        with (folder / DATA).open("ab") as file:  # which makes one that is missing
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder)
     except OSError:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Annotated, BinaryIO, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
-from trainable.config import Arch
+from trainable.config import Arch, ImageSize
 from trainable.data.decoding import read_square
 from trainable.data.seen import Seen
 from trainable.data.sizes import fit, stored_side
@@ -27,11 +28,20 @@ from trainable.network.weights import load_weights, why_not
 _WEIGHTS, _SPEC = "model.safetensors", "classifier.json"
 SEEN: Final = "seen.safetensors"
 """The file of the hashes of the images that a classifier has seen."""
+_MOST_BYTES: Final = 16 * 2**20
+"""The largest `classifier.json` that is read."""
+
+
+def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
+    name, count = Counter(classes).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{name!a} is there {count} times, and a class's name is its own")
+    return classes
 
 
 @dataclass(frozen=True)
 class Spec:
-    """How a classifier's network is built and its input made.
+    """How a classifier's network is built and its input made. The rules hold for what is read.
 
     Attributes:
         arch: Name of the network, such as `resnet18`.
@@ -41,9 +51,34 @@ class Spec:
     """
 
     arch: Arch
-    classes: tuple[str, ...]
-    stored_side: int
-    image_size: int
+    classes: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...],
+        Field(min_length=2, max_length=100_000),
+        AfterValidator(_distinct),
+    ]
+    stored_side: Annotated[int, Field(ge=1, le=2048)]
+    image_size: ImageSize
+
+    @classmethod
+    def read(cls, path: Path) -> Spec:
+        """Read a file that may be damaged or made by hand.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It breaks a rule; says which, in one line.
+        """
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ValueError(f"{path.name} has more than {_MOST_BYTES:,} bytes")
+        try:
+            return TypeAdapter(cls).validate_json(content, strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            value = f"{key}={ascii(first['input'])[:60]}: " if key else ""
+            message = first["msg"].removeprefix("Value error, ")
+            raise ValueError(f"{path.name}: {value}{message}") from error
 
 
 class Classifier:
@@ -59,6 +94,7 @@ class Classifier:
     def __init__(self, spec: Spec, weights: dict[str, Tensor], seen: Seen | None = None) -> None:
         self.spec, self._weights, self.seen = spec, weights, seen
         cut = build(spec.arch, num_classes=len(spec.classes), depth=0)
+        _check_weights(spec, cut.net, weights)
         cut.net.load_state_dict(weights)
         self.heat_layer = cut.heat_layer
         # Else each pass lays the weights out anew, which for one small image is half its time.
@@ -71,9 +107,8 @@ class Classifier:
         Raises:
             OSError, RuntimeError, SafetensorError, ValueError: It is no classifier's folder.
         """
-        spec = TypeAdapter(Spec).validate_json((folder / _SPEC).read_bytes())
         seen = Seen.load(folder / SEEN) if (folder / SEEN).exists() else None
-        return cls(spec, load_file(folder / _WEIGHTS), seen)
+        return cls(Spec.read(folder / _SPEC), load_file(folder / _WEIGHTS), seen)
 
     def save(self, folder: Path) -> None:
         """Write the weights and the seen images as safetensors, and the rest as JSON."""
@@ -104,6 +139,22 @@ class Classifier:
         """
         pixels = fit(images, self.spec.image_size).contiguous(memory_format=torch.channels_last)
         return self.network(pixels).softmax(1).numpy()
+
+
+def _check_weights(spec: Spec, net: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Check that weights are of a network.
+
+    Raises:
+        ValueError: They are of another; says in one line where they differ first.
+    """
+    wanted = net.state_dict()
+    for name in [*wanted, *weights]:
+        shapes = [tuple(each[name].shape) if name in each else None for each in (wanted, weights)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"its weights are not of a {spec.arch} with {len(spec.classes)} classes: {name} "
+                f"has the shape {shapes[1]} instead of {shapes[0]}"
+            )
 
 
 def imagenet_classifier() -> Classifier:

@@ -18,6 +18,7 @@ from torch import Tensor
 from trainable.data.decoding import MAX_BYTES, ImageError
 from trainable.data.image_folder import image_files, no_image_in
 from trainable.inference.classifier import Classifier
+from trainable.places import is_folder
 
 BATCH: Final = 64
 """Images that the network sees at once."""
@@ -46,7 +47,7 @@ def find_images(words: Sequence[str], stdin: BinaryIO) -> tuple[list[ImageSource
     for word in words:
         if word == STANDARD_INPUT:
             sources.append(_Upload(stdin.read(MAX_BYTES + 1)))
-        elif Path(word).is_dir():
+        elif is_folder(Path(word)):
             found = image_files(Path(word))
             sources += found
             problems += [] if found else [no_image_in(Path(word))]

@@ -7,7 +7,6 @@ that does not exist and upgrade an old schema. So databases are opened without t
 from __future__ import annotations
 
 import sqlite3
-import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.metadata import version
@@ -18,11 +17,12 @@ from typing import Final
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, inspect, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tune.checks.finding import Finding
 from tune.errors import ConfigError
-from tune.tracking.server import REACH_SECONDS, check_tracking
+from tune.passwords import masked
+from tune.tracking.server import REACH_SECONDS, ask, check_tracking
 
 _DEFAULT: Final = "sqlite:///mlflow.db"
 """MLflow's store where nothing else is set."""
@@ -103,28 +103,29 @@ def _file_store(path: Path) -> Finding:
 
 def _check_server(uri: str) -> Finding:
     """A server that answers, and whether its version is the installed one."""
-    here = version("mlflow")
+    here, server = version("mlflow"), masked(uri)
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/version", timeout=REACH_SECONDS) as answer:  # noqa: S310
-            there = answer.read(64).decode()
+        there = ask(uri, "version")
     except (OSError, HTTPException, ValueError) as error:
-        return Finding("mlflow", "ok", f"{uri} answers; its version is unknown ({error})")
+        return Finding("mlflow", "ok", f"{server} answers; its version is unknown ({error})")
     if there.split(".")[:2] != here.split(".")[:2]:
-        message = f"{uri} is MLflow {there}, and {here} is installed"
+        message = f"{server} is MLflow {there}, and {here} is installed"
         return Finding("mlflow", "warn", message, "install the server's version, or upgrade it")
-    return Finding("mlflow", "ok", f"{uri} answers, MLflow {there}")
+    return Finding("mlflow", "ok", f"{server} answers, MLflow {there}")
 
 
 def _check_database(library: _Library, url: str) -> Finding:
     def found(message: str, fix: str) -> Finding:
-        return Finding(library.name, "fail", f"{_shown(url)} {message}", fix)
+        return Finding(library.name, "fail", f"{masked(url)} {message}", fix)
 
     try:
         engine, path = _engine(url)
     except (ArgumentError, ImportError) as error:  # no URL, no such dialect, or no driver
-        return found(f"cannot be used: {error}", "correct the URL, or install the driver")
+        return found(
+            f"cannot be used: {masked(error, url)}", "correct the URL, or install the driver"
+        )
     if path is not None and not path.exists():
-        message = f"{_shown(url)} is not there yet: the first search makes it"
+        message = f"{masked(url)} is not there yet: the first search makes it"
         return Finding(library.name, "ok", message)
     try:
         with engine.connect() as connection:
@@ -139,7 +140,7 @@ def _check_database(library: _Library, url: str) -> Finding:
     finally:
         engine.dispose()
     if is_empty:
-        return Finding(library.name, "ok", f"{_shown(url)} is empty: the first search fills it")
+        return Finding(library.name, "ok", f"{masked(url)} is empty: the first search fills it")
     return _check_schema(library, url, heads)
 
 
@@ -167,12 +168,12 @@ def _damage(connection: Connection, path: Path) -> str | None:
 
 
 def _unusable(library: _Library, url: str, path: Path | None, reason: str) -> Finding:
-    reason = reason.strip().splitlines()[0]
+    reason = masked(reason.strip().splitlines()[0], url)
     if "locked" in reason:
-        message = f"{_shown(url)} has been locked by another process for {_LOCK_SECONDS} s"
+        message = f"{masked(url)} has been locked by another process for {_LOCK_SECONDS} s"
         fix = f"find it by: fuser {path}; a search waits two minutes for it"
         return Finding(library.name, "warn", message, fix)
-    message = f"{_shown(url)} cannot be used: {reason}"
+    message = f"{masked(url)} cannot be used: {reason}"
     if path is None:
         return Finding(library.name, "fail", message, "start its server, or correct the URL")
     if "not a database" in reason or "malformed" in reason:
@@ -184,11 +185,11 @@ def _check_schema(library: _Library, url: str, heads: tuple[str, ...]) -> Findin
     scripts = ScriptDirectory(str(files(library.name) / library.scripts))
     installed = f"{library.name} {version(library.name)}"
     if heads == tuple(scripts.get_heads()):
-        return Finding(library.name, "ok", f"{_shown(url)} has the schema of {installed}")
+        return Finding(library.name, "ok", f"{masked(url)} has the schema of {installed}")
     known = {script.revision for script in scripts.walk_revisions()}
-    schema = f"{_shown(url)} has {'schema ' + '/'.join(heads) if heads else 'no schema version'}"
+    schema = f"{masked(url)} has {'schema ' + '/'.join(heads) if heads else 'no schema version'}"
     if heads and known.issuperset(heads):
-        fix = f"keep a copy, then: {library.upgrade.format(url=_shown(url))}"
+        fix = f"keep a copy, then: {library.upgrade.format(url=masked(url))}"
         return Finding(library.name, "fail", f"{schema}, older than {installed}", fix)
     fix = f"install the {library.name} that made it, or move it away"
     return Finding(library.name, "fail", f"{schema}, which {installed} does not know", fix)
@@ -196,11 +197,3 @@ def _check_schema(library: _Library, url: str, heads: tuple[str, ...]) -> Findin
 
 def _repair(path: Path) -> str:
     return f"restore a copy; or move it away, and a search makes another: mv {path} {path}.damaged"
-
-
-def _shown(url: str) -> str:
-    """A URL without its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
-        return url

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from trainable.data.seen import Seen
 from trainable.inference.classifier import SEEN, Classifier, imagenet_classifier
+from trainable.places import is_file, is_folder
 from tune.errors import ConfigError, first_line
 from tune.tracking.schema import Artifact
 from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
@@ -125,8 +126,8 @@ def seen_by_registered(client: MlflowClient, version: ModelVersion) -> Seen | No
 
 
 def _from_folder(path: Path) -> Classifier:
-    folder = path.parent if path.is_file() else path  # one of a classifier's two files
-    if not folder.is_dir():
+    folder = path.parent if is_file(path) else path  # one of a classifier's two files
+    if not is_folder(folder):
         raise ValueError("no such folder; give one, imagenet, or models:/NAME@champion")
     try:
         return Classifier.load(folder)

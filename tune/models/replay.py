@@ -19,7 +19,7 @@ from tune.config.sections import CacheConfig
 from tune.errors import ConfigError, first_line
 from tune.study.fingerprints import hash_of_arch
 from tune.tracking.schema import FactTags, SearchTags, TrialTags
-from tune.tracking.server import open_client
+from tune.tracking.server import check_tracking, full_uri, is_there, open_client, tracking_uri
 
 COMPARED: Final = ("train_loss", "train_acc", "val_loss", "val_acc")
 
@@ -66,6 +66,12 @@ def read_trial(run_id: str, uri: str | None = None) -> RecordedTrial:
     Raises:
         ConfigError: There is no such run, or it is not a trial's.
     """
+    check_tracking(tracking_uri(uri))
+    if not is_there(uri):
+        raise ConfigError(
+            f"--from-run {run_id}: no search is recorded here ({full_uri(uri)}): run this in its "
+            "folder, or set MLFLOW_TRACKING_URI"
+        )
     client = open_client(uri)
     try:
         run = client.get_run(run_id)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tune.config.schema import SearchConfig
+from tune.passwords import masked
 from tune.reporting.results import SearchResults
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def _short(path: Path) -> str:
 
 def _further(config: SearchConfig) -> dict[str, str]:
     """Commands that show more, with what they show."""
-    uri, study = config.tracking.uri, config.tracking.study or "sqlite:///mlruns/optuna.db"
+    uri = config.tracking.uri and masked(config.tracking.uri)
+    study = masked(config.tracking.study or "sqlite:///mlruns/optuna.db")
     if uri and uri.startswith("http"):
         show = uri
     else:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from optuna.study import Study
 from pydantic import ValidationError
 
 from tune.errors import ConfigError
+from tune.passwords import without_passwords
 from tune.study.search import Search
 from tune.study.storage import has_study, load_study
 
 _DEFINITION: Final = "definition"
 """Name of the study's attribute."""
-_PASSWORD: Final = re.compile(r"(?<=://)([^/:@]*):[^/]*@|(?<=[?&])password=[^&]*&?")
 
 
 def write_definition(study: Study, search: Search) -> None:
     """Put a search into its study, less the passwords that its addresses may hold."""
     tracking = search.config.tracking
     # Where the study lies is known to whoever reads it there.
-    shown = tracking.model_copy(update={"study": None, "uri": _without_password(tracking.uri)})
+    uri = None if tracking.uri is None else without_passwords(tracking.uri)
+    shown = tracking.model_copy(update={"study": None, "uri": uri})
     config = search.config.model_copy(update={"tracking": shown})
     content = search.model_copy(update={"config": config}).model_dump(mode="json")
     if study.user_attrs.get(_DEFINITION) != content:
@@ -41,9 +41,3 @@ def read_definition(url: str, name: str) -> Search | None:
     except (ConfigError, KeyError, ValidationError):
         pass
     return None
-
-
-def _without_password(uri: str | None) -> str | None:
-    if uri is None:
-        return None
-    return _PASSWORD.sub(lambda found: f"{found[1]}@" if found[1] else "", uri)

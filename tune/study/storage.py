@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,8 +23,10 @@ from tenacity import (
     wait_exponential,
 )
 
+from trainable.places import is_folder
 from tune.config.schema import SearchConfig
 from tune.errors import ConfigError, Halt, first_line
+from tune.passwords import masked
 from tune.study.search import DATABASE, HOME
 
 PATIENCE: Final = 120.0
@@ -49,6 +52,7 @@ def open_storage(url: str) -> RDBStorage:
     database together, one fails. Trying once more is enough.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    _make_private(url)
     attempts = Retrying(
         retry=retry_if_exception(lambda error: bool(_MADE_MEANWHILE.search(reason_of(error)))),
         wait=wait_exponential(multiplier=0.1),
@@ -56,6 +60,14 @@ def open_storage(url: str) -> RDBStorage:
         reraise=True,
     )
     return attempts(RDBStorage, url)
+
+
+def _make_private(url: str) -> None:
+    """Make the file of a new SQLite database for its owner alone: SQLite takes an empty one."""
+    folder = Path(url.removeprefix(_SQLITE)).parent
+    if url.startswith(_SQLITE) and is_folder(folder):
+        with suppress(OSError):  # of which the database says more
+            Path(url.removeprefix(_SQLITE)).touch(mode=0o600)
 
 
 def has_study(url: str, name: str) -> bool:
@@ -82,7 +94,7 @@ def load_study(url: str, name: str) -> Study:
     try:
         return optuna.load_study(study_name=name, storage=open_storage(url))
     except KeyError as error:
-        raise ConfigError(f"search {name}: {url} has no study of it") from error
+        raise ConfigError(f"search {name}: {masked(url)} has no study of it") from error
     except UNUSABLE as error:
         raise unusable(url, error) from error
 
@@ -115,7 +127,8 @@ def patiently(action: Callable[[], _Result], patience: float) -> _Result:
 
 def unusable(url: str, error: BaseException) -> ConfigError:
     """The error of a config whose storage cannot be used."""
-    return ConfigError(f"tracking.study={url} cannot be used: {reason_of(error)}")
+    reason = masked(reason_of(error), url)
+    return ConfigError(f"tracking.study={masked(url)} cannot be used: {reason}")
 
 
 def reason_of(error: BaseException) -> str:

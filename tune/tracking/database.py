@@ -28,4 +28,5 @@ def make_database(uri: str) -> None:
     if place.exists(path.name):
         return
     with place.aside(path.name, replace=False) as aside:  # another process may be quicker
+        aside.touch(mode=0o600)  # SQLite takes an empty file, and its owner alone may read it
         MlflowClient(f"{_FILE}{aside}").search_experiments(max_results=1)

@@ -20,7 +20,7 @@ from trainable.predictions import Predictions
 from tune.study.search import Search
 from tune.tracking.queries import find_parent
 from tune.tracking.schema import Artifact, SearchTags
-from tune.tracking.server import open_client
+from tune.tracking.server import is_there, open_client
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +111,8 @@ def read_predictions(client: MlflowClient, run_id: str) -> Predictions:
 
 def read_outcome(search: Search) -> tuple[Predictions | None, SearchTags | None]:
     """The predictions of a search's model and the tags of its run, as far as they are recorded."""
+    if not is_there(search.config.tracking.uri):
+        return None, None
     client = open_client(search.config.tracking.uri)
     try:
         parent = find_parent(client, search)

@@ -20,12 +20,12 @@ from typing import Any, Final
 from mlflow.entities import Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten
+from tune.passwords import masked
 from tune.study.ledger import Ledger
 from tune.study.search import Kind, Search
 from tune.study.trial import TrialLog, TrialState
@@ -76,8 +76,8 @@ class SearchRecord:
     """
 
     def __init__(self, search: Search) -> None:
-        uri = full_uri(search.config.tracking.uri)
-        make_database(uri)
+        uri = search.config.tracking.uri
+        make_database(full_uri(uri))
         self.client = open_client(uri)
         self.experiment_id = self._experiment(search.config.name)
         # Without it the user interface takes the experiment for one with language models.
@@ -223,7 +223,7 @@ def _public(config: SearchConfig) -> dict[str, Any]:
     for key in ("uri", "study"):
         url = dumped["tracking"][key]
         if url is not None:
-            dumped["tracking"][key] = make_url(url).render_as_string(hide_password=True)
+            dumped["tracking"][key] = masked(url)
     return dumped
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-import urllib.error
-import urllib.request
 from http.client import HTTPException
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
-from tune.errors import ConfigError
+from trainable.places import is_folder
+from tune.errors import ConfigError, first_line
+from tune.passwords import masked
+from tune.tracking.credentials import authorization, bare, hand_over, may_differ
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,6 +24,10 @@ if TYPE_CHECKING:
 
 REACH_SECONDS: Final = 5.0
 """How long a server may take to answer before it counts as away."""
+_NO_ANSWER: Final = "the server does not answer ({}); start it, or give another"
+_DATABASES: Final = {"postgresql", "mysql", "mssql"}
+_OTHERS: Final = {"databricks", "databricks-uc", "uc"}
+_ASKS_WHO: Final = "api/2.0/mlflow/experiments/search?max_results=1"
 
 
 def tracking_uri(configured: str | None) -> str | None:
@@ -28,10 +36,8 @@ def tracking_uri(configured: str | None) -> str | None:
 
 
 def full_uri(configured: str | None) -> str:
-    """The same, with the place where MLflow itself looks spelled out."""
-    from mlflow import get_tracking_uri
-
-    return tracking_uri(configured) or str(get_tracking_uri())
+    """The same without a password, and with the place where MLflow itself looks spelled out."""
+    return bare(_spelled_out(configured))
 
 
 def open_client(configured: str | None) -> Client:
@@ -42,7 +48,7 @@ def open_client(configured: str | None) -> Client:
     """
     from mlflow import MlflowClient
 
-    return MlflowClient(full_uri(configured))
+    return MlflowClient(hand_over(_spelled_out(configured)))
 
 
 def is_there(configured: str | None) -> bool:
@@ -61,36 +67,81 @@ def check_tracking(uri: str | None) -> None:
     """Check that a record can be written at a tracking URI.
 
     Raises:
-        ConfigError: Its server does not answer, its folder is not there, or MLflow has no such
-            store.
+        ConfigError: Its server does not answer or refuses the user, its folder is not there, or
+            MLflow has no such store.
     """
     if uri is None:
         return
-    parts = urlsplit(uri)
-    if parts.scheme in {"", "file"}:
-        raise ConfigError(
-            f"tracking.uri={uri}: MLflow keeps no records in plain files any more; give a server "
+    reason = _why_unusable(uri)
+    if reason is not None:
+        raise ConfigError(f"tracking.uri={masked(uri)}: {masked(reason, uri)}")
+
+
+def ask(uri: str, path: str) -> str:
+    """What a server answers to a request, as far as it matters here, in a few seconds.
+
+    Raises:
+        OSError, HTTPException, ValueError: It does not, or not with success.
+    """
+    request = Request(f"{bare(uri).rstrip('/')}/{path}", headers=authorization(uri))  # noqa: S310
+    with urlopen(request, timeout=REACH_SECONDS) as answer:  # noqa: S310
+        return str(answer.read(64).decode(errors="replace"))
+
+
+def _spelled_out(configured: str | None) -> str:
+    from mlflow import get_tracking_uri
+
+    return tracking_uri(configured) or str(get_tracking_uri())
+
+
+def _why_unusable(uri: str) -> str | None:
+    try:
+        scheme = urlsplit(uri).scheme
+    except ValueError as error:
+        return f"it is no address: {error}"
+    if scheme in {"", "file"}:
+        return (
+            "MLflow keeps no records in plain files any more; give a server "
             "(http://host:5000) or a database (sqlite:///mlflow.db)"
         )
-    if parts.scheme in {"http", "https"}:
-        reason = _why_no_answer(uri)
-        if reason is not None:
-            raise ConfigError(
-                f"tracking.uri={uri}: the server does not answer ({reason}); start it, or give "
-                "another"
-            )
-    if parts.scheme == "sqlite":
+    if scheme in {"http", "https"}:
+        return _why_no_answer(uri)
+    if scheme == "sqlite":
         folder = Path(uri.partition(":///")[2]).parent
-        if not folder.is_dir():
-            raise ConfigError(f"tracking.uri={uri}: there is no folder {folder}")
+        return None if is_folder(folder) else f"there is no folder {folder}"
+    if scheme.partition("+")[0] in _DATABASES:
+        return _why_no_connection(uri)
+    others = {*_OTHERS, *(each.name for each in entry_points(group="mlflow.tracking_store"))}
+    return None if scheme in others else f"MLflow has no store for {scheme}://"
+
+
+def _why_no_connection(url: str) -> str | None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    limits = {} if url.startswith("mssql") else {"connect_timeout": int(REACH_SECONDS)}
+    try:
+        create_engine(url, connect_args=limits).connect().close()
+    except DBAPIError as error:
+        return f"the database cannot be used: {first_line(error.orig or error)}"
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        return f"the database cannot be used: {first_line(error)}"
+    return None
 
 
 def _why_no_answer(uri: str) -> str | None:
     try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=REACH_SECONDS).close()  # noqa: S310
-    except urllib.error.HTTPError as error:
+        ask(uri, "health")
+        ask(uri, _ASKS_WHO)  # MLflow's own authentication lets everybody ask for its health
+    except HTTPError as error:
         # It answers: what it thinks of health is not asked.
-        return f"{error.code} {error.reason}" if error.code >= 500 else None
+        if error.code in {401, 403} and not may_differ():
+            return (
+                f"the server refuses this user or password ({error.code} {error.reason}); give "
+                "http://USER:PASSWORD@HOST, or MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD"
+            )
+        return _NO_ANSWER.format(f"{error.code} {error.reason}") if error.code >= 500 else None
     except (OSError, HTTPException, ValueError) as error:
-        return str(getattr(error, "reason", error)) or type(error).__name__
+        return _NO_ANSWER.format(str(getattr(error, "reason", error)) or type(error).__name__)
     return None

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from trainable.data.decoding import MAX_BYTES, ImageError
 from trainable.inference.classifier import Classifier
-from tune.errors import ConfigError
+from tune.errors import ConfigError, first_line
 from tune.models.lineage import Origin, read_origin
-from tune.models.lookup import find_version, load_registered
+from tune.models.lookup import UNREADABLE, find_version, load_registered
 from tune.reporting.figures import STATES_CAPTION, learning_curves
 from tune.reporting.predictions import confusion
 from tune.tracking.schema import VersionTags
@@ -171,7 +171,10 @@ def _figure(title: str, figure: Figure, caption: str) -> None:
 @st.cache_resource(max_entries=4, show_spinner="Loading the model")
 def _classifier(uri: str) -> Classifier:
     client = open_client(None)
-    return load_registered(client, find_version(client, uri))
+    try:
+        return load_registered(client, find_version(client, uri))
+    except UNREADABLE as error:
+        raise ConfigError(f"{uri} cannot be loaded: {first_line(error)}") from error
 
 
 @st.cache_resource(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import json
 import multiprocessing
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -12,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +32,12 @@ from trainable.features.store import ArrayStore, default_root
 from trainable.finetuner import FineTuner
 
 KEY = {"what": "test", "number": 1}
+FIELDS = ("key", "dtype", "shape", "size", "chunk")
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
 ROWS, CHUNK = 40, 10
 
 
@@ -169,13 +180,166 @@ class TestDamage:
     def test_a_file_cut_short(self, store: ArrayStore, compute: Computation) -> None:
         self.spoil_and_ask(store, compute, lambda data: os.truncate(data, 100))
 
-    @pytest.mark.parametrize("content", ["", "{", "{}", '{"shape": [1], "dtype": "complex64"}'])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            *("", "{", "{}", "[]", "null", "7", '"x"', "[" * 5000, "\\xff", "x" * 200_000),
+            '{"shape": [1], "dtype": "complex64"}',
+        ],
+        ids=lambda content: content[:9],
+    )
     def test_a_broken_description(
         self, store: ArrayStore, compute: Computation, content: str
     ) -> None:
         self.spoil_and_ask(
             store, compute, lambda data: data.with_name("entry.json").write_text(content) and None
         )
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *({"shape": None}, {"shape": []}, {"shape": [40.5, 5, 5]}, {"shape": ["40", 5, 5]}),
+            *({"shape": [-40, -5, 5]}, {"shape": [2**50, 5, 5]}, {"shape": [20, 10, 5]}),
+            *({"size": "4000"}, {"size": 10**30}, {"size": 100}, {"dtype": ["float32"]}),
+            *({"chunk": 0}, {"chunk": 20}, {"key": []}, {"key": {"what": "else"}}),
+        ],
+        ids=str,
+    )
+    def test_a_wrong_value(
+        self, store: ArrayStore, compute: Computation, change: dict[str, object]
+    ) -> None:
+        def spoil(data: Path) -> None:
+            path = data.with_name("entry.json")
+            path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+
+        self.spoil_and_ask(store, compute, spoil)
+
+    @pytest.mark.parametrize("length", [0, 3, 19, 21, 1000])
+    def test_checksums_of_another_length(
+        self, store: ArrayStore, compute: Computation, length: int
+    ) -> None:
+        path = "checksums"
+        self.spoil_and_ask(store, compute, lambda data: os.truncate(data.with_name(path), length))
+
+    @pytest.mark.parametrize("name", ["entry.json", "checksums", "data"])
+    def test_a_file_that_is_missing(
+        self, store: ArrayStore, compute: Computation, name: str
+    ) -> None:
+        self.spoil_and_ask(store, compute, lambda data: data.with_name(name).unlink())
+
+    @settings(
+        max_examples=examples(120), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(values=st.dictionaries(st.sampled_from(FIELDS), JSON, min_size=1), bare=JSON)
+    def test_any_description(self, tmp_path: Path, values: dict[str, object], bare: object) -> None:
+        store, compute = ArrayStore(tmp_path / "fuzzed"), Computation()
+        store.get(KEY, compute.chunks)
+        path = data_of(store).with_name("entry.json")
+        for content in (bare, {**json.loads(path.read_text()), **values}):
+            path.write_text(json.dumps(content))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = ArrayStore(store.root).get(KEY, compute.chunks)
+            assert torch.equal(found, compute.array)
+            assert torch.equal(ArrayStore(store.root).get(KEY, compute.chunks), compute.array)
+
+    def test_a_damaged_entry_makes_room_and_is_cleared(
+        self, store: ArrayStore, compute: Computation
+    ) -> None:
+        store.get(KEY, compute.chunks)
+        data_of(store).with_name("entry.json").write_text("[]")
+        (folder,) = (path for path in store.root.iterdir() if path.is_dir())
+        store.get({"what": "else"}, compute.chunks)
+        assert not folder.exists()
+        data_of(store).with_name("entry.json").write_text("[]")
+        assert store.entries() == []
+        assert store.clear() == 1
+
+
+class TestPassingFaults:
+    """What ails this process, or the machine for a while, harms no entry."""
+
+    def ask(self, store: ArrayStore, compute: Computation, reason: str) -> None:
+        with pytest.warns(RuntimeWarning, match=f"{reason}.*computed and not cached") as caught:
+            found = ArrayStore(store.root).get(KEY, compute.chunks)
+        assert len(caught) == 1
+        assert torch.equal(found, compute.array)
+        times = compute.times
+        assert torch.equal(ArrayStore(store.root).get(KEY, compute.chunks), compute.array)
+        assert compute.times == times
+
+    @pytest.mark.parametrize("spare", [0, 1])
+    def test_no_more_open_files(self, store: ArrayStore, compute: Computation, spare: int) -> None:
+        store.get(KEY, compute.chunks)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        opened = sum(1 for _ in Path("/proc/self/fd").iterdir()) - 1
+
+        def ask() -> Tensor:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (opened + spare, hard))
+            try:
+                return ArrayStore(store.root).get(KEY, compute.chunks)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+        with pytest.warns(RuntimeWarning, match="Too many open files.*not cached"):
+            assert torch.equal(ask(), compute.array)
+        assert compute.times == 2
+        assert torch.equal(ArrayStore(store.root).get(KEY, compute.chunks), compute.array)
+        assert compute.times == 2
+
+    @pytest.mark.parametrize("error", [errno.EACCES, errno.EMFILE, errno.EIO, errno.ENOMEM])
+    @pytest.mark.parametrize("name", ["entry.json", "data", "checksums"])
+    def test_a_file_that_cannot_be_opened_now(
+        self,
+        store: ArrayStore,
+        compute: Computation,
+        name: str,
+        error: int,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        store.get(KEY, compute.chunks)
+        for module, function in ((io, "open"), (os, "open")):
+            real = getattr(module, function)
+
+            def opened(path: object, *words: object, real: Any = real, **more: object) -> object:
+                if Path(str(path)).name == name and remaining:
+                    remaining.pop()
+                    raise OSError(error, os.strerror(error))
+                return real(path, *words, **more)
+
+            monkeypatch.setattr(module, function, opened)
+        remaining = [1]
+        self.ask(store, compute, re.escape(os.strerror(error)))
+        assert not remaining
+
+    def test_a_mapping_that_fails(
+        self, store: ArrayStore, compute: Computation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.get(KEY, compute.chunks)
+
+        def fails(*words: object, **more: object) -> Tensor:
+            monkeypatch.undo()
+            raise RuntimeError("unable to mmap: Cannot allocate memory (12)")
+
+        monkeypatch.setattr(torch, "from_file", fails)
+        self.ask(store, compute, "Cannot allocate memory")
+
+    def test_a_read_only_cache_is_read_and_said_to_be_read_only(
+        self, store: ArrayStore, compute: Computation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.get(KEY, compute.chunks)
+        before = sorted(store.root.rglob("*"))
+        monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+        found = ArrayStore(store.root).get(KEY, compute.chunks)
+        assert torch.equal(found, compute.array)
+        assert compute.times == 1
+        with pytest.warns(RuntimeWarning, match="the cache is read-only; .* not cached"):
+            ArrayStore(store.root).get({"what": "else"}, compute.chunks)
+        data_of(store).with_name("entry.json").write_text("[]")
+        with pytest.warns(RuntimeWarning) as caught:
+            ArrayStore(store.root).get(KEY, compute.chunks)
+        assert "read-only" in str(caught[-1].message)
+        assert sorted(store.root.rglob("*")) == before
 
 
 KILLED = """

@@ -196,7 +196,7 @@ def test_an_old_store_in_files_fails_and_is_migrated_as_told(in_tmp_path: Path) 
         ("http://127.0.0.1:{closed}", "the server does not answer"),
         ("mlruns", "no records in plain files"),
         ("sqlite:///missing/mlflow.db", "there is no folder"),
-        ("oracle9://host/name", "cannot be used"),
+        ("oracle9://host/name", "MLflow has no store for oracle9://"),
         ("postgresql+psycopg://tune:secret@127.0.0.1:{closed}/tune", "cannot be used"),
     ],
 )

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mlflow import MlflowClient
 from torch import Tensor
 from torchvision.models import resnet18
 
+from tests.helpers.examples import examples
 from tests.helpers.searches import FinishedSearch
 from trainable.inference.classifier import Classifier, Spec
-from tune.errors import ConfigError
+from tune.errors import ConfigError, squeeze
 from tune.models.lookup import load_model
 
 PIXELS = torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8)
@@ -98,27 +103,60 @@ SPEC = {"arch": "resnet18", "classes": ["ants", "bees"], "stored_side": 8, "imag
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "told"),
     [
-        b"",
-        b"[]",
-        b"{}",
-        json.dumps({**SPEC, "image_size": "large"}).encode(),
-        json.dumps({**SPEC, "arch": "vit_b_16"}).encode(),
-        json.dumps({**SPEC, "arch": "abc"}).encode(),
-        json.dumps({**SPEC, "arch": "resnet34"}).encode(),
-        json.dumps({**SPEC, "classes": ["ants"]}).encode(),
-        json.dumps({**SPEC, "classes": 2}).encode(),
+        *((b"", "classifier.json: "), (b"[]", "classifier.json: "), (b"\xff", "classifier.json: ")),
+        *((b"{}", "arch"), (b"[" * 100_000, "classifier.json: ")),
+        (b" " * 17_000_000, "more than 16,777,216 bytes"),
+        ({"image_size": "large"}, "image_size='large': "),
+        ({"image_size": 60_000}, "image_size=60000: Input should be less than or equal to 1024"),
+        *(({"image_size": -1}, "image_size=-1"), ({"image_size": 16.5}, "image_size=16.5")),
+        *(({"image_size": True}, "image_size=True"), ({"stored_side": 0}, "stored_side=0")),
+        ({"stored_side": 10**30}, "stored_side="),
+        ({"arch": "vit_b_16"}, "must be one of"),
+        *(({"arch": "abc"}, "must be one of"), ({"arch": None}, "arch=None")),
+        ({"arch": "resnet34"}, "its weights are not of a resnet34 with 2 classes: layer1.2."),
+        ({"classes": ["a", "b", "c"]}, "its weights are not of a resnet18 with 3 classes: fc."),
+        *(({"classes": ["ants"]}, "classes="), ({"classes": 2}, "classes=2")),
+        ({"classes": ["ants", "ants"]}, "'ants' is there 2 times"),
+        *(({"classes": ["ants", ""]}, "classes.1=''"), ({"classes": ["a", 1]}, "classes.1=1")),
+        ({"classes": ["a" * 2000, "b"]}, "classes.0="),
     ],
+    ids=lambda value: str(value)[:40],
 )
 def test_a_folder_without_a_classifier_is_told_in_one_line(
-    content: bytes, classifier: Classifier, tmp_path: Path
+    content: bytes | dict[str, Any], told: str, classifier: Classifier, tmp_path: Path
 ) -> None:
     classifier.save(tmp_path)
-    (tmp_path / "classifier.json").write_bytes(content)
+    changed = content if isinstance(content, bytes) else json.dumps({**SPEC, **content}).encode()
+    (tmp_path / "classifier.json").write_bytes(changed)
     with pytest.raises(ConfigError, match="it holds no classifier") as caught:
         load_model(str(tmp_path))
-    assert "\n" not in str(caught.value)
+    assert told in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 10**20) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.dictionaries(st.sampled_from([*SPEC, "more"]), JSON, min_size=1), bare=JSON)
+def test_any_description_is_valid_or_told_in_one_line(
+    values: dict[str, Any], bare: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "classifier.json"
+    for content in (bare, {**SPEC, **values}):
+        path.write_text(json.dumps(content))
+        with suppress(ValueError):
+            assert Spec.read(path).image_size <= 1024
+            continue
+        with pytest.raises(ValueError, match=r"^classifier\.json: ") as caught:
+            Spec.read(path)
+        assert squeeze(caught.value, 1000) == str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "classifier.json"])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -21,6 +22,7 @@ from tests.helpers.searches import runs
 from tests.helpers.servers import Server, faulty
 from tests.helpers.studies import ledger_of, reported
 from trainable.metrics import EPOCH_METRICS as METRICS
+from tune.checks.databases import check_mlflow
 from tune.config.loading import load_config
 from tune.errors import ConfigError
 from tune.study.ledger import Ledger
@@ -28,7 +30,7 @@ from tune.study.search import Search
 from tune.study.trial import Decision
 from tune.tracking import writer as recording
 from tune.tracking.record import SearchRecord
-from tune.tracking.server import check_tracking
+from tune.tracking.server import check_tracking, open_client
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
 
@@ -244,6 +246,32 @@ def test_answers_of_500_in_between_leave_no_gap_and_nothing_twice(
         assert_recorded(search, ledger, fresh.uri)
 
 
+def test_a_server_is_recorded_to_by_the_user_and_password_in_its_address(
+    fresh: Server, ledger: Ledger, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "some.txt").write_text("text")
+    with faulty(fresh, lambda _: None, login="me@home:s3/c:ret") as uri:
+        for wrong in (uri, uri.replace("://", "://me%40home:other@")):
+            with pytest.raises(ConfigError, match="refuses this user or password") as caught:
+                check_tracking(wrong)
+            assert "other" not in str(caught.value)
+            assert check_mlflow(wrong).state == "fail"
+            with pytest.raises(MlflowException):
+                open_client(wrong).search_experiments()
+        address = uri.replace("://", "://me%40home:s3%2Fc%3Aret@")
+        check_tracking(address)
+        assert check_mlflow(address).message.endswith(f"answers, MLflow {mlflow.__version__}")
+        search = search_at(address)
+        writer = RecordWriter(search, ledger)
+        run_trials(ledger, writer.changed)
+        record = writer.finish()
+        assert record.client.tracking_uri == uri
+        record.client.log_artifact(record.run_id, str(tmp_path / "some.txt"))
+        assert record.client.download_artifacts(record.run_id, "some.txt", str(tmp_path))
+    assert_recorded(search, ledger, fresh.uri)
+    assert "s3/c" not in "".join(capfd.readouterr())
+
+
 def test_a_server_that_is_away_at_the_start_is_told_within_ten_seconds(fresh: Server) -> None:
     check_tracking(fresh.uri)
     with faulty(fresh, lambda _: "request") as uri, pytest.raises(ConfigError, match="500"):
@@ -257,7 +285,10 @@ def test_a_server_that_is_away_at_the_start_is_told_within_ten_seconds(fresh: Se
         assert time.monotonic() - start < 10
 
 
-@pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "sqlite:////nowhere/mlflow.db"])
+@pytest.mark.parametrize(
+    "uri",
+    ["mlruns", "file:///tmp/mlruns", "sqlite:////nowhere/mlflow.db", "http://[::1", "foo://x"],
+)
 def test_a_store_that_cannot_be_is_told_at_the_start(uri: str) -> None:
     with pytest.raises(ConfigError, match=r"tracking\.uri="):
         check_tracking(uri)
