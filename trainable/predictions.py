@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 from torch.nn import functional as F
+
+MOST_CLASSES: Final = 100
+"""Classes up to which a matrix of them can be read, cell by cell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +90,18 @@ class Predictions:
         return (gap.abs().sum() / len(right)).item()
 
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
-        """All of the above but the logits, as JSON can hold it."""
+        """All of the above but the logits, as JSON can hold it.
+
+        There is no confusion matrix of more than :data:`MOST_CLASSES` classes: it would have a
+        million cells of a thousand.
+        """
+        few = len(names) <= MOST_CLASSES
         return {
             "images": len(self.labels),
             "loss": self.loss,
             "accuracy": self.accuracy,
             "calibration_error": self.calibration_error(),
             "classes": list(names),
-            "confusion": self.confusion().tolist(),
+            **({"confusion": self.confusion().tolist()} if few else {}),
             "per_class": self.per_class(names),
         }

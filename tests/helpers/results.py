@@ -9,7 +9,7 @@ import torch
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_in_memory
-from trainable.data.datasets import Dataset
+from trainable.data.datasets import Dataset, Split
 from trainable.metrics import EPOCH_METRICS
 from trainable.predictions import Predictions
 from tune.config.loading import load_config
@@ -47,10 +47,11 @@ def made_up(config: SearchConfig, count: int) -> Ledger:
 
 
 def results_of(dataset: Dataset, count: int, *words: str) -> SearchResults:
-    """The results of made-up trials, with answers of which 7 are wrong."""
+    """The results of made-up trials, with answers of which 7 are wrong, if there are so many."""
     labels = dataset.test.labels
-    logits = torch.nn.functional.one_hot(labels, 10).float() * 4
-    logits[:7] = logits[:7].roll(1, dims=1) * torch.linspace(0.5, 2, 7)[:, None]
+    wrong = min(7, len(labels))
+    logits = torch.nn.functional.one_hot(labels, len(dataset.classes)).float() * 4
+    logits[:wrong] = logits[:wrong].roll(1, dims=1) * torch.linspace(0.5, 2, wrong)[:, None]
     return SearchResults(
         name="many",
         ledger=made_up(load_config(DIGITS, words), count),
@@ -59,3 +60,13 @@ def results_of(dataset: Dataset, count: int, *words: str) -> SearchResults:
         test=Predictions(logits, labels),
         decision="the first champion",
     )
+
+
+def dataset_of(classes: Sequence[str], images: int = 2, side: int = 8) -> Dataset:
+    """A dataset with so many images of each class in each of its splits."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(len(classes)).repeat(images)
+    shape = (len(labels), 3, side, side)
+    pixels = torch.randint(256, shape, dtype=torch.uint8, generator=draw)
+    split = Split(pixels, labels)
+    return Dataset(split, split, split, tuple(classes), "made up")

@@ -98,6 +98,15 @@ def as_png(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def as_thumbnail(pixels: NDArray[np.uint8], side: int) -> bytes:
+    """An image of shape (H, W, 3) as a JPEG file of at most `side` pixels a side."""
+    buffer = io.BytesIO()
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side))
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
 def image_size_of(path: Path) -> tuple[int, int]:
     """Width and height in pixels, from the file's header.
 

@@ -27,6 +27,7 @@ from scipy.interpolate import griddata
 
 from trainable.metrics import EPOCH_METRICS, Objective
 from tune.reporting.axes import add_diagonal, labelled
+from tune.reporting.labels import plotly_text
 from tune.reporting.results import SearchResults
 from tune.study.distributions import distributions
 from tune.study.trial import TrialLog
@@ -231,6 +232,6 @@ def _percent(objective: Objective, axes: str) -> str:
 
 def _params(log: TrialLog) -> str:
     return "<br>".join(
-        f"{key} = {value:.3g}" if isinstance(value, float) else f"{key} = {value}"
+        f"{key} = {value:.3g}" if isinstance(value, float) else f"{key} = {plotly_text(value)}"
         for key, value in log.params.items()
     )

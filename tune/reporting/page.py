@@ -12,8 +12,9 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from trainable.data.decoding import as_png
+from trainable.data.decoding import as_png, as_thumbnail
 from trainable.metrics import Objective
+from trainable.text import printable
 from tune.reporting.compute import compute_of
 from tune.reporting.predictions import worst_mistakes
 from tune.reporting.results import SearchResults
@@ -21,6 +22,8 @@ from tune.reporting.sections import draw_sections
 from tune.study.trial import TrialLog
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
+_THUMBNAIL: Final = 160
+"""The side of a picture in the gallery, in pixels."""
 
 
 def page(results: SearchResults) -> str:
@@ -91,21 +94,24 @@ def _compute(results: SearchResults) -> str:
 def _mistakes(results: SearchResults) -> list[dict[str, str]] | None:
     if results.test is None:
         return None
-    names, test = results.dataset.classes, results.test
+    names, test, probabilities = results.dataset.classes, results.test, results.test.probabilities
     return [
         {
             "source": _as_source(results, int(index)),
-            "answer": names[int(test.probabilities[index].argmax())],
-            "confidence": f"{test.probabilities[index].max():.0%}",
-            "truth": names[int(test.labels[index])],
+            "answer": printable(names[int(probabilities[index].argmax())]),
+            "confidence": f"{probabilities[index].max():.0%}",
+            "truth": printable(names[int(test.labels[index])]),
         }
         for index in worst_mistakes(test)
     ]
 
 
 def _as_source(results: SearchResults, index: int) -> str:
-    png = as_png(results.dataset.test.images[index].permute(1, 2, 0).numpy())
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    pixels = results.dataset.test.images[index].permute(1, 2, 0).numpy()
+    kind, content = "png", as_png(pixels)
+    if len(pixels) > _THUMBNAIL:  # as it is, it would take as much room as all the figures
+        kind, content = "jpeg", as_thumbnail(pixels, _THUMBNAIL)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _row(log: TrialLog, objective: Objective) -> list[Any]:

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from trainable.predictions import Predictions
+from tune.reporting.confusion import NUMBERED, Pair, confusion_of, most_confused
 from tune.reporting.figures import STATES
+from tune.reporting.labels import labels_of
 from tune.reporting.predictions import worst_mistakes
 from tune.reporting.results import SearchResults
 
 _COLUMNS: Final = 8
+_NAME: Final = 16
+"""Characters of a name above a picture."""
 
 
 def write_pictures(results: SearchResults, folder: Path) -> list[Path]:
     """Write the pictures that a search has into a folder; returns their files."""
+    with _text_as_it_is():
+        return _write(results, folder)
+
+
+@contextmanager
+def _text_as_it_is() -> Iterator[None]:
+    """Let Matplotlib take no dollar sign for mathematics, and draw a box for what has no glyph."""
+    with rc_context({"text.parse_math": False, "text.usetex": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
+def _write(results: SearchResults, folder: Path) -> list[Path]:
     made = {"history": _history(results), "learning_curves": _learning_curves(results)}
     if results.test is not None:
         made["confusion"] = _confusion(results, results.test)
@@ -52,25 +73,35 @@ def _learning_curves(results: SearchResults) -> Figure:
 
 
 def _confusion(results: SearchResults, test: Predictions) -> Figure:
-    names = results.dataset.classes
-    side = max(6.0, 0.35 * len(names))
-    figure = Figure((side, side), layout="constrained")
-    display = ConfusionMatrixDisplay(test.confusion(), display_labels=names)
-    display.plot(
-        ax=figure.subplots(),
+    matrix = confusion_of(results.dataset.classes, test)
+    side = max(6.0, 0.35 * len(matrix.labels))
+    pairs = most_confused(test) if len(results.dataset.classes) > NUMBERED else []
+    figure = Figure((side + (8 if pairs else 0), side), layout="constrained")
+    axes, *others = figure.subplots(1, 2 if pairs else 1, squeeze=False).flat
+    ConfusionMatrixDisplay(matrix.counts, display_labels=matrix.labels).plot(
+        ax=axes,
         cmap="Blues",
         colorbar=False,
-        include_values=len(names) <= 20,
+        include_values=len(matrix.labels) <= NUMBERED,
         xticks_rotation="vertical",
     )
+    for beside in others:
+        _draw_pairs(pairs, labels_of(results.dataset.classes), beside)
     return figure
+
+
+def _draw_pairs(pairs: Sequence[Pair], labels: Sequence[str], axes: Axes) -> None:
+    """Draw the pairs of classes that were confused most as bars."""
+    axes.barh([pair.named(labels) for pair in pairs], [pair.images for pair in pairs])
+    axes.invert_yaxis()
+    axes.set(xlabel="test images", title="most confused")
 
 
 def _mistakes(results: SearchResults, test: Predictions) -> Figure:
     indices = worst_mistakes(test)
     rows = max(1, -(-len(indices) // _COLUMNS))
     figure = Figure((1.6 * _COLUMNS, 2.1 * rows), layout="constrained")
-    names, probabilities = results.dataset.classes, test.probabilities
+    names, probabilities = labels_of(results.dataset.classes, _NAME), test.probabilities
     for axes in figure.subplots(rows, _COLUMNS, squeeze=False).flat:
         axes.axis("off")
     for axes, index in zip(figure.axes, indices, strict=False):

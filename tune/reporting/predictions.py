@@ -11,11 +11,15 @@ import torch
 from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 
-from trainable.predictions import Predictions
+from trainable.predictions import MOST_CLASSES, Predictions
 from tune.reporting.axes import add_diagonal, labelled
+from tune.reporting.confusion import NUMBERED, block_size, confusion_of, most_confused
+from tune.reporting.labels import labels_of, plotly_text
 
 MISTAKES: Final = 24
 """The number of mistakes that are shown."""
+WEAKEST: Final = 50
+"""The classes of many whose precision and recall are shown."""
 
 _BINS: Final = 15
 
@@ -29,15 +33,16 @@ def worst_mistakes(test: Predictions, count: int = MISTAKES) -> NDArray[np.int64
 
 def confusion(names: Sequence[str], test: Predictions) -> go.Figure:
     """The confusion matrix in images, true class by row; where there are none, nothing is drawn."""
-    counts = test.confusion()
+    matrix = confusion_of(names, test)
+    labels, counts = [plotly_text(label) for label in matrix.labels], matrix.counts
     figure = go.Figure(
         go.Heatmap(
             z=np.where(counts, np.log1p(counts), np.nan),
             zmin=0,
-            x=list(names),
-            y=list(names),
-            text=np.where(counts, counts.astype(str), ""),
-            texttemplate="%{text}" if len(names) <= 20 else None,
+            x=labels,
+            y=labels,
+            text=np.where(counts, counts.astype(str), "") if len(labels) <= NUMBERED else None,
+            texttemplate="%{text}" if len(labels) <= NUMBERED else None,
             customdata=counts,
             hovertemplate="%{y} taken for %{x}: %{customdata}<extra></extra>",
             hoverongaps=False,
@@ -47,18 +52,56 @@ def confusion(names: Sequence[str], test: Predictions) -> go.Figure:
     )
     figure.update_xaxes(type="category", showgrid=False)  # classes may be called 0 to 9
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
-    figure.update_layout(height=max(420, 26 * len(names) + 140))
+    figure.update_layout(height=max(420, 26 * len(labels) + 140))
     return labelled(figure, "predicted class", "true class")
 
 
+def confusion_caption(classes: int) -> str:
+    """What the confusion matrix of so many classes shows."""
+    together = block_size(classes)
+    many = f", {together} classes each, in their order" if together > 1 else ""
+    return f"Test images: true class by row, predicted class by column{many}."
+
+
+def confused_pairs(names: Sequence[str], test: Predictions) -> go.Figure | None:
+    """The pairs of classes that were confused most, where the matrix does not say it in numbers."""
+    pairs = most_confused(test)
+    if len(names) <= NUMBERED or not pairs:
+        return None
+    labels = labels_of(names)
+    figure = go.Figure(
+        go.Bar(
+            x=[pair.images for pair in pairs],
+            y=[plotly_text(pair.named(labels)) for pair in pairs],
+            text=[f"{pair.share:.0%} of its images" for pair in pairs],
+            orientation="h",
+        )
+    )
+    figure.update_yaxes(type="category", autorange="reversed")
+    figure.update_layout(height=26 * len(pairs) + 140)
+    return labelled(figure, "test images", "")
+
+
 def per_class(names: Sequence[str], test: Predictions) -> go.Figure:
-    """Precision and recall of each class."""
-    table = test.per_class(names)
+    """Precision and recall of each class, or of those with the lowest F1 where they are many."""
+    rows = list(test.per_class([str(number) for number in range(len(names))]).values())
+    shown = list(range(len(names)))
+    if len(names) > MOST_CLASSES:
+        shown = sorted(shown, key=lambda number: rows[number]["f1"])[:WEAKEST]
+    labels = labels_of(names)
     figure = go.Figure()
     for name in ("precision", "recall"):
-        figure.add_bar(x=list(table), y=[row[name] for row in table.values()], name=name)
+        x = [plotly_text(labels[number]) for number in shown]
+        figure.add_bar(x=x, y=[rows[number][name] for number in shown], name=name)
     figure.update_xaxes(type="category")
     return labelled(figure, "class", "share", percent="y")
+
+
+def per_class_caption(classes: int) -> str:
+    """Of which of so many classes precision and recall are shown."""
+    if classes <= MOST_CLASSES:
+        return "On the test images."
+    return f"On the test images, of the {WEAKEST} of {classes:,} classes with the lowest F1."
 
 
 def calibration(test: Predictions) -> go.Figure:

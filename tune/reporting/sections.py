@@ -41,7 +41,7 @@ class Section:
         return self.caption if isinstance(self.caption, str) else self.caption(results)
 
 
-def _of_test(make: Callable[[Sequence[str], Predictions], Figure]) -> Make:
+def _of_test(make: Callable[[Sequence[str], Predictions], Figure | None]) -> Make:
     """The same of what makes a figure of the classes and the predictions on the test images."""
 
     def made(results: SearchResults) -> Figure | None:
@@ -87,10 +87,19 @@ SECTIONS: list[Section] = [
     ),
     Section(
         "Confusion",
-        "Test images: true class by row, predicted class by column.",
+        lambda results: predictions.confusion_caption(len(results.dataset.classes)),
         _of_test(predictions.confusion),
     ),
-    Section("Precision and recall", "On the test images.", _of_test(predictions.per_class)),
+    Section(
+        "Most confused",
+        "The pairs of classes with the most misclassified test images.",
+        _of_test(predictions.confused_pairs),
+    ),
+    Section(
+        "Precision and recall",
+        lambda results: predictions.per_class_caption(len(results.dataset.classes)),
+        _of_test(predictions.per_class),
+    ),
     Section(
         "Calibration",
         "On the test images, whose number stands on each bar.",

@@ -19,7 +19,7 @@ from tune.errors import ConfigError, first_line
 from tune.models.lineage import Origin, read_origin
 from tune.models.lookup import UNREADABLE, find_version, load_registered
 from tune.reporting.figures import STATES_CAPTION, learning_curves
-from tune.reporting.predictions import confusion
+from tune.reporting.predictions import confused_pairs, confusion, confusion_caption
 from tune.tracking.schema import VersionTags
 from tune.tracking.server import open_client
 from tune.webapp.examples import HeldOut, Picture, draw, held_out_of, mistakes
@@ -146,7 +146,7 @@ def _badge(truth: str | None, answer: str) -> str:
 
 
 def _search(version: Version, classifier: Classifier) -> None:
-    origin = _origin(version.name, version.version)
+    origin, classes = _origin(version.name, version.version), classifier.spec.classes
     _figure(
         f"Learning curves of {len(origin.trials)} trials",
         learning_curves(origin.trials, origin.objective),
@@ -156,9 +156,12 @@ def _search(version: Version, classifier: Classifier) -> None:
         raise ConfigError(_UNKNOWN)
     _figure(
         f"Confusion on {len(origin.test.labels)} test images",
-        confusion(classifier.spec.classes, origin.test),
-        "True class by row, predicted class by column.",
+        confusion(classes, origin.test),
+        confusion_caption(len(classes)),
     )
+    pairs = confused_pairs(classes, origin.test)
+    if pairs is not None:
+        _figure("Most confused", pairs, "The pairs of classes with the most mistakes.")
 
 
 def _figure(title: str, figure: Figure, caption: str) -> None:

@@ -1,0 +1,30 @@
+"""Names that others gave, as text that can be shown."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_JOINERS: Final = "\u200c\u200d"
+"""What joins or parts letters and emoji, and is not printable by itself."""
+
+
+def printable(text: str) -> str:
+    """A text with what would do something instead of being shown written as an escape.
+
+    That is line breaks, what a terminal takes for a command, marks that turn the direction of
+    the writing around, and bytes of a file's name that are no UTF-8.
+    """
+    return "".join(
+        each
+        if each.isprintable() or each in _JOINERS
+        else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+
+
+def shortened(text: str, width: int) -> str:
+    """A text of at most `width` characters: its beginning and its end, where it is longer."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 3
+    return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
