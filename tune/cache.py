@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from tune.cli import DONE, Door
+from tune.cli import DONE, Door, open_console
 from tune.errors import ConfigError
 
 app = Door("tune.cache")
@@ -57,7 +56,7 @@ def main(
         cells = [str(entry.key.get(column, ""))[:14] for column in columns]
         table.add_row(used, megabytes(entry.size), *cells)
     if entries:
-        Console(highlight=False).print(table)
+        open_console().print(table)
     total = megabytes(sum(entry.size for entry in entries))
     print(f"{store.root}: {len(entries)} entries, {total}")
     return DONE

@@ -10,8 +10,10 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
+from rich.console import Console
 from typer.core import TyperCommand
 
+from trainable.text import printable
 from tune.config.presets import DEFAULT
 from tune.environment import prepare_environment
 from tune.errors import ConfigError, squeeze
@@ -50,6 +52,11 @@ UriOption = Annotated[
         help="MLflow's tracking URI; by default MLFLOW_TRACKING_URI, else mlflow.db here.",
     ),
 ]
+
+
+def open_console(**settings: Any) -> Console:
+    """The terminal, on which brackets are no markup and colons no emoji: a name may have both."""
+    return Console(highlight=False, markup=False, emoji=False, **settings)
 
 
 class Door(typer.Typer):
@@ -116,4 +123,4 @@ class _Command(TyperCommand):
 
 def complain(command: str, problem: object) -> None:
     """Print a problem on standard error, after the command's name."""
-    print(f"{command}: {masked(problem)}", file=sys.stderr)
+    print(f"{command}: {printable(masked(problem))}", file=sys.stderr)

@@ -7,11 +7,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tune.checks.examination import examine
 from tune.checks.finding import Finding
-from tune.cli import DONE, FAILED, Door
+from tune.cli import DONE, FAILED, Door, open_console
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -50,7 +49,7 @@ def main(
 
 
 def _show(finding: Finding) -> None:
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = open_console(soft_wrap=True)
     console.print(f"{finding.state:5s}", style=_COLOURS[finding.state], end=" ")
     console.print(f"{finding.name:14s} {finding.message}")
     if finding.fix is not None:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from trainable.text import printable
 from tune.cli import DONE, FAILED, Door, ModelOption, UriOption
 from tune.errors import ConfigError
 
@@ -97,7 +98,8 @@ def _best(
 
 
 def _as_text(name: str, best: Sequence[tuple[str, float]]) -> str:
-    return f"{name}: " + ", ".join(f"{label} {probability:.2%}" for label, probability in best)
+    answers = ", ".join(f"{label} {probability:.2%}" for label, probability in best)
+    return printable(f"{name}: {answers}")
 
 
 def _as_json(name: str, best: Sequence[tuple[str, float]]) -> str:

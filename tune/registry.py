@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from tune.cli import DONE, FAILED, Door, UriOption
+from tune.cli import DONE, FAILED, Door, UriOption, open_console
 from tune.errors import ConfigError
 from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
 
@@ -79,7 +78,7 @@ def _show(client: Client, name: str) -> None:
         ]
         trial = tags.best_trial or ""
         table.add_row(str(version.version), mark, *scores, trial, tags.decision)
-    Console(highlight=False).print(table)
+    open_console().print(table)
 
 
 if __name__ == "__main__":

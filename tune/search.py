@@ -7,15 +7,16 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from tune.cli import DONE, FAILED, MISTAKE, ConfigOption, Door, OverridesArgument
+from tune.cli import DONE, FAILED, MISTAKE, ConfigOption, Door, OverridesArgument, open_console
 from tune.engine.launch import Launch, new_search, resumed_search
 from tune.engine.signals import catch_signals, interruption, interruption_code
 from tune.engine.startup import import_beside_ray, leave
 from tune.errors import ConfigError, Halt
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tune.reporting.results import SearchResults
 
 app = Door("tune.search")
@@ -66,7 +67,7 @@ def main(
     catch_signals()
     given = {"num_samples": num_samples, "time": time_budget}
     budget = {key: value for key, value in given.items() if value is not None}
-    console = Console(highlight=False)
+    console = open_console()
     try:
         if resume is None:
             words = [f"budget.{key}={value}" for key, value in budget.items()]

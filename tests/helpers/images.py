@@ -1,10 +1,25 @@
-"""Images that are not what they seem."""
+"""Images in files: folders of them, and some that are not what they seem."""
 
 from __future__ import annotations
 
 import base64
 import struct
 import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def write_folders(root: Path, classes: Sequence[str], images: int, side: int = 12) -> None:
+    """A folder a class, with so many pictures of noise, no two of which are alike."""
+    draw = np.random.default_rng(0)
+    for name in classes:
+        (root / name).mkdir(parents=True)
+        for number in range(images):
+            pixels = draw.integers(0, 256, (side, side, 3), np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
 
 
 def bomb(width: int, height: int) -> str:

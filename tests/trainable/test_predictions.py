@@ -111,3 +111,11 @@ def test_the_summary_holds_it_all_as_json(three_classes: Predictions) -> None:
         "confusion": [[1, 1, 0], [0, 2, 0], [0, 0, 0]],
         "per_class": three_classes.per_class(names),
     }
+
+
+def test_a_summary_of_a_thousand_classes_has_no_matrix_of_them() -> None:
+    names = [str(number) for number in range(1000)]
+    summary = Predictions(torch.eye(1000), torch.arange(1000)).summary(names)
+    assert "confusion" not in summary
+    assert len(summary["per_class"]) == 1000
+    assert len(json.dumps(summary, indent=2)) < 1_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.table import Table
 
 from tests.helpers.commands import REPOSITORY, run_module
 from tests.helpers.doors import DOORS, invoke
-from tune.cli import Door
+from tune.cli import Door, complain, open_console
 from tune.errors import ConfigError
 
 
@@ -132,6 +134,23 @@ def test_help_names_every_option_and_the_exit_codes(door: str, tmp_path: Path) -
         assert re.search(rf"{option}\b", done.stdout), option
     assert "Exit code: 0 " in done.stdout
     assert f"python -m {door}" in done.stdout
+
+
+def test_the_terminal_takes_no_name_for_markup() -> None:
+    output = io.StringIO()
+    console = open_console(file=output, width=80)
+    table = Table("name", box=None)
+    table.add_row("[red]x[/blue] :smile:")
+    console.print("[red]x[/blue] :smile:", table)
+    assert output.getvalue().startswith("[red]x[/blue] :smile:\n")
+    assert output.getvalue().count("[red]x[/blue] :smile:") == 2
+
+
+def test_a_problem_is_one_line_whatever_names_are_in_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    complain("tune.example", "no image in two\nlines\x1b[31m")
+    assert capsys.readouterr().err == "tune.example: no image in two\\nlines\\x1b[31m\n"
 
 
 def test_the_commands_do_not_wait_for_what_is_slow_to_import() -> None:

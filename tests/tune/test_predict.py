@@ -47,6 +47,21 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_names_of_classes_and_files_stand_on_one_line(tmp_path: Path) -> None:
+    names = ("[red]a[/]", "two\nlines\x1b[31m")
+    Classifier(Spec("resnet18", names, 8, 16), resnet18(num_classes=2).state_dict()).save(
+        tmp_path / "model"
+    )
+    picture = tmp_path / "a\nb.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    words = ("--model", str(tmp_path / "model"), "--top-k", "2", str(picture))
+    done = invoke("tune.predict", *words, cwd=tmp_path)
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"{tmp_path}/a\\nb.png: ")
+    assert "[red]a[/] " in line
+    assert r"two\nlines\x1b[31m " in line
+
+
 def test_the_champion_is_as_right_as_it_was_when_it_was_tested(
     finished_search: FinishedSearch, pictures: Path, dataset: Dataset
 ) -> None:

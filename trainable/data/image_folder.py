@@ -72,6 +72,9 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     names = sorted(
         entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
     )
+    for name in names:
+        if any("\udc80" <= each <= "\udcff" for each in name):  # so Python writes other bytes
+            raise ValueError(f"{folder / name} has a name that is no UTF-8: rename it")
     if len(names) < 2:
         raise ValueError(f"{folder} has {len(names)} class folders: at least 2 are needed")
     return tuple(names)

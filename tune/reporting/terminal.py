@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.text import Text
 
 from tune.config.schema import SearchConfig
 from tune.passwords import masked
@@ -19,7 +20,9 @@ def print_results(results: SearchResults, console: Console) -> None:
     """Say what a search came to that has a winner, and where to look further."""
     best, objective = results.finalists[0], results.objective
     winner = best.trial
-    console.print(f"\n[bold]Best trial: {winner.number}[/bold], epoch {winner.best}")
+    console.print(
+        Text.assemble("\n", (f"Best trial: {winner.number}", "bold"), f", epoch {winner.best}")
+    )
     for key in results.config.space:
         console.print(f"  {key} = {winner.params[key]}")
     console.print(f"  {objective.title():19s} {objective.show(winner.score)}")

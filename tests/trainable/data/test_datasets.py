@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import shutil
 import tarfile
@@ -288,6 +289,19 @@ class TestImageFolder:
 
         with pytest.raises(ValueError, match="has 1 class folders: at least 2 are needed"):
             load_dataset(folder_config(tmp_path / "one"))
+
+    @pytest.mark.skipif(os.name != "posix", reason="names are text there")
+    def test_a_class_folder_whose_name_is_no_text_is_refused(
+        self, tmp_path: Path, write_classes: WriteClasses
+    ) -> None:
+        root = write_classes(tmp_path / "two", {"ants": 4, "bees": 4})
+        try:
+            (root / "bees").rename(root / os.fsdecode(b"b\xffes"))
+        except OSError:
+            pytest.skip("this file system takes no such name")
+
+        with pytest.raises(ValueError, match=r"has a name that is no UTF-8: rename it"):
+            load_dataset(folder_config(tmp_path / "two"))
 
     def test_an_empty_class_folder_is_named(self, split_folder: Path) -> None:
         shutil.rmtree(split_folder / "train" / "bees")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,11 @@ from tests.helpers.challengers import (
     classifier_of,
     config_of,
     new_run,
+    record,
 )
 from tests.helpers.commands import DIGITS
+from tests.helpers.names import NASTY
+from tests.helpers.results import dataset_of
 from tests.helpers.servers import Server
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.decoding import as_png
@@ -111,3 +115,30 @@ def test_nothing_of_the_making_is_left_in_it(
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {"MLmodel", "requirements.txt", "artifacts/classifier/model.safetensors"} <= files
     assert [name for name in files if "__pycache__" in name or name.endswith(".pkl")] == []
+
+
+def test_names_of_classes_are_data_in_the_record_and_in_the_model(
+    empty_database: Path, tmp_path: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    named, client = dataset_of(NASTY), MlflowClient(uri)
+    run_id, test = new_run(client), answers(named, 30)
+    record(client, run_id, named, test)
+    challenger = challenger_of(classifier_of(named.classes), named, test)
+    settle_champion(client, config_of("always"), challenger, run_id)
+
+    written = json.loads(
+        Path(client.download_artifacts(run_id, "test.json", str(tmp_path))).read_text()
+    )
+    assert written["classes"] == list(NASTY)
+    assert written["per_class"].keys() == set(NASTY)
+    assert load_model(f"models:/{NAME}@champion", uri).classifier.spec.classes == NASTY
+    served = mlflow.pyfunc.load_model(client.get_model_version_download_uri(NAME, "1"))
+    picture = base64.b64encode(as_png(named.test.images[0].permute(1, 2, 0).numpy())).decode()
+    found = served.predict(pd.DataFrame({"image": [picture]}))
+    assert list(found.columns) == ["label", "probability", *(f"p_{name}" for name in NASTY)]
+    assert found["label"][0] in NASTY
+    outputs = served.metadata.signature.outputs
+    assert outputs is not None
+    assert outputs.input_names() == list(found.columns)

@@ -7,12 +7,12 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial, results_of
 from tests.helpers.studies import ledger_in_memory
 from trainable.data.datasets import Dataset
+from tune.cli import open_console
 from tune.config.loading import load_config
 from tune.models.promotion import Standing
 from tune.reporting.results import SearchResults
@@ -34,7 +34,7 @@ def results_with(dataset: Dataset, *words: str) -> SearchResults:
 def said(results: SearchResults) -> str:
     """What is printed."""
     output = StringIO()
-    print_results(results, Console(file=output, width=80))
+    print_results(results, open_console(file=output, width=80))
     return output.getvalue()
 
 
@@ -79,6 +79,12 @@ def test_where_the_loss_is_minimized_it_is_said_as_a_number(dataset: Dataset) ->
         f"  test loss           {results.test.loss:.4g} of 360 images",
         "  test accuracy       98.06% of 360 images",
     ]
+
+
+def test_what_was_searched_is_said_as_it_is(dataset: Dataset) -> None:
+    results = results_with(dataset)
+    results.finalists[0].trial.params["optim.lr"] = "[red]a[/green] :smile:"
+    assert "  optim.lr = [red]a[/green] :smile:\n" in said(results)
 
 
 def test_what_was_not_done_is_not_said(dataset: Dataset) -> None:

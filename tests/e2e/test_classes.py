@@ -1,0 +1,61 @@
+"""Searches of images whose classes have unusual names, or are a thousand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.helpers.commands import run_module
+from tests.helpers.doors import invoke
+from tests.helpers.images import write_folders
+from tests.helpers.names import NASTY
+from tests.helpers.searches import FinishedSearch
+
+WORDS = (
+    *("--config", "image_folder", "--num-samples=2", "--name=first", "name=digits"),
+    *("data.root=images", "data.image_size=16", "model.weights=random", "train.epochs=1"),
+    *("space.augment.policy=[none]", "confirm.top_k=0"),
+)
+
+
+def searched(folder: Path, classes: Sequence[str], images: int) -> FinishedSearch:
+    """A small search of pictures of noise."""
+    write_folders(folder / "images", classes, images)
+    done = run_module("tune.search", *WORDS, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return FinishedSearch(folder, done.stdout)
+
+
+@pytest.mark.slow
+def test_a_search_of_classes_with_any_names(tmp_path: Path) -> None:
+    search = searched(tmp_path, NASTY, 20)
+    assert "Registered resnet18-digits version 1, alias champion" in search.output
+    (parent,) = search.runs("search")
+    assert parent.info.status == "FINISHED"
+    picture = tmp_path / "images" / NASTY[0] / "0.png"
+    done = invoke("tune.predict", "--top-k", "23", str(picture), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert NASTY[0] in done.stdout
+    assert invoke("tune.report", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_search_of_a_thousand_classes(tmp_path: Path) -> None:
+    search = searched(tmp_path, [f"class {number:04d}" for number in range(1000)], 8)
+    assert "Registered resnet18-digits version 1, alias champion" in search.output
+    client, (parent,) = search.client, search.runs("search")
+    assert parent.info.status == "FINISHED"
+    sizes = {file.path: file.file_size for file in client.list_artifacts(parent.info.run_id)}
+    assert sizes["report.html"] < 8_000_000
+    assert sizes["test.json"] < 1_000_000
+    assert sizes["confusion.png"] < 1_000_000
+    with Image.open(client.download_artifacts(parent.info.run_id, "confusion.png")) as picture:
+        assert max(picture.size) <= 4000
+    done = invoke("tune.predict", str(tmp_path / "images" / "class 0007"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 8
