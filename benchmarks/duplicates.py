@@ -124,9 +124,7 @@ def of_photos(files: list[Path]) -> dict[str, dict[str, list[float]]]:
 
 def pairs_of(smalls: list[NDArray[np.uint8]], least: float) -> NDArray[np.int64]:
     """The pairs of images that correlate so well at least."""
-    looks = Looks.empty(len(smalls))
-    for index, small in enumerate(smalls):
-        looks.put(index, small)
+    looks = Looks.of_pixels(np.stack(smalls))
     with mock.patch.object(duplicates, "LEAST_CORRELATION", least):
         return near_pairs(looks)
 

@@ -26,12 +26,21 @@ class ContentSplit:
     Attributes:
         parts: The source's images.
         groups: A number for each training image, the same for those that stay together.
-        notes: What was done otherwise than the fractions say, in words.
+        moved: The classes of which a split would have been empty, by its name.
     """
 
     parts: Parts
     groups: NDArray[np.uint64]
-    notes: list[str] = field(default_factory=list)
+    moved: dict[SplitName, list[str]] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done otherwise than the fractions say, in a line for each split."""
+        return tuple(
+            f"{name} split: of {_listed(classes)} it takes the images of the lowest numbers, so "
+            "that each split has some"
+            for name, classes in self.moved.items()
+        )
 
     def indices(self, config: DataConfig) -> dict[SplitName, Indices]:
         """Indices of the images of each split into those of the source, in the order of hashes.
@@ -67,7 +76,7 @@ class ContentSplit:
                 continue
             moved = of_groups[by_share:count] if count > by_share else of_groups[count:by_share]
             held[np.isin(numbers, moved)] = count > by_share
-            self._note(label, name, count)
+            self.moved.setdefault(name, []).append(self.parts.classes[label])
         self._check_both_sides(labels, held)
         return pool[~held], pool[held]
 
@@ -91,13 +100,6 @@ class ContentSplit:
     def _hashes(self, name: SplitName) -> NDArray[np.uint64]:
         return self.parts.hashes[name]
 
-    def _note(self, label: int, name: SplitName, count: int) -> None:
-        groups = "1 image or group" if count == 1 else f"{count} images or groups"
-        self.notes.append(
-            f"class {self.parts.classes[label]} is small: its {name} split is {groups}, chosen so "
-            "that each split has one"
-        )
-
     def _too_few(self, label: int, found: int, needed: int) -> ValueError:
         return ValueError(
             f"{len(self.groups)} training images cannot be split with every class on both sides "
@@ -110,6 +112,11 @@ class ContentSplit:
         for label in np.unique(labels):
             if len(np.unique(held[labels == label])) < 2:
                 raise self._too_few(label, 1, 2)
+
+
+def _listed(classes: list[str]) -> str:
+    more = f" and {len(classes) - 3} more classes" if len(classes) > 3 else ""
+    return ", ".join(classes[:3]) + more
 
 
 def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:

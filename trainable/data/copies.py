@@ -47,12 +47,12 @@ def copy_groups(dataset: Dataset) -> list[CopyGroup]:
     """The groups of duplicates of a dataset: first those that are wrong, then the largest."""
     groups = np.concatenate([dataset.split(name).groups for name in SPLITS])
     unique, counts = np.unique(groups, return_counts=True)
-    found: dict[int, list[Copy]] = {int(group): [] for group in unique[counts > 1]}
-    if found:
-        for name in SPLITS:
-            split = dataset.split(name)
-            for index in np.flatnonzero(np.isin(split.groups, list(found))):
-                found[int(split.groups[index])].append(_copy(dataset, name, int(index)))
+    several = unique[counts > 1]
+    found: dict[int, list[Copy]] = {int(group): [] for group in several}
+    for name in SPLITS:
+        split = dataset.split(name)
+        for index in np.flatnonzero(np.isin(split.groups, several)):
+            found[int(split.groups[index])].append(_copy(dataset, name, int(index)))
     return sorted(
         (CopyGroup(tuple(copies)) for copies in found.values()),
         key=lambda group: (-len(group.splits), -len(group.labels), -len(group.copies)),

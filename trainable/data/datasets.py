@@ -105,7 +105,8 @@ def load_dataset(config: DataConfig) -> Dataset:
     parts.labels = {name: y.astype(np.int64, copy=False) for name, y in parts.labels.items()}
     parts.hashes = parts.hashes or {name: hash_pixels(x) for name, x in parts.images.items()}
     parts.looks = parts.looks or {n: Looks.of_pixels(x) for n, x in parts.images.items()}
-    groups, notes = _groups(parts), list[str]()
+    groups = _groups(parts)
+    notes: tuple[str, ...] = ()
     if config.split_rule == 1:
         indices = split_at_random(parts, config)
     else:
@@ -120,7 +121,7 @@ def load_dataset(config: DataConfig) -> Dataset:
         classes=parts.classes,
         fingerprint=_fingerprint(parts.classes, chosen),
         skipped=parts.skipped,
-        notes=tuple(notes),
+        notes=notes,
     )
 
 

@@ -124,7 +124,7 @@ def _decode(
         out[index], small = read_both(paths[index], side)
         hashes[index] = hash_file(paths[index])
         if small is not None:
-            looks.put(index, small)
+            looks.put(index, small[None])
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for _ in pool.map(decode, range(len(paths))):

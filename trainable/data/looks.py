@@ -20,9 +20,13 @@ SIDE: Final = 32
 LEAST_CONTRAST: Final = 4.0
 """Standard deviation of a thumbnail, in shades, below which there is nothing to compare."""
 _THUMB: Final = 16
+_AT_ONCE: Final = 1024
+"""Images in memory that are described at once."""
 _LOW: Final = 8
 """Frequencies of each direction that are hashed."""
-_COSINES: Final = np.cos(np.pi / SIDE * np.outer(np.arange(_LOW), np.arange(SIDE) + 0.5))
+_COSINES: Final = np.cos(np.pi / SIDE * np.outer(np.arange(_LOW), np.arange(SIDE) + 0.5)).astype(
+    np.float32
+)
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -53,8 +57,11 @@ class Looks:
         looks = cls.empty(len(images))
         if min(images.shape[1:3]) < SIDE:
             return looks
-        for index, pixels in enumerate(images):
-            looks.put(index, shrink(Image.fromarray(pixels)))
+        for start in range(0, len(images), _AT_ONCE):
+            some = images[start : start + _AT_ONCE]
+            if some.shape[1:3] != (SIDE, SIDE):
+                some = np.stack([shrink(Image.fromarray(pixels)) for pixels in some])
+            looks.put(start, some)
         return looks
 
     @classmethod
@@ -63,12 +70,19 @@ class Looks:
         hashes, thumbs = [each.hashes for each in looks], [each.thumbs for each in looks]
         return cls(np.concatenate(hashes), np.concatenate(thumbs))
 
-    def put(self, index: int, small: NDArray[np.uint8]) -> None:
-        """Note how an image looks, of which :func:`shrink` gave this, if it is not too plain."""
-        halves = small.reshape(_THUMB, SIDE // _THUMB, _THUMB, SIDE // _THUMB, 3)
-        thumb = halves.mean((1, 3))
-        if (thumb - thumb.mean((0, 1))).std() >= LEAST_CONTRAST:
-            self.hashes[index], self.thumbs[index] = _hash(small), thumb.round()
+    def put(self, start: int, smalls: NDArray[np.uint8]) -> None:
+        """Note how images look, unless they are too plain to look like anything.
+
+        Args:
+            start: The index of the first.
+            smalls: What :func:`shrink` gave of each, uint8 of shape (n, 32, 32, 3).
+        """
+        where = slice(start, start + len(smalls))
+        halves = smalls.reshape(-1, _THUMB, SIDE // _THUMB, _THUMB, SIDE // _THUMB, 3)
+        thumbs = halves.mean((2, 4), dtype=np.float32)
+        contrast = (thumbs - thumbs.mean((1, 2), keepdims=True)).std((1, 2, 3))
+        self.thumbs[where] = thumbs.round()
+        self.hashes[where] = np.where(contrast < LEAST_CONTRAST, 0, _hash(smalls))
 
 
 def shrink(image: Image.Image) -> NDArray[np.uint8]:
@@ -76,8 +90,8 @@ def shrink(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
-def _hash(small: NDArray[np.uint8]) -> int:
-    frequencies = _COSINES @ (small.astype(np.float32) @ _GREY) @ _COSINES.T
-    varying = frequencies.ravel()[1:]  # the first is the brightness
-    bits = varying > np.median(varying)
-    return int.from_bytes(np.packbits(bits).tobytes())
+def _hash(smalls: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    frequencies = _COSINES @ (smalls.astype(np.float32) @ _GREY) @ _COSINES.T
+    varying = frequencies.reshape(len(smalls), -1)[:, 1:]  # the first is the brightness
+    bits = varying > np.median(varying, axis=1, keepdims=True)
+    return np.packbits(bits, axis=1).view(">u8").astype(np.uint64)[:, 0]

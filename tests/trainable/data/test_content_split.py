@@ -50,7 +50,7 @@ def parts_of(labels: list[int], hashes: list[int] | None = None, classes: int = 
     )
 
 
-def split_of(parts: Parts, config: DataConfig) -> tuple[dict[SplitName, set[int]], list[str]]:
+def split_of(parts: Parts, config: DataConfig) -> tuple[dict[SplitName, set[int]], tuple[str, ...]]:
     rule = ContentSplit(parts, parts.hashes["train"])
     indices = rule.indices(config)
     return {name: set(found.tolist()) for name, found in indices.items()}, rule.notes
@@ -147,7 +147,7 @@ def test_splits_of_many_images_are_of_the_size_asked_for() -> None:
     assert len(split["val"]) == pytest.approx(6750, rel=0.05)
     shares = [np.bincount(np.array(labels)[sorted(split[name])]) for name in SPLITS]
     assert all(counts.min() > 0.9 * counts.max() for counts in shares)
-    assert notes == []
+    assert notes == ()
 
 
 @given(
@@ -178,7 +178,15 @@ def test_a_class_that_would_miss_a_split_is_named() -> None:
     split, notes = split_of(parts_of([0] * 50 + [1] * 3, classes=2), DataConfig())
 
     assert all({50, 51, 52} & found for found in split.values())
-    assert any("class b is small: its" in note for note in notes)
+    assert notes[0].startswith("test split: of b it takes the images of the lowest numbers")
+
+
+def test_of_many_classes_that_would_miss_a_split_a_few_are_named() -> None:
+    labels = [label for label in range(9) for _ in range(3)]
+    _, notes = split_of(parts_of(labels, classes=9), DataConfig(test_fraction=0.01))
+
+    assert notes[0].startswith("test split: of a, b, c and 6 more classes it takes")
+    assert len(notes) <= 2
 
 
 def test_a_group_stays_in_one_split() -> None:

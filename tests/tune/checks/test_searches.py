@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.helpers.commands import DIGITS
 from tests.helpers.doctor import examine
+from tests.helpers.studies import search_of
+from tune.config.loading import load_config
+from tune.study.folder import SearchFolder
 
 
 def test_a_broken_file_of_a_search_is_told(tmp_path: Path) -> None:
@@ -14,3 +18,13 @@ def test_a_broken_file_of_a_search_is_told(tmp_path: Path) -> None:
     _, found = examine(tmp_path)
     assert found["search first"].state == "warn"
     assert "search.json cannot be read" in found["search first"].message
+
+
+def test_what_was_found_of_duplicates_is_told(tmp_path: Path) -> None:
+    found = "2 groups of exact or near duplicates, 5 images"
+    search = search_of(load_config(DIGITS), f"sqlite:///{tmp_path / 'optuna.db'}")
+    home = SearchFolder("one", tmp_path / "mlruns")
+    home.folder.mkdir(parents=True)
+    home.save(search.model_copy(update={"duplicates": found, "concluded": True}))
+    _, findings = examine(tmp_path)
+    assert findings["search one"].message == f"finished; its images: {found}"
