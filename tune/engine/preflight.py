@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console
 
 from trainable.config import ModelConfig
@@ -11,9 +13,12 @@ from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices
-from tune.errors import ConfigError
+from tune.errors import ConfigError, squeeze
 from tune.study.fingerprints import hash_weights
 from tune.study.search import Search
+
+_NOTE: Final = 400
+"""Characters of a line about the data: it may name classes."""
 
 
 def settle(config: SearchConfig, name: str, console: Console) -> Search:
@@ -38,7 +43,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         console.print(f"         {dataset.skipped} files are no images and were left out")
     copies = describe_copies(copy_groups(dataset))
     for note in (*dataset.notes, *([copies] if copies else [])):
-        console.print(f"         {note}", soft_wrap=True, markup=False)
+        console.print(f"         {squeeze(note, _NOTE)}", soft_wrap=True, markup=False)
     model = ModelConfig(**{**config.model.model_dump(), "weights": weights})
     return Search(
         name=name,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from typing import Final
 
 from plotly.graph_objects import Figure, Table
 
 from trainable.data.copies import CopyGroup, copy_groups, describe_copies
+from tune.reporting.labels import plotly_text
 from tune.reporting.results import SearchResults
 
 _SHOWN: Final = 50
@@ -51,5 +51,4 @@ def _names(group: CopyGroup) -> str:
 
 
 def _shown(names: list[str]) -> str:
-    """Names as text: Plotly takes some of HTML in a cell."""
-    return html.escape(", ".join(names))
+    return plotly_text(", ".join(names))
