@@ -18,7 +18,8 @@ from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
 from trainable.predictions import Predictions
 from tune.errors import ConfigError
-from tune.models.lineage import Origin, RecordedData, read_again, read_origin
+from tune.models.lineage import Origin, RecordedData, read_again, read_origin, same_dataset_of
+from tune.tracking.schema import Tag
 from tune.webapp.examples import EXAMPLES, HeldOut, draw, held_out_of, mistakes
 
 NAME = "resnet18-digits"
@@ -125,7 +126,7 @@ def test_images_that_have_gone_or_changed_are_told(tmp_path: Path) -> None:
     data = DataConfig(source="image_folder", root=root, image_size=16)
     then = RecordedData(data, load_dataset(data).test_fingerprint())
     load_dataset.cache_clear()
-    assert len(read_again(then).test) == 4
+    assert read_again(then).test_fingerprint() == then.fingerprint
 
     load_dataset.cache_clear()
     folder_of(root, 90)
@@ -135,6 +136,17 @@ def test_images_that_have_gone_or_changed_are_told(tmp_path: Path) -> None:
     shutil.rmtree(root)
     with pytest.raises(ConfigError, match=r"its images are no longer here: .*photos is not"):
         read_again(then)
+
+
+def test_all_images_of_a_search_are_read_again_if_all_are_as_they_were(
+    own_record: MlflowClient, version: ModelVersion
+) -> None:
+    tags = own_record.get_run(version.run_id).data.tags
+    assert same_dataset_of(own_record, version).fingerprint == tags[Tag.DATA]
+
+    own_record.set_tag(version.run_id, Tag.DATA, "of one training image more")
+    with pytest.raises(ConfigError, match="its images have changed since"):
+        same_dataset_of(own_record, version)
 
 
 def test_cifar_that_is_not_here_is_not_downloaded(tmp_path: Path) -> None:
