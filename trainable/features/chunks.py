@@ -84,7 +84,8 @@ class Assembly(AbstractContextManager["Assembly"]):
         folder: Made if it is not there.
         key: What determines the array; it goes into the description.
         chunks: The array.
-        make_room: Called with the bytes of the array before any is written.
+        room: Called with the bytes of the array before any is written. In the block that it gives,
+            the description is written.
     """
 
     def __init__(
@@ -92,9 +93,9 @@ class Assembly(AbstractContextManager["Assembly"]):
         folder: Path,
         key: Mapping[str, Any],
         chunks: Chunks,
-        make_room: Callable[[int], None],
+        room: Callable[[int], AbstractContextManager[None]],
     ) -> None:
-        self._folder, self._key, self._chunks, self._make_room = folder, key, chunks, make_room
+        self._folder, self._key, self._chunks, self._room = folder, key, chunks, room
         self._described = False
         folder.mkdir(exist_ok=True)
         self._marks = os.open(folder / CHECKSUMS, os.O_RDWR | os.O_CREAT, 0o644)
@@ -140,8 +141,8 @@ class Assembly(AbstractContextManager["Assembly"]):
         content = bytes_of(array)
         row_bytes = content.nbytes // (stop - start)
         if not self._described:
-            self._make_room(self._chunks.rows * row_bytes)
-            self._describe(array, row_bytes)
+            with self._room(self._chunks.rows * row_bytes):
+                self._describe(array, row_bytes)
         written, offset = 0, start * row_bytes
         while written < content.nbytes:
             written += os.pwrite(self._data, content[written:], offset + written)

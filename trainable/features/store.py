@@ -22,8 +22,8 @@ import os
 import shutil
 import warnings
 import weakref
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,8 +76,9 @@ class ArrayStore:
 
     Args:
         root: Its folder, made when it is needed.
-        max_bytes: Above this, the entries that were opened longest ago are deleted, but for
-            those that a process has open.
+        max_bytes: The greatest size, with what is open or being written. Above it, the entries
+            that were opened longest ago are deleted, but for those that a process has open; an
+            array that does not fit beside those is not cached.
     """
 
     def __init__(self, root: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -183,7 +184,7 @@ class ArrayStore:
         with self._lock():
             if folder.is_dir():
                 return
-            assembly = Assembly(aside, key, chunks, self._make_room)
+            assembly = Assembly(aside, key, chunks, lambda size: self._room(aside, size))
         try:
             with assembly:
                 assembly.run()
@@ -195,8 +196,16 @@ class ArrayStore:
                 _delete_unless_open(aside)
             raise
 
-    def _make_room(self, size: int) -> None:
-        """Delete what was opened longest ago until `size` more bytes fit.
+    @contextmanager
+    def _room(self, own: Path, size: int) -> Iterator[None]:
+        """Delete what was opened longest ago until `size` more bytes fit, and keep others out.
+
+        Until the block ends, in which the entry says how large it will be: what is being written
+        counts in full from then on.
+
+        Args:
+            own: Where the bytes are to be written.
+            size: How many they are.
 
         Raises:
             OSError: They cannot fit.
@@ -204,15 +213,24 @@ class ArrayStore:
         if size > self.max_bytes:
             raise OSError(f"an array of {size:,} bytes is over the cap of {self.max_bytes:,}")
         with self._lock():
-            for folder in self.root.glob(f"*{_ASIDE}"):  # of processes that were killed
-                _delete_unless_open(folder)
+            total = size
+            for folder in self.root.glob(f"*{_ASIDE}"):
+                if folder != own and not _delete_unless_open(folder):  # of a killed process
+                    total += _promised(folder)
             for folder in filter(_is_damaged, self._folders()):
                 _delete_unless_open(folder)
             entries = self.entries()
-            total = size + sum(entry.size for entry in entries)
-            for entry in reversed(entries):
+            total += sum(entry.size for entry in entries)
+            free = [entry for entry in reversed(entries) if not _is_open(entry.folder)]
+            if total - sum(entry.size for entry in free) > self.max_bytes:
+                raise OSError(
+                    f"an array of {size:,} bytes does not fit beside what is in use: the cap is "
+                    f"{self.max_bytes:,}"
+                )
+            for entry in free:
                 if total > self.max_bytes and _delete_unless_open(entry.folder):
                     total -= entry.size
+            yield
 
 
 def _name(key: Key) -> str:
@@ -252,6 +270,26 @@ def _is_damaged(folder: Path) -> bool:
         return True
     except OSError:
         return False
+    return False
+
+
+def _promised(folder: Path) -> int:
+    """How many bytes an entry that is being written will have."""
+    try:
+        return read_description(folder).size
+    except (OSError, ValueError):  # none was promised yet
+        return 0
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether a process has an entry open or is writing it."""
+    try:
+        with (folder / DATA).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
     return False
 
 

@@ -438,6 +438,43 @@ class TestCap:
         del held
         assert store.clear() == 1
 
+    def test_what_does_not_fit_beside_what_is_in_use_is_not_cached(self, tmp_path: Path) -> None:
+        store = ArrayStore(tmp_path, max_bytes=3 * self.SIZE - 1)
+        self.fill(store, 0)
+        held = [store.get({"number": number}, Computation().chunks) for number in (1, 2)]
+        with pytest.warns(RuntimeWarning, match="does not fit beside what is in use"):
+            found = store.get({"number": 3}, Computation().chunks)
+        assert torch.equal(found, Computation().array)
+        assert self.numbers(store) == [1, 2]
+        del held
+        self.fill(store, 3)
+        assert 3 in self.numbers(store)
+
+    def test_what_can_not_fit_anyway_drives_out_nothing(self, tmp_path: Path) -> None:
+        store = ArrayStore(tmp_path, max_bytes=2 * self.SIZE)
+        held = store.get({"number": 1}, Computation().chunks)
+        self.fill(store, 2)
+        large = Chunks(2 * ROWS, CHUNK, lambda start, stop: torch.ones(stop - start, 5, 5))
+        with pytest.warns(RuntimeWarning, match="does not fit"):
+            store.get({"number": 3}, large)
+        assert self.numbers(store) == [1, 2]
+        del held
+
+    def test_what_is_being_written_counts_in_full(self, tmp_path: Path) -> None:
+        """Another store writes between the first and the second chunk of one that is in work."""
+        store = ArrayStore(tmp_path, max_bytes=2 * self.SIZE - 1)
+        compute = Computation()
+
+        def rows(start: int, stop: int) -> Tensor:
+            if start == CHUNK:
+                with pytest.warns(RuntimeWarning, match="does not fit beside what is in use"):
+                    ArrayStore(tmp_path, store.max_bytes).get({"number": 2}, Computation().chunks)
+            return compute.rows(start, stop)
+
+        store.get({"number": 1}, Chunks(ROWS, CHUNK, rows))
+        assert self.numbers(store) == [1]
+        assert compute.times == 1
+
     def test_an_array_over_the_cap_is_computed_and_not_cached(self, tmp_path: Path) -> None:
         store, compute = ArrayStore(tmp_path, max_bytes=self.SIZE - 1), Computation()
         with pytest.warns(RuntimeWarning, match="over the cap"):
