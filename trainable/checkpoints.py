@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import warnings
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
+from trainable.config import TrialConfig
 from trainable.errors import first_line
 from trainable.places import Place
 
 LAST: Final = "last.pt"
 BEST: Final = "best.pt"
+
+
+_CONFIG: Final = "config"
+"""What a checkpoint holds beside a trial's state: the digest of its config."""
 
 
 class NoSpaceError(OSError):
@@ -32,10 +39,13 @@ class Checkpoints:
 
     Args:
         folder: Made if it is not there.
+        config: The trial's. Its checkpoints carry a digest of it, and one of another trial is not
+            gone on from. Without a config, any is.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: TrialConfig | None = None) -> None:
         self._place = Place(folder)
+        self._digest = None if config is None else digest_of(config)
 
     def save(self, state: dict[str, Any], *, best: bool) -> None:
         """Replace the last checkpoint, and the best one too if this is better.
@@ -49,7 +59,7 @@ class Checkpoints:
             # with the same.
             name = BEST if best else LAST
             with self._place.writing(name) as file:  # given a path, PyTorch hides why it failed
-                torch.save(state, file)
+                torch.save({**state, _CONFIG: self._digest}, file)
             if best:
                 self._place.link(BEST, LAST)
         except (OSError, RuntimeError) as error:
@@ -59,15 +69,38 @@ class Checkpoints:
             raise
 
     def last(self) -> dict[str, Any] | None:
-        """The state after the last epoch; None where there is none that can be read."""
+        """The state after the last epoch; None where there is none that can be gone on from."""
         self._place.clear_halves(LAST, BEST)
         if not self._place.exists(LAST):
             return None
         try:
-            return read_checkpoint(self._place.folder / LAST)
+            return self._read(LAST)
         except CheckpointError as error:
             warnings.warn(f"{error}: the trial starts again", stacklevel=2)
             return None
+
+    def best(self) -> dict[str, Any]:
+        """The state after the best epoch.
+
+        Raises:
+            CheckpointError: It is not there, cannot be read, or is of another trial.
+        """
+        return self._read(BEST)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self._place.folder / name
+        state = read_checkpoint(path)
+        # Those of before this was written say nothing of their config.
+        found = state.pop(_CONFIG, None)
+        if None not in (found, self._digest) and found != self._digest:
+            raise CheckpointError(f"{path} is of a trial with another config")
+        return state
+
+
+def digest_of(config: TrialConfig) -> str:
+    """A hash (hex) of what a config sets; keys that are added later, with a default, leave it."""
+    content = config.model_dump(mode="json", exclude_defaults=True)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _is_of_full_disk(error: BaseException | None) -> bool:

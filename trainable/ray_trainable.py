@@ -57,7 +57,7 @@ class FineTuneTrainable(tune.Trainable):
         """Build the trial of a :class:`TrialSpec`, or go on with it."""
         self._trial = TrialConfig.model_validate(config["trial"])
         self._runtime = Runtime(**config["runtime"])
-        self._checkpoints = Checkpoints(Path(config["folder"]))
+        self._checkpoints = Checkpoints(Path(config["folder"]), self._trial)
         self._unreported: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
         self._halt = _why_no_data(self._trial.data, config.get("fingerprint"))

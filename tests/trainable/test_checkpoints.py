@@ -14,7 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainable.checkpoints import BEST, LAST, Checkpoints, NoSpaceError, read_checkpoint
+from trainable.checkpoints import (
+    BEST,
+    LAST,
+    CheckpointError,
+    Checkpoints,
+    NoSpaceError,
+    digest_of,
+    read_checkpoint,
+)
+from trainable.config import TrialConfig
 
 
 def state(epoch: int) -> dict[str, object]:
@@ -153,3 +162,34 @@ def test_a_kill_while_writing_leaves_those_before(folder: Path) -> None:
     assert last["epoch"] == 1
     assert len(list(folder.iterdir())) == 2
     assert read_checkpoint(folder / BEST)["epoch"] == 1
+
+
+def test_a_checkpoint_of_another_trial_is_not_gone_on_from(folder: Path) -> None:
+    config = TrialConfig(data={"limit": 100})
+    other = TrialConfig(data={"limit": 100}, optim={"lr": 0.5})
+    Checkpoints(folder, config).save(state(1), best=True)
+    mine = Checkpoints(folder, config)
+    assert mine.best().keys() == state(1).keys()
+    found = mine.last()
+    assert found is not None
+    assert found["epoch"] == 1
+    foreign = Checkpoints(folder, other)
+    with pytest.warns(UserWarning, match="of a trial with another config: the trial starts again"):
+        assert foreign.last() is None
+    with pytest.raises(CheckpointError, match="another config"):
+        foreign.best()
+    foreign.save(state(2), best=True)
+    assert foreign.best()["epoch"] == 2
+
+
+def test_a_checkpoint_of_before_configs_were_noted_is_gone_on_from(folder: Path) -> None:
+    Checkpoints(folder).save(state(3), best=True)
+    found = Checkpoints(folder, TrialConfig()).last()
+    assert found is not None
+    assert found["epoch"] == 3
+
+
+def test_a_trial_is_known_by_what_its_config_sets() -> None:
+    """So that a key that a later version adds changes nothing."""
+    assert digest_of(TrialConfig(optim={"lr": 1e-3})) == digest_of(TrialConfig())
+    assert digest_of(TrialConfig(train={"seed": 1})) != digest_of(TrialConfig())

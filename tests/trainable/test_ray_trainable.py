@@ -75,6 +75,20 @@ def test_a_step_is_an_epoch_of_the_trial(
     assert not ray.is_initialized()
 
 
+def test_a_trial_does_not_go_on_from_the_checkpoint_of_another(
+    start: Callable[..., FineTuneTrainable], tmp_path: Path
+) -> None:
+    """As where a folder is left of a search whose study is gone."""
+    folder = tmp_path / "shared"
+    start(folder).train()
+    assert start(folder).train()["epoch"] == 1  # the same again is reported once more
+    with pytest.warns(UserWarning, match="another config"):
+        other = start(folder, optim={"lr": 0.02})
+    result = other.train()
+    assert result["epoch"] == 1
+    assert learnt(result) == learnt(start(optim={"lr": 0.02}).train())
+
+
 def test_a_result_tells_what_the_device_resolved_to(
     start: Callable[..., FineTuneTrainable],
 ) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from trainable.checkpoints import BEST, CheckpointError, read_checkpoint
+from trainable.checkpoints import CheckpointError, Checkpoints
 from trainable.config import TrialConfig
 from trainable.finetuner import FineTuner
 from trainable.metrics import Objective
@@ -111,9 +110,9 @@ def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Le
 def trained(run: Run, home: SearchFolder) -> FineTuner:
     """A run as it was after its best epoch: by its checkpoint, or trained again."""
     tuner = _tuner(run.config, run.ledger, run.log.facts["micro_batches"])
-    path: Path = home.trial(run.log.number, run.ledger.kind) / BEST
+    checkpoints = Checkpoints(home.trial(run.log.number, run.ledger.kind), run.config)
     try:
-        tuner.load_state_dict(read_checkpoint(path)["tuner"])
+        tuner.load_state_dict(checkpoints.best()["tuner"])
     except CheckpointError as error:
         warnings.warn(f"{error}: the trial is run again", stacklevel=2)
         while tuner.epoch != run.log.best:
