@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -187,6 +188,8 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
     "a list": (records([WORDS]), "image"),
     "no object": (json.dumps([WORDS]), "list"),
     "no known key": (json.dumps({"image": WORDS}), "dataframe_records"),
+    "deep JSON": (200_000 * "[" + 200_000 * "]", "the JSON is nested too deep"),
+    "rather deep JSON": ('{"inputs": ' + 900 * "[" + 900 * "]" + "}", ""),
     "broken JSON": ('{"dataframe_records": [', "JSON"),
     "nothing": ("", "JSON"),
     "no UTF-8": (b'{"dataframe_records": "\xff"}', "JSON"),
@@ -210,6 +213,24 @@ def test_the_row_that_is_wrong_is_named_and_what_was_sent_is_not_sent_back(
     assert status == 400
     assert told["message"].startswith("row 12: the upload cannot be read as an image")
     assert digits[0][:40] not in json.dumps(told)
+
+
+def memory_of(pid: int) -> int:
+    """The greatest memory that the processes of a server have had at once, at least, in MB."""
+    peaks = [
+        re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{each.pid}/status").read_text())
+        for each in family(pid)
+    ]
+    return sum(int(peak[1]) for peak in peaks if peak) // 1024
+
+
+def test_twelve_of_the_largest_images_at_once_take_little_memory(server: Server) -> None:
+    image = base64_of(Image.new("1", (8900, 8900)))
+    assert server.label(image)
+    before = memory_of(server.pid)
+    with ThreadPoolExecutor(12) as pool:
+        assert len(list(pool.map(server.label, 12 * [image]))) == 12
+    assert memory_of(server.pid) - before < 150
 
 
 def test_another_content_type_is_refused(server: Server) -> None:

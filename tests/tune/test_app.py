@@ -9,8 +9,9 @@ import sys
 import urllib.request
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import psutil
@@ -319,6 +320,35 @@ def test_it_listens_on_loopback_alone(served: Served) -> None:
         if connection.status == psutil.CONN_LISTEN
     ]
     assert listening == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("localhost", "http://localhost", 101),
+        ("127.0.0.1", "http://127.0.0.1", 101),
+        ("rebound.example", "http://rebound.example", 403),
+        ("127.0.0.1.rebound.example", None, 403),
+        ("localhost", "http://other.example", 403),
+    ],
+)
+def test_its_connection_is_given_to_two_names_alone(
+    host: str, origin: str | None, status: int, served: Served
+) -> None:
+    port = int(served.url.rpartition(":")[2])
+    headers = {
+        "Host": f"{host}:{port}",
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version": "13",
+    }
+    if origin is not None:
+        headers["Origin"] = f"{origin}:{port}"
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/_stcore/stream", headers=headers)
+    with closing(connection):
+        assert connection.getresponse().status == status
 
 
 @pytest.mark.slow

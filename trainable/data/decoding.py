@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trainable.data.looks import SIDE, shrink
+from trainable.data.room import Room
 
 MAX_BYTES: Final = 64 * 2**20
 """The largest image file that is read."""
 MAX_PIXELS: Final = 80_000_000
-"""The largest image that is decoded, to 240 MB. A small file may claim far more."""
+"""The largest image that is decoded, and the most that a process decodes at once. A small file may
+claim far more."""
+_ROOM: Final = Room(MAX_PIXELS)
 _FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")
 """What is decoded. Pillow knows many more, some of which run other programs."""
+
+# An image in one piece: glibc gives a large piece back to the system at once, and keeps Pillow's
+# usual ones of 16 MB for the thread that had them.
+Image.core.set_block_size(512 * 2**20)  # type: ignore[attr-defined]
 
 _UNREADABLE = (
     *(OSError, SyntaxError, ValueError),
@@ -46,10 +53,9 @@ def read_square(file: Path | BinaryIO, side: int) -> NDArray[np.uint8]:
     Raises:
         ImageError: The file is broken, no image, or too large.
     """
-    with _opened(file) as image:
-        # A JPEG decodes straight to a fraction of its size: far faster, as good here.
-        image.draft("RGB", (2 * side, 2 * side))
-        return _square(_as_rgb(ImageOps.exif_transpose(image)), side)
+    # A JPEG decodes straight to a fraction of its size: far faster, as good here.
+    with _upright(file, 2 * side) as image:
+        return _square(image, side)
 
 
 def read_small(file: Path | BinaryIO) -> NDArray[np.uint8]:
@@ -58,9 +64,8 @@ def read_small(file: Path | BinaryIO) -> NDArray[np.uint8]:
     Raises:
         ImageError: The file is broken, no image, or too large.
     """
-    with _opened(file) as image:
-        image.draft("RGB", (2 * SIDE, 2 * SIDE))
-        return shrink(_as_rgb(ImageOps.exif_transpose(image)))
+    with _upright(file, 2 * SIDE) as image:
+        return shrink(image)
 
 
 def read_both(file: Path, side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -74,21 +79,48 @@ def read_both(file: Path, side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint
         ImageError: The file is broken, no image, or too large.
     """
     with _opened(file) as image:
-        is_large = min(image.size) >= SIDE
-        if image.format != "JPEG":  # no other is decoded to a fraction of its size
-            upright = _as_rgb(ImageOps.exif_transpose(image))
-            return _square(upright, side), shrink(upright) if is_large else None
-    return read_square(file, side), read_small(file) if is_large else None
+        is_large, is_jpeg = min(image.size) >= SIDE, image.format == "JPEG"
+    if is_jpeg:  # no other is decoded to a fraction of its size
+        return read_square(file, side), read_small(file) if is_large else None
+    with _upright(file) as image:
+        return _square(image, side), shrink(image) if is_large else None
 
 
 def _square(upright: Image.Image, side: int) -> NDArray[np.uint8]:
-    return np.asarray(ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR))
+    square = ImageOps.fit(upright, (side, side), Image.Resampling.BILINEAR)
+    return np.asarray(square.convert("RGB"))
+
+
+@contextmanager
+def _upright(file: Path | BinaryIO, least: int | None = None) -> Iterator[Image.Image]:
+    """An image as it stands, in RGB or grey, once there is room for it in memory.
+
+    Args:
+        file: A path, or an open binary file.
+        least: The side that a JPEG needs not be larger than; None decodes it whole.
+
+    Raises:
+        ImageError: The file is broken, no image, or too large.
+    """
+    with _opened(file) as image:
+        whole = image.width * image.height
+        if least is not None:
+            image.draft("RGB", (least, least))
+        # A progressive JPEG is held whole while it is decoded to a fraction.
+        pixels = whole if image.info.get("progressive") else image.width * image.height
+        with _ROOM.of(pixels):
+            ImageOps.exif_transpose(image, in_place=True)
+            # Both end here: whoever reads an image may hold it until another has its room.
+            with image, _as_rgb(image) as upright:
+                yield upright
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
+    """An image in RGB, or in grey where it has no colours, which takes a quarter of the memory."""
     if image.mode.startswith("I;16"):  # Pillow would clip its shades, not scale them
-        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-    return image.convert("RGB")
+        return Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    mode = "L" if image.mode in {"1", "L"} else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def as_png(pixels: NDArray[np.uint8]) -> bytes:

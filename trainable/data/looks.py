@@ -86,8 +86,9 @@ class Looks:
 
 
 def shrink(image: Image.Image) -> NDArray[np.uint8]:
-    """An image in RGB as a square of 32 pixels, uint8 of shape (32, 32, 3)."""
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    """An image in RGB or grey as a square of 32 pixels in RGB, uint8 of shape (32, 32, 3)."""
+    small = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(small.convert("RGB"))
 
 
 def _hash(smalls: NDArray[np.uint8]) -> NDArray[np.uint64]:

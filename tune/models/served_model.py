@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc import scoring_server
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -46,6 +47,8 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         """Load the classifier's weights and classes."""
         self._classifier = Classifier.load(Path(context.artifacts["classifier"]))
+        if _IN_SERVER in os.environ:
+            _refuse_deep_json()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Label each row's image.
@@ -97,6 +100,24 @@ def _share_cores() -> None:
     """
     if _IN_SERVER in os.environ and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
+
+
+def _refuse_deep_json() -> None:
+    """Have MLflow's server answer 400 to JSON that is nested deeper than Python reads, and not 500.
+
+    There is no other place for it than its own function, which it looks up at each request.
+    """
+    decode = getattr(scoring_server, "_decode_json_input", None)
+    if decode is None:
+        return
+
+    def decoded(json_input: Any) -> Any:
+        try:
+            return decode(json_input)
+        except RecursionError as error:
+            raise RequestError("the JSON is nested too deep") from error
+
+    scoring_server._decode_json_input = decoded
 
 
 mlflow.models.set_model(ServedClassifier())

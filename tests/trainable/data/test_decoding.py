@@ -6,7 +6,9 @@ import io
 import struct
 import subprocess
 import sys
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.helpers.processes import wait_until
 from trainable.data.decoding import MAX_BYTES, ImageError, image_size_of, read_square
+from trainable.data.room import Room
 
 ORIENTATION = 0x0112
 ROTATED = 6
@@ -210,3 +214,45 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     words = [sys.executable, "-c", script, str(path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def peak_of(code: str, *words: str) -> int:
+    """By how many MB the peak of a process's memory grows while it runs some Python."""
+    script = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path\n"
+        "from trainable.data.decoding import *\n"
+        "def peak():\n"
+        "    lines = Path('/proc/self/status').read_text().splitlines()\n"
+        "    return next(int(each.split()[1]) for each in lines if each.startswith('VmHWM'))\n"
+        f"before = peak()\n{code}\nprint((peak() - before) // 1024)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script, *words]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_large_images_are_decoded_one_at_a_time(tmp_path: Path) -> None:
+    Image.new("1", (8_000, 8_000)).save(tmp_path / "a.png")
+    code = (
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    list(pool.map(lambda _: read_square(Path(sys.argv[1]), 16), range(4)))"
+    )
+    assert peak_of(code, str(tmp_path / "a.png")) < 200  # 64 MB of pixels, and as much in grey
+
+
+def test_who_comes_first_is_decoded_first() -> None:
+    room, order = Room(10), list[int]()
+
+    def decode(pixels: int) -> None:
+        with room.of(pixels):
+            order.append(pixels)
+
+    with ThreadPoolExecutor(3) as pool:
+        with room.of(4):
+            waiting = [pool.submit(decode, 7)]
+            wait_until(room._turn.locked)
+            waiting.append(pool.submit(decode, 1))  # fits, and would keep the other waiting
+            time.sleep(0.05)
+            assert order == []
+        for each in waiting:
+            each.result(5)
+    assert order == [7, 1]
