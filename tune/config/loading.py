@@ -16,7 +16,7 @@ from tune.config.documents import read_file, read_word
 from tune.config.presets import DEFAULT, find_config
 from tune.config.references import resolve
 from tune.config.schema import TRIAL_KEYS, SearchConfig, keys_of
-from tune.config.space import flatten_space
+from tune.config.space import Choices, flatten_space
 from tune.errors import ConfigError, squeeze
 
 
@@ -76,7 +76,15 @@ def check_files(config: SearchConfig) -> None:
         raise ConfigError(
             f"data.root={squeeze(root)}: no such folder; give one with a folder per class"
         )
-    weights = config.model.weights
+    weights, searched = config.model.weights, config.space.get("model.weights")
+    if isinstance(searched, Choices):
+        for choice in map(str, searched.choices):
+            if choice not in WEIGHTS_NAMES and not Path(choice).is_file():
+                raise ConfigError(
+                    f"space.model.weights holds {choice}: no such file; give one, or one of "
+                    f"{', '.join(WEIGHTS_NAMES)}"
+                )
+        return
     if not any(name in WEIGHTS_NAMES or is_file(Path(name)) for name in weights):
         raise ConfigError(
             f"model.weights={squeeze(', '.join(weights))}: no such file; give one, or "

@@ -26,6 +26,11 @@ NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """The rule for names of experiments and searches: safe in a path, a URL and a table."""
 
 
+SEARCHABLE_DATA = {"data.image_size", "data.mirror"}
+"""What may be searched of the data. All else says which images a trial is trained on and compared
+by: one trial's validation images could be another's training images."""
+
+
 class SearchConfig(TrialConfig):
     """A search: the keys of the trial that it starts from, its space, and its own sections."""
 
@@ -102,6 +107,10 @@ class SearchConfig(TrialConfig):
                 raise ValueError(f"space.{key}: no such key of a trial{hint}")
             if key.startswith("objective."):
                 raise ValueError(f"space.{key}: trials of different objectives cannot be compared")
+            if key.startswith("data.") and key not in SEARCHABLE_DATA:
+                raise ValueError(
+                    f"space.{key}: trials of different images cannot be compared; set {key} itself"
+                )
             for value in _extremes(key, values):
                 self._check_value(key, value)
         return self

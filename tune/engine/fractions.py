@@ -28,7 +28,6 @@ _SECONDS: Final = 180
 """How long measuring may take."""
 
 _HEAVY: Final[Mapping[str, Callable[[Any], float]]] = {
-    "data.limit": lambda limit: limit,
     "data.image_size": lambda side: side,
     "train.batch_size": lambda size: size,
     "augment.mixup": lambda alpha: alpha,

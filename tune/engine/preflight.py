@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Final
 
 from rich.console import Console
@@ -14,9 +16,10 @@ from trainable.network.weights import resolve_weights
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices
 from tune.errors import ConfigError, squeeze
-from tune.study.fingerprints import hash_weights
+from tune.study.fingerprints import hash_searched, hash_weights
 from tune.study.search import Search
 
+_WEIGHTS: Final = "model.weights"
 _NOTE: Final = 400
 """Characters of a line about the data: it may name classes."""
 
@@ -28,13 +31,13 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         ConfigError: Either is not available, or they do not fit.
     """
     try:
-        weights = resolve_weights(config.model.weights, *config.archs)
+        choices = _weights(config)
         dataset = load_dataset(config.data)
-        console.print(f"weights  {weights}")
-        for arch in config.archs:
+        console.print(f"weights  {', '.join(choices)}")
+        for arch, weights in product(config.archs, choices):
             # Trained in full, a network takes any weights of its shape; the frozen part is checked.
             build(arch, len(dataset.classes), _least_depth(config), weights)
-        weights_hash = None if weights == "random" else hash_weights(weights, config.archs)
+        weights_hash = _hash(config, choices)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     sizes = " + ".join(f"{len(dataset.split(part))} {part}" for part in ("train", "val", "test"))
@@ -44,7 +47,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     copies = describe_copies(copy_groups(dataset))
     for note in (*dataset.notes, *([copies] if copies else [])):
         console.print(f"         {squeeze(note, _NOTE)}", soft_wrap=True, markup=False)
-    model = ModelConfig(**{**config.model.model_dump(), "weights": weights})
+    model = ModelConfig(**{**config.model.model_dump(), "weights": choices[0]})
     return Search(
         name=name,
         config=config.model_copy(update={"model": model}),
@@ -69,6 +72,24 @@ def check_unchanged(before: Search, now: Search) -> None:
                 f"search {before.name}: its {what} have changed since it was started, and its "
                 "trials could not be compared: put them back, or start another search"
             )
+
+
+def _weights(config: SearchConfig) -> list[str]:
+    """The first weights that a trial may have: the first available, or all that are searched.
+
+    Raises:
+        ValueError: They are not available.
+    """
+    searched = config.space.get(_WEIGHTS)
+    if isinstance(searched, Choices):
+        return [resolve_weights((str(choice),), *config.archs) for choice in searched.choices]
+    return [resolve_weights(config.model.weights, *config.archs)]
+
+
+def _hash(config: SearchConfig, choices: Sequence[str]) -> str | None:
+    if _WEIGHTS in config.space:
+        return hash_searched(choices, config.archs)
+    return None if choices == ["random"] else hash_weights(choices[0], config.archs)
 
 
 def _least_depth(config: SearchConfig) -> int:

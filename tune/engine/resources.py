@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,14 @@ from tune.errors import ConfigError
 
 UNMEASURED: Final = 4
 """Trials on a GPU where it is not known how many its memory holds."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a machine of the cluster has: CPUs and GPUs."""
+
+    cpus: float
+    gpus: float
 
 
 @dataclass(frozen=True)
@@ -49,38 +58,56 @@ def fit_resources(config: ResourcesConfig, per_gpu: int = UNMEASURED) -> TrialRe
     Raises:
         ConfigError: No node could ever hold a trial.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus = [node.get("CPU", 0.0) for node in nodes]
-    gpus = [node.get("GPU", 0.0) for node in nodes]
-    auto = _auto_gpu(config.cpu, sum(cpus), sum(gpus), per_gpu)
-    gpu = auto if config.gpu == "auto" else config.gpu
-    if config.cpu > max(cpus):
-        raise ConfigError(
-            f"resources.cpu={config.cpu:g}: the largest node has {max(cpus):g} CPUs, so no trial "
-            "would ever start; ask for less"
-        )
-    if gpu > max(gpus):
-        raise ConfigError(
-            f"resources.gpu={gpu:g}: the largest node has {max(gpus):g} GPUs, so no trial would "
-            "ever start; use resources.gpu=0 or auto"
-        )
-    concurrent = sum(_trials_on(c, g, config.cpu, gpu) for c, g in zip(cpus, gpus, strict=True))
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive]
+    gpu = _auto_gpu(config.cpu, nodes, per_gpu) if config.gpu == "auto" else config.gpu
+    _check_that_one_fits(config.cpu, gpu, nodes)
+    concurrent = sum(_trials_on(node, config.cpu, gpu) for node in nodes)
     if config.max_concurrent is not None:
         concurrent = min(concurrent, config.max_concurrent)
-    return TrialResources(config.cpu, gpu, max(1, concurrent))
+    return TrialResources(config.cpu, gpu, concurrent)
 
 
-def _auto_gpu(cpu: float, cpus: float, gpus: float, per_gpu: int) -> float:
-    if gpus == 0:
-        return 0.0
-    fed_by_cpus = max(1, int(cpus / cpu / gpus))
-    return 1 / min(fed_by_cpus, per_gpu)
+def _check_that_one_fits(cpu: float, gpu: float, nodes: Sequence[Node]) -> None:
+    """Check that a node holds a trial: what several have together is no use to it.
+
+    Raises:
+        ConfigError: None does.
+    """
+    cpus, gpus = max(node.cpus for node in nodes), max(node.gpus for node in nodes)
+    never = "so no trial would ever start"
+    if cpu > cpus:
+        raise ConfigError(
+            f"resources.cpu={cpu:g}: the largest node has {cpus:g} CPUs, {never}; ask for less"
+        )
+    if gpu > gpus:
+        raise ConfigError(
+            f"resources.gpu={gpu:g}: the largest node has {gpus:g} GPUs, {never}; use "
+            "resources.gpu=0 or auto"
+        )
+    if not any(_trials_on(node, cpu, gpu) for node in nodes):
+        fed = max(node.cpus for node in nodes if node.gpus >= gpu)
+        raise ConfigError(
+            f"resources.cpu={cpu:g} and resources.gpu={gpu:g}: no node has both (those with so "
+            f"many GPUs have {fed:g} CPUs at most), {never}; ask for fewer CPUs, or use "
+            "resources.gpu=0"
+        )
 
 
-def _trials_on(cpus: float, gpus: float, cpu: float, gpu: float) -> int:
-    by_cpu = int(cpus / cpu)
+def _auto_gpu(cpu: float, nodes: Sequence[Node], per_gpu: int) -> float:
+    """The share of a GPU; where none has enough CPUs beside it, all of one, which is refused."""
+    able = [node for node in nodes if node.gpus and node.cpus >= cpu]
+    if not able:
+        return 1.0 if any(node.gpus for node in nodes) else 0.0
+    fed_by_cpus = max(int(node.cpus / cpu / node.gpus) for node in able)
+    return 1 / min(max(1, fed_by_cpus), per_gpu)
+
+
+def _trials_on(node: Node, cpu: float, gpu: float) -> int:
+    """How many trials a node holds at once."""
+    by_cpu = int(node.cpus / cpu)
     if gpu == 0:
         return by_cpu
     # A fraction must fit into one GPU: 0.4 goes twice into each, not five times into two.
-    by_gpu = int(gpus) * int(1 / gpu + 1e-9) if gpu <= 1 else int(gpus / gpu)
+    by_gpu = int(node.gpus) * int(1 / gpu + 1e-9) if gpu <= 1 else int(node.gpus / gpu)
     return min(by_cpu, by_gpu)

@@ -17,7 +17,7 @@ from trainable.network.weights import load_weights, state_hash
 from trainable.runtime import Runtime
 from tune.config.sections import CacheConfig
 from tune.errors import ConfigError, first_line
-from tune.study.fingerprints import hash_of_arch
+from tune.study.fingerprints import hash_of
 from tune.tracking.schema import FactTags, SearchTags, TrialTags
 from tune.tracking.server import check_tracking, full_uri, is_there, open_client, tracking_uri
 
@@ -112,7 +112,7 @@ def _trial(
         environment={
             "processor": facts.processor,
             "data": search.data,
-            "weights": hash_of_arch(search.weights, config.model.arch),
+            "weights": hash_of(search.weights, config.model.weights[0], config.model.arch),
         },
     )
 

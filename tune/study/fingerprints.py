@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from trainable.network.weights import load_weights, state_hash
@@ -13,6 +14,25 @@ def hash_weights(weights: str, archs: Sequence[str]) -> str:
     if len(hashes) == 1:
         return hashes[archs[0]]
     return " ".join(f"{arch}={digest}" for arch, digest in hashes.items())
+
+
+def hash_searched(choices: Sequence[str], archs: Sequence[str]) -> str:
+    """The hashes of several first weights among which a search chooses, as JSON by their names."""
+    hashes = {each: "random" if each == "random" else hash_weights(each, archs) for each in choices}
+    return json.dumps(hashes, sort_keys=True)
+
+
+def hash_of(weights_hash: str, weights: str, arch: str) -> str:
+    """Of a search's hashes, that of one trial's first weights.
+
+    Args:
+        weights_hash: What :func:`hash_weights` or :func:`hash_searched` gave.
+        weights: The trial's `model.weights`.
+        arch: The trial's `model.arch`.
+    """
+    if weights_hash.startswith("{"):
+        weights_hash = json.loads(weights_hash).get(weights, "unknown")
+    return hash_of_arch(weights_hash, arch)
 
 
 def hash_of_arch(weights_hash: str, arch: str) -> str:

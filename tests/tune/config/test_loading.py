@@ -138,6 +138,16 @@ def test_points_to_try_first_may_be_nested() -> None:
             "space.objective.metric=[val_acc, val_loss]",
             ["space.objective.metric: trials of different objectives cannot be compared"],
         ),
+        *(
+            (f"space.data.{key}=[{values}]", [f"space.data.{key}: trials of different images"])
+            for key, values in {
+                "val_fraction": "0.1, 0.3",
+                "test_fraction": "0.1, 0.3",
+                "source": "digits, cifar10",
+                "limit": "200, 400",
+                "root": "a, b",
+            }.items()
+        ),
         ("objective.metric=val_los", ["objective.metric=val_los", "nearest: val_loss"]),
         ("name=../escape", ["name=../escape"]),
         ("lr", ["'lr'", "key=value"]),

@@ -58,7 +58,6 @@ class TestHeaviest:
             ("space.train.batch_size=[32, 512, 64]", {"train": {"batch_size": 512}}),
             ("space.train.batch_size={low: 16, high: 99}", {"train": {"batch_size": 99}}),
             ("space.data.image_size=[64, 32]", {"data": {"image_size": 64}}),
-            ("space.data.limit=[500, 1000]", {"data": {"limit": 1000}}),
             ("space.optim.name=[sgd, adam]", {"optim": {"name": "adam"}}),
             ("space.augment.mixup=[0.0, 0.4]", {"augment": {"mixup": 0.4}}),
             ("space.augment.cutmix={low: 0.0, high: 1.0}", {"augment": {"cutmix": 1.0}}),

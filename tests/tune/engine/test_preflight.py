@@ -13,10 +13,10 @@ from torchvision.models import ResNet18_Weights, ResNet34_Weights, resnet18, res
 
 from tests.helpers.commands import DIGITS
 from trainable.data.datasets import load_dataset
-from tune.config.loading import load_config
+from tune.config.loading import check_files, load_config
 from tune.engine.preflight import check_unchanged, settle
 from tune.errors import ConfigError
-from tune.study.fingerprints import hash_of_arch
+from tune.study.fingerprints import hash_of, hash_of_arch
 from tune.study.search import Search
 
 
@@ -124,3 +124,39 @@ def test_each_architectures_weights_have_a_hash_of_their_own(
         assert alone is not None
         assert hash_of_arch(both, arch) == hash_of_arch(alone, arch) == alone
     assert hash_of_arch("random", "resnet18") == "random"
+
+
+def test_searched_weights_are_resolved_and_hashed_like_fixed_ones(
+    photos: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.pt"
+    torch.save(resnet18(num_classes=2).state_dict(), path)
+    words = f"space.model.weights=[random,bundled,{path}]"
+    search = begun(photos, words)
+    assert search.weights_hash is not None
+    found = {
+        name: hash_of(search.weights_hash, name, "resnet18") for name in ("bundled", str(path))
+    }
+    assert found == {
+        "bundled": begun(photos, "model.weights=bundled").weights_hash,
+        str(path): begun(photos, f"model.weights={path}").weights_hash,
+    }
+    assert hash_of(search.weights_hash, "random", "resnet18") == "random"
+    torch.save(resnet18(num_classes=2).state_dict(), path)
+    with pytest.raises(ConfigError, match="its weights have changed"):
+        check_unchanged(search, begun(photos, words))
+
+
+def test_searched_weights_that_do_not_fit_are_told_before_any_trial(
+    photos: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.pt"
+    torch.save(resnet34(num_classes=2).state_dict(), path)
+    with pytest.raises(ConfigError, match=str(path)):
+        begun(photos, f"space.model.weights=[random,{path}]")
+
+
+def test_searched_weights_that_are_not_there_are_told_at_once(tmp_path: Path) -> None:
+    config = load_config(DIGITS, [f"space.model.weights=[random,{tmp_path / 'none.pt'}]"])
+    with pytest.raises(ConfigError, match=r"space\.model\.weights holds .*none\.pt: no such file"):
+        check_files(config)

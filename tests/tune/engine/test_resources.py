@@ -54,6 +54,32 @@ def test_a_request_that_no_node_can_meet_is_an_error(request_: dict[str, float],
         fit_resources(ResourcesConfig.model_validate(request_))
 
 
+def cluster(monkeypatch: pytest.MonkeyPatch, *nodes: tuple[float, float]) -> None:
+    """Ray's answer in a cluster of machines, each with so many CPUs and GPUs."""
+    found = [{"Alive": True, "Resources": {"CPU": cpus, "GPU": gpus}} for cpus, gpus in nodes]
+    monkeypatch.setattr(ray, "nodes", lambda: found)
+
+
+@pytest.mark.parametrize("gpu", [1.0, 0.5, "auto"])
+def test_what_no_single_node_has_is_an_error_however_much_there_is_together(
+    gpu: float | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster(monkeypatch, (8, 0), (1, 1))
+    with pytest.raises(ConfigError, match=r"resources\.cpu=4 and .* 1 CPUs at most.*=0"):
+        fit_resources(ResourcesConfig(cpu=4, gpu=gpu))
+    assert fit_resources(ResourcesConfig(cpu=4, gpu=0)).concurrent == 2
+    assert fit_resources(ResourcesConfig(cpu=1, gpu=gpu)).concurrent == 1
+
+
+def test_auto_counts_the_cpus_beside_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster(monkeypatch, (64, 0), (2, 1))
+    found = fit_resources(ResourcesConfig(cpu=1, gpu="auto"))
+    assert (found.gpu, found.concurrent) == (0.5, 2)
+    cluster(monkeypatch, (8, 0), (1, 1), (4, 2))
+    found = fit_resources(ResourcesConfig(cpu=4, gpu="auto"))
+    assert (found.gpu, found.concurrent) == (1, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_gpu", "in_tmp_path")
 def test_four_quarters_of_a_gpu_run_at_once_and_never_five(tmp_path: Path) -> None:
