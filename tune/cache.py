@@ -1,16 +1,22 @@
-"""`python -m tune.cache`: the frozen layers' outputs that this machine has cached."""
+"""`python -m tune.cache`: what is cached of frozen layers, and what searches occupy."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from tune.cli import DONE, Door, open_console
 from tune.errors import ConfigError
+from tune.study.folder import SearchFolder, checked_name, searches_in
+
+if TYPE_CHECKING:
+    from trainable.features.store import ArrayStore
 
 app = Door("tune.cache")
 
@@ -27,16 +33,34 @@ def main(
     clear: Annotated[
         bool, typer.Option("--clear", help="Delete every entry that no process has open.")
     ] = False,
+    clear_searches: Annotated[
+        bool,
+        typer.Option("--clear-searches", help="Delete the checkpoints of all finished searches."),
+    ] = False,
+    clear_search: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--clear-search",
+            metavar="NAME",
+            help="Delete the checkpoints of this search, even if it is not finished.",
+        ),
+    ] = None,
 ) -> int:
-    """List what the cache holds, or clear it.
+    """List or clear what can be computed again: cached outputs, and checkpoints of searches.
 
     The cache holds the outputs of frozen layers on a data set's images. It can be deleted at any
     time: what is needed is computed again, to the same bytes.
+
+    The searches that were started in this folder keep the checkpoints of their finalists. Where
+    those are deleted, registered models and reports stay, and a search that is extended or resumed
+    trains again what it needs.
 
     Examples:
     `python -m tune.cache`
 
     `python -m tune.cache --clear`
+
+    `python -m tune.cache --clear-searches`
 
     Exit code: 0 done, 2 a mistake in the command.
     """
@@ -47,7 +71,37 @@ def main(
     store = ArrayStore(root or default_root())
     if clear:
         print(f"{store.root}: {store.clear()} entries deleted")
-        return DONE
+    if clear_searches or clear_search:
+        named = [checked_name(name, "--clear-search") for name in clear_search or ()]
+        _clear_searches([SearchFolder(name) for name in named or _finished()])
+    if not (clear or clear_searches or clear_search):
+        _list_entries(store)
+        _list_searches()
+    return DONE
+
+
+def _finished() -> list[str]:
+    """The searches that have nothing left to do."""
+    return [name for name in searches_in() if _state(SearchFolder(name)) == "finished"]
+
+
+def _state(home: SearchFolder) -> str:
+    try:
+        search = home.load()
+    except ConfigError:
+        return "damaged"
+    if home.is_running:
+        return "running"
+    return "finished" if search.concluded and not search.cut_short else "unfinished"
+
+
+def _clear_searches(homes: Sequence[SearchFolder]) -> None:
+    for home in homes:
+        home.load()  # an unknown name is a mistake, and leaves no folder
+        print(f"{home.shown}: {megabytes(home.clear_checkpoints())} deleted")
+
+
+def _list_entries(store: ArrayStore) -> None:
     entries = store.entries()
     table = Table("used", "size", "data", "split", "policy", "px", "type", box=None)
     for entry in entries:
@@ -59,7 +113,18 @@ def main(
         open_console().print(table)
     total = megabytes(sum(entry.size for entry in entries))
     print(f"{store.root}: {len(entries)} entries, {total}")
-    return DONE
+
+
+def _list_searches() -> None:
+    homes = [SearchFolder(name) for name in searches_in()]
+    if not homes:
+        return
+    table, total = Table("search", "size", "state", box=None), 0
+    for home in homes:
+        total += (size := home.size)
+        table.add_row(Text(home.name), megabytes(size), _state(home))
+    open_console().print("", table)
+    print(f"{homes[0].shown.parent}: {len(homes)} searches, {megabytes(total)}")
 
 
 def megabytes(size: int) -> str:

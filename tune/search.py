@@ -84,6 +84,10 @@ def main(
         return interruption_code()
     if not launch.finished:
         leave(_run(launch, console))  # it starts Ray, which must be stopped
+    if launch.cut_short:
+        seconds = launch.config.budget.time
+        console.print(f"search {resume} has used up its {seconds:g} s; for more: --time-budget")
+        return DONE
     trials = launch.config.budget.num_samples
     console.print(f"search {resume} is finished, with {trials} trials; for more: --num-samples")
     return DONE
@@ -128,7 +132,12 @@ def _report(launch: Launch, results: SearchResults, console: Console, start: flo
         app.complain(f"no trial was completed{reason}; {see}")
     else:
         print_results(results, console)
-        console.print(f"\nTook {time.monotonic() - start:.0f} s.")
+        took, size = f"{time.monotonic() - start:.0f} s", f"{launch.home.size / 10**6:.1f} MB"
+        console.print(f"\nTook {took}, and {size} in {launch.home.shown}.", soft_wrap=True)
+    if results.undone:
+        used = f"The time budget of {launch.config.budget.time:g} s is used up"
+        more = f"{launch.advice.removeprefix('; ')} --time-budget MORE"
+        console.print(f"{used}: {results.undone}. {more[:1].upper()}{more[1:]}", soft_wrap=True)
     if results.unrecorded is not None:
         app.complain(f"{results.unrecorded}{launch.advice}")
     return DONE if results.finalists and results.unrecorded is None else FAILED

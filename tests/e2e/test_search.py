@@ -101,15 +101,12 @@ def test_the_winner_is_the_completed_trial_with_the_best_epoch(
     assert winner.value == study.best_value == parent.data.metrics["best_val_acc"]
 
 
-def test_of_checkpoints_the_best_of_each_completed_trial_stay(
-    finished_search: FinishedSearch,
-) -> None:
+def test_of_checkpoints_the_finalists_stay(finished_search: FinishedSearch) -> None:
     home = finished_search.folder / "mlruns" / "searches" / "first"
-    study = optuna.load_study(study_name="first", storage=finished_search.study_url)
-    kept = {path.parent.name for path in home.glob("trial-*/best.pt")}
-    complete = study.get_trials(states=[TrialState.COMPLETE])
-    assert kept == {f"trial-{trial.number:03d}" for trial in complete}
-    assert not list(home.glob("trial-*/last.pt*"))
+    (parent,) = finished_search.runs("search")
+    winner = int(parent.data.tags["tune.best_trial"])
+    kept = [str(path.relative_to(home)) for path in home.glob("*/*.pt*")]
+    assert kept == [f"trial-{winner:03d}/best.pt"]
 
 
 @pytest.fixture

@@ -6,6 +6,9 @@ import pytest
 
 from tests.helpers.commands import DIGITS, SMALL
 from tests.helpers.doors import invoke
+from tune.config.loading import load_config
+from tune.study.folder import SearchFolder
+from tune.study.search import Search
 
 
 @pytest.mark.slow
@@ -31,6 +34,75 @@ def test_a_folder_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     done = invoke("tune.cache", "--root", str(tmp_path / "missing"), cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"tune.cache: --root {tmp_path / 'missing'}: no such folder\n"
+
+
+def add_search(
+    folder: Path, name: str, *, concluded: bool, cut_short: bool = False
+) -> SearchFolder:
+    """A search with a finalist's checkpoint, which is also its last."""
+    config = load_config(DIGITS, [])
+    search = Search(
+        name=name,
+        config=config,
+        data_fingerprint="x",
+        weights_hash=None,
+        concluded=concluded,
+        cut_short=cut_short,
+    )
+    home = SearchFolder(name, folder / "mlruns")
+    home.save(search)
+    for kind in ("trial", "confirm"):
+        trial = home.folder / f"{kind}-000"
+        trial.mkdir()
+        (trial / "best.pt").write_bytes(bytes(10**6))
+        (trial / "last.pt").hardlink_to(trial / "best.pt")
+    (home.folder / "report.html").write_text("report")
+
+
+def listed(folder: Path) -> dict[str, list[str]]:
+    lines = invoke("tune.cache", "--root", str(folder), cwd=folder).stdout.splitlines()
+    table = lines[lines.index("") + 2 : -1]
+    assert lines[-1].startswith(f"mlruns/searches: {len(table)} searches, ")
+    return {line.split()[0]: line.split()[1:] for line in table}
+
+
+def checkpoints(folder: Path) -> set[str]:
+    return {path.parts[-3] for path in folder.glob("mlruns/searches/*/*/*.pt")}
+
+
+def test_searches_are_listed_and_only_what_is_finished_is_cleared_without_its_name(
+    tmp_path: Path,
+) -> None:
+    for name, concluded, cut_short in (
+        ("done", True, False),
+        ("stopped", False, False),
+        ("cut", True, True),
+        ("busy", True, False),
+    ):
+        add_search(tmp_path, name, concluded=concluded, cut_short=cut_short)
+    busy = SearchFolder("busy", tmp_path / "mlruns")
+    busy.lock()  # as it is while it is extended
+    states = {name: cells[-1] for name, cells in listed(tmp_path).items()}
+    assert states == {
+        "busy": "running",
+        "cut": "unfinished",
+        "done": "finished",
+        "stopped": "unfinished",
+    }
+    assert listed(tmp_path)["done"][:2] == ["2.0", "MB"]
+
+    cleared = invoke("tune.cache", "--clear-searches", cwd=tmp_path)
+    assert (cleared.returncode, cleared.stdout) == (0, "mlruns/searches/done: 2.0 MB deleted\n")
+    assert checkpoints(tmp_path) == {"stopped", "cut", "busy"}
+    assert (tmp_path / "mlruns" / "searches" / "done" / "report.html").exists()
+    cleared = invoke("tune.cache", "--clear-search", "stopped", cwd=tmp_path)
+    assert cleared.returncode == 0
+    refused = invoke("tune.cache", "--clear-search", "busy", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "another process is running it" in refused.stderr
+    unknown = invoke("tune.cache", "--clear-search", "dnoe", cwd=tmp_path)
+    assert (unknown.returncode, checkpoints(tmp_path)) == (2, {"cut", "busy"})
+    assert "no such search" in unknown.stderr
 
 
 def without_times(output: str) -> list[str]:

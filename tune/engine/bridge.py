@@ -13,8 +13,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from trainable.ray_trainable import TrialSpec
-from tune.engine.ray_compat import DriverOnly, error_of
+from tune.engine.pressure import MemoryPressure
+from tune.engine.ray_compat import DriverOnly, Workers, error_of, killed_for_memory
 from tune.engine.resources import TrialResources
+from tune.engine.stopping import TimeBudget
 from tune.errors import Halt
 from tune.strategy.schedulers import Scheduler, next_trial
 from tune.study.folder import SearchFolder
@@ -37,6 +39,8 @@ class LedgerSearcher(DriverOnly, Searcher):
         scheduler: Says which paused trials go on.
         home: The search's folder, in which each trial has one.
         resources: What a trial gets.
+        pressure: Says when trials may start.
+        budget: When the time is up.
         watchers: Those that are notified of each change, in this order.
         fingerprint: The images' that each trial is to find.
     """
@@ -47,6 +51,8 @@ class LedgerSearcher(DriverOnly, Searcher):
         scheduler: Scheduler,
         home: SearchFolder,
         resources: TrialResources,
+        pressure: MemoryPressure,
+        budget: TimeBudget,
         watchers: Sequence[Watcher],
         fingerprint: str,
     ) -> None:
@@ -54,10 +60,14 @@ class LedgerSearcher(DriverOnly, Searcher):
         super().__init__(metric=objective.name, mode="max" if objective.maximizes else "min")
         self._ledger, self._scheduler, self._home = ledger, scheduler, home
         self._resources, self._watchers = resources, watchers
+        self._pressure, self._budget = pressure, budget
         self._fingerprint = fingerprint
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial, as Ray passes it to the trainable; None if one may come back yet."""
+        """The next trial, as Ray passes it to the trainable; None if one may come yet."""
+        if self._pressure.holds_back(len(self._ledger.running)):
+            # While nothing runs, Ray asks here alone.
+            return Searcher.FINISHED if self._budget.stop_all() else None
         log = next_trial(self._ledger, self._scheduler)
         if log is not None:
             return dict(self._spec(log))
@@ -126,18 +136,34 @@ class LedgerCallback(DriverOnly, Callback):
     Args:
         ledger: The search's ledger.
         watchers: Those that are notified of each change, in this order.
+        pressure: Is notified of what Ray kills for lack of memory.
+        budget: When the time is up.
         max_failures: How often a trial goes on after its worker died.
     """
 
-    def __init__(self, ledger: Ledger, watchers: Sequence[Watcher], max_failures: int = 0) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        watchers: Sequence[Watcher],
+        pressure: MemoryPressure,
+        budget: TimeBudget,
+        max_failures: int = 0,
+    ) -> None:
         self._ledger, self._watchers, self._max_failures = ledger, watchers, max_failures
+        self._pressure, self._budget, self._workers = pressure, budget, Workers()
         self._failures: Counter[int] = Counter()
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """A trial has started, or goes on."""
+        self._workers.add(trial)
         self._notify(trial)
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Once the time is up, do not let the workers finish the epochs that they are at."""
+        if self._budget.stop_all():
+            self._workers.kill()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -153,6 +179,7 @@ class LedgerCallback(DriverOnly, Callback):
             return
         # The last epoch of a trial that ends itself: Ray asks no scheduler about it.
         self._ledger.add_epoch(trial.config["number"], result["epoch"], result, Decision.GO_ON)
+        self._pressure.reported()
         self._notify(trial)
 
     def on_trial_complete(
@@ -176,8 +203,16 @@ class LedgerCallback(DriverOnly, Callback):
         """Have a trial go on whose worker died, or note its end if that was once too often.
 
         Ray would have some of them go on too, but not one whose worker dies between two trials.
+
+        Raises:
+            Halt: Ray kills them for lack of memory, again and again.
         """
         number = trial.config["number"]
+        if killed_for_memory(trial):  # whatever it is that takes the memory
+            running = len(self._ledger.running)
+            self._ledger.release(number)
+            self._pressure.killed(running)
+            return
         self._failures[number] += 1
         if self._failures[number] <= self._max_failures:
             self._ledger.release(number)
@@ -186,6 +221,7 @@ class LedgerCallback(DriverOnly, Callback):
 
     def _end(self, trial: Trial, state: TrialState, error: str | None = None) -> None:
         self._ledger.end(trial.config["number"], state, error)
+        self._pressure.ended()
         self._notify(trial)
 
     def _notify(self, trial: Trial) -> None:

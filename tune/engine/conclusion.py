@@ -18,6 +18,7 @@ from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.search import Search
+from tune.study.trial import TrialState
 from tune.tracking import schema
 from tune.tracking.record import FAILURES, SearchRecord
 from tune.tracking.schema import Tag
@@ -30,6 +31,8 @@ def conclude(
     finalists: Sequence[Finalist],
     ledgers: tuple[Ledger, Ledger | None],
     writer: RecordWriter,
+    *,
+    with_soup: bool = True,
 ) -> SearchResults:
     """Test the winner, have it compared and registered, and close the record.
 
@@ -41,6 +44,7 @@ def conclude(
         finalists: Its best trials, the winner first; none if no trial completed.
         ledgers: The search's, and that of the finalists' confirmation if there was one.
         writer: The writer of its record.
+        with_soup: Whether the finalists' soup is made, if the config asks for one.
     """
     dataset = load_dataset(search.config.data)  # which has been loaded before
     results = SearchResults(search.name, ledgers[0], dataset, tuple(finalists))
@@ -48,13 +52,13 @@ def conclude(
         if not finalists:
             writer.finish().close("FAILED")
             return results
-        candidates = _candidates(search, home, finalists, ledgers)
+        candidates = _candidates(home, finalists, ledgers, with_soup=with_soup)
         tests = {candidate.name: candidate.tuner.evaluate("test") for candidate in candidates}
         chosen = max(candidates, key=lambda candidate: candidate.rank)  # of equals the single one
         results = replace(
             results, dataset=chosen.tuner.dataset, candidate=chosen.name, test=tests[chosen.name]
         )
-        record, identity = writer.finish(), _identity(finalists[0], chosen)
+        record, identity = writer.finish(), _identity(search, finalists[0], chosen)
         _record(record, results, candidates, tests, identity)
         if search.config.registry.register_best:
             challenger = _challenger(results, chosen, tests[chosen.name], identity)
@@ -71,10 +75,11 @@ def conclude(
 
 
 def _candidates(
-    search: Search,
     home: SearchFolder,
     finalists: Sequence[Finalist],
     ledgers: tuple[Ledger, Ledger | None],
+    *,
+    with_soup: bool,
 ) -> list[Candidate]:
     searched, confirmed = ledgers
     winner = finalists[0]
@@ -84,7 +89,7 @@ def _candidates(
     else:
         run = Run(again, confirmed)
     found = [single(run, home)]
-    if confirmed is not None and search.config.confirm.soup:
+    if confirmed is not None and searched.config.confirm.soup and with_soup:
         found.append(soup(finalist_runs(finalists, searched, confirmed), home))
     return found
 
@@ -144,10 +149,16 @@ def _report(home: SearchFolder, results: SearchResults, record: SearchRecord) ->
     return files[0]
 
 
-def _identity(winner: Finalist, chosen: Candidate) -> dict[str, str]:
-    """Tags that tell a model from any other of its search."""
+def _identity(search: Search, winner: Finalist, chosen: Candidate) -> dict[str, str]:
+    """Tags that tell a model from any other of its search.
+
+    With a time budget, the same trial may win twice: cut short, and once it has gone on.
+    """
+    trial, epochs = winner.trial, search.config.trial(winner.trial.params).train.epochs
+    cut = f"epoch {trial.best} of {epochs}" if trial.state is TrialState.PRUNED else "no"
     return {
-        Tag.BEST_TRIAL: str(winner.trial.number),
+        Tag.BEST_TRIAL: str(trial.number),
         Tag.CANDIDATE: chosen.name,
         Tag.INGREDIENTS: " ".join(chosen.ingredients),
+        **({} if search.config.budget.time is None else {Tag.CUT_SHORT: cut}),
     }

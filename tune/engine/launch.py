@@ -15,6 +15,7 @@ from tune.config.schema import SearchConfig
 from tune.errors import ConfigError
 from tune.study.folder import SearchFolder, checked_name
 from tune.study.search import Search
+from tune.study.stopwatch import Stopwatch
 from tune.tracking.server import check_tracking, tracking_uri
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ class Launch:
         home: Its folder.
         config: Its config.
         run: Runs it, and prints its progress.
-        finished: Whether nothing is left to be done.
+        finished: Whether nothing is left to be done, or no time to do it in.
+        cut_short: Whether it is for lack of time that it is finished.
     """
 
     home: SearchFolder
     config: SearchConfig
     run: Callable[[Console], SearchResults]
     finished: bool = False
+    cut_short: bool = False
 
     @property
     def advice(self) -> str:
@@ -61,6 +64,7 @@ def new_search(given: Path | None, words: Sequence[str], name: str | None) -> La
     check_files(config)
     name = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     home = SearchFolder(checked_name(name, "--name"))
+    watch = Stopwatch(home)
     if home.exists:
         raise ConfigError(home.taken())
     uri = tracking_uri(config.tracking.uri)
@@ -71,7 +75,7 @@ def new_search(given: Path | None, words: Sequence[str], name: str | None) -> La
     def run(console: Console) -> SearchResults:
         from tune.engine.runner import start_search
 
-        return start_search(config, home, console)
+        return start_search(config, home, console, watch)
 
     return Launch(home, config, run)
 
@@ -89,9 +93,9 @@ def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
     home = SearchFolder(checked_name(name, "--resume"))
     home.load()  # an unknown name leaves no folder
     home.lock()
-    search = home.load()
+    search, watch = home.load(), Stopwatch(home)
     if budget:
-        search = _extended(search, budget)
+        search = _extended(search, budget, watch.elapsed)
     if not search.concluded:
         check_files(search.config)
         check_tracking(search.config.tracking.uri)
@@ -100,14 +104,20 @@ def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
     def run(console: Console) -> SearchResults:
         from tune.engine.runner import resume_search
 
-        return resume_search(search, home, console)
+        return resume_search(search, home, console, watch)
 
-    return Launch(home, search.config, run, search.concluded)
+    return Launch(home, search.config, run, search.concluded, search.cut_short)
 
 
-def _extended(search: Search, budget: Mapping[str, str]) -> Search:
+def _extended(search: Search, budget: Mapping[str, str], elapsed: float) -> Search:
     """The search with more trials or time."""
     config = with_budget(search.config, budget)
+    time_budget = config.budget.time
+    if time_budget is not None and time_budget <= elapsed:
+        raise ConfigError(
+            f"--time-budget {time_budget:g}s: it is counted over all runs of a search, and this "
+            f"one has taken {elapsed:.0f} s; give more"
+        )
     before = search.config.budget.num_samples
     if config.budget.num_samples < before:
         asked = config.budget.num_samples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -31,7 +32,7 @@ class Progress:
     Args:
         ledger: Of the search.
         console: Where to show it. The table is live where this is a terminal.
-        seconds: The time budget that ends it; None is no budget.
+        remaining: The seconds that are left for trials; infinite without a time budget.
         clock: Seconds that never run backwards.
     """
 
@@ -39,12 +40,12 @@ class Progress:
         self,
         ledger: Ledger,
         console: Console,
-        seconds: float | None = None,
+        remaining: Callable[[], float] = lambda: math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config, self._ledger = ledger.config, ledger
         self._objective = ledger.objective
-        self._console, self._seconds, self._clock = console, seconds, clock
+        self._console, self._time, self._clock = console, remaining, clock
         self._before = ledger.ended
         self._started = clock()
         self._live = Live(
@@ -105,8 +106,8 @@ class Progress:
     def _remaining(self, ended: int, total: int) -> str:
         here = ended - self._before
         guess = self.elapsed * (total - ended) / here if here else None
-        if self._seconds is not None:
-            budget = max(0.0, self._seconds - self.elapsed)
+        budget = max(0.0, self._time())
+        if budget < math.inf:
             guess = budget if guess is None else min(guess, budget)
         return "?" if guess is None else f"about {_clock(guess)}"
 

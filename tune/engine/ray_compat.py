@@ -12,6 +12,8 @@ from ray.tune.experiment import Trial
 
 _CONTROLLER: Final = "ray.tune.execution.tune_controller"
 _NAME: Final = "_ActorClassCache"
+_SIGNS_OF_PRESSURE: Final = ("running low on memory", "address the out of memory issue")
+"""In Ray's messages, and in none of PyTorch's or the system's about one process."""
 
 
 class DriverOnly:
@@ -62,12 +64,44 @@ def use_waiting_workers() -> None:
     setattr(controller, _NAME, WaitingWorkers)
 
 
-def error_of(trial: Trial) -> str:
-    """The reason why a trial failed, in a line."""
+class Workers:
+    """The processes that Ray's trials run in, to be killed: Ray waits for the end of their step."""
+
+    def __init__(self) -> None:
+        self._actors: list[Any] = []
+
+    def add(self, trial: Trial) -> None:
+        """Note a trial's worker, if this Ray says which it is."""
+        actor = getattr(getattr(trial, "temporary_state", None), "ray_actor", None)
+        if actor is not None and actor not in self._actors:
+            self._actors.append(actor)
+
+    def kill(self) -> None:
+        """End all that were noted, whatever they do: their checkpoints are whole at any time."""
+        for actor in self._actors:
+            ray.kill(actor)
+        self._actors.clear()
+
+
+def killed_for_memory(trial: Trial) -> bool:
+    """Whether Ray has killed a trial's worker because the machine was short of memory."""
+    return is_of_memory(_last_error(trial))
+
+
+def is_of_memory(error: object) -> bool:
+    """Whether an error of Ray's says that it killed workers for lack of memory."""
+    return any(sign in str(error) for sign in _SIGNS_OF_PRESSURE)
+
+
+def _last_error(trial: Trial) -> str:
     # Not trial.get_error(), whose file in the experiment's storage comes later.
     path = getattr(trial, "error_file", None)
-    last = Path(path).read_text().rpartition("Failure # ")[2] if path else ""
-    lines = last.strip().splitlines()
+    return Path(path).read_text().rpartition("Failure # ")[2] if path else ""
+
+
+def error_of(trial: Trial) -> str:
+    """The reason why a trial failed, in a line."""
+    lines = _last_error(trial).strip().splitlines()
     if any("ActorDiedError" in line or "The actor died" in line for line in lines):
         return "its worker died: killed, or out of memory"
     return lines[-1][:500] if lines else "unknown error"

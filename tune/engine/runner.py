@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from rich.console import Console
 
+from trainable.data.datasets import load_dataset
 from tune.config.schema import SearchConfig
+from tune.engine.allowance import Allowance, measure_load
 from tune.engine.cluster import start_ray
 from tune.engine.fractions import measure, trials_per_gpu
 from tune.engine.preflight import check_unchanged, settle
@@ -19,34 +22,46 @@ from tune.engine.ray_compat import use_waiting_workers
 from tune.engine.resources import TrialResources, fit_resources
 from tune.engine.stopping import TimeBudget
 from tune.engine.trials import clear_away, run_trials
+from tune.engine.watchers import drop_former
 from tune.errors import ConfigError
 from tune.reporting.results import SearchResults
-from tune.strategy.confirmation import Finalist, finalists, open_confirmation, ranked
+from tune.strategy.confirmation import (
+    Finalist,
+    finalists,
+    open_confirmation,
+    ranked,
+)
 from tune.strategy.portfolio import open_search
-from tune.strategy.schedulers import build_scheduler, run_all
+from tune.strategy.schedulers import Scheduler, build_scheduler, run_all
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
-from tune.study.opening import check_name, check_study, conclude_study
+from tune.study.opening import check_name, check_study, conclude_study, reopen_cut_short
 from tune.study.search import Search
+from tune.study.stopwatch import Stopwatch
+from tune.study.trial import TrialLog, TrialState
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
 _GOODBYE_SECONDS: Final = 8.0
 """How long an interrupted search waits for its record to be closed."""
 
 
-def start_search(config: SearchConfig, home: SearchFolder, console: Console) -> SearchResults:
+def start_search(
+    config: SearchConfig, home: SearchFolder, console: Console, watch: Stopwatch | None = None
+) -> SearchResults:
     """Begin a search, and run it to its end.
 
     Args:
         config: The search.
         home: A folder in which no search was started.
         console: Where progress is shown.
+        watch: Started with the command, where its time budget counts from there.
 
     Raises:
         ConfigError: The data, the weights or the resources are not available. Nothing has
             been written then.
         Halt: It cannot go on for now.
     """
+    watch = watch or Stopwatch(home)
     _prepare(config)
     search = settle(config, home.name, console)
     resources = _share(search.config, console)
@@ -58,32 +73,37 @@ def start_search(config: SearchConfig, home: SearchFolder, console: Console) -> 
         home.discard()
         raise
     console.print(f"resume   python -m tune.search --resume {home.name}", soft_wrap=True)
-    return _run(search, home, ledger, resources, console)
+    return _run(search, home, ledger, resources, console, watch)
 
 
-def resume_search(search: Search, home: SearchFolder, console: Console) -> SearchResults:
+def resume_search(
+    search: Search, home: SearchFolder, console: Console, watch: Stopwatch | None = None
+) -> SearchResults:
     """Go on with a search.
 
     Args:
         search: As it was started, and perhaps extended since.
         home: Its folder, locked.
         console: Where progress is shown.
+        watch: Started with the command, it knows of the time that was taken before.
 
     Raises:
         ConfigError: The data or the weights have changed since or are not available, or the
             study is gone.
         Halt: It cannot go on for now.
     """
-    config = search.config
+    config, watch = search.config, watch or Stopwatch(home)
     _prepare(config)
     now = settle(config, search.name, console)
     check_unchanged(search, now)
     resources = _share(config, console)
     if home.has_trials:
         check_study(search)
+    if config.budget.time is None or watch.elapsed < config.budget.time:
+        reopen_cut_short(search, search.name)
     ledger = open_search(search)
     console.print(f"resumed  with {ledger.ended} of {config.budget.num_samples} trials ended")
-    return _run(search, home, ledger, resources, console)
+    return _run(search, home, ledger, resources, console, watch)
 
 
 def _prepare(config: SearchConfig) -> None:
@@ -114,10 +134,16 @@ def _share(config: SearchConfig, console: Console) -> TrialResources:
 
 
 def _run(
-    search: Search, home: SearchFolder, ledger: Ledger, resources: TrialResources, console: Console
+    search: Search,
+    home: SearchFolder,
+    ledger: Ledger,
+    resources: TrialResources,
+    console: Console,
+    watch: Stopwatch,
 ) -> SearchResults:
     """Run what trials are left, confirm the best ones, and then test and register the winner."""
     config, writer, recorded = search.config, RecordWriter(search, ledger), False
+    allowance = _allowance(config, resources, watch)
     run = partial(
         run_trials,
         home=home,
@@ -127,24 +153,75 @@ def _run(
         console=console,
     )
     try:
-        run(ledger, build_scheduler(config), TimeBudget(config.budget.time))
+        run(ledger, build_scheduler(config), TimeBudget(lambda: allowance.for_trials(ledger)))
         chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k))
-        confirmed = open_confirmation(search, chosen)
-        if confirmed is not None:
-            writer.ledgers.append(confirmed)
-            run(confirmed, run_all(config), TimeBudget(None))
+        confirmed = _confirm(search, ledger, chosen, allowance, writer, run, console)
         order = ranked(chosen, confirmed.trials.values() if confirmed is not None else ())
-        results = _conclude(search, home, order, (ledger, confirmed), writer)
+        no_soup = allowance.lacks_soup(ledger, chosen) if confirmed is not None else None
+        if no_soup is not None:
+            console.print(f"soup     skipped: {no_soup}")
+        results = _conclude(search, home, order, (ledger, confirmed), writer, no_soup is None)
         recorded = True
     finally:
         if not recorded:
             _close_record(writer)
+        watch.stop()
+    results = replace(results, undone=_undone(config, chosen, ledger, confirmed))
     if results.unrecorded is None:
-        concluded = search.model_copy(update={"concluded": True})
+        concluded = search.model_copy(update={"concluded": True, "cut_short": bool(results.undone)})
         conclude_study(ledger, concluded)
         home.save(concluded)
         clear_away(home)
+        if confirmed is not None:
+            drop_former(home, confirmed, order)
     return results
+
+
+def _allowance(config: SearchConfig, resources: TrialResources, watch: Stopwatch) -> Allowance:
+    dataset, on_gpu = load_dataset(config.data), resources.gpu > 0  # it has been loaded before
+    load = measure_load(config, dataset, watch, resources.concurrent, on_gpu=on_gpu)
+    return Allowance(config, watch, load)
+
+
+def _confirm(
+    search: Search,
+    searched: Ledger,
+    chosen: Sequence[TrialLog],
+    allowance: Allowance,
+    writer: RecordWriter,
+    run: Callable[[Ledger, Scheduler, TimeBudget], None],
+    console: Console,
+) -> Ledger | None:
+    """Run the finalists under other seeds, as far as there is time; None if there is to be none."""
+    lack = allowance.lacks_confirmation(searched, chosen)
+    if lack is not None:
+        console.print(f"confirm  skipped: {lack}")
+        return None
+    confirmed = open_confirmation(search, chosen)
+    if confirmed is not None:
+        writer.ledgers.append(confirmed)
+        run(confirmed, run_all(search.config), TimeBudget(lambda: allowance.for_runs(searched)))
+    return confirmed
+
+
+def _undone(
+    config: SearchConfig, chosen: Sequence[TrialLog], searched: Ledger, confirmed: Ledger | None
+) -> str:
+    """What there was no time for, in words; empty where all was done."""
+    if config.budget.time is None:
+        return ""
+    cut = sum(log.cut_short for log in searched.trials.values())
+    unstarted = searched.asked - len(searched.trials)
+    left = [
+        f"{cut} of {searched.asked} trials were cut short" if cut else "",
+        f"{unstarted} were not started" if unstarted else "",
+    ]
+    if config.confirm.top_k and chosen and chosen[0].state is TrialState.COMPLETE:
+        if confirmed is None:
+            left.append("the finalists were not confirmed")
+        elif any(log.cut_short for log in confirmed.trials.values()):
+            left.append("their confirmation was cut short")
+    return ", ".join(filter(None, left))
 
 
 def _conclude(
@@ -153,11 +230,12 @@ def _conclude(
     order: Sequence[Finalist],
     ledgers: tuple[Ledger, Ledger | None],
     writer: RecordWriter,
+    with_soup: bool,
 ) -> SearchResults:
     """Test and register the winner, and close the record."""
     from tune.engine.conclusion import conclude  # with MLflow, which the record's thread has by now
 
-    return conclude(search, home, order, ledgers, writer)
+    return conclude(search, home, order, ledgers, writer, with_soup=with_soup)
 
 
 def _close_record(writer: RecordWriter) -> None:

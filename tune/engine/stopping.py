@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from ray.tune import Stopper
 
 from tune.engine.ray_compat import DriverOnly
 
+_LEAST_PAUSE: Final = 1.0
+"""Seconds for which an estimate is gone by."""
+_SHARE: Final = 0.05
+"""The share of the driver's time that estimating may take."""
+
 
 class TimeBudget(DriverOnly, Stopper):
-    """Stops all trials after so long. Ray's own reads a clock that may be set meanwhile.
+    """Stops all trials when no time is left for them.
+
+    Ray's own reads a clock that may be set meanwhile, and knows nothing of what comes after.
 
     Args:
-        seconds: None is no budget.
+        estimate: The seconds that are left for trials, as it looks now; infinite without a budget.
+        clock: Seconds that never run backwards.
     """
 
-    def __init__(self, seconds: float | None) -> None:
-        self.seconds = seconds
-        self._end = None if seconds is None else time.monotonic() + seconds
+    def __init__(
+        self, estimate: Callable[[], float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._estimate, self._clock = estimate, clock
+        self._end = self._next = -1.0
+
+    def remaining(self) -> float:
+        """The seconds that are left for trials."""
+        now = self._clock()
+        if now >= self._next:
+            self._end = now + self._estimate()
+            taken = self._clock() - now
+            self._next = now + max(_LEAST_PAUSE, taken / _SHARE)
+        return self._end - now
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether one trial is to stop: never by this."""
@@ -27,4 +47,4 @@ class TimeBudget(DriverOnly, Stopper):
 
     def stop_all(self) -> bool:
         """Whether the time is up."""
-        return self._end is not None and time.monotonic() >= self._end
+        return self.remaining() <= 0

@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from ray.exceptions import RayError
 from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner, with_resources
 from ray.tune.experiment import Trial
 from rich.console import Console
 
 from trainable.ray_trainable import FineTuneTrainable
 from tune.engine.bridge import LedgerCallback, LedgerScheduler, LedgerSearcher, Watcher
+from tune.engine.pressure import MemoryPressure
 from tune.engine.progress import Progress
+from tune.engine.ray_compat import is_of_memory
 from tune.engine.resources import TrialResources
 from tune.engine.signals import interrupted
 from tune.engine.stopping import TimeBudget
 from tune.engine.watchers import DropUnneeded, GiveUp
-from tune.errors import Halt
+from tune.errors import Halt, first_line
 from tune.strategy.schedulers import Scheduler
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
@@ -54,21 +57,26 @@ def run_trials(
     Raises:
         Halt: It cannot go on for now.
     """
-    drop, remaining = DropUnneeded(home, ledger.kind), ledger.asked - ledger.ended
+    remaining, keep = ledger.asked - ledger.ended, max(1, ledger.config.confirm.top_k)
+    drop = DropUnneeded(home, ledger.kind, keep if ledger.kind == "trial" else ledger.asked)
     for log in ledger.trials.values():  # a kill may have come before it was done
         drop.changed(log)
     if remaining <= 0:
         return
     what = "trials  " if ledger.kind == "trial" else "confirm "
     console.print(f"{what} {remaining}, {resources.describe()}")
-    with Progress(ledger, console, budget.seconds) as progress:
+    with Progress(ledger, console, budget.remaining) as progress:
         watchers: list[Watcher] = [record, progress, drop, GiveUp(remaining)]
-        callback = LedgerCallback(ledger, watchers, ledger.config.budget.max_failures)
+        if budget.stop_all():
+            _end_unfinished(ledger, watchers)
+            return
+        pressure, failures = MemoryPressure(console.print), ledger.config.budget.max_failures
+        callback = LedgerCallback(ledger, watchers, pressure, budget, failures)
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=TuneConfig(
                 search_alg=LedgerSearcher(
-                    ledger, scheduler, home, resources, watchers, fingerprint
+                    ledger, scheduler, home, resources, pressure, budget, watchers, fingerprint
                 ),
                 scheduler=LedgerScheduler(ledger, scheduler),
                 num_samples=-1,  # the searcher says when there are no more
@@ -78,13 +86,23 @@ def run_trials(
             ),
             run_config=_run_config(home, budget, callback),
         )
-        tuner.fit()
+        _fit(tuner)
         if interrupted():  # within Ray's code, what a signal raises may be lost
             raise KeyboardInterrupt
         if budget.stop_all():
             _end_unfinished(ledger, watchers)
         elif ledger.ended < ledger.asked:
             raise Halt("Ray has ended before the last trial did")
+
+
+def _fit(tuner: Tuner) -> None:
+    try:
+        tuner.fit()
+    except (RayError, RuntimeError) as error:
+        # What waits for a worker may be told of its end by an error of its own.
+        if not isinstance(error, RayError) and not is_of_memory(error):
+            raise
+        raise Halt(f"Ray could not go on: {first_line(error)}") from error
 
 
 def clear_away(home: SearchFolder) -> None:
@@ -109,11 +127,10 @@ def _folder_name(trial: Trial) -> str:
 
 
 def _end_unfinished(ledger: Ledger, watchers: Sequence[Watcher]) -> None:
-    """Note that the time was up for what was running."""
+    """Note that the time was up for what was running; with more, it goes on."""
     for log in ledger.unfinished:
-        if log.epochs:
-            ledger.end(log.number, TrialState.PRUNED)
-        else:
-            ledger.end(log.number, TrialState.FAIL, "the time was up before its first epoch")
+        state = TrialState.PRUNED if log.epochs else TrialState.FAIL
+        error = None if log.epochs else "the time was up before its first epoch"
+        ledger.end(log.number, state, error, cut_short=True)
         for watcher in watchers:
             watcher.changed(log)

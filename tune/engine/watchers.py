@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from trainable.checkpoints import BEST, LAST
 from tune.errors import Halt
+from tune.strategy.confirmation import Finalist, finalists
 from tune.study.folder import SearchFolder
+from tune.study.ledger import Ledger
 from tune.study.search import Kind
 from tune.study.trial import TrialLog, TrialState
 
@@ -15,23 +18,46 @@ GIVE_UP_AFTER: Final = 5
 
 
 class DropUnneeded:
-    """Deletes what trials that have ended leave: all but the best one of those that completed.
+    """Deletes the checkpoints of trials that have ended, but for those that may be asked for.
+
+    Of the best of those that completed, the best checkpoint stays; as long as none has, that of
+    the best that was stopped. What was cut short stays as it is, since it may go on.
 
     Args:
         home: The search's folder.
         kind: What the trials are.
+        keep: How many of the best are kept.
     """
 
-    def __init__(self, home: SearchFolder, kind: Kind) -> None:
-        self._home, self._kind = home, kind
+    def __init__(self, home: SearchFolder, kind: Kind, keep: int) -> None:
+        self._home, self._kind, self._keep = home, kind, keep
+        self._kept: dict[int, TrialLog] = {}
 
     def changed(self, trial: TrialLog) -> None:
-        """Delete what a trial leaves that will not go on."""
-        if trial.state.is_finished():
-            complete = trial.state is TrialState.COMPLETE
-            for pattern in (f"{LAST}*",) if complete else (f"{LAST}*", BEST):
-                for path in self._home.trial(trial.number, self._kind).glob(pattern):
-                    path.unlink(missing_ok=True)
+        """Delete what nobody will ask for any more."""
+        if not trial.state.is_finished() or trial.cut_short:
+            return
+        self._delete(trial, f"{LAST}*")
+        rivals = self._kept | {trial.number: trial}
+        complete = [log for log in rivals.values() if log.state is TrialState.COMPLETE]
+        stopped = [log for log in rivals.values() if log.state is TrialState.PRUNED and log.epochs]
+        best = finalists(complete, self._keep) or sorted(stopped, key=lambda log: log.rank)[-1:]
+        self._kept = {log.number: log for log in best}
+        for number, log in rivals.items():
+            if number not in self._kept:
+                self._delete(log, BEST)
+
+    def _delete(self, trial: TrialLog, pattern: str) -> None:
+        for path in self._home.trial(trial.number, self._kind).glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def drop_former(home: SearchFolder, confirmed: Ledger, chosen: Sequence[Finalist]) -> None:
+    """Delete the checkpoints of runs whose finalist is none any more, of a search that grew."""
+    needed = {run.number for finalist in chosen for run in finalist.runs}
+    for log in confirmed.trials.values():
+        if log.state is TrialState.COMPLETE and log.number not in needed:
+            (home.trial(log.number, confirmed.kind) / BEST).unlink(missing_ok=True)
 
 
 class GiveUp:
@@ -52,6 +78,8 @@ class GiveUp:
         Raises:
             Halt: All of them failed.
         """
+        if trial.cut_short:
+            return
         if trial.state is TrialState.FAIL:
             self._failed.append(trial)
         elif trial.state.is_finished() or trial.is_paused:

@@ -33,6 +33,7 @@ class SearchResults:
         standing: The same with its version, of a search that has just ended.
         report: The report's page, once it is written.
         unrecorded: Why MLflow's record lacks something, if it does.
+        undone: What there was no time for, in words; empty where all was done.
     """
 
     name: str
@@ -45,6 +46,7 @@ class SearchResults:
     standing: Standing | None = None
     report: Path | None = None
     unrecorded: str | None = None
+    undone: str = ""
 
     @property
     def config(self) -> SearchConfig:

@@ -12,9 +12,10 @@ from optuna.samplers import RandomSampler
 from tune.config.space import Choices
 from tune.errors import ConfigError
 from tune.study.ledger import Ledger
-from tune.study.opening import open_ledger, read_ledger
+from tune.study.opening import open_ledger, read_ledger, reopen_cut_short
 from tune.study.plan import Plan
 from tune.study.search import Search
+from tune.study.storage import PATIENCE, patiently
 from tune.study.trial import TrialLog, TrialState
 
 _SEED: Final = "train.seed"
@@ -62,8 +63,15 @@ class Finalist:
 
 
 def finalists(trials: Iterable[TrialLog], count: int) -> list[TrialLog]:
-    """The best completed trials, the best first; among equals of lower loss, then the first."""
+    """The best completed trials, the best first; among equals of lower loss, then the first.
+
+    Where the time was up before any trial had completed, the best one so far.
+    """
+    trials = list(trials)
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    if not complete and any(trial.cut_short for trial in trials):
+        complete = [trial for trial in trials if trial.state is TrialState.PRUNED and trial.epochs]
+        count = 1
     return sorted(complete, key=lambda trial: (trial.rank, -trial.number))[::-1][:count]
 
 
@@ -85,12 +93,20 @@ def confirmation_plan(search: Search, chosen: Sequence[TrialLog]) -> Plan:
 def open_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | None:
     """The ledger of the finalists' runs under other seeds, if there are to be any.
 
+    What was cut short of them goes on. The search has run by now: its storage is waited for.
+
     Raises:
-        ConfigError: The storage cannot be used.
+        Halt: The storage is full, or has been away for too long.
     """
     if search.config.confirm.top_k == 0 or not chosen:
         return None
-    return open_ledger(search, confirmation_plan(search, chosen))
+    plan = confirmation_plan(search, chosen)
+
+    def find() -> Ledger:
+        reopen_cut_short(search, plan.study)
+        return open_ledger(search, plan)
+
+    return patiently(find, PATIENCE)
 
 
 def read_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
+import math
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -14,7 +19,7 @@ from tune.config.schema import NAME_RULE
 from tune.errors import ConfigError, first_line
 from tune.study.search import DATABASE, HOME, Kind, Search
 
-_SEARCHES, _FILE = "searches", "search.json"
+_SEARCHES, _FILE, _ELAPSED = "searches", "search.json", "elapsed.json"
 
 
 class SearchFolder:
@@ -36,6 +41,12 @@ class SearchFolder:
         return self._place.exists(_FILE)
 
     @property
+    def shown(self) -> Path:
+        """Where it is, relative to the working directory if it is below it."""
+        here = Path.cwd().resolve()
+        return self.folder.relative_to(here) if self.folder.is_relative_to(here) else self.folder
+
+    @property
     def is_running(self) -> bool:
         """Whether a process is running this search."""
         if not (self.folder / "lock").is_file():
@@ -54,6 +65,26 @@ class SearchFolder:
     def trial(self, number: int, kind: Kind = "trial") -> Path:
         """The folder of a trial."""
         return self.folder / f"{kind}-{number:03d}"
+
+    @property
+    def size(self) -> int:
+        """The bytes that its files occupy; of one with two names, once."""
+        return _occupied(path for path in self.folder.rglob("*") if path.is_file())
+
+    def clear_checkpoints(self) -> int:
+        """Delete its trials' checkpoints, and return how many bytes those were.
+
+        What is asked for later is trained again, to the same weights.
+
+        Raises:
+            ConfigError: A process is running it.
+        """
+        self.lock()
+        files = [path for kind in get_args(Kind) for path in self.folder.glob(f"{kind}-*/*.pt*")]
+        size = _occupied(files)
+        for path in files:
+            path.unlink(missing_ok=True)
+        return size
 
     def begin(self, search: Search) -> None:
         """Take the name for a new search.
@@ -86,7 +117,7 @@ class SearchFolder:
             raise ConfigError(
                 f"search {self.name}: another process is running it; wait for it or stop it"
             ) from error
-        self._place.clear_halves(_FILE)
+        self._place.clear_halves(_FILE, _ELAPSED)
 
     def load(self) -> Search:
         """The search as it was started: by its file, or where that is lost by its study.
@@ -121,10 +152,24 @@ class SearchFolder:
         content = search.model_dump_json(indent=1).encode()
         self._place.write(_FILE, content, private=True, durable=True)
 
+    @property
+    def elapsed(self) -> float:
+        """The seconds that its runs have taken together, as far as they were noted."""
+        with suppress(OSError, ValueError):
+            seconds = json.loads(self._place.read(_ELAPSED))
+            if isinstance(seconds, int | float) and 0 <= seconds < math.inf:
+                return float(seconds)
+        return 0.0
+
+    def note_elapsed(self, seconds: float) -> None:
+        """Store how many seconds its runs have taken; where there is no space, it is let be."""
+        with suppress(OSError):
+            self._place.write(_ELAPSED, json.dumps(round(seconds, 3)).encode())
+
     def discard(self) -> None:
         """Free the name: nothing was started after all."""
-        for path in (self.folder / _FILE, self.folder / "lock"):
-            path.unlink(missing_ok=True)
+        for name in (_FILE, _ELAPSED, "lock"):
+            (self.folder / name).unlink(missing_ok=True)
         for folder in (self.folder, *self.folder.parents[:2]):
             if not any(folder.iterdir()):
                 folder.rmdir()
@@ -136,6 +181,15 @@ class SearchFolder:
         near = difflib.get_close_matches(self.name, known, len(known), cutoff=0)
         more = f" and {len(known) - 10} more" if len(known) > 10 else ""
         return f"search {self.name}: no such search; there is {', '.join(near[:10])}{more}"
+
+
+def _occupied(files: Iterable[Path]) -> int:
+    sizes = {}
+    for path in files:
+        with suppress(FileNotFoundError):  # of a search that is running
+            status = path.stat()
+            sizes[status.st_dev, status.st_ino] = status.st_size
+    return sum(sizes.values())
 
 
 def checked_name(name: str, option: str) -> str:

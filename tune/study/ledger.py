@@ -20,7 +20,16 @@ from tune.config.schema import SearchConfig
 from tune.study.distributions import distributions, suggest
 from tune.study.plan import Plan
 from tune.study.storage import PATIENCE, patiently
-from tune.study.trial import ERROR, FACTS, Decision, Epoch, TrialLog, epoch_key, milliseconds
+from tune.study.trial import (
+    CUT_SHORT,
+    ERROR,
+    FACTS,
+    Decision,
+    Epoch,
+    TrialLog,
+    epoch_key,
+    milliseconds,
+)
 
 
 class Ledger:
@@ -95,14 +104,30 @@ class Ledger:
         log.facts = facts
         log.epochs.append(new)
 
-    def end(self, number: int, state: TrialState, error: str | None = None) -> None:
-        """Note what became of a trial: COMPLETE with its best value, PRUNED, or FAIL."""
+    def end(
+        self,
+        number: int,
+        state: TrialState,
+        error: str | None = None,
+        *,
+        cut_short: bool = False,
+    ) -> None:
+        """Note what became of a trial: COMPLETE with its best value, PRUNED, or FAIL.
+
+        Args:
+            number: The trial's.
+            state: What became of it.
+            error: The reason, if it failed.
+            cut_short: Whether it ended because the search's time was up.
+        """
         log = self.trials[number]
         if number not in self._handles:  # of a trial that was paused, or whose worker died
             self.go_on(number)
         value = log.score if state is TrialState.COMPLETE else None
-        ended = patiently(lambda: self._write_end(number, state, value, error), self._patience)
-        log.error, log.ended = error, ended
+        attrs: dict[str, Any] = {} if error is None else {ERROR: error}
+        attrs |= {CUT_SHORT: True} if cut_short else {}
+        ended = patiently(lambda: self._write_end(number, state, value, attrs), self._patience)
+        log.error, log.cut_short, log.ended = error, cut_short, ended
         log.state = state
 
     def decision(self, number: int, epoch: int) -> Decision | None:
@@ -188,12 +213,12 @@ class Ledger:
         storage.set_trial_user_attr(trial_id, epoch_key(epoch), new.written())
 
     def _write_end(
-        self, number: int, state: TrialState, value: float | None, error: str | None
+        self, number: int, state: TrialState, value: float | None, attrs: Mapping[str, Any]
     ) -> int:
         handle = self._handles[number]
         try:
-            if error is not None:
-                handle.set_user_attr(ERROR, error)
+            for name, attr in attrs.items():
+                handle.set_user_attr(name, attr)
             frozen = self.study.tell(handle, value, state=state, skip_if_finished=True)
         except UpdateFinishedTrialError:  # an attempt before this one came through after all
             frozen = handle.storage.get_trial(handle._trial_id)

@@ -23,9 +23,11 @@ from tune.study.storage import (
     load_study,
     open_storage,
     patiently,
+    reopen,
     storage_url,
     unusable,
 )
+from tune.study.trial import CUT_SHORT, ERROR
 
 _SEARCH: Final = "search"
 """Attribute of a study: the identity of the search that it belongs to."""
@@ -96,6 +98,30 @@ def check_study(search: Search) -> None:
             f"search {search.name}: its trials have run, and {url} has no study of them any more: "
             "restore it, or start another search"
         )
+
+
+def reopen_cut_short(search: Search, study: str) -> None:
+    """Have the trials of a study go on that ended because the time was up, if it is there.
+
+    Args:
+        search: The search.
+        study: The study's name: the search's own, or its confirmation's.
+
+    Raises:
+        ConfigError: The storage cannot be used.
+    """
+    url = storage_url(search.config)
+    if not has_study(url, study):
+        return
+    found = load_study(url, study)
+    if found.user_attrs.get(_SEARCH) != search.identity:
+        return
+    trials = found.get_trials(deepcopy=False)
+    cut = [trial._trial_id for trial in trials if CUT_SHORT in trial.user_attrs]
+    try:
+        reopen(url, cut, (CUT_SHORT, ERROR))
+    except UNUSABLE as error:
+        raise unusable(url, error) from error
 
 
 def conclude_study(ledger: Ledger, search: Search) -> None:

@@ -43,7 +43,10 @@ class Search(Config):
     """Unlike the name, unique everywhere."""
 
     concluded: bool = False
-    """Whether there is nothing left to do."""
+    """Whether there is nothing left to do, or no time left to do it in."""
+
+    cut_short: bool = False
+    """Whether its time was up before it had done all that it was asked for."""
 
     @model_validator(mode="before")
     @classmethod

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import optuna
 from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import Study
+from sqlalchemy import column, delete, literal_column, table, update
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import (
     RetryError,
     Retrying,
     retry_if_exception,
-    retry_if_exception_type,
     stop_after_attempt,
     stop_after_delay,
     wait_exponential,
@@ -35,6 +35,7 @@ UNUSABLE: Final = (SQLAlchemyError, OptunaError, ImportError)
 """What is raised where a storage cannot be used."""
 
 _MADE_MEANWHILE: Final = re.compile(r"already exists|unique constraint|is locked", re.IGNORECASE)
+_AWAY: Final = (SQLAlchemyError, StorageInternalError)
 _FULL: Final = "is full"
 _SQLITE: Final = "sqlite:///"
 _Result = TypeVar("_Result")
@@ -99,6 +100,32 @@ def load_study(url: str, name: str) -> Study:
         raise unusable(url, error) from error
 
 
+def reopen(url: str, trials: Sequence[int], marks: Sequence[str]) -> None:
+    """Have trials run again that have ended, with all their epochs.
+
+    Optuna itself has no way back from an end. It is written to its tables as its own end is, all
+    at once, and by a connection of its own: a study that is open would not notice.
+
+    Args:
+        url: The storage.
+        trials: Optuna's ids of the trials.
+        marks: Attributes of the trials that are deleted.
+    """
+    if not trials:
+        return
+    ended = table("trials", *map(column, ("trial_id", "state", "datetime_complete")))
+    values = table("trial_values", column("trial_id"))
+    attrs = table("trial_user_attributes", column("trial_id"), column("key"))
+    running: dict[str, Any] = {"state": literal_column("'RUNNING'"), "datetime_complete": None}
+    with open_storage(url).engine.begin() as connection:
+        for statement in (
+            update(ended).values(running),
+            delete(values),
+            delete(attrs).where(attrs.c.key.in_(marks)),
+        ):
+            connection.execute(statement.where(statement.table.c.trial_id.in_(trials)))
+
+
 def patiently(action: Callable[[], _Result], patience: float) -> _Result:
     """Do something with the storage, again and again while it is locked or away.
 
@@ -110,8 +137,7 @@ def patiently(action: Callable[[], _Result], patience: float) -> _Result:
         Halt: The storage is full, or has been away for too long.
     """
     attempts = Retrying(
-        retry=retry_if_exception_type((SQLAlchemyError, StorageInternalError))
-        & retry_if_exception(lambda error: _FULL not in reason_of(error)),
+        retry=retry_if_exception(lambda error: _is_away(error) and not _is_full(error)),
         wait=wait_exponential(multiplier=0.1, max=5),
         stop=stop_after_delay(patience),
     )
@@ -121,8 +147,19 @@ def patiently(action: Callable[[], _Result], patience: float) -> _Result:
         last = error.last_attempt.exception()
         assert last is not None
         raise Halt(f"Optuna's storage is out of reach: {reason_of(last)}") from last
-    except (SQLAlchemyError, StorageInternalError) as error:
+    except (*_AWAY, ConfigError) as error:
+        if not _is_full(error):
+            raise
         raise Halt(f"no space is left for Optuna's storage: {reason_of(error)}") from error
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether a storage could not be reached, also where it is told as a mistake in the config."""
+    return isinstance(error, _AWAY) or isinstance(error.__cause__, _AWAY)
+
+
+def _is_full(error: BaseException) -> bool:
+    return _FULL in reason_of(error)
 
 
 def unusable(url: str, error: BaseException) -> ConfigError:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from trainable.metrics import Objective
 
 __all__ = [
+    "CUT_SHORT",
     "ERROR",
     "FACTS",
     "Decision",
@@ -25,7 +26,7 @@ __all__ = [
 FACTS: Final = ("device", "precision", "threads", "micro_batches", "compiled", "processor")
 """What a trial's metrics depend on besides its config."""
 
-_EPOCH, ERROR = "epoch:", "error"
+_EPOCH, ERROR, CUT_SHORT = "epoch:", "error", "cut_short"
 """Names of a trial's attributes in Optuna's storage."""
 _AT, _STOPPED, _PAUSED = "at", "stopped", "paused"
 """What the attribute of an epoch holds beside its metrics."""
@@ -79,6 +80,7 @@ class TrialLog:
         epochs: In order; the first is epoch 1.
         facts: The values of :data:`FACTS`, once an epoch has been reported.
         error: The reason of a failure.
+        cut_short: Whether it ended because the search's time was up; with more, it goes on.
         ended: The time in ms since 1970.
         state: RUNNING, COMPLETE, PRUNED or FAIL.
         objective: What makes an epoch better than another.
@@ -90,6 +92,7 @@ class TrialLog:
     epochs: list[Epoch] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    cut_short: bool = False
     ended: int | None = None
     state: TrialState = TrialState.RUNNING
     objective: Objective = field(default_factory=lambda: Objective.named("val_acc"))
@@ -106,6 +109,7 @@ class TrialLog:
             log.epochs.append(Epoch.read(entry))
         log.facts = {name: attrs[name] for name in FACTS if name in attrs}
         log.error, log.state = attrs.get(ERROR), frozen.state
+        log.cut_short = frozen.state.is_finished() and bool(attrs.get(CUT_SHORT))
         if frozen.state.is_finished():
             log.ended = milliseconds(frozen.datetime_complete)
         return log

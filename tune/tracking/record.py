@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
 from sqlalchemy.exc import SQLAlchemyError
@@ -173,11 +173,17 @@ class SearchRecord:
             tags = TrialTags.of(run)
             if tags is not None:
                 stopped = run.info.status != _RUNNING
-                closed = stopped and tags.state in _ENDS
+                closed = stopped and tags.state in _ENDS and not tags.cut_short
                 if stopped and not closed:
-                    self.client.update_run(run.info.run_id, status=_RUNNING)
-                    self.client.delete_tag(run.info.run_id, Tag.STATE)
+                    self._reopen(run)
                 yield (tags.kind, tags.number), _Child(str(run.info.run_id), closed=closed)
+
+    def _reopen(self, run: Run) -> None:
+        """Have a trial's run go on that was interrupted, or cut short by a time budget."""
+        self.client.update_run(run.info.run_id, status=_RUNNING)
+        for tag in (Tag.STATE, Tag.ERROR, Tag.CUT_SHORT):
+            if tag in run.data.tags:
+                self.client.delete_tag(run.info.run_id, tag)
 
     def _create_child(self, ledger: Ledger, trial: TrialLog) -> _Child:
         tags = {
@@ -208,6 +214,8 @@ class SearchRecord:
         tags = {Tag.STATE: trial.state.name}
         if trial.error is not None:
             tags[Tag.ERROR] = trial.error
+        if trial.cut_short:
+            tags[Tag.CUT_SHORT] = "yes"
         self.client.log_batch(child.run_id, tags=_tags(tags))
         self.client.set_terminated(child.run_id, _STATUS[trial.state], trial.ended)
         child.closed = True

@@ -34,6 +34,9 @@ class Tag:
     CONFIG: Final = "tune.config"
     STATE: Final = "tune.state"
     ERROR: Final = "tune.error"
+    CUT_SHORT: Final = "tune.cut_short"
+    """On a trial that ended because its search's time was up; on a model of a search with a time
+    budget, the epoch that it was cut short at, or `no`."""
     BEST_RUN: Final = "tune.best_run"
     BEST_TRIAL: Final = "tune.best_trial"
     CANDIDATE: Final = "tune.candidate"
@@ -106,12 +109,14 @@ class TrialTags:
         number: The trial's.
         config: The trial's config as JSON.
         state: Optuna's name of its state, or :data:`INTERRUPTED`; None while it runs.
+        cut_short: Whether it ended because its search's time was up, and so may go on.
     """
 
     kind: str
     number: int
     config: str
     state: str | None
+    cut_short: bool = False
 
     @classmethod
     def of(cls, run: Run) -> TrialTags | None:
@@ -120,7 +125,8 @@ class TrialTags:
         if Tag.NUMBER not in tags or Tag.CONFIG not in tags:
             return None
         number = int(tags[Tag.NUMBER])
-        return cls(tags[Tag.KIND], number, tags[Tag.CONFIG], tags.get(Tag.STATE))
+        cut_short = Tag.CUT_SHORT in tags
+        return cls(tags[Tag.KIND], number, tags[Tag.CONFIG], tags.get(Tag.STATE), cut_short)
 
 
 @dataclass(frozen=True)

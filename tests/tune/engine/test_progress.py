@@ -75,7 +75,7 @@ def test_the_time_left_never_exceeds_the_budget(tmp_path: Path) -> None:
     stream = io.StringIO()
     now = iter([0.0])
     console = Console(file=stream, width=400)
-    with Progress(ledger, console, 60, lambda: next(now, 6.0)) as progress:
+    with Progress(ledger, console, lambda: 54.0, lambda: next(now, 6.0)) as progress:
         follow(progress, ledger)
     assert "0:06 elapsed, about 0:54 remaining" in stream.getvalue().splitlines()[-1]
 
@@ -88,7 +88,7 @@ def test_the_time_left_is_judged_by_the_trials_of_this_run(
         ledger.end(number, TrialState.PRUNED)
     stream, now = io.StringIO(), iter([0.0])
     console = Console(file=stream, width=400)
-    with Progress(ledger, console, None, lambda: next(now, 10.0)) as progress:
+    with Progress(ledger, console, clock=lambda: next(now, 10.0)) as progress:
         ledger.begin()
         ledger.end(2, TrialState.PRUNED)
         progress.changed(ledger.trials[2])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -10,9 +11,31 @@ from tune.engine.stopping import TimeBudget
 def test_a_clock_that_is_set_does_not_move_the_time_budget(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    budget = TimeBudget(0.5)
+    end = time.monotonic() + 0.3
+    budget = TimeBudget(lambda: end - time.monotonic())
     monkeypatch.setattr(time, "time", lambda: 1e12)
     assert not budget.stop_all()
-    time.sleep(0.6)
+    time.sleep(0.4)
     assert budget.stop_all()
-    assert not TimeBudget(None).stop_all()
+
+
+def test_without_a_budget_it_never_ends() -> None:
+    assert not TimeBudget(lambda: math.inf).stop_all()
+
+
+def test_what_is_left_is_estimated_anew_but_not_all_the_time() -> None:
+    now, asked = 0.0, []
+
+    def estimate() -> float:
+        asked.append(now)
+        return 10.0 if now < 5 else 1.0  # it turns out that the end takes longer
+
+    budget = TimeBudget(estimate, lambda: now)
+    found = []
+    for tick in range(13):
+        now = tick / 2
+        found.append(budget.stop_all())
+    assert asked == [0, 1, 2, 3, 4, 5, 6]
+    assert not any(found)
+    now = 6.5
+    assert budget.remaining() == 0.5

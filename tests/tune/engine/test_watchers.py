@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tune.engine.watchers import DropUnneeded, GiveUp
+from tests.helpers.commands import DIGITS
+from tests.helpers.studies import ledger_in_memory
+from tune.config.loading import load_config
+from tune.engine.watchers import DropUnneeded, GiveUp, drop_former
 from tune.errors import Halt
+from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchFolder
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 
@@ -60,20 +64,82 @@ def test_a_trial_that_pauses_keeps_hope_up() -> None:
     ("state", "decision", "left"),
     [
         (TrialState.COMPLETE, Decision.GO_ON, ["best.pt"]),
-        (TrialState.PRUNED, Decision.STOP, []),
+        (TrialState.PRUNED, Decision.STOP, ["best.pt"]),
         (TrialState.FAIL, Decision.GO_ON, []),
         (TrialState.RUNNING, Decision.GO_ON, ["best.pt", "last.pt"]),
         (TrialState.RUNNING, Decision.PAUSE, ["best.pt", "last.pt"]),
     ],
 )
-def test_what_will_not_be_asked_for_is_deleted(
+def test_of_a_trial_that_has_ended_what_may_be_asked_for_stays(
     state: TrialState, decision: Decision, left: list[str], tmp_path: Path
 ) -> None:
     home = SearchFolder("one", tmp_path)
-    folder = home.trial(0)
+    log = TrialLog(0, {}, 0, [Epoch({"val_acc": 0.5, "val_loss": 1.0}, 0, decision)], state=state)
+    DropUnneeded(home, "trial", 1).changed(with_checkpoints(home, log))
+    assert checkpoints(home) == [f"trial-000/{name}" for name in left]
+
+
+def with_checkpoints(home: SearchFolder, log: TrialLog) -> TrialLog:
+    folder = home.trial(log.number)
     folder.mkdir(parents=True)
     for name in ("best.pt", "last.pt"):
         (folder / name).write_bytes(b"state")
-    log = TrialLog(0, {}, 0, [Epoch({"val_acc": 0.5, "val_loss": 1.0}, 0, decision)], state=state)
-    DropUnneeded(home, "trial").changed(log)
-    assert sorted(path.name for path in folder.iterdir()) == left
+    return log
+
+
+def checkpoints(home: SearchFolder) -> list[str]:
+    return sorted(str(path.relative_to(home.folder)) for path in home.folder.glob("*/*.pt"))
+
+
+def scored(number: int, score: float, state: TrialState, *, cut_short: bool = False) -> TrialLog:
+    epochs = [Epoch({"val_acc": score, "val_loss": 1.0}, 0)]
+    return TrialLog(number, {}, 0, epochs, ended=1, state=state, cut_short=cut_short)
+
+
+def test_of_the_completed_trials_the_best_ones_checkpoints_stay(tmp_path: Path) -> None:
+    home = SearchFolder("one", tmp_path)
+    watcher = DropUnneeded(home, "trial", 2)
+    for number, score in enumerate((0.5, 0.9, 0.7, 0.6)):
+        watcher.changed(with_checkpoints(home, scored(number, score, TrialState.COMPLETE)))
+    assert checkpoints(home) == ["trial-001/best.pt", "trial-002/best.pt"]
+
+
+def test_as_long_as_no_trial_has_completed_the_best_of_the_stopped_ones_stays(
+    tmp_path: Path,
+) -> None:
+    home = SearchFolder("one", tmp_path)
+    watcher = DropUnneeded(home, "trial", 2)
+    for number, score in enumerate((0.5, 0.9, 0.7)):
+        watcher.changed(with_checkpoints(home, scored(number, score, TrialState.PRUNED)))
+    assert checkpoints(home) == ["trial-001/best.pt"]
+    watcher.changed(with_checkpoints(home, scored(3, 0.1, TrialState.COMPLETE)))
+    assert checkpoints(home) == ["trial-003/best.pt"]
+
+
+def test_what_was_cut_short_can_go_on(tmp_path: Path) -> None:
+    home = SearchFolder("one", tmp_path)
+    watcher = DropUnneeded(home, "trial", 1)
+    log = scored(0, 0.2, TrialState.PRUNED, cut_short=True)
+    watcher.changed(with_checkpoints(home, log))
+    watcher.changed(with_checkpoints(home, scored(1, 0.9, TrialState.COMPLETE)))
+    assert checkpoints(home) == ["trial-000/best.pt", "trial-000/last.pt", "trial-001/best.pt"]
+
+
+def test_trials_that_the_time_was_up_for_are_no_reason_to_give_up() -> None:
+    watcher = GiveUp(trials=20)
+    for number in range(8):
+        log = ended(number, TrialState.FAIL)
+        log.cut_short = True
+        watcher.changed(log)
+    assert watcher._failed == []
+
+
+def test_runs_of_former_finalists_leave_no_checkpoint(tmp_path: Path) -> None:
+    home = SearchFolder("one", tmp_path)
+    confirmed = ledger_in_memory(load_config(DIGITS, []))
+    for number in range(3):
+        log = scored(number, 0.5, TrialState.COMPLETE)
+        confirmed.trials[number] = with_checkpoints(home, log)
+    winner = Finalist(scored(7, 0.9, TrialState.COMPLETE), [confirmed.trials[1]])
+    drop_former(home, confirmed, [winner])
+    assert [name for name in checkpoints(home) if "best" in name] == ["trial-001/best.pt"]

@@ -3,13 +3,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import search_of
 from trainable.metrics import Objective
 from tune.config.loading import load_config
+from tune.errors import Halt
+from tune.strategy import confirmation
 from tune.strategy.confirmation import finalists, open_confirmation, ranked, read_confirmation
+from tune.strategy.portfolio import starting_point
+from tune.study import storage
 from tune.study.trial import Epoch, TrialLog
 
 
@@ -40,6 +47,25 @@ def test_the_finalists_are_the_best_completed_trials() -> None:
     assert [trial.number for trial in finalists(trials, 9)] == [1, 4, 0]
 
 
+def cut_short(number: int, scores: list[float]) -> TrialLog:
+    log = ended(number, scores, TrialState.PRUNED if scores else TrialState.FAIL)
+    log.cut_short = True
+    return log
+
+
+def test_where_the_time_was_up_before_any_trial_completed_the_best_so_far_is_taken() -> None:
+    """Also one that was stopped as weak before the time was up."""
+    trials = [
+        cut_short(0, [0.5, 0.6]),
+        ended(1, [0.7], TrialState.PRUNED),
+        cut_short(2, []),
+        ended(3, [0.9], TrialState.FAIL),
+    ]
+    assert [trial.number for trial in finalists(trials, 3)] == [1]
+    assert finalists([trials[1], trials[3]], 3) == [], "there was time to complete one"
+    assert [trial.number for trial in finalists([*trials, ended(4, [0.1])], 3)] == [4]
+
+
 def test_equals_come_in_the_order_of_the_search() -> None:
     trials = [ended(number, [0.7]) for number in range(3)]
     assert [trial.number for trial in finalists(trials, 2)] == [0, 1]
@@ -57,6 +83,42 @@ def test_each_finalist_is_run_under_each_other_seed(tmp_path: Path) -> None:
     assert [(trial.optim.lr, trial.train.seed) for trial in found] == [
         (8e-3, 0), (8e-3, 2), (4e-3, 0), (4e-3, 2),
     ]  # fmt: skip
+
+
+def test_between_search_and_confirmation_the_storage_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is away at first, comes back with another error, and then it is there."""
+    config = load_config(DIGITS, ["confirm.top_k=1", "confirm.seeds=1"])
+    search = search_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
+    errors = [StorageInternalError("no answer"), OperationalError("SELECT", {}, OSError("locked"))]
+    real = storage.RDBStorage
+
+    def away(url: str) -> RDBStorage:
+        if errors:
+            raise errors.pop(0)
+        return real(url)
+
+    monkeypatch.setattr(storage, "RDBStorage", away)
+    values = dict.fromkeys(config.space) | starting_point(config)
+    ledger = open_confirmation(search, [TrialLog(0, values, 0)])
+    assert errors == []
+    assert ledger is not None
+    assert ledger.asked == 1
+
+
+def test_a_storage_that_stays_away_after_the_search_halts_it_and_is_no_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(url: str) -> RDBStorage:
+        raise OperationalError("SELECT", {}, OSError("no route to host"))
+
+    monkeypatch.setattr(storage, "RDBStorage", away)
+    monkeypatch.setattr(confirmation, "PATIENCE", 0.3)
+    search = search_of(load_config(DIGITS, []), f"sqlite:///{tmp_path / 'optuna.db'}")
+    (tmp_path / "optuna.db").touch()
+    with pytest.raises(Halt, match=r"out of reach: .*no route to host"):
+        open_confirmation(search, [ended(0, [0.9])])
 
 
 def test_without_finalists_or_seeds_there_is_no_confirmation(tmp_path: Path) -> None:

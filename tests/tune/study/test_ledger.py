@@ -23,7 +23,7 @@ from tune.strategy.portfolio import open_search
 from tune.study.definition import read_definition
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
-from tune.study.opening import check_study
+from tune.study.opening import check_study, reopen_cut_short
 from tune.study.trial import Decision
 
 
@@ -344,3 +344,54 @@ def test_of_epochs_that_are_equal_the_first_is_the_best(reopen: Callable[..., Le
     for epoch, accuracy in enumerate((0.5, 0.9, 0.9), 1):
         ledger.add_epoch(0, epoch, reported(accuracy), Decision.GO_ON)
         assert ledger.trials[0].best == min(epoch, 2)
+
+
+def test_a_trial_that_was_cut_short_goes_on_once_there_is_time(
+    config: SearchConfig, url: str
+) -> None:
+    """It has the state of a stopped one meanwhile, and then its epochs, number and place."""
+    search = search_of(config, url)
+    before = open_search(search)
+    before.begin()
+    before.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
+    before.begin()
+    before.begin()
+    before.add_epoch(2, 1, reported(0.4), Decision.PAUSE)
+    before.end(0, TrialState.PRUNED, cut_short=True)
+    before.end(1, TrialState.FAIL, "the time was up", cut_short=True)
+    before.end(2, TrialState.PRUNED, cut_short=True)
+    before.begin()
+    before.end(3, TrialState.FAIL, "diverged")
+    states = [(trial.state, trial.value) for trial in stored(url)]
+    failed = (TrialState.FAIL, None)
+    assert states == [(TrialState.PRUNED, 0.5), failed, (TrialState.PRUNED, 0.4), failed]
+    assert [log.cut_short for log in open_search(search).trials.values()] == [True] * 3 + [False]
+
+    reopen_cut_short(search, "one")
+    after = open_search(search)
+    assert [log.number for log in after.unfinished] == [0, 1, 2]
+    assert [log.number for log in after.paused] == [2]
+    assert not any(log.cut_short for log in after.trials.values())
+    assert after.trials[1].error is None
+    assert [after.begin().number, after.begin().number] == [0, 1]
+    after.add_epoch(0, 2, reported(0.7), Decision.GO_ON)
+    after.end(0, TrialState.COMPLETE)
+    first = stored(url)[0]
+    assert (first.state, first.value) == (TrialState.COMPLETE, 0.7)
+    assert first.intermediate_values == {1: 0.5, 2: 0.7}
+
+
+def test_killed_between_the_mark_of_a_cut_trial_and_its_end_it_goes_on(
+    config: SearchConfig, url: str
+) -> None:
+    search = search_of(config, url)
+    before = open_search(search)
+    before.begin()
+    before.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
+    before._handles[0].set_user_attr("cut_short", True)
+    assert not open_search(search).trials[0].cut_short
+    reopen_cut_short(search, "one")
+    after = open_search(search)
+    after.begin()
+    after.end(0, TrialState.COMPLETE)
+    assert not open_search(search).trials[0].cut_short

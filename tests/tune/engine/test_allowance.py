@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from tests.helpers.commands import DIGITS
+from tests.helpers.studies import ledger_in_memory, reported
+from trainable.data.datasets import load_dataset
+from tune.config.loading import load_config
+from tune.engine.allowance import Allowance, Load, measure_load
+from tune.study.folder import SearchFolder
+from tune.study.ledger import Ledger
+from tune.study.stopwatch import Stopwatch
+from tune.study.trial import Decision
+
+LOAD = Load(startup=7.0, pass_seconds=0.0, tested=100, trained=400, concurrent=2)
+
+
+class Bench:
+    """A search with a time budget, and a clock that is set by hand."""
+
+    def __init__(self, tmp_path: Path, *words: str, load: Load = LOAD) -> None:
+        self.now = 0.0
+        self.config = load_config(DIGITS, words)
+        self.ledger: Ledger = ledger_in_memory(self.config)
+        self.watch = Stopwatch(SearchFolder("one", tmp_path), lambda: self.now)
+        self.allowance = Allowance(self.config, self.watch, load)
+
+    def trial(self, epochs: int, seconds: float, state: TrialState | None = None) -> None:
+        number = self.ledger.begin().number
+        for epoch in range(1, epochs + 1):
+            result = reported(0.5) | {"epoch_seconds": seconds}
+            self.ledger.add_epoch(number, epoch, result, Decision.GO_ON)
+        if state is not None:
+            self.ledger.end(number, state)
+
+    @property
+    def for_trials(self) -> float:
+        return self.allowance.for_trials(self.ledger)
+
+
+def test_without_a_budget_there_is_no_end_of_time(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.now = 1e9
+    assert bench.for_trials == math.inf
+    assert bench.allowance.lacks_confirmation(bench.ledger, []) is None
+
+
+def test_the_first_epoch_is_waited_for_within_the_tolerance(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "budget.time=100s", "confirm.top_k=0")
+    assert bench.for_trials == 100 + 10 + 15
+    bench.trial(epochs=1, seconds=4.0)
+    assert bench.for_trials == 100 - 7 - 4 * (4.0 * 100 / 400)
+
+
+def test_a_start_that_took_most_of_the_budget_is_waited_for_once_more(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "budget.time=20s", load=Load(18.0, 0.0, 100, 400, 2))
+    assert bench.for_trials == 20 + 2 + 15 + 18
+
+
+def test_time_is_kept_for_the_test_images(tmp_path: Path) -> None:
+    """Measured, where epochs tell too little: they read what an earlier search has stored."""
+    load = Load(startup=1.0, pass_seconds=20.0, tested=100, trained=400, concurrent=2)
+    bench = Bench(tmp_path, "budget.time=200s", "confirm.top_k=0", load=load)
+    bench.trial(epochs=1, seconds=0.1)
+    assert bench.for_trials == 200 - 6 - 4 * 20
+
+
+def test_time_is_kept_for_the_confirmation_if_that_leaves_most_for_the_search(
+    tmp_path: Path,
+) -> None:
+    words = ("confirm.top_k=2", "confirm.seeds=2", "confirm.soup=false", "train.epochs=6")
+    confirming = 3 + 2 * 6 * 4.0  # two rounds of two runs at once
+    end = 7 + 4 * (4.0 * 100 / 400)
+    long = Bench(tmp_path, "budget.time=300s", *words)
+    long.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    long.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    assert long.for_trials == pytest.approx(300 - end - confirming)
+    short = Bench(tmp_path, "budget.time=60s", *words)
+    short.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    short.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    assert short.for_trials == pytest.approx(60 - end)
+    chosen = list(short.ledger.trials.values())
+    short.now = 40.0
+    lack = short.allowance.lacks_confirmation(short.ledger, chosen)
+    assert lack == "about 51 s, and 9 s of the time budget are left"
+    assert long.allowance.lacks_confirmation(long.ledger, chosen) is None
+
+
+def test_the_soup_is_left_out_where_there_is_no_time_for_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "budget.time=60s", "confirm.top_k=1", "confirm.seeds=2")
+    bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    chosen = list(bench.ledger.trials.values())
+    assert bench.allowance.lacks_soup(bench.ledger, chosen) is None
+    bench.now = 45.0
+    assert bench.allowance.lacks_soup(bench.ledger, chosen) is not None
+
+
+def test_what_was_cut_short_is_not_confirmed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "budget.time=600s")
+    bench.trial(epochs=1, seconds=0.1, state=TrialState.PRUNED)
+    chosen = list(bench.ledger.trials.values())
+    lack = bench.allowance.lacks_confirmation(bench.ledger, chosen)
+    assert lack == "no trial has finished its epochs"
+
+
+def test_the_time_of_former_runs_counts(tmp_path: Path) -> None:
+    first = Bench(tmp_path, "budget.time=60s")
+    first.now = 40.0
+    first.watch.stop()
+    again = Bench(tmp_path, "budget.time=60s")
+    again.now = 5.0
+    assert again.watch.elapsed == 45.0
+    assert again.watch.this_run == 5.0
+    assert again.allowance.remaining == 15.0
+
+
+def test_the_time_is_stored_while_it_runs_for_it_may_be_killed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "budget.time=60s")
+    for tick in range(100):
+        bench.now = tick / 10
+        assert bench.for_trials > 0
+    assert 8 <= SearchFolder("one", tmp_path).elapsed <= 9.9
+
+
+@pytest.mark.parametrize("content", ["", "[]", "-3", "NaN", "null", '"x"'])
+def test_a_damaged_note_of_the_time_is_none(content: str, tmp_path: Path) -> None:
+    home = SearchFolder("one", tmp_path)
+    home.folder.mkdir(parents=True)
+    (home.folder / "elapsed.json").write_text(content)
+    assert home.elapsed == 0
+
+
+def test_the_end_is_measured_only_where_there_is_a_budget(tmp_path: Path) -> None:
+    words = ("data.image_size=16", "data.limit=60", "model.weights=random")
+    config = load_config(DIGITS, words)
+    dataset, watch = load_dataset(config.data), Stopwatch(SearchFolder("one", tmp_path))
+    assert measure_load(config, dataset, watch, 2, on_gpu=False).pass_seconds == 0
+    limited = load_config(DIGITS, (*words, "budget.time=60s"))
+    load = measure_load(limited, dataset, watch, 2, on_gpu=False)
+    assert 0 < load.pass_seconds < 60
+    assert (load.tested, load.trained) == (len(dataset.test), 60)
+    assert measure_load(limited, dataset, watch, 2, on_gpu=True).pass_seconds == 0

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from optuna.trial import TrialState
+from ray.exceptions import RayActorError
+from ray.tune import Tuner
+
+from tests.helpers.commands import DIGITS
+from tests.helpers.studies import ledger_in_memory, reported
+from tune.config.loading import load_config
+from tune.engine import trials
+from tune.engine.bridge import LedgerCallback, LedgerSearcher
+from tune.engine.pressure import MemoryPressure
+from tune.engine.resources import TrialResources
+from tune.engine.stopping import TimeBudget
+from tune.errors import Halt
+from tune.strategy.schedulers import run_all
+from tune.study.folder import SearchFolder
+from tune.study.ledger import Ledger
+from tune.study.trial import Decision
+
+RAYS = """Failure # 1 (occurred at 2026-11-21_10-00-00)
+2 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 127.0.0.1,
+ID: 3bf95f51) was 15.20GB used / 16.00GB limit (0.950000)
+Ray killed 2 worker(s) based on the killing policy
+Refer to the documentation on how to address the out of memory issue: https://docs.ray.io/x.html
+"""
+"""What Ray writes of a trial whose worker it killed."""
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_after_a_kill_trials_wait_and_start_again(clock: Clock) -> None:
+    told: list[str] = []
+    pressure = MemoryPressure(told.append, clock=clock)
+    assert not pressure.holds_back(running=7)
+    pressure.killed(running=2)
+    pressure.killed(running=1)
+    assert len(told) == 1
+    assert pressure.holds_back(running=0)
+    clock.now = 2.1
+    assert not pressure.holds_back(running=1)
+
+
+def test_if_it_repeats_fewer_run_at_once_until_one_has_ended(clock: Clock) -> None:
+    pressure = MemoryPressure(clock=clock)
+    pressure.killed(running=3)
+    pressure.reported()
+    clock.now = 10.0
+    pressure.killed(running=3)
+    clock.now = 20.0
+    assert pressure.holds_back(running=2)
+    assert not pressure.holds_back(running=1)
+    pressure.ended()
+    assert not pressure.holds_back(running=2)
+
+
+def test_one_at_least_is_tried(clock: Clock) -> None:
+    pressure = MemoryPressure(clock=clock)
+    for _ in range(5):
+        pressure.killed(running=1)
+        pressure.reported()
+        clock.now += 100
+    assert not pressure.holds_back(running=0)
+    assert pressure.holds_back(running=1)
+
+
+def test_kills_without_an_epoch_in_between_halt_the_search(clock: Clock) -> None:
+    pressure = MemoryPressure(patience=60, clock=clock)
+    while clock.now < 60:
+        pressure.killed(running=1)
+        assert pressure.holds_back(running=0)
+        clock.now += 20
+    with pytest.raises(Halt, match=r"for 60 s, Ray has killed each trial .*max_concurrent"):
+        pressure.killed(running=1)
+
+
+def test_kills_with_epochs_in_between_do_not(clock: Clock) -> None:
+    pressure = MemoryPressure(patience=60, clock=clock)
+    for _ in range(50):
+        pressure.killed(running=1)
+        clock.now += 40
+        pressure.reported()
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return ledger_in_memory(load_config(DIGITS, ["budget.num_samples=3"]))
+
+
+def searcher(
+    ledger: Ledger, pressure: MemoryPressure, tmp_path: Path, left: float = 100.0
+) -> LedgerSearcher:
+    home, resources = SearchFolder("one", tmp_path), TrialResources(1, 0, 2)
+    budget = TimeBudget(lambda: left)
+    scheduler = run_all(ledger.config)
+    return LedgerSearcher(ledger, scheduler, home, resources, pressure, budget, [], "")
+
+
+def failed(number: int, tmp_path: Path, text: str) -> Any:
+    (tmp_path / "error.txt").write_text(text)
+    return SimpleNamespace(config={"number": number}, error_file=str(tmp_path / "error.txt"))
+
+
+def test_what_ray_kills_for_memory_is_no_failure_and_is_tried_again(
+    ledger: Ledger, clock: Clock, tmp_path: Path
+) -> None:
+    pressure = MemoryPressure(clock=clock)
+    callback = LedgerCallback(ledger, [], pressure, TimeBudget(lambda: 100.0), max_failures=0)
+    search = searcher(ledger, pressure, tmp_path)
+    assert search.suggest("a")["number"] == 0
+    assert search.suggest("b")["number"] == 1
+    ledger.add_epoch(1, 1, reported(0.5), Decision.GO_ON)
+    callback.on_trial_error(0, [], failed(0, tmp_path, RAYS))
+    assert search.suggest("c") is None, "it waits"
+    clock.now += 50
+    assert search.suggest("c")["number"] == 0
+    callback.on_trial_error(0, [], failed(0, tmp_path, RAYS))
+    clock.now += 50
+    assert search.suggest("c") is None, "one at a time by now"
+    ledger.end(1, TrialState.COMPLETE)
+    assert search.suggest("c")["number"] == 0
+    assert ledger.trials[0].state is TrialState.RUNNING
+    callback.on_trial_error(0, [], failed(0, tmp_path, "Failure # 1\nThe actor died\n"))
+    assert ledger.trials[0].state is TrialState.FAIL, "that was its own"
+
+
+def test_waiting_for_memory_ends_with_the_time_budget(
+    ledger: Ledger, clock: Clock, tmp_path: Path
+) -> None:
+    pressure = MemoryPressure(clock=clock)
+    pressure.killed(running=1)
+    assert searcher(ledger, pressure, tmp_path).suggest("a") is None
+    assert searcher(ledger, pressure, tmp_path, left=0.0).suggest("a") == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("error", "halts"),
+    [
+        (RuntimeError("2 worker(s) were killed due to the node running low on memory."), True),
+        (RayActorError(), True),
+        (RuntimeError("shapes differ"), False),
+    ],
+)
+def test_an_error_of_rays_own_halts_the_search_and_a_mistake_of_ours_does_not(
+    error: Exception, halts: bool
+) -> None:
+    class Broken:
+        def fit(self) -> None:
+            raise error
+
+    with pytest.raises(Halt if halts else RuntimeError):
+        trials._fit(cast("Tuner", Broken()))

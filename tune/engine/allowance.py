@@ -1,0 +1,168 @@
+"""A search's time budget: what is left of it, and what is kept for the end of the search."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from trainable.data.datasets import Dataset
+from trainable.network.cut_network import build
+from tune.config.schema import SearchConfig
+from tune.strategy.budget import (
+    CONFIRM_SHARE,
+    confirmation_seconds,
+    end_seconds,
+    slowest_epoch,
+    soup_seconds,
+)
+from tune.strategy.confirmation import finalists
+from tune.strategy.schedulers import longest_trial
+from tune.study.ledger import Ledger
+from tune.study.stopwatch import Stopwatch
+from tune.study.trial import TrialLog, TrialState
+
+TOLERANCE: Final = 0.1
+TOLERANCE_SECONDS: Final = 15.0
+"""By how much, as a share and in seconds, a search is late that waits for its first epoch."""
+SLOW_START: Final = 0.5
+"""The share of the time budget from which on a start is slow."""
+_PROBED: Final = 16
+"""Images whose pass through the network is timed."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the end of a search has to compute.
+
+    Attributes:
+        startup: Seconds from the start of the command to its first trial.
+        pass_seconds: Seconds in which the test images pass the network; 0 if that was not measured.
+        tested: The number of test images.
+        trained: The number of training and validation images.
+        concurrent: How many trials run at once.
+    """
+
+    startup: float
+    pass_seconds: float
+    tested: int
+    trained: int
+    concurrent: int
+
+
+class Allowance:
+    """What is left of a search's time budget.
+
+    Args:
+        config: The search's.
+        watch: How long it has taken, over all its runs.
+        load: What its end has to compute.
+    """
+
+    def __init__(self, config: SearchConfig, watch: Stopwatch, load: Load) -> None:
+        self._config, self._watch, self._load = config, watch, load
+        self.total = math.inf if config.budget.time is None else config.budget.time
+
+    @property
+    def remaining(self) -> float:
+        """The seconds that are left of the budget; infinite without one."""
+        return self.total - self._watch.elapsed
+
+    def for_trials(self, ledger: Ledger) -> float:
+        """The seconds for which a search's trials may go on.
+
+        One that has no epoch at all waits for its first, within the tolerance, since there is
+        nothing to register without one; and for the time of its start once more, if that alone
+        took most of the budget.
+        """
+        self._watch.note()
+        if self.total == math.inf:
+            return math.inf
+        logs = list(ledger.trials.values())
+        if not any(log.epochs for log in logs):
+            startup = self._load.startup
+            slow = startup if startup > SLOW_START * self.total else 0.0
+            return self.remaining + TOLERANCE * self.total + TOLERANCE_SECONDS + slow
+        chosen = _so_far(logs, max(1, self._config.confirm.top_k))
+        confirming = self._confirming(chosen) + soup_seconds(chosen, self._config.confirm)
+        kept = confirming if confirming <= CONFIRM_SHARE * self.total else 0.0
+        return self.remaining - self._end(logs) - kept
+
+    def for_runs(self, searched: Ledger) -> float:
+        """The seconds for which the finalists' runs under other seeds may go on."""
+        self._watch.note()
+        if self.total == math.inf:
+            return math.inf
+        return self.remaining - self._end(searched.trials.values())
+
+    def lacks_confirmation(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
+        """Why the finalists cannot be run under other seeds in what is left; None if they can."""
+        if self.total == math.inf or not chosen or self._config.confirm.top_k == 0:
+            return None
+        if chosen[0].state is not TrialState.COMPLETE:
+            return "no trial has finished its epochs"
+        return self._lack(self._confirming(chosen), self.for_runs(searched))
+
+    def lacks_soup(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
+        """Why the finalists' weights cannot be averaged in what is left; None if they can."""
+        if self.total == math.inf:
+            return None
+        return self._lack(soup_seconds(chosen, self._config.confirm), self.for_runs(searched))
+
+    def _lack(self, needed: float, left: float) -> str | None:
+        if needed <= left:
+            return None
+        return f"about {needed:.0f} s, and {max(0.0, left):.0f} s of the time budget are left"
+
+    def _confirming(self, chosen: Sequence[TrialLog]) -> float:
+        longest, concurrent = longest_trial(self._config), self._load.concurrent
+        return confirmation_seconds(chosen, longest, self._config.confirm, concurrent)
+
+    def _end(self, logs: Iterable[TrialLog]) -> float:
+        load = self._load
+        epoch = slowest_epoch(logs)
+        share = max(epoch * load.tested / load.trained, load.pass_seconds)
+        return end_seconds(load.startup, share)
+
+
+def measure_load(
+    config: SearchConfig, dataset: Dataset, watch: Stopwatch, concurrent: int, *, on_gpu: bool
+) -> Load:
+    """What the end of a search has to compute, measured before its first trial.
+
+    Args:
+        config: The search's.
+        dataset: Its images.
+        watch: How long it has taken.
+        concurrent: How many trials run at once.
+        on_gpu: Whether trials, and with them the end, have a GPU, which is not probed.
+    """
+    tested = len(dataset.test)
+    each = 0.0 if config.budget.time is None or on_gpu else _seconds_an_image(config)
+    trained = len(dataset.train) + len(dataset.val)
+    return Load(watch.this_run, each * tested, tested, trained, concurrent)
+
+
+@torch.no_grad()
+def _seconds_an_image(config: SearchConfig) -> float:
+    """The seconds in which an image passes the largest network of the space."""
+    side, longest = config.data.image_size, 0.0
+    images = torch.zeros(_PROBED, 3, side, side).to(memory_format=torch.channels_last)
+    for arch in config.archs:
+        network = build(arch, num_classes=2, depth=0, weights="random").net.eval()
+        network(images[:1])  # the first takes longer
+        start = time.perf_counter()
+        network(images)
+        longest = max(longest, (time.perf_counter() - start) / _PROBED)
+    return longest
+
+
+def _so_far(logs: Sequence[TrialLog], count: int) -> list[TrialLog]:
+    """The finalists, or as long as no trial has completed, the best of what there is."""
+    started = [log for log in logs if log.epochs]
+    best = sorted(started, key=lambda log: log.rank, reverse=True)[:count]
+    return finalists(logs, count) or best

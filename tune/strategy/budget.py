@@ -1,0 +1,74 @@
+"""What is left to be done at the end of a search, in seconds: for that, a time budget is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from tune.config.sections import ConfirmConfig
+from tune.study.trial import TrialLog
+
+LEAST_END: Final = 6.0
+"""Seconds in which the smallest winner is tested, packaged, registered and reported."""
+PASSES: Final = 4
+"""How often the test images pass the network at the end: of the winner, of the soup, of the model
+as it is packaged, and of the champion."""
+CONFIRM_SHARE: Final = 1 / 3
+"""The share of a time budget that is kept for the confirmation, at the most."""
+START_SECONDS: Final = 3.0
+"""Seconds until the worker of a confirmation's trial has loaded what it needs."""
+
+
+def slowest_epoch(trials: Iterable[TrialLog]) -> float:
+    """The seconds of the longest epoch; 0 before there is one.
+
+    It is one that had to compute the frozen layers' outputs too.
+    """
+    seconds = (epoch.metrics["epoch_seconds"] for log in trials for epoch in log.epochs)
+    return max(seconds, default=0.0)
+
+
+def end_seconds(startup: float, testing: float) -> float:
+    """How long it takes to test, register and report a winner.
+
+    Args:
+        startup: Seconds from the start of the command to the first trial: the end loads as many
+            libraries, and opens as many files.
+        testing: Seconds in which the test images pass the network.
+    """
+    return max(LEAST_END, startup) + PASSES * testing
+
+
+def trial_seconds(log: TrialLog, epochs: int) -> float:
+    """How long a trial takes until so many epochs are trained, by those that it has reported."""
+    seconds = [epoch.metrics["epoch_seconds"] for epoch in log.epochs]
+    return sum(seconds) / len(seconds) * epochs if seconds else 0.0
+
+
+def confirmation_seconds(
+    chosen: Sequence[TrialLog], epochs: int, config: ConfirmConfig, concurrent: int
+) -> float:
+    """How long it takes to train the finalists again under other seeds.
+
+    Args:
+        chosen: The finalists.
+        epochs: How many epochs the longest of them has.
+        config: Says how often.
+        concurrent: How many trials run at once.
+    """
+    if not chosen or config.top_k == 0:
+        return 0.0
+    each = max(trial_seconds(log, epochs) for log in chosen)
+    rounds = math.ceil(len(chosen) * config.seeds / concurrent)
+    return START_SECONDS + rounds * each
+
+
+def soup_seconds(chosen: Sequence[TrialLog], config: ConfirmConfig) -> float:
+    """How long it takes to average the finalists' weights.
+
+    For each run, the network is built, and normalized anew on the training images.
+    """
+    if not config.soup or config.top_k == 0:
+        return 0.0
+    return len(chosen) * (config.seeds + 1) * slowest_epoch(chosen)
