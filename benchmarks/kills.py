@@ -1,18 +1,21 @@
 """Real searches, killed at random moments and resumed: is anything lost, doubled, left running?
 
-    python benchmarks/kills.py --kills 50 --seed 0     # about 45 minutes
+    python benchmarks/kills.py --kills 50 --seed 0     # about an hour and a half
     python benchmarks/kills.py --quick
 
-Each kill has a search of its own: 12 trials on the digits, two at once, then the best one again
-under two other seeds, in an empty folder with MLflow's and Optuna's own databases. At a random
-moment, from its first second to its last, a random victim gets SIGKILL: the search's own process, a
-trial's worker, one of Ray's processes, or all of them. The search is resumed until it ends, and
-then looked at from outside:
+A search has 12 trials on the digits, two at once, then the best one again under two other seeds, in
+an empty folder with MLflow's and Optuna's own databases. At a random moment, from its first second
+to its last, a random victim gets SIGKILL: the search's own process, a trial's worker, one of Ray's
+processes, or all of them; or all of them lose their power, and with it what they had not synced
+(`killing/power.py`, which needs a C compiler: without one that victim is left out). Every second
+search is killed once more while it is resumed. A kill counts only if it hit a process of a search
+that was running; else another search is begun. The search is then resumed until it ends, its model
+is loaded and labels images, and it is looked at from outside:
 
-- lost: trials that are missing, have no end or lack an epoch, and searches that did not end, did
-  not register a model, or left a process behind;
+- lost: trials that are missing, have no end or lack an epoch, models that do not load, and searches
+  that did not end, did not register a model, or left a process behind;
 - doubled: trials, runs, epochs or models that are there twice, and trials that had ended before the
-  kill and were run again;
+  kill and were run again (after a loss of power a trial's end may be lost with it);
 - left running: trials or runs that are still said to be running.
 """
 
@@ -20,276 +23,107 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
-import psutil
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from optuna.trial import FrozenTrial, TrialState
 
-REPOSITORY = Path(__file__).parents[1]
-NAME = "victim"
-VICTIMS = ("driver", "worker", "raylet", "gcs_server", "group")
-METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds")
-WAIT_SECONDS = 300.0
-MARK = "KILLS_MARK"
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for a copy that is not installed
+
+from killing.looking import Findings, ended_trials, leftovers, look
+from killing.power import Disk, compile_library
+from killing.search import VICTIMS, Plan, Search
+
+TRIES = 20
+"""Searches that are begun for a kill until one is hit."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The search that is killed: so many trials, of which the best runs again under two seeds."""
+class Kill:
+    """What was done to a search, and what came of it.
 
-    trials: int = 12
-    epochs: int = 4
+    Attributes:
+        victims: Who was killed, one kill after the other.
+        resumes: How often it was resumed until it ended.
+        findings: What was wrong.
+        output: What it printed.
+    """
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Of the command."""
-        return (
-            *("--config", str(REPOSITORY / "configs" / "digits.yaml")),
-            *("--num-samples", str(self.trials), "--name", NAME),
-            *("data.image_size=16", "data.limit=300", "model.weights=random"),
-            *(f"train.epochs={self.epochs}", "train.batch_size=64"),
-            *("confirm.top_k=1", "confirm.seeds=2"),
-        )
-
-    @property
-    def expected(self) -> set[str]:
-        """Names of its runs, but for its own."""
-        trials = {f"trial-{number:03d}" for number in range(self.trials)}
-        return trials | {"confirm-000", "confirm-001"}
+    victims: tuple[str, ...]
+    resumes: int
+    findings: Findings
+    output: str
 
 
-@dataclass
-class Findings:
-    """What was wrong, in words, by kind."""
+@dataclass(frozen=True)
+class Killer:
+    """Kills searches.
 
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    left_running: list[str] = field(default_factory=list)
+    Attributes:
+        plan: The search.
+        seconds: How long it takes.
+        victims: Whom to kill.
+        library: What keeps what is synced.
+        draw: The source of all that is random.
+    """
 
-    def add(self, other: Findings) -> None:
-        """Take another's over."""
-        self.lost += other.lost
-        self.doubled += other.doubled
-        self.left_running += other.left_running
+    plan: Plan
+    seconds: float
+    victims: tuple[str, ...]
+    library: Path | None
+    draw: random.Random
 
+    def one(self, folder: Path, *, again: bool) -> Kill | None:
+        """Kill a search, resume it, and look at it; None if it was over before it was hit.
 
-class Search:
-    """A search in a folder, as a user runs it, with all the processes that it starts."""
-
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        self.folder, self._plan = folder, plan
-        self.mark = uuid.uuid4().hex
-        self.process = self._start(plan.words)
-
-    def resume(self) -> None:
-        """Go on with it, as it told its user; from the start where it had not begun."""
-        begun = (self.folder / "mlruns" / "searches" / NAME / "search.json").exists()
-        self.process = self._start(("--resume", NAME) if begun else self._plan.words)
-
-    def _start(self, words: tuple[str, ...]) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(REPOSITORY),
-            "TUNE_CACHE": str(self.folder / "cache"),
-            MARK: self.mark,
-        }
-        with (self.folder / "output.txt").open("ab") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", "tune.search", *words],
-                cwd=self.folder,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def processes(self) -> list[psutil.Process]:
-        """All that run for it, wherever they hang by now."""
-        found = []
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                if process.environ().get(MARK) == self.mark:
-                    found.append(process)
-        return found
-
-    def kill(self, victim: str, draw: random.Random) -> bool:
-        """Kill a victim; returns whether there was one."""
-        everyone = self.processes()
-        chosen = [process for process in everyone if _is(process, victim, self.process.pid)]
-        if victim != "group":
-            chosen = chosen and [draw.choice(chosen)]
-        for process in chosen:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        return bool(chosen)
-
-    def end(self) -> int | None:
-        """Wait for its end; returns its exit code, or None if it had to be ended by force."""
-        try:
-            return self.process.wait(WAIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        Args:
+            folder: Made for it.
+            again: Whether it is killed a second time, while it is resumed.
+        """
+        folder.mkdir()
+        disk = Disk(folder, folder.with_suffix(".shadow"), self.library)
+        search, done = Search(folder, self.plan, disk), []
+        if (victim := self._hit(search)) is None:
+            search.end()
             return None
+        done.append(victim)
+        ended_before = ended_trials(folder) if victim in {"driver", "group"} else {}
+        findings, code, resumes = Findings(), search.end(), 0
+        while code != 0 and resumes < 6:
+            if code is None:
+                findings.lost.append(f"hung after its {done[-1]} was killed")
+            search.resume()
+            if again and len(done) == 1 and (victim := self._hit(search)) is not None:
+                done.append(victim)
+                ended_before = {} if victim == "power" else ended_before
+            code, resumes = search.end(), resumes + 1
+        if code != 0:
+            findings.lost.append(f"did not end, by {resumes} resumes")
+        findings.add(leftovers(search))
+        findings.add(look(folder, self.plan.expected, ended_before))
+        return Kill(tuple(done), resumes, findings, search.output.read_text())
 
-
-def _is(process: psutil.Process, victim: str, driver: int) -> bool:
-    with suppress(psutil.Error):
-        if victim == "group":
-            return True
-        if victim == "driver":
-            return process.pid == driver
-        if victim == "worker":
-            return "Trainable" in process.cmdline()[0]  # as Ray names it
-        return process.name().startswith(victim)
-    return False
-
-
-def one_kill(
-    folder: Path, plan: Plan, draw: random.Random, seconds: float
-) -> tuple[str, int, Findings]:
-    """Kill one search, resume it, and look at it. Returns what was done and how many resumes."""
-    search = Search(folder, plan)
-    victim, moment = draw.choice(VICTIMS), draw.uniform(0.5, seconds)
-    time.sleep(moment)
-    while search.process.poll() is None and not search.kill(victim, draw):
-        time.sleep(0.05)  # it has none of these yet
-    ended_before = ended_trials(folder) if victim in {"driver", "group"} else {}
-    findings, code, resumes = Findings(), search.end(), 0
-    while code != 0 and resumes < 5:
-        if code is None:
-            findings.lost.append(f"hung after its {victim} was killed")
-        search.resume()
-        code, resumes = search.end(), resumes + 1
-    if code != 0:
-        findings.lost.append(f"did not end, by {resumes} resumes")
-    findings.add(leftovers(search))
-    findings.add(look(folder, plan.expected, ended_before))
-    return f"{victim} after {moment:.1f} s", resumes, findings
-
-
-def leftovers(search: Search) -> Findings:
-    """Processes that outlive it by more than a few seconds."""
-    deadline = time.monotonic() + 15
-    while (left := search.processes()) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    for process in left:
-        with suppress(psutil.Error):
-            process.send_signal(signal.SIGKILL)
-    return Findings(lost=[f"left a process behind: {process.name()}" for process in left])
-
-
-def ended_trials(folder: Path) -> dict[str, Any]:
-    """When each trial ended that has, as the storage says."""
-    return {n: t.datetime_complete for n, t in stored(folder).items() if t.state.is_finished()}
-
-
-def stored(folder: Path) -> dict[str, FrozenTrial]:
-    """Optuna's trials by the names of their runs, but for those that only wait."""
-    path, found = folder / "mlruns" / "optuna.db", dict[str, FrozenTrial]()
-    for kind, name in {"trial": NAME, "confirm": f"{NAME}/confirm"}.items():
-        if path.exists():
-            with suppress(KeyError):
-                study = optuna.load_study(study_name=name, storage=f"sqlite:///{path}")
-                for trial in study.trials:
-                    if trial.state is not TrialState.WAITING:
-                        found[f"{kind}-{trial.number:03d}"] = trial
-    return found
-
-
-def look(folder: Path, expected: set[str], ended_before: dict[str, Any]) -> Findings:
-    """Whether study, record and registry are as they must be after the end."""
-    findings, trials = Findings(), stored(folder)
-    _look_at_study(trials, expected, ended_before, findings)
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    _look_at_record(client, trials, expected, findings)
-    _look_at_registry(client, findings)
-    return findings
-
-
-def _look_at_study(
-    trials: dict[str, FrozenTrial],
-    expected: set[str],
-    ended_before: dict[str, Any],
-    findings: Findings,
-) -> None:
-    findings.lost += expected - trials.keys()
-    findings.doubled += trials.keys() - expected
-    for name, trial in trials.items():
-        if not trial.state.is_finished():
-            findings.left_running.append(name)
-        if trial.state is TrialState.FAIL:
-            findings.lost.append(f"{name} failed: {trial.user_attrs.get('error')}")
-        if ended_before.get(name, trial.datetime_complete) != trial.datetime_complete:
-            findings.doubled.append(f"{name} was run again")
-
-
-def _look_at_record(
-    client: MlflowClient, trials: dict[str, FrozenTrial], expected: set[str], findings: Findings
-) -> None:
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    runs = client.search_runs(experiments, max_results=1000)
-    names = Counter(run.info.run_name for run in runs)
-    findings.lost += [f"run {name}" for name in {NAME, *expected} - names.keys()]
-    findings.doubled += [f"run {name}" for name, count in names.items() if count > 1]
-    for run in runs:
-        if run.info.status == "RUNNING":
-            findings.left_running.append(f"run {run.info.run_name}")
-        if run.info.run_name in trials:
-            values = trials[run.info.run_name].intermediate_values
-            _look_at_epochs(client, run, values, findings)
-
-
-def _look_at_epochs(
-    client: MlflowClient, run: Run, values: dict[int, float], findings: Findings
-) -> None:
-    for name in METRICS:
-        history = client.get_metric_history(run.info.run_id, name)
-        steps = [metric.step for metric in history]
-        what = f"{run.info.run_name}: an epoch of {name}: {steps}"
-        if len(set(steps)) < len(steps):
-            findings.doubled.append(what)
-        if sorted(set(steps)) != list(range(1, len(values) + 1)) or not steps:
-            findings.lost.append(what)
-        if name == "val_acc" and {m.step: m.value for m in history} != values:
-            findings.lost.append(f"{run.info.run_name}: {name} is not what the study has")
-
-
-def _look_at_registry(client: MlflowClient, findings: Findings) -> None:
-    versions = list(client.search_model_versions())
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    logged = list(client.search_logged_models(experiments))
-    for what, there in (("version", versions), ("logged model", logged)):
-        if not there:
-            findings.lost.append(f"the {what}")
-        if len(there) > 1:
-            findings.doubled.append(f"the {what}: {len(there)}")
-    with suppress(Exception):
-        client.get_model_version_by_alias(versions[0].name, "champion")
-        return
-    findings.lost.append("the champion")
+    def _hit(self, search: Search) -> str | None:
+        """Kill somebody at a random moment; None if the search is over before that."""
+        victim, moment = self.draw.choice(self.victims), self.draw.uniform(0.5, self.seconds)
+        deadline = time.monotonic() + moment
+        while search.process.poll() is None:
+            if time.monotonic() >= deadline and search.kill(victim, self.draw):
+                return f"{victim} after {moment:.1f} s"
+            time.sleep(0.05)
+        return None
 
 
 def duration(folder: Path, plan: Plan) -> float:
     """Seconds of a search that nobody kills."""
     folder.mkdir()
     start = time.monotonic()
-    search = Search(folder, plan)
-    assert search.end() == 0, (folder / "output.txt").read_text()
+    search = Search(folder, plan, Disk(folder, folder.with_suffix(".shadow"), None))
+    assert search.end() == 0, search.output.read_text()
     return time.monotonic() - start
 
 
@@ -299,27 +133,46 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, help="that a search takes; else it is measured")
+    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
     parser.add_argument("--quick", action="store_true", help="four kills of a smaller search")
     given = parser.parse_args()
     kills, plan = (4, Plan(5, 2)) if given.quick else (given.kills, Plan())
-    draw, found, resumed = random.Random(given.seed), Findings(), 0
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as name:
-        seconds = given.seconds or duration(Path(name) / "whole", plan)
-        print(f"a search takes {seconds:.0f} s", flush=True)
-        for number in range(kills):
-            folder = Path(name) / str(number)
-            folder.mkdir()
-            what, resumes, findings = one_kill(folder, plan, draw, seconds)
-            wrong = findings.lost + findings.doubled + findings.left_running
-            verdict = "; ".join(wrong) or "nothing lost"
-            print(f"{number + 1:3d} {what:24s} {resumes} resumes: {verdict}", flush=True)
-            if wrong:
-                print((folder / "output.txt").read_text(), flush=True)
-            found.add(findings)
-            resumed += resumes
-    counts = {kind: len(words) for kind, words in vars(found).items()}
-    print(json.dumps({"kills": kills, "resumed": resumed, **counts}))
+        home, library = Path(name), compile_library(Path(name))
+        victims = tuple(each for each in given.victims if library or each != "power")
+        seconds = given.seconds or duration(home / "whole", plan)
+        print(f"a search takes {seconds:.0f} s; victims: {', '.join(victims)}", flush=True)
+        killer = Killer(plan, seconds, victims, library, random.Random(given.seed))
+        counts = _kill(killer, home, kills)
+    print(json.dumps({"kills": kills, **counts}))
+
+
+def _kill(killer: Killer, home: Path, kills: int) -> dict[str, int]:
+    found, missed, counts = Findings(), 0, {"of_resumes": 0, "resumed": 0}
+    for number in range(kills):
+        tries = (
+            killer.one(home / f"{number}-{attempt}", again=number % 2 == 1)
+            for attempt in range(TRIES)
+        )
+        for kill in tries:
+            if kill is not None:
+                break
+            missed += 1
+        else:
+            sys.exit(
+                f"none of {TRIES} searches was hit: --seconds {killer.seconds:.0f} is too long"
+            )
+        wrong = kill.findings.lost + kill.findings.doubled + kill.findings.left_running
+        verdict = "; ".join(wrong) or "nothing lost"
+        what = ", then ".join(kill.victims)
+        print(f"{number + 1:3d} {what:24s} {kill.resumes} resumes: {verdict}", flush=True)
+        if wrong:
+            print(kill.output, flush=True)
+        found.add(kill.findings)
+        counts["of_resumes"] += len(kill.victims) - 1
+        counts["resumed"] += kill.resumes
+    return {**counts, "missed": missed, **{kind: len(words) for kind, words in vars(found).items()}}
 
 
 if __name__ == "__main__":

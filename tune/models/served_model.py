@@ -47,8 +47,7 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
     def load_context(self, context: Any) -> None:
         """Load the classifier's weights and classes."""
         self._classifier = Classifier.load(Path(context.artifacts["classifier"]))
-        if _IN_SERVER in os.environ:
-            _refuse_deep_json()
+        _refuse_deep_json()  # MLflow's server loads the model before it says that it is one
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Label each row's image.

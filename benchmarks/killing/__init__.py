@@ -1,0 +1,1 @@
+"""Killing searches, and looking for what was lost by it."""
