@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -146,6 +147,13 @@ def is_out_of_memory(error: BaseException) -> bool:
         "_STATUS_ALLOC_FAILED",
     )
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
+def available_cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def cpu_has_bf16() -> bool:

@@ -23,7 +23,7 @@ class Predictions:
     """A model's outputs on a split, with the truth.
 
     Attributes:
-        logits: float32 of shape (N, classes), on the CPU.
+        logits: Floats of shape (N, classes), on the CPU.
         labels: int64 of shape (N,), on the CPU.
     """
 
@@ -48,7 +48,7 @@ class Predictions:
     @property
     def probabilities(self) -> NDArray[np.float32]:
         """Softmax of the logits: shape (N, classes)."""
-        return self.logits.softmax(1).numpy()
+        return self.logits.softmax(1).float().numpy()
 
     def at(self, chosen: NDArray[np.bool_]) -> Predictions:
         """Those on some images, of which a mask of shape (N,) says which."""

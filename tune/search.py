@@ -138,9 +138,9 @@ def _report(launch: Launch, results: SearchResults, console: Console, start: flo
         used = f"The time budget of {launch.config.budget.time:g} s is used up"
         more = f"{launch.advice.removeprefix('; ')} --time-budget MORE"
         console.print(f"{used}: {results.undone}. {more[:1].upper()}{more[1:]}", soft_wrap=True)
-    if results.unrecorded is not None:
-        app.complain(f"{results.unrecorded}{launch.advice}")
-    return DONE if results.finalists and results.unrecorded is None else FAILED
+    if results.unfinished is not None:
+        app.complain(f"{results.unfinished}{launch.advice}")
+    return DONE if results.finalists and results.unfinished is None else FAILED
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from trainable.metrics import EPOCH_METRICS
 from trainable.predictions import Predictions
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.reporting.results import SearchResults
+from tune.reporting.results import Model, SearchResults
 from tune.study.ledger import Ledger
 from tune.study.trial import FACTS, Decision, TrialState
 
@@ -56,7 +56,7 @@ def results_of(dataset: Dataset, count: int, *words: str) -> SearchResults:
         name="many",
         ledger=made_up(load_config(DIGITS, words), count),
         dataset=dataset,
-        candidate="single",
+        model=Model(("trial-000",), 6, 0.9),
         test=Predictions(logits, labels),
         decision="the first champion",
     )

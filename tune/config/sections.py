@@ -176,8 +176,14 @@ class RegistryConfig(Config):
     if `model.arch` is searched."""
 
     promote: Literal["better", "not-worse", "always", "never"] = "not-worse"
-    """Whether it becomes the `champion`, compared on the same test images: if it is significantly
-    `better`, unless it is significantly worse (`not-worse`), `always` or `never`."""
+    """Whether it becomes the `champion`, compared on the same test images with the champion and
+    with the best champion so far: if it is significantly `better` than both, if it is shown to be
+    worse than neither by more than `margin` (`not-worse`), `always` or `never`."""
+
+    margin: float = Field(default=0.01, ge=0)
+    """By how much a challenger may be worse, in the objective's own units: 0.01 is one point of
+    accuracy. The fewer the test images, the more must be allowed before anything can be shown."""
 
     alpha: float = Field(default=0.05, gt=0, lt=1)
-    """The p-value below which a difference is significant."""
+    """The p-value below which a difference is significant, and one minus the confidence with
+    which `margin` is kept."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import shutil
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from trainable.data.datasets import load_dataset
-from trainable.metrics import Objective
+from trainable.inference.classifier import Classifier
+from trainable.inference.scoring import score
 from trainable.predictions import Predictions
 from tune.errors import first_line
-from tune.models.candidates import Candidate, Run, finalist_runs, single, soup
+from tune.models.candidates import Candidate, Run, finalist_runs, is_better, single, soup
 from tune.models.promotion import Challenger, settle_champion
 from tune.reporting.files import write_report
-from tune.reporting.results import SearchResults
+from tune.reporting.results import Model, SearchResults
 from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
@@ -23,6 +29,39 @@ from tune.tracking import schema
 from tune.tracking.record import FAILURES, SearchRecord
 from tune.tracking.schema import Tag
 from tune.tracking.writer import RecordWriter, UnrecordedError
+
+_SCRATCH: Final = "scratch"
+"""The folder, in the search's, of all temporary files: what a kill leaves is cleared later."""
+_ERRORS: Final = "error.txt"
+
+
+@dataclass
+class _Problems:
+    """What failed after the last trial. Whatever it is, the rest is done, and a resume does it."""
+
+    home: SearchFolder
+    found: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def noted(self, what: str) -> Iterator[None]:
+        """Note an error instead of raising it."""
+        try:
+            yield
+        except UnrecordedError as error:
+            self.found.append(str(error))
+        except FAILURES as error:
+            self.found.append(f"{what} failed: {first_line(error)}")
+        except Exception as error:  # noqa: BLE001 - of plugins, figures, files: none may end it
+            path = self.home.folder / _ERRORS
+            path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            self.found.append(
+                f"{what} failed: {type(error).__name__}: {first_line(error)} ({path})"
+            )
+
+    @property
+    def told(self) -> str | None:
+        """All of them in one line, if there are any."""
+        return "; ".join(self.found) or None
 
 
 def conclude(
@@ -48,39 +87,41 @@ def conclude(
     """
     dataset = load_dataset(search.config.data)  # which has been loaded before
     results = SearchResults(search.name, ledgers[0], dataset, tuple(finalists))
-    try:
-        if not finalists:
-            writer.finish().close("FAILED")
-            return results
-        candidates = _candidates(home, finalists, ledgers, with_soup=with_soup)
-        tests = {candidate.name: candidate.tuner.evaluate("test") for candidate in candidates}
-        chosen = max(candidates, key=lambda candidate: candidate.rank)  # of equals the single one
-        results = replace(
-            results, dataset=chosen.tuner.dataset, candidate=chosen.name, test=tests[chosen.name]
-        )
-        record, identity = writer.finish(), _identity(search, finalists[0], chosen)
-        _record(record, results, candidates, tests, identity)
-        if search.config.registry.register_best:
-            challenger = _challenger(results, chosen, tests[chosen.name], identity)
-            standing = settle_champion(record.client, search.config, challenger, record.run_id)
-            results = replace(results, standing=standing, decision=standing.reason)
-        results = replace(results, report=_report(home, results, record))
-        record.close("FINISHED")
-    except UnrecordedError as error:
-        return replace(results, unrecorded=str(error))
-    except FAILURES as error:
-        reason = first_line(error)
-        return replace(results, unrecorded=f"MLflow has not recorded all of the model: {reason}")
-    return results
+    problems, classifier, record = _Problems(home), None, None
+    (home.folder / _ERRORS).unlink(missing_ok=True)  # of an attempt before this one
+    with _scratch(home):
+        if finalists:
+            with problems.noted("testing the best checkpoint"):
+                chosen = _choose(home, finalists, ledgers, problems, with_soup=with_soup)
+                classifier = _as_served(chosen)
+                test = score(classifier, dataset.test, dataset.classes)
+                results = replace(results, model=_model(chosen), test=test)
+        with problems.noted("recording the search"):
+            record = writer.finish()
+        if record is not None and classifier is not None and results.model is not None:
+            with problems.noted("registering the model"):
+                results = _register(search, results, classifier, record)
+        if finalists:
+            with problems.noted("the report"):
+                files = write_report(results, home.folder)
+                results = replace(results, report=files[0])
+                if record is not None:
+                    record.log_files(files)
+        if record is not None:
+            with problems.noted("closing the record"):
+                _close(results, record, problems)
+    return replace(results, unfinished=problems.told)
 
 
-def _candidates(
+def _choose(
     home: SearchFolder,
     finalists: Sequence[Finalist],
     ledgers: tuple[Ledger, Ledger | None],
+    problems: _Problems,
     *,
     with_soup: bool,
-) -> list[Candidate]:
+) -> Candidate:
+    """The winner's best run, or the soup of all finalists' runs if the validation images say so."""
     searched, confirmed = ledgers
     winner = finalists[0]
     again = winner.best_run
@@ -88,68 +129,56 @@ def _candidates(
         run = Run(winner.trial, searched)
     else:
         run = Run(again, confirmed)
-    found = [single(run, home)]
+    chosen = single(run, home)
     if confirmed is not None and searched.config.confirm.soup and with_soup:
-        found.append(soup(finalist_runs(finalists, searched, confirmed), home))
-    return found
+        with problems.noted("the soup of the finalists"):
+            mixed = soup(finalist_runs(finalists, searched, confirmed), home)
+            if mixed is not None and is_better(mixed, chosen):
+                return mixed
+    return chosen
 
 
-def _record(
-    record: SearchRecord,
-    results: SearchResults,
-    candidates: Sequence[Candidate],
-    tests: Mapping[str, Predictions],
-    identity: Mapping[str, str],
-) -> None:
-    """Put the winner and the candidates on the parent run."""
-    winner, objective = results.finalists[0], results.objective
-    dataset, test = results.dataset, tests[identity[Tag.CANDIDATE]]
-    metrics = _scores(winner, objective, test)
-    if winner.runs:
-        metrics[schema.confirmed(objective)] = winner.mean
-        metrics[schema.spread(objective)] = winner.spread
-    for candidate in candidates:
-        value = objective.metric.of
-        metrics[f"{candidate.name}_{objective.name}"] = value(candidate.val)
-        metrics[f"{candidate.name}_{objective.on('test')}"] = value(tests[candidate.name])
-    best_run = {Tag.BEST_RUN: record.child(winner.trial.number)}
-    record.log_summary(metrics, {**identity, **best_run})
-    record.log_evaluation(test, dataset.classes, identity, dataset.test_fingerprint())
+def _as_served(chosen: Candidate) -> Classifier:
+    """A candidate as a server has it: written to files, and read from them."""
+    with tempfile.TemporaryDirectory() as folder:
+        chosen.tuner.classifier().save(Path(folder))
+        return Classifier.load(Path(folder))
 
 
-def _challenger(
-    results: SearchResults, chosen: Candidate, test: Predictions, identity: Mapping[str, str]
-) -> Challenger:
-    winner, objective = results.finalists[0], results.objective
-    scores = _scores(winner, objective, test) | {schema.confirmed(objective): winner.mean}
-    return Challenger(
-        classifier=chosen.tuner.classifier(),
-        dataset=results.dataset,
-        test=test,
+def _model(chosen: Candidate) -> Model:
+    epoch = chosen.runs[0].log.best if len(chosen.runs) == 1 else None
+    return Model(chosen.ingredients, epoch, chosen.objective.metric.of(chosen.val))
+
+
+def _register(
+    search: Search, results: SearchResults, classifier: Classifier, record: SearchRecord
+) -> SearchResults:
+    """Record the winner, and have it compared with the champion and registered."""
+    assert results.model is not None
+    assert results.test is not None
+    winner, model = results.finalists[0], results.model
+    identity = _identity(search, winner, model)
+    scores = _scores(results, model, results.test)
+    runs = {Tag.BEST_RUN: " ".join(map(record.child, model.runs))}
+    own = {f"{model.candidate}_{results.objective.name}": model.score}
+    record.log_summary({**scores, **own}, {**identity, **runs})
+    dataset = results.dataset
+    record.log_evaluation(results.test, dataset.classes, identity, dataset.test_fingerprint())
+    if not search.config.registry.register_best:
+        return results
+    challenger = Challenger(
+        classifier=classifier,
+        dataset=dataset,
+        test=results.test,
         identity=identity,
-        scores={name: str(value) for name, value in scores.items()},
+        scores={**runs, **{name: str(value) for name, value in scores.items()}},
     )
+    standing = settle_champion(record.client, search.config, challenger, record.run_id)
+    record.log_summary({}, {Tag.DECISION: standing.reason})
+    return replace(results, standing=standing, decision=standing.reason)
 
 
-def _scores(winner: Finalist, objective: Objective, test: Predictions) -> dict[str, float]:
-    """The values by which a winner is known, on its run as on its version."""
-    return {
-        schema.best(objective): objective.score(winner.trial.best_epoch.metrics),
-        objective.on("test"): objective.metric.of(test),
-        schema.TEST_ACC: test.accuracy,
-        schema.TEST_LOSS: test.loss,
-    }
-
-
-def _report(home: SearchFolder, results: SearchResults, record: SearchRecord) -> Path:
-    """Write the report, and put it on the parent run."""
-    files = write_report(results, home.folder)
-    record.log_files(files)
-    record.log_summary({}, {Tag.DECISION: results.decision})
-    return files[0]
-
-
-def _identity(search: Search, winner: Finalist, chosen: Candidate) -> dict[str, str]:
+def _identity(search: Search, winner: Finalist, model: Model) -> dict[str, str]:
     """Tags that tell a model from any other of its search.
 
     With a time budget, the same trial may win twice: cut short, and once it has gone on.
@@ -158,7 +187,46 @@ def _identity(search: Search, winner: Finalist, chosen: Candidate) -> dict[str, 
     cut = f"epoch {trial.best} of {epochs}" if trial.state is TrialState.PRUNED else "no"
     return {
         Tag.BEST_TRIAL: str(trial.number),
-        Tag.CANDIDATE: chosen.name,
-        Tag.INGREDIENTS: " ".join(chosen.ingredients),
+        Tag.CANDIDATE: model.candidate,
+        Tag.INGREDIENTS: " ".join(model.runs),
         **({} if search.config.budget.time is None else {Tag.CUT_SHORT: cut}),
     }
+
+
+def _scores(results: SearchResults, model: Model, test: Predictions) -> dict[str, float]:
+    """The values by which a model is known, on its search's run as on its version."""
+    winner, objective = results.finalists[0], results.objective
+    scores = {
+        schema.best(objective): model.score,
+        objective.on("test"): objective.metric.of(test),
+        schema.TEST_ACC: test.accuracy,
+        schema.TEST_LOSS: test.loss,
+    }
+    if winner.runs:
+        scores[schema.confirmed(objective)] = winner.mean
+        scores[schema.spread(objective)] = winner.spread
+    return scores
+
+
+def _close(results: SearchResults, record: SearchRecord, problems: _Problems) -> None:
+    """Close the record: as finished only once all is written, alias and decision included."""
+    if problems.told is not None:
+        record.log_summary({}, {Tag.ERROR: problems.told})
+        record.close("FAILED")
+        return
+    record.clear(Tag.ERROR)
+    record.close("FINISHED" if results.finalists else "FAILED")
+
+
+@contextmanager
+def _scratch(home: SearchFolder) -> Iterator[None]:
+    """Have all temporary files made in the search's folder, and none left there."""
+    folder, before = home.folder / _SCRATCH, tempfile.tempdir
+    shutil.rmtree(folder, ignore_errors=True)  # what a kill has left
+    folder.mkdir(parents=True)
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)

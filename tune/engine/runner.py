@@ -167,7 +167,7 @@ def _run(
             _close_record(writer)
         watch.stop()
     results = replace(results, undone=_undone(config, chosen, ledger, confirmed))
-    if results.unrecorded is None:
+    if results.unfinished is None:
         concluded = search.model_copy(update={"concluded": True, "cut_short": bool(results.undone)})
         conclude_study(ledger, concluded)
         home.save(concluded)

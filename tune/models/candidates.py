@@ -15,31 +15,8 @@ from trainable.predictions import Predictions
 from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
+from tune.study.search import run_name
 from tune.study.trial import TrialLog
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trained model, and how good it is on the validation images.
-
-    Attributes:
-        name: `single` or `soup`.
-        objective: What its search was after.
-        tuner: Holds the model.
-        val: Its predictions on the validation images.
-        ingredients: Runs whose weights are in it, such as `trial-003`.
-    """
-
-    name: str
-    objective: Objective
-    tuner: FineTuner
-    val: Predictions
-    ingredients: tuple[str, ...]
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """What makes it better than another."""
-        return self.objective.rank_of(self.val)
 
 
 @dataclass(frozen=True)
@@ -52,7 +29,7 @@ class Run:
     @property
     def name(self) -> str:
         """What its run in MLflow and its folder are called."""
-        return f"{self.ledger.kind}-{self.log.number:03d}"
+        return run_name(self.ledger.kind, self.log.number)
 
     @property
     def config(self) -> TrialConfig:
@@ -60,14 +37,50 @@ class Run:
         return self.ledger.config.trial(self.log.params)
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A trained model, and how good it is on the validation images.
+
+    Attributes:
+        name: `single` or `soup`.
+        objective: What its search was after.
+        tuner: Holds the model.
+        val: Its predictions on the validation images.
+        runs: The runs whose weights are in it: one, or those of a soup, the best first.
+    """
+
+    name: str
+    objective: Objective
+    tuner: FineTuner
+    val: Predictions
+    runs: tuple[Run, ...]
+
+    @property
+    def ingredients(self) -> tuple[str, ...]:
+        """The names of its runs, such as `trial-003`."""
+        return tuple(run.name for run in self.runs)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What makes it better than another."""
+        return self.objective.rank_of(self.val)
+
+
+def is_better(soup: Candidate, single: Candidate) -> bool:
+    """Whether a soup is taken: of equals, the single run is."""
+    return soup.rank > single.rank
+
+
 def single(run: Run, home: SearchFolder) -> Candidate:
     """A run, as it was after its best epoch."""
     tuner = trained(run, home)
-    return Candidate("single", run.ledger.objective, tuner, tuner.evaluate("val"), (run.name,))
+    return Candidate("single", run.ledger.objective, tuner, tuner.evaluate("val"), (run,))
 
 
-def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate:
+def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate | None:
     """The greedy soup of runs, the best first, by what their search was after.
+
+    None where nothing improves the best run: that is no soup.
 
     They may have been trained to different depths: the soup has all that any of them trained, and
     what one left frozen is, in that one, what it started from. Those of another architecture than
@@ -91,9 +104,11 @@ def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate:
         return objective.rank_of(tuner.evaluate("val"))
 
     state, ingredients = greedy_soup(tails, score)
+    if len(ingredients) == 1:
+        return None
     score(state)  # leaves it in the tuner
-    names = tuple(runs[index].name for index in ingredients)
-    return Candidate("soup", objective, tuner, tuner.evaluate("val"), names)
+    mixed = tuple(runs[index] for index in ingredients)
+    return Candidate("soup", objective, tuner, tuner.evaluate("val"), mixed)
 
 
 def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Ledger) -> list[Run]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from mlflow import MlflowClient
@@ -33,6 +34,30 @@ def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
     """All versions, the newest first."""
     found = client.search_model_versions(f"name = '{name}'")
     return sorted(found, key=lambda version: -int(version.version))
+
+
+def best_champion(client: MlflowClient, champion: ModelVersion) -> ModelVersion:
+    """The best champion that there has been, as of a champion's promotion.
+
+    Of a champion whose promotion noted none, it is the one before it with the best test value.
+    """
+    own = VersionTags.of(champion)
+    past = [
+        version
+        for version in versions_of(client, champion.name)
+        if VersionTags.of(version).promoted and int(version.version) <= int(champion.version)
+    ]
+    noted = [version for version in past if str(version.version) == own.best_champion]
+    if noted:
+        return noted[0]
+
+    def value(version: ModelVersion) -> float:
+        tags = VersionTags.of(version)
+        if tags.test is None or tags.objective != own.objective:
+            return -math.inf
+        return own.objective.signed(tags.test)
+
+    return max([champion, *past], key=value)  # of equals the champion, then the newest
 
 
 def roll_back(client: MlflowClient, name: str) -> int | None:

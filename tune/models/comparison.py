@@ -1,20 +1,18 @@
-"""Whether a challenger may take the champion's place, by what both say of the same test images."""
+"""By how much two models differ, by what both say of the same test images."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.stats import binomtest
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest, norm
 
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
-
-Rule = Literal["better", "not-worse", "always", "never"]
 
 ACCURACY: Final = Objective.named("val_acc")
 
@@ -22,6 +20,8 @@ _RESAMPLES: Final = 10_000
 _EVALUATIONS: Final = 2_000
 """Resamples where each has to be evaluated anew; more where `alpha` is so small that they could not
 tell."""
+_HALVINGS: Final = 40
+_TINY: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,12 @@ class Comparison:
             from paired resamples of the images (Efron and Tibshirani 1993) of anything else.
         low: Lower end of the interval of `challenger - champion`.
         high: Upper end.
-        images: How many images both were shown.
+        images: The number of images.
+        alpha: One minus the confidence of the interval, and of what follows.
+        most_lost: By how much the challenger is worse at most (one-sided); negative where it is
+            better by at least so much.
+        smallest: The same, had the two been equally good and disagreed as often: less than this
+            these images cannot show.
         left_out: How many test images one of them had seen in its training.
     """
 
@@ -46,7 +51,10 @@ class Comparison:
     p_value: float
     low: float
     high: float
-    images: int = 0
+    images: int
+    alpha: float
+    most_lost: float
+    smallest: float
     left_out: int = 0
 
     @property
@@ -54,7 +62,28 @@ class Comparison:
         """Whether the challenger has the better value, significantly or not."""
         return self.objective.signed(self.challenger) > self.objective.signed(self.champion)
 
-    def __str__(self) -> str:
+    @property
+    def is_significant(self) -> bool:
+        """Whether chance alone is an unlikely reason for the difference."""
+        return self.p_value < self.alpha
+
+    def points(self, value: float) -> str:
+        """A difference as people read it: `0.6 points` of a share, else a number."""
+        if not self.objective.metric.is_share:
+            return f"{value:.3g}"
+        points = f"{100 * value:.2f}".rstrip("0").rstrip(".")
+        return f"{points} point" if points == "1" else f"{points} points"
+
+    def in_words(self, other: str) -> str:
+        """What was shown: `0.6 points worse at most than the champion, with 95 % confidence`."""
+        if self.most_lost >= 0:
+            shown = f"{self.points(self.most_lost)} worse at most"
+        else:
+            shown = f"at least {self.points(-self.most_lost)} better"
+        return f"{shown} than {other}, with {100 * (1 - self.alpha):.4g} % confidence"
+
+    def figures(self, other: str) -> str:
+        """The figures, beside those of a model that is called so."""
         metric, show = self.objective.metric, self.objective.show
         if metric.is_share:
             difference = f"{100 * self.low:+.2f} to {100 * self.high:+.2f} points"
@@ -62,14 +91,14 @@ class Comparison:
             difference = f"{self.low:+.4g} to {self.high:+.4g}"
         kind = "" if metric == ACCURACY.metric else f"{metric.quantity} "
         return (
-            f"{kind}{show(self.challenger)} against the champion's {show(self.champion)} of the "
+            f"{kind}{show(self.challenger)} against {show(self.champion)} of {other} on the "
             f"{self._same_images}, p = {self.p_value:.2g}, difference {difference}"
         )
 
     @property
     def _same_images(self) -> str:
         if not self.left_out:
-            return "same test images"
+            return f"same {self.images} test images"
         of_all = self.images + self.left_out
         return f"{self.images} of {of_all} test images that neither has seen in training"
 
@@ -82,7 +111,7 @@ def compare_answers(
     Args:
         champion: Whether it is right, for each image; shape (N,).
         challenger: The same of the other.
-        alpha: One minus the interval's confidence.
+        alpha: One minus the confidence.
         seed: Decides the resamples.
 
     Raises:
@@ -104,7 +133,53 @@ def compare_answers(
         p_value=float(binomtest(won, won + lost).pvalue) if won + lost else 1.0,
         low=float(low),
         high=float(high),
+        images=count,
+        alpha=alpha,
+        most_lost=float(most_lost(lost, won, count, alpha)),
+        smallest=float(most_lost((lost + won) / 2, (lost + won) / 2, count, alpha)),
     )
+
+
+def most_lost(lost: ArrayLike, won: ArrayLike, count: int, alpha: float) -> NDArray[np.float64]:
+    """By how much accuracy is worse at most: the one-sided score interval of Tango (1998).
+
+    Unlike the bootstrap and the normal approximation, it keeps its confidence with few images, and
+    where two models disagree on none.
+
+    Args:
+        lost: How many images the first model alone gets right. Arrays are worked on elementwise.
+        won: How many the second alone gets right.
+        count: How many images there are.
+        alpha: One minus the confidence.
+
+    Returns:
+        The greatest loss, 0 to 1, that is not refuted; negative where there must be a gain.
+    """
+    lost, won = np.broadcast_arrays(np.asarray(lost, float), np.asarray(won, float))
+    wanted = float(norm.ppf(1 - alpha))
+    # The score falls with the difference that is supposed: at the observed one it is 0.
+    refuted, possible = np.full(lost.shape, -1.0), (won - lost) / count
+    for _ in range(_HALVINGS):
+        middle = (refuted + possible) / 2
+        is_refuted = _score(lost, won, count, middle) >= wanted
+        refuted = np.where(is_refuted, middle, refuted)
+        possible = np.where(is_refuted, possible, middle)
+    return -refuted
+
+
+def _score(
+    lost: NDArray[np.float64],
+    won: NDArray[np.float64],
+    count: int,
+    difference: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Tango's statistic: deviations of the observed difference from a supposed one."""
+    linear = (2 * count - won + lost) * difference - won - lost
+    constant = -lost * difference * (1 - difference)
+    root = np.sqrt(np.maximum(linear**2 - 8 * count * constant, 0))
+    losing = (root - linear) / (4 * count)  # the likeliest share of lost images, supposing that
+    variance = count * (2 * losing + difference * (1 - difference))
+    return (won - lost - count * difference) / np.sqrt(np.maximum(variance, _TINY))
 
 
 def compare_predictions(
@@ -137,6 +212,11 @@ def compare_predictions(
     # One is added, so that no p-value is smaller than the resamples can tell.
     tails = (1 + (differences <= 0).sum(), 1 + (differences >= 0).sum())
     low, high = np.quantile(differences, [alpha / 2, 1 - alpha / 2])
+    gains = objective.signed(1) * differences
+    shown = of(challenger) - of(champion)
+    # Resamples of few images, or of models that hardly differ, show less spread than there is.
+    floor = float(most_lost(0, 0, count, alpha)) if objective.metric.is_share else 0.0
+    spread = max(floor, float(gains.mean() - np.quantile(gains, alpha)))
     return Comparison(
         objective=objective,
         champion=of(champion),
@@ -144,23 +224,11 @@ def compare_predictions(
         p_value=min(1.0, 2 * float(min(tails)) / (resamples + 1)),
         low=float(low),
         high=float(high),
+        images=count,
+        alpha=alpha,
+        most_lost=spread - objective.signed(shown),
+        smallest=spread,
     )
-
-
-def promotes(rule: Rule, comparison: Comparison | None, alpha: float) -> bool:
-    """Whether the challenger takes the champion's place.
-
-    Args:
-        rule: `better` if it is significantly better, `not-worse` unless it is significantly
-            worse, `always` or `never`.
-        comparison: None where there is no champion, or none that can be compared with.
-        alpha: Below it, a p-value is significant.
-    """
-    if rule in {"always", "never"} or comparison is None:
-        return rule != "never"
-    significant = comparison.p_value < alpha
-    better = comparison.is_better
-    return (significant and better) if rule == "better" else (better or not significant)
 
 
 def _check_images(champion: int, challenger: int) -> None:

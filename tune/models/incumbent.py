@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-import torch
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from trainable.data.datasets import Dataset
+from trainable.inference.scoring import score
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.errors import first_line
@@ -20,7 +19,6 @@ from tune.models.lookup import UNREADABLE, load_registered
 from tune.models.unseen import IncomparableError, unseen_images
 from tune.tracking.evaluation import Evaluation, read_evaluation, read_predictions
 
-_BATCH: Final = 256
 _UNRECORDED: Final = (MlflowException, OSError, KeyError, ValueError)
 """What is raised where a record is not there, or of another make."""
 
@@ -62,7 +60,7 @@ def compare_with(
         predictions = predictions or _shown(client, champion, dataset)
         unseen = unseen_images(client, champion, dataset, judged_on_them=judged)
         found = compare_predictions(objective, predictions.at(unseen), test.at(unseen), alpha)
-    return replace(found, images=int(unseen.sum()), left_out=int((~unseen).sum()))
+    return replace(found, left_out=int((~unseen).sum()))
 
 
 def _recorded(client: MlflowClient, champion: ModelVersion, dataset: Dataset) -> Evaluation | None:
@@ -72,8 +70,9 @@ def _recorded(client: MlflowClient, champion: ModelVersion, dataset: Dataset) ->
     except _UNRECORDED:
         return None
     same = found.fingerprint == dataset.test_fingerprint()
-    # A search that went on with more trials has recorded the answers of its new winner since.
-    return found if same and found.is_of(champion) else None
+    # A search that went on with more trials has recorded the answers of its new winner since; one
+    # of an older version, those of its network as it was trained, and not as it is served.
+    return found if same and found.served and found.is_of(champion) else None
 
 
 def _recorded_predictions(
@@ -94,15 +93,8 @@ def _shown(client: MlflowClient, champion: ModelVersion, dataset: Dataset) -> Pr
     """
     try:
         classifier = load_registered(client, champion)
+        if set(classifier.spec.classes) != set(dataset.classes):
+            raise IncomparableError("has other classes")
+        return score(classifier, dataset.test, dataset.classes)
     except (MlflowException, *UNREADABLE) as error:
         raise IncomparableError(f"cannot be read ({first_line(error)})") from error
-    if set(classifier.spec.classes) != set(dataset.classes):
-        raise IncomparableError("has other classes")
-    order = [classifier.spec.classes.index(name) for name in dataset.classes]
-    probabilities = np.concatenate(
-        [classifier.probabilities(images) for images in dataset.test.images.split(_BATCH)]
-    )
-    # In double precision, in which no two probabilities have the same logarithm.
-    smallest = np.finfo(np.float32).tiny
-    logits = np.log(probabilities[:, order].astype(np.float64).clip(smallest))
-    return Predictions(torch.from_numpy(logits), dataset.test.labels)

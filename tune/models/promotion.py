@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from trainable.data.datasets import Dataset
@@ -15,12 +17,13 @@ from trainable.inference.classifier import Classifier
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
-from tune.models.champion import champion_of, versions_of
-from tune.models.comparison import Comparison, promotes
+from tune.models.champion import best_champion, champion_of, versions_of
+from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with
 from tune.models.lookup import CHAMPION
 from tune.models.packaging import log_classifier
 from tune.models.unseen import IncomparableError
+from tune.models.verdict import Rival, decide
 from tune.tracking.schema import Tag, VersionTags, champion_score
 from tune.tracking.server import is_mlflows_own
 
@@ -56,12 +59,14 @@ class Standing:
         promoted: Whether it is the champion now.
         comparison: With the champion before it, unless there was none to compare with.
         reason: The decision in words.
+        best: The version that is the best champion so far, if this one was promoted.
     """
 
     version: int
     promoted: bool
     comparison: Comparison | None
     reason: str
+    best: int | None = None
 
 
 def settle_champion(
@@ -89,7 +94,7 @@ def settle_champion(
         # Somebody may have moved it by hand in between.
         if _number(champion_of(client, name)) == _number(before):
             break
-    _tag(client, name, standing)
+    _tag(client, name, standing, challenger.dataset.test_fingerprint())
     if standing.promoted:
         client.set_registered_model_alias(name, CHAMPION, version.version)
     promoted = "yes" if standing.promoted else "no"
@@ -133,6 +138,10 @@ def _delete_unregistered(client: MlflowClient, name: str, run_id: str) -> None:
     experiment = client.get_run(run_id).info.experiment_id
     for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
         if not registered & {model.model_uri, model.artifact_location}:
+            # MLflow would keep the files until somebody runs its garbage collection.
+            get_artifact_repository(
+                model.artifact_location, tracking_uri=client.tracking_uri
+            ).delete_artifacts()
             client.delete_logged_model(model.model_id)
 
 
@@ -166,34 +175,73 @@ def _judge(
     version: int,
     champion: ModelVersion | None,
 ) -> Standing:
-    rule, alpha = config.registry.promote, config.registry.alpha
+    registry = config.registry
     if champion is not None and int(champion.version) == version:  # before a kill
         return Standing(version, True, None, VersionTags.of(champion).decision)
     if champion is None:
-        promoted = promotes(rule, None, alpha)
-        reason = "the first champion" if promoted else f"registry.promote={rule}"
-        return Standing(version, promoted, None, reason)
-    objective = Objective.named(config.objective.metric)
+        promoted = registry.promote != "never"
+        reason = "the first champion" if promoted else "registry.promote=never"
+        return Standing(version, promoted, None, reason, version)
+    best = best_champion(client, champion)
     try:
-        comparison = compare_with(
-            client, champion, challenger.dataset, challenger.test, objective, alpha
-        )
+        rivals = _rivals(client, config, challenger, champion, best)
     except IncomparableError as error:
         reason = f"version {champion.version} {error}: it cannot be compared"
-        return Standing(version, rule == "always", None, reason)
-    promoted = promotes(rule, comparison, alpha)
-    word = "promoted" if promoted else "not promoted"
-    return Standing(version, promoted, comparison, f"{word} ({rule}): {comparison}")
+        return Standing(version, registry.promote == "always", None, reason, version)
+    judged = _judged(client, config.model_name, version, challenger.dataset.test_fingerprint())
+    verdict = decide(registry.promote, registry.margin, rivals, judged)
+    last = rivals[-1]
+    number = version if last.comparison.is_better else last.version
+    return Standing(version, verdict.promoted, rivals[0].comparison, verdict.reason, number)
 
 
-def _tag(client: MlflowClient, name: str, standing: Standing) -> None:
+def _rivals(
+    client: MlflowClient,
+    config: SearchConfig,
+    challenger: Challenger,
+    champion: ModelVersion,
+    best: ModelVersion,
+) -> list[Rival]:
+    """The champion and, if it is another that can be read, the best champion so far.
+
+    The last champion alone would not do: each may be a little worse than the one before, and
+    after ten of them nothing is left.
+
+    Raises:
+        IncomparableError: The champion cannot be compared.
+    """
+    objective, alpha = Objective.named(config.objective.metric), config.registry.alpha
+
+    def rival(role: str, version: ModelVersion) -> Rival:
+        dataset, test = challenger.dataset, challenger.test
+        comparison = compare_with(client, version, dataset, test, objective, alpha)
+        return Rival(int(version.version), role, comparison)
+
+    rivals = [rival("the champion", champion)]
+    if best.version != champion.version:
+        with suppress(IncomparableError):  # of a model whose files are gone, nothing can be asked
+            rivals.append(rival("the best one so far", best))
+    return rivals
+
+
+def _judged(client: MlflowClient, name: str, version: int, images: str) -> int:
+    """How many versions have been judged by these test images, this one included."""
+    others = [each for each in versions_of(client, name) if int(each.version) != version]
+    return 1 + sum(VersionTags.of(each).test_images == images for each in others)
+
+
+def _tag(client: MlflowClient, name: str, standing: Standing, images: str) -> None:
     tags, comparison = {Tag.DECISION: standing.reason}, standing.comparison
     if comparison is not None:
         tags |= {
             champion_score(comparison.objective): f"{comparison.champion:.6f}",
             Tag.P_VALUE: f"{comparison.p_value:.6g}",
             Tag.DIFFERENCE: f"{comparison.low:+.6f} to {comparison.high:+.6f}",
+            Tag.MOST_LOST: f"{comparison.most_lost:.6f}",
+            Tag.TEST_IMAGES: images,
         }
+    if standing.promoted and standing.best is not None:
+        tags[Tag.BEST_CHAMPION] = str(standing.best)
     for key, value in tags.items():
         client.set_model_version_tag(name, str(standing.version), key, value)
 

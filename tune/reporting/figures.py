@@ -193,7 +193,10 @@ def _can_weigh(study: Study) -> bool:
 
 
 def finalists(results: SearchResults) -> go.Figure | None:
-    """The finalists' values under other seeds, beside the one by which they were chosen."""
+    """The finalists' values under other seeds, beside the one by which they were chosen.
+
+    All are those of the epoch that the search chose.
+    """
     confirmed = [finalist for finalist in results.finalists if finalist.runs]
     if not confirmed:
         return None
@@ -201,7 +204,7 @@ def finalists(results: SearchResults) -> go.Figure | None:
     names = [f"trial {finalist.trial.number}" for finalist in confirmed]
     figure.add_scatter(
         x=[name for name, f in zip(names, confirmed, strict=True) for _ in f.runs],
-        y=[run.score for finalist in confirmed for run in finalist.runs],
+        y=[score for finalist in confirmed for score in finalist.scores],
         mode="markers",
         name="other seeds",
         marker={"size": 9},
@@ -221,7 +224,7 @@ def finalists(results: SearchResults) -> go.Figure | None:
         name="in the search",
         marker={"symbol": "star", "size": 12},
     )
-    labelled(figure, "", f"best {results.objective.title()}")
+    labelled(figure, "", results.objective.title())
     return figure.update_layout(yaxis_tickformat=".1%" if results.objective.metric.is_share else "")
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainable.data.datasets import load_dataset
 from tune.errors import ConfigError
 from tune.reporting.page import page
 from tune.reporting.png import write_pictures
-from tune.reporting.results import SearchResults
+from tune.reporting.results import Model, SearchResults
 from tune.strategy.confirmation import finalists, ranked, read_confirmation
 from tune.strategy.portfolio import read_search
-from tune.study.search import Search
+from tune.study.ledger import Ledger
+from tune.study.search import Search, run_name
 from tune.tracking.evaluation import read_outcome
+from tune.tracking.schema import SearchTags
 
 
 def write_report(results: SearchResults, folder: Path) -> list[Path]:
@@ -40,12 +43,26 @@ def read_results(search: Search) -> SearchResults:
         raise ConfigError(str(error)) from error
     confirmed = read_confirmation(search, chosen)
     test, tags = read_outcome(search)
+    ledgers = [ledger, *([confirmed] if confirmed else [])]
     return SearchResults(
         name=search.name,
         ledger=ledger,
         finalists=tuple(ranked(chosen, confirmed.trials.values() if confirmed else ())),
         dataset=dataset,
         test=test,
-        candidate=tags.candidate if tags else None,
+        model=_model(tags, ledgers) if tags else None,
         decision=tags.decision if tags else "",
     )
+
+
+def _model(tags: SearchTags, ledgers: Sequence[Ledger]) -> Model | None:
+    """The model that a search's run names, if it has come to one."""
+    if not tags.ingredients or tags.score is None:
+        return None
+    best = {
+        run_name(ledger.kind, number): log.best
+        for ledger in ledgers
+        for number, log in ledger.trials.items()
+    }
+    single = len(tags.ingredients) == 1
+    return Model(tags.ingredients, best.get(tags.ingredients[0]) if single else None, tags.score)

@@ -70,15 +70,22 @@ def _cards(results: SearchResults) -> list[dict[str, str]]:
     show = results.objective.show
     if results.finalists:
         best = results.finalists[0]
-        note = f"trial {best.trial.number}, epoch {best.trial.best}"
+        note = (
+            f"trial {best.trial.number}, epoch {best.trial.best}: the best of "
+            f"{len(results.trials)} trials, so partly luck"
+        )
         title = results.objective.title().capitalize()
         cards.append({"what": title, "value": show(best.trial.score), "note": note})
         if best.runs:
-            note = f"± {show(best.spread)} over {len(best.runs)} other seeds"
+            note = f"± {show(best.spread)} over {len(best.runs)} other seeds after that epoch"
             cards.append({"what": "Confirmed", "value": show(best.mean), "note": note})
-    by = "soup of the finalists" if results.candidate == "soup" else "best single run"
+    if results.model is not None:
+        note = f"on the validation images, by which it was chosen: {results.model}"
+        cards.append({"what": "Model", "value": show(results.model.score), "note": note})
+    images = len(results.dataset.test)
     for title, value in results.test_values.items():
-        cards.append({"what": title.capitalize(), "value": value, "note": f"by the {by}"})
+        note = f"by the model, as it is served, on {images} images"
+        cards.append({"what": title.capitalize(), "value": value, "note": note})
     return cards
 
 

@@ -18,6 +18,31 @@ if TYPE_CHECKING:
     from tune.models.promotion import Standing
 
 
+@dataclass(frozen=True)
+class Model:
+    """The model of a search: a run's best checkpoint, or the average of several.
+
+    Attributes:
+        runs: The names of the runs whose weights are in it, such as `confirm-001`.
+        epoch: Of a single run, the number of the epoch after which its weights were taken.
+        score: Its value of the objective on the validation images, by which it was chosen.
+    """
+
+    runs: tuple[str, ...]
+    epoch: int | None
+    score: float
+
+    @property
+    def candidate(self) -> str:
+        """Its kind, as the record has it."""
+        return "single" if len(self.runs) == 1 else "soup"
+
+    def __str__(self) -> str:
+        if len(self.runs) > 1:
+            return f"the soup of {', '.join(self.runs)}"
+        return self.runs[0] if self.epoch is None else f"{self.runs[0]}, epoch {self.epoch}"
+
+
 @dataclass(frozen=True, eq=False)
 class SearchResults:
     """What a search came to, as far as it has.
@@ -27,12 +52,12 @@ class SearchResults:
         ledger: Its trials.
         dataset: The images that it was about.
         finalists: Its best trials, the winner first; none if no trial completed.
-        candidate: `single` or `soup`: which model of the winner was chosen.
-        test: The chosen model's predictions on the test images.
+        model: What is registered and tested.
+        test: Its predictions on the test images, as a server would answer.
         decision: The registry's decision on it, in words.
         standing: The same with its version, of a search that has just ended.
         report: The report's page, once it is written.
-        unrecorded: Why MLflow's record lacks something, if it does.
+        unfinished: What failed after the last trial, or is not recorded, if anything.
         undone: What there was no time for, in words; empty where all was done.
     """
 
@@ -40,12 +65,12 @@ class SearchResults:
     ledger: Ledger
     dataset: Dataset
     finalists: tuple[Finalist, ...] = ()
-    candidate: str | None = None
+    model: Model | None = None
     test: Predictions | None = None
     decision: str = ""
     standing: Standing | None = None
     report: Path | None = None
-    unrecorded: str | None = None
+    unfinished: str | None = None
     undone: str = ""
 
     @property

@@ -25,14 +25,13 @@ def print_results(results: SearchResults, console: Console) -> None:
     )
     for key in results.config.space:
         console.print(f"  {key} = {winner.params[key]}")
-    console.print(f"  {objective.title():19s} {objective.show(winner.score)}")
+    luck = f"the best of {len(results.trials)} trials, so partly luck"
+    console.print(f"  {objective.title():19s} {objective.show(winner.score)}, {luck}")
     if best.runs:
         mean, spread = objective.show(best.mean), objective.show(best.spread)
-        console.print(f"  confirmed           {mean} ± {spread}, {len(best.runs)} other seeds")
-    what = ", by the soup of the finalists" if results.candidate == "soup" else ""
-    for title, value in results.test_values.items():
-        images = len(results.dataset.test)
-        console.print(f"  {title:19s} {value} of {images} images{what}")
+        seeds = f"{len(best.runs)} other seeds after epoch {winner.best}"
+        console.print(f"  confirmed           {mean} ± {spread}, {seeds}")
+    _print_model(results, console)
     if results.standing is not None:
         _print_standing(results.config, results.standing, console)
     console.print("\nLook further:")
@@ -40,6 +39,19 @@ def print_results(results: SearchResults, console: Console) -> None:
         console.print(f"  {_short(results.report):45s}  this search as a page", soft_wrap=True)
     for command, shows in _further(results.config).items():
         console.print(f"  {command:45s}  {shows}", soft_wrap=True)
+
+
+def _print_model(results: SearchResults, console: Console) -> None:
+    """Print whose weights the model has, and how good it is."""
+    if results.model is None:
+        return
+    objective = results.objective
+    console.print(f"\n[bold]Model:[/bold] {results.model}", soft_wrap=True)
+    chosen = f"{objective.show(results.model.score)}, by which it was chosen"
+    console.print(f"  {objective.title():19s} {chosen}")
+    for title, value in results.test_values.items():
+        images = len(results.dataset.test)
+        console.print(f"  {title:19s} {value} of {images} images, as it is served")
 
 
 def _print_standing(config: SearchConfig, standing: Standing, console: Console) -> None:

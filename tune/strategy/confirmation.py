@@ -35,20 +35,22 @@ class Finalist:
 
     @property
     def mean(self) -> float:
-        """The mean of the scores under other seeds: the search has not chosen among these."""
-        return mean(self._scores())
+        """The mean of the scores under other seeds: the search has not chosen among these.
+
+        Each is that of the epoch that the search chose: the best of each run's epochs would be
+        partly luck again.
+        """
+        return mean(self.scores)
 
     @property
     def spread(self) -> float:
         """The standard deviation of the scores under other seeds; 0 of a single one."""
-        scores = self._scores()
-        return stdev(scores) if len(scores) > 1 else 0.0
+        return stdev(self.scores) if len(self.scores) > 1 else 0.0
 
     @property
     def rank(self) -> tuple[float, float, int]:
         """What makes it better than another: mean score, mean loss, its first rank."""
-        runs = self.runs or [self.trial]
-        loss = mean(run.best_epoch.metrics["val_loss"] for run in runs)
+        loss = mean(epoch["val_loss"] for epoch in self._epochs())
         return self.trial.objective.signed(self.mean), -loss, -self.trial.number
 
     @property
@@ -57,9 +59,16 @@ class Finalist:
         best = max((self.trial, *self.runs), key=lambda run: run.rank)
         return None if best is self.trial else best
 
-    def _scores(self) -> list[float]:
-        runs = self.runs or [self.trial]
-        return [run.objective.score(run.best_epoch.metrics) for run in runs]
+    @property
+    def scores(self) -> list[float]:
+        """The score of each run under another seed; without one, that of the search."""
+        return [self.trial.objective.score(epoch) for epoch in self._epochs()]
+
+    def _epochs(self) -> list[dict[str, float]]:
+        """The metrics of each run at the epoch that the search chose, or at its last before it."""
+        epoch = self.trial.best
+        assert epoch is not None
+        return [run.epochs[:epoch][-1].metrics for run in self.runs or [self.trial]]
 
 
 def finalists(trials: Iterable[TrialLog], count: int) -> list[TrialLog]:

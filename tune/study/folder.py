@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from trainable.places import Place
 from tune.config.schema import NAME_RULE
 from tune.errors import ConfigError, first_line
-from tune.study.search import DATABASE, HOME, Kind, Search
+from tune.study.search import DATABASE, HOME, Kind, Search, run_name
 
 _SEARCHES, _FILE, _ELAPSED = "searches", "search.json", "elapsed.json"
 
@@ -64,7 +64,7 @@ class SearchFolder:
 
     def trial(self, number: int, kind: Kind = "trial") -> Path:
         """The folder of a trial."""
-        return self.folder / f"{kind}-{number:03d}"
+        return self.folder / run_name(kind, number)
 
     @property
     def size(self) -> int:

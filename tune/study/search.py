@@ -21,6 +21,11 @@ Kind = Literal["trial", "confirm"]
 """A trial of the search, or a finalist's run under another seed."""
 
 
+def run_name(kind: str, number: int) -> str:
+    """The name of a trial's run in MLflow, and of its folder: `confirm-001`."""
+    return f"{kind}-{number:03d}"
+
+
 class Search(Config):
     """A search, with weights and all else decided."""
 

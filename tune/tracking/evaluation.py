@@ -32,12 +32,14 @@ class Evaluation:
         fingerprint: The test images', their labels' and their classes'.
         right: Whether the answer was right, for each image; shape (N,).
         loss: Mean cross-entropy in nats, where it is recorded.
+        served: Whether the model answered as it does in a server, from its files.
     """
 
     identity: Mapping[str, str]
     fingerprint: str
     right: NDArray[np.bool_]
     loss: float | None
+    served: bool
 
     def is_of(self, version: ModelVersion) -> bool:
         """Whether these are a version's answers, and not those of a later winner of its search."""
@@ -78,6 +80,7 @@ def write_evaluation(
         **test.summary(classes),
         "identity": dict(identity),
         "fingerprint": fingerprint,
+        "served": True,
         "right": "".join("01"[answer] for answer in test.right.astype(int)),
     }
     client.log_dict(run_id, summary, Artifact.TEST)
@@ -94,7 +97,13 @@ def read_evaluation(client: MlflowClient, run_id: str) -> Evaluation:
         path = client.download_artifacts(run_id, Artifact.TEST, folder)
         found: dict[str, Any] = json.loads(Path(path).read_text())
     right = np.array([answer == "1" for answer in found["right"]])
-    return Evaluation(found["identity"], found["fingerprint"], right, found.get("loss"))
+    return Evaluation(
+        found["identity"],
+        found["fingerprint"],
+        right,
+        found.get("loss"),
+        bool(found.get("served")),
+    )
 
 
 def read_predictions(client: MlflowClient, run_id: str) -> Predictions:

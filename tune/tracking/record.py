@@ -27,7 +27,7 @@ from tune.config.schema import SearchConfig
 from tune.config.space import flatten
 from tune.passwords import masked
 from tune.study.ledger import Ledger
-from tune.study.search import Kind, Search
+from tune.study.search import Search, run_name
 from tune.study.trial import TrialLog, TrialState
 from tune.tracking.database import make_database
 from tune.tracking.evaluation import write_evaluation
@@ -105,9 +105,15 @@ class SearchRecord:
         """How many trials are recorded to their end."""
         return sum(child.closed for child in self._children.values())
 
-    def child(self, number: int, kind: Kind = "trial") -> str:
-        """Id of a trial's run."""
-        return self._children[kind, number].run_id
+    def child(self, name: str) -> str:
+        """Id of the run of a trial that is called so, such as `confirm-001`."""
+        found = {run_name(*key): child.run_id for key, child in self._children.items()}
+        return found[name]
+
+    def clear(self, tag: str) -> None:
+        """Take a tag off the parent run, if it is there."""
+        if tag in self.client.get_run(self.run_id).data.tags:
+            self.client.delete_tag(self.run_id, tag)
 
     def log_summary(self, metrics: Mapping[str, float], tags: Mapping[str, Any]) -> None:
         """Record what the search came to, on the parent run."""
@@ -192,7 +198,7 @@ class SearchRecord:
             Tag.NUMBER: str(trial.number),
             Tag.CONFIG: ledger.config.trial(trial.params).model_dump_json(),
         }
-        return _Child(self._create(f"{ledger.kind}-{trial.number:03d}", tags, trial.started))
+        return _Child(self._create(run_name(ledger.kind, trial.number), tags, trial.started))
 
     def _log_epochs(self, child: _Child, trial: TrialLog) -> None:
         if not child.params:

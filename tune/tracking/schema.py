@@ -38,6 +38,7 @@ class Tag:
     """On a trial that ended because its search's time was up; on a model of a search with a time
     budget, the epoch that it was cut short at, or `no`."""
     BEST_RUN: Final = "tune.best_run"
+    """The id of the run whose weights a search's model has, or the ids of a soup's runs."""
     BEST_TRIAL: Final = "tune.best_trial"
     CANDIDATE: Final = "tune.candidate"
     INGREDIENTS: Final = "tune.ingredients"
@@ -47,6 +48,11 @@ class Tag:
     OBJECTIVE: Final = "tune.objective"
     P_VALUE: Final = "tune.p_value"
     DIFFERENCE: Final = "tune.difference"
+    MOST_LOST: Final = "tune.worse_at_most"
+    BEST_CHAMPION: Final = "tune.best_champion"
+    """The version that was the best champion once this one was promoted."""
+    TEST_IMAGES: Final = "tune.test_images"
+    """The fingerprint of the images that a version was judged by."""
     EXPERIMENT_KIND: Final = "mlflow.experimentKind"
 
 
@@ -162,7 +168,8 @@ class SearchTags:
         identity: The search's.
         data: Fingerprint of its images and their split.
         weights: Hash of the first weights, for each architecture, or `random`.
-        candidate: `single` or `soup`, once it is chosen.
+        ingredients: The names of the runs whose weights are in its model, once that is chosen.
+        score: The model's value of the objective on the validation images.
         decision: The gate's, in words, once there is one.
         objective: What the search was after.
     """
@@ -170,21 +177,23 @@ class SearchTags:
     identity: str
     data: str
     weights: str
-    candidate: str | None
+    ingredients: tuple[str, ...]
+    score: float | None
     decision: str
     objective: Objective
 
     @classmethod
     def of(cls, run: Run) -> SearchTags:
         """Read a search's run."""
-        tags = run.data.tags
+        tags, objective = run.data.tags, _objective(run.data.params.get(OBJECTIVE_PARAM))
         return cls(
             identity=tags[Tag.IDENTITY],
             data=tags[Tag.DATA],
             weights=tags[Tag.WEIGHTS],
-            candidate=tags.get(Tag.CANDIDATE),
+            ingredients=tuple(tags.get(Tag.INGREDIENTS, "").split()),
+            score=run.data.metrics.get(f"{tags.get(Tag.CANDIDATE)}_{objective.name}"),
             decision=tags.get(Tag.DECISION, ""),
-            objective=_objective(run.data.params.get(OBJECTIVE_PARAM)),
+            objective=objective,
         )
 
 
@@ -195,21 +204,27 @@ class VersionTags:
     Attributes:
         objective: What its search was after.
         best_trial: Number of its search's winner, if a search made it.
+        ingredients: The names of the runs whose weights are in it.
         accuracy: On the test images.
         test: The objective on the test images.
         confirmed: The winner's mean over seeds.
         decision: The gate's, in words, once there is one.
         promoted: Whether it has been the champion and was not taken back; None while that is not
             decided.
+        best_champion: The best champion so far, as of this version's promotion.
+        test_images: The fingerprint of the images that it was judged by.
     """
 
     objective: Objective
     best_trial: str | None
+    ingredients: tuple[str, ...]
     accuracy: float | None
     test: float | None
     confirmed: float | None
     decision: str
     promoted: bool | None
+    best_champion: str | None
+    test_images: str | None
 
     @classmethod
     def of(cls, version: ModelVersion) -> VersionTags:
@@ -220,11 +235,14 @@ class VersionTags:
         return cls(
             objective=objective,
             best_trial=tags.get(Tag.BEST_TRIAL),
+            ingredients=tuple(tags.get(Tag.INGREDIENTS, "").split()),
             accuracy=_number(tags.get(TEST_ACC)),
             test=_number(tags.get(objective.on("test"))),
             confirmed=_number(tags.get(confirmed(objective))),
             decision=tags.get(Tag.DECISION, ""),
             promoted=None if promoted is None else promoted == "yes",
+            best_champion=tags.get(Tag.BEST_CHAMPION),
+            test_images=tags.get(Tag.TEST_IMAGES),
         )
 
 

@@ -1,82 +1,265 @@
-"""What is recorded at the end of a search, by its objective."""
+"""The end of a search whose trials have run: what is registered and recorded, and what may fail."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.conclusions import Ended, ended_search
 from tests.helpers.results import results_of
-from trainable.data.datasets import load_dataset
-from trainable.finetuner import FineTuner
-from trainable.predictions import Predictions
+from trainable.data.datasets import Dataset, load_dataset
+from trainable.inference.scoring import score
 from tune.config.loading import load_config
-from tune.engine.conclusion import _record
-from tune.models.candidates import Candidate
+from tune.engine.conclusion import _scores
+from tune.models.lookup import load_registered
+from tune.models.replay import read_trial, rebuild
+from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
-from tune.tracking.record import SearchRecord
+
+NAME = "resnet18-digits"
 
 
 @dataclass
-class Noted:
-    """A record that keeps what it is to log."""
+class Concluded:
+    """A search that was concluded, and its record."""
 
-    metrics: dict[str, float] = field(default_factory=dict)
-    tags: dict[str, Any] = field(default_factory=dict)
-    evaluated: list[Any] = field(default_factory=list)
+    ended: Ended
+    results: SearchResults
+    client: MlflowClient
 
-    def child(self, number: int) -> str:
-        return f"run of {number}"
+    @property
+    def parent(self) -> Run:
+        experiment = self.client.get_experiment_by_name("digits")
+        (found,) = self.client.search_runs(
+            [experiment.experiment_id], "tags.`tune.kind` = 'search'"
+        )
+        return found
 
-    def log_summary(self, metrics: Mapping[str, float], tags: Mapping[str, Any]) -> None:
-        self.metrics |= metrics
-        self.tags |= tags
-
-    def log_evaluation(self, *words: Any) -> None:
-        self.evaluated += words
+    def again(self) -> Concluded:
+        """The same after a resume."""
+        return Concluded(self.ended, self.ended.conclude(), self.client)
 
 
-def noted(metric: str, *, confirmed: bool) -> tuple[Noted, Finalist, Predictions]:
-    """What is recorded of a winner whose soup was chosen."""
-    dataset = load_dataset(load_config(DIGITS, ["data.image_size=16"]).data)
-    results = results_of(dataset, 7, f"objective.metric={metric}")
-    trials, soup = results.ledger.trials, results.test
-    assert soup is not None
-    winner = Finalist(trials[0], [trials[3], trials[6]] if confirmed else [])
-    single = Predictions(soup.logits / 2, soup.labels)
-    tests = {"single": single, "soup": soup}
-    tuner = cast("FineTuner", None)  # not asked for anything here
-    candidates = [
-        Candidate(name, results.objective, tuner, test, (name,)) for name, test in tests.items()
-    ]
-    record = Noted()
-    identity = {"tune.candidate": "soup"}
-    results = replace(results, finalists=(winner,))
-    _record(cast("SearchRecord", record), results, candidates, tests, identity)
-    return record, winner, soup
+Conclude = Callable[..., Concluded]
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset(load_config(DIGITS, ["data.image_size=16"]).data)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a search whose trials and confirmation have run."""
+    folder = tmp_path_factory.mktemp("ended")
+    ended_search(folder)
+    return folder
+
+
+@pytest.fixture
+def concluded(
+    ended: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Conclude:
+    """Conclude a copy of that search, without its report, which takes longer than all the rest."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ended, tmp_path, dirs_exist_ok=True)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    monkeypatch.setattr("tune.engine.conclusion.write_report", short_report)
+
+    def make(*words: str) -> Concluded:
+        client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+        ended = ended_search(tmp_path, *words)
+        return Concluded(ended, ended.conclude(), client)
+
+    return make
+
+
+def short_report(results: SearchResults, folder: Path) -> list[Path]:
+    (folder / "report.html").write_text(f"{results.model}")
+    return [folder / "report.html"]
+
+
+def test_one_model_is_named_by_the_run_the_version_and_the_results(concluded: Conclude) -> None:
+    done = concluded("confirm.soup=false")
+    results, model = done.results, done.results.model
+    assert results.unfinished is None
+    assert model is not None
+    assert results.standing is not None
+    parent, version = done.parent, done.client.get_model_version(NAME, "1")
+    run_id = parent.data.tags["tune.best_run"]
+    assert version.tags["tune.best_run"] == run_id
+    run = done.client.get_run(run_id)
+    (name,) = model.runs
+    assert run.info.run_name == name == parent.data.tags["tune.ingredients"]
+    history = done.client.get_metric_history(run_id, "val_acc")
+    assert history[model.epoch - 1].value == model.score == max(metric.value for metric in history)
+    assert parent.data.metrics["best_val_acc"] == model.score
+    assert float(version.tags["best_val_acc"]) == model.score
+    assert parent.data.metrics["test_acc"] == results.test.accuracy
+    assert float(version.tags["test_acc"]) == results.test.accuracy
+
+
+def test_what_is_named_replays_to_the_model_that_is_registered(concluded: Conclude) -> None:
+    done = concluded("confirm.soup=false")
+    (run_id,) = done.parent.data.tags["tune.best_run"].split()
+    tuner = rebuild(read_trial(run_id, done.client.tracking_uri))
+    for _ in range(done.results.model.epoch):
+        tuner.train_epoch()
+    registered = load_registered(done.client, done.client.get_model_version(NAME, "1"))
+    dataset = done.results.dataset
+    own, theirs = (
+        score(each, dataset.test, dataset.classes).logits
+        for each in (tuner.classifier(), registered)
+    )
+    assert torch.equal(own, theirs)
+    assert torch.equal(theirs, done.results.test.logits)
+
+
+def test_a_soup_names_the_runs_that_are_in_it(
+    concluded: Conclude, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.engine.conclusion.is_better", lambda *_: True)
+    done = concluded()
+    model = done.results.model
+    ids = done.parent.data.tags["tune.best_run"].split()
+    assert len(ids) == len(model.runs) > 1
+    assert [done.client.get_run(each).info.run_name for each in ids] == list(model.runs)
+    assert done.parent.data.tags["tune.candidate"] == "soup"
+    assert done.parent.data.metrics["best_val_acc"] == model.score
+
+
+def test_what_was_not_confirmed_is_not_recorded_as_confirmed(concluded: Conclude) -> None:
+    done = concluded("confirm.top_k=0")
+    assert done.results.unfinished is None
+    assert not any(name.startswith("confirmed") for name in done.parent.data.metrics)
+    assert not any(
+        name.startswith("confirmed") for name in done.client.get_model_version(NAME, "1").tags
+    )
 
 
 @pytest.mark.parametrize(("metric", "test_name"), [("val_acc", "acc"), ("val_loss", "loss")])
-def test_metrics_are_named_after_the_objective(metric: str, test_name: str) -> None:
-    record, winner, soup = noted(metric, confirmed=True)
-    assert record.metrics.keys() == {
-        *(f"best_{metric}", f"confirmed_{metric}", f"confirmed_{metric}_spread"),
-        *("test_acc", "test_loss"),
-        *(f"{name}_{metric}" for name in ("single", "soup")),
-        *(f"{name}_test_{test_name}" for name in ("single", "soup")),
+def test_metrics_are_named_after_the_objective(
+    metric: str, test_name: str, dataset: Dataset
+) -> None:
+    results = results_of(dataset, 7, f"objective.metric={metric}")
+    trials, test, model = results.ledger.trials, results.test, results.model
+    assert test is not None
+    assert model is not None
+    winner = Finalist(trials[0], [trials[3], trials[6]])
+    assert _scores(replace(results, finalists=(winner,)), model, test) == {
+        f"best_{metric}": model.score,
+        f"confirmed_{metric}": winner.mean,
+        f"confirmed_{metric}_spread": winner.spread,
+        f"test_{test_name}": results.objective.metric.of(test),
+        "test_acc": test.accuracy,
+        "test_loss": test.loss,
     }
-    assert record.metrics[f"best_{metric}"] == winner.trial.best_epoch.metrics[metric]
-    assert record.metrics[f"confirmed_{metric}"] == winner.mean
-    assert record.metrics[f"confirmed_{metric}_spread"] == winner.spread > 0
-    assert record.metrics[f"soup_test_{test_name}"] == record.metrics[f"test_{test_name}"]
-    assert (record.metrics["test_acc"], record.metrics["test_loss"]) == (soup.accuracy, soup.loss)
-    assert record.tags == {"tune.candidate": "soup", "tune.best_run": "run of 0"}
-    assert record.evaluated[0] is soup
 
 
-def test_what_was_not_confirmed_is_not_recorded_as_confirmed() -> None:
-    record, _, _ = noted("val_acc", confirmed=False)
-    assert not any(name.startswith("confirmed") for name in record.metrics)
+def broken(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("it is broken")
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("tune.engine.conclusion.soup", "the soup of the finalists failed"),
+        ("tune.engine.conclusion.write_report", "the report failed"),
+    ],
+)
+def test_whatever_fails_around_it_the_winner_is_registered_and_it_is_told(
+    what: str, words: str, concluded: Conclude, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as context:
+        context.setattr(what, broken)
+        done = concluded()
+    assert f"{words}: RuntimeError: it is broken" in done.results.unfinished
+    assert done.results.standing.promoted
+    assert done.client.get_model_version_by_alias(NAME, "champion").version == 1
+    assert done.parent.info.status == "FAILED"
+    assert done.parent.data.tags["tune.error"] == done.results.unfinished
+    errors = done.ended.home.folder / "error.txt"
+    assert "in broken" in errors.read_text()
+    again = done.again()
+    assert again.results.unfinished is None
+    assert again.parent.info.status == "FINISHED"
+    assert "tune.error" not in again.parent.data.tags
+    assert not errors.exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("tune.engine.conclusion.score", "testing the best checkpoint failed"),
+        ("tune.models.promotion.log_classifier", "registering the model failed"),
+    ],
+)
+def test_where_it_cannot_be_tested_or_registered_it_is_told_and_made_up_for(
+    what: str, words: str, concluded: Conclude, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as context:
+        context.setattr(what, broken)
+        done = concluded()
+    assert f"{words}: RuntimeError: it is broken" in done.results.unfinished
+    assert done.results.report is not None
+    assert done.parent.info.status == "FAILED"
+    again = done.again()
+    assert again.results.unfinished is None
+    assert again.results.standing.promoted
+
+
+def test_its_run_is_finished_only_once_alias_and_decision_are_written(
+    concluded: Conclude, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, order = MlflowClient.set_terminated, []
+
+    def close(self: MlflowClient, run_id: str, *words: Any) -> None:
+        run = self.get_run(run_id)
+        if run.data.tags["tune.kind"] == "search":
+            champion = self.get_model_version_by_alias(NAME, "champion")
+            order.append((champion.tags["tune.promoted"], run.data.tags["tune.decision"]))
+        real(self, run_id, *words)
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", close)
+    assert concluded().parent.info.status == "FINISHED"
+    assert order == [("yes", "the first champion")]
+
+
+def test_nothing_of_a_killed_conclusion_stays(
+    concluded: Conclude, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Killed between the files of its model and the version: neither they nor others are left."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(MlflowClient, "create_model_version", killed)
+        with pytest.raises(KeyboardInterrupt):
+            concluded()
+    (before,) = tmp_path.glob("mlruns/*/models/*/artifacts/MLmodel")
+    scratch = tmp_path / "searches" / "one" / "scratch"
+    scratch.mkdir()
+    (scratch / "half").touch()
+    assert concluded().results.unfinished is None
+    (left,) = tmp_path.glob("mlruns/*/models/*/artifacts/MLmodel")
+    assert left != before
+    assert not scratch.exists()
+
+
+def test_the_confirmed_score_is_that_of_the_epoch_that_the_search_chose(
+    concluded: Conclude,
+) -> None:
+    done = concluded()
+    winner = done.results.finalists[0]
+    chosen = [run.epochs[winner.trial.best - 1].metrics["val_acc"] for run in winner.runs]
+    assert done.parent.data.metrics["confirmed_val_acc"] == pytest.approx(sum(chosen) / 2)

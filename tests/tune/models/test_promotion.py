@@ -88,7 +88,8 @@ def test_the_first_is_the_champion(enter: Callable[..., Standing], client: Mlflo
     [
         (340, "better", True),
         (302, "better", False),
-        (298, "not-worse", True),
+        (300, "not-worse", True),
+        (298, "not-worse", False),
         (250, "not-worse", False),
         (250, "always", True),
         (340, "never", False),
@@ -111,6 +112,45 @@ def test_the_alias_moves_by_the_rule_alone(
     assert tags["tune.decision"] == standing.reason
     assert tags["tune.promoted"] == ("yes" if promoted else "no")
     assert float(tags["tune.p_value"]) == pytest.approx(standing.comparison.p_value)
+    assert float(tags["tune.worse_at_most"]) == pytest.approx(
+        standing.comparison.most_lost, abs=1e-6
+    )
+
+
+def test_of_many_that_are_each_a_little_worse_none_replaces_the_best(
+    enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    margin = "registry.margin=0.02"
+    enter(300, "not-worse", margin)
+    passed = [enter(300 - 2 * step, "not-worse", margin) for step in range(1, 4)]
+    assert [standing.promoted for standing in passed] == [True, False, False]
+    assert "than the best one so far (version 1)" in passed[1].reason
+    assert "3 models have been judged by these images" in passed[2].reason
+    assert client.get_model_version(NAME, "2").tags["tune.best_champion"] == "1"
+    assert enter(301, "not-worse", margin).promoted
+    assert client.get_model_version(NAME, "5").tags["tune.best_champion"] == "5"
+
+
+def test_of_champions_that_noted_no_best_one_the_best_test_value_counts(
+    enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    for version, right in enumerate((300, 320, 310), 1):
+        enter(right, "always")
+        client.set_model_version_tag(NAME, str(version), "test_acc", str(right / 360))
+        client.delete_model_version_tag(NAME, str(version), "tune.best_champion")
+    standing = enter(310)
+    assert not standing.promoted
+    assert "than the best one so far (version 2)" in standing.reason
+
+
+def test_a_best_champion_whose_files_are_gone_is_left_out(
+    enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    enter(320, recorded=False)
+    enter(300, "always")
+    shutil.rmtree(Path(client.get_model_version_download_uri(NAME, "1")) / "artifacts")
+    client.set_model_version_tag(NAME, "2", "tune.best_champion", "1")
+    assert enter(300).promoted
 
 
 def test_a_search_that_is_killed_and_resumed_registers_once(
@@ -143,7 +183,7 @@ def test_a_kill_after_the_alias_moved_loses_nothing_of_the_decision(
             enter(340, run_id=run)
     again = enter(340, run_id=run)
     assert again.promoted
-    assert "83.33%" in again.reason
+    assert "of the champion (version 1)" in again.reason
     tags = client.get_model_version(NAME, "2").tags
     assert (tags["tune.decision"], tags["tune.promoted"]) == (again.reason, "yes")
 
@@ -192,7 +232,7 @@ def test_by_another_objective_the_better_one_is_the_champion_at_the_same_accurac
     tags = client.get_model_version(NAME, "2").tags
     assert float(tags["tune.champion_test_loss"]) == pytest.approx(found.champion, abs=1e-6)
     assert tags["tune.objective"] == "val_loss"
-    assert "promoted (better): loss" in standing.reason
+    assert "better than the champion (version 1); loss " in standing.reason
 
 
 @pytest.mark.parametrize("content", ["another model", "nothing", "broken"])

@@ -15,7 +15,7 @@ from trainable.data.datasets import Dataset
 from tune.cli import open_console
 from tune.config.loading import load_config
 from tune.models.promotion import Standing
-from tune.reporting.results import SearchResults
+from tune.reporting.results import Model, SearchResults
 from tune.reporting.terminal import print_results
 from tune.strategy.confirmation import Finalist
 
@@ -44,7 +44,7 @@ def test_everything_is_said_in_its_place(
     monkeypatch.chdir(tmp_path)
     results = replace(
         results_with(dataset),
-        candidate="soup",
+        model=Model(("confirm-001", "trial-000"), None, 0.9125),
         standing=Standing(1, True, None, "the first champion"),
         report=tmp_path / "mlruns" / "searches" / "many" / "report.html",
     )
@@ -55,9 +55,12 @@ def test_everything_is_said_in_its_place(
         == f"""
 Best trial: 0, epoch 2
 {searched}
-  validation accuracy 90.00%
-  confirmed           75.00% ± 7.07%, 2 other seeds
-  test accuracy       98.06% of 360 images, by the soup of the finalists
+  validation accuracy 90.00%, the best of 3 trials, so partly luck
+  confirmed           75.00% ± 7.07%, 2 other seeds after epoch 2
+
+Model: the soup of confirm-001, trial-000
+  validation accuracy 91.25%, by which it was chosen
+  test accuracy       98.06% of 360 images, as it is served
 
 Registered resnet18-digits version 1, alias champion
 
@@ -73,11 +76,14 @@ def test_where_the_loss_is_minimized_it_is_said_as_a_number(dataset: Dataset) ->
     results = results_with(dataset, "objective.metric=val_loss")
     assert results.test is not None
     lines = said(results).splitlines()
-    start = lines.index("  validation loss     0.1")
-    assert lines[start + 1 : start + 4] == [
-        "  confirmed           0.25 ± 0.07071, 2 other seeds",
-        f"  test loss           {results.test.loss:.4g} of 360 images",
-        "  test accuracy       98.06% of 360 images",
+    start = lines.index("  validation loss     0.1, the best of 3 trials, so partly luck")
+    assert lines[start + 1 : start + 7] == [
+        "  confirmed           0.25 ± 0.07071, 2 other seeds after epoch 2",
+        "",
+        "Model: trial-000, epoch 6",
+        "  validation loss     0.9, by which it was chosen",
+        f"  test loss           {results.test.loss:.4g} of 360 images, as it is served",
+        "  test accuracy       98.06% of 360 images, as it is served",
     ]
 
 
@@ -90,10 +96,14 @@ def test_what_was_searched_is_said_as_it_is(dataset: Dataset) -> None:
 def test_what_was_not_done_is_not_said(dataset: Dataset) -> None:
     results = results_with(dataset)
     alone = replace(
-        results, test=None, finalists=(replace(results.finalists[0], runs=()),), decision=""
+        results,
+        test=None,
+        model=None,
+        finalists=(replace(results.finalists[0], runs=()),),
+        decision="",
     )
     text = said(alone)
-    for word in ("confirmed", "test accuracy", "Registered", "as a page"):
+    for word in ("confirmed", "Model", "test accuracy", "Registered", "as a page"):
         assert word not in text
 
 

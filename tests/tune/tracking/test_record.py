@@ -70,7 +70,7 @@ def test_an_epoch_costs_no_more_after_a_thousand_than_after_ten(
         record.sync(ledger)
         seen.append(log.epochs.seen)
     assert seen[0] == seen[1] == 1
-    history = record.client.get_metric_history(record.child(0), "val_acc")
+    history = record.client.get_metric_history(record.child("trial-000"), "val_acc")
     assert [metric.step for metric in history] == list(range(1, 1002))
 
 
@@ -130,7 +130,7 @@ def test_what_the_user_has_set_and_started_in_mlflow_is_left_alone(
     settle_champion(record.client, config, challenger, record.run_id)
     record.close("FINISHED")
     assert load_model("models:/resnet18-digits@champion", uri).version is not None
-    assert len(read_trial(record.child(0), uri).epochs) == 1
+    assert len(read_trial(record.child("trial-000"), uri).epochs) == 1
 
     assert state_of_mlflow() == before
     own = MlflowClient(theirs)

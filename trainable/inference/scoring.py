@@ -1,0 +1,75 @@
+"""What a classifier answers to labelled images: as a server would answer to their files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainable.data.datasets import Split
+from trainable.data.decoding import as_png
+from trainable.device import available_cores
+from trainable.inference.classifier import Classifier
+from trainable.inference.labelling import BATCH, ImageSource, label
+from trainable.predictions import Predictions
+
+
+def score(classifier: Classifier, split: Split, classes: Sequence[str]) -> Predictions:
+    """Show a classifier the images of a split.
+
+    It sees what it would see in a server, in float32: images that come from files are decoded to
+    its own size, and not scaled from what another model was trained on.
+
+    Args:
+        classifier: The model.
+        split: The images.
+        classes: The names that the split's labels mean.
+
+    Returns:
+        Predictions in the order of `classes`, in double precision, in which no two probabilities
+        have the same logarithm.
+
+    Raises:
+        ValueError: The classifier has other classes, or a file cannot be read any more.
+    """
+    if set(classifier.spec.classes) != set(classes):
+        raise ValueError("the model has other classes than the images")
+    order = [classifier.spec.classes.index(name) for name in classes]
+    with _all_cores():
+        probabilities = np.concatenate(list(_answers(classifier, split)))
+    smallest = np.finfo(np.float32).tiny
+    logits = np.log(probabilities[:, order].astype(np.float64).clip(smallest))
+    return Predictions(torch.from_numpy(logits), split.labels)
+
+
+def _answers(classifier: Classifier, split: Split) -> Iterator[NDArray[np.float32]]:
+    """Class probabilities, so many images at a time."""
+    if not split.files and split.images.shape[-1] == classifier.spec.stored_side:
+        for images in split.images.split(BATCH):
+            yield classifier.probabilities(images)
+        return
+    sources: Sequence[ImageSource] = split.files or [_file_of(image) for image in split.images]
+    for answer in label(classifier, sources):
+        if isinstance(answer.probabilities, ValueError):
+            raise answer.probabilities
+        yield answer.probabilities[None]
+
+
+def _file_of(image: Tensor) -> io.BytesIO:
+    return io.BytesIO(as_png(image.permute(1, 2, 0).numpy()))
+
+
+@contextmanager
+def _all_cores() -> Iterator[None]:
+    """Compute with all cores: a trial before may have left this process fewer."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(available_cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
