@@ -34,7 +34,7 @@ def main(
 
     `python -m tune.registry resnet18-digits --rollback`
 
-    Exit code: 0 done, 1 nothing to roll back to, 2 a mistake in the command.
+    Exit code: 0 done, 1 nothing to roll back to or it cannot be loaded, 2 a mistake in the command.
     """
     check_tracking(tracking_uri(uri))
 
@@ -55,7 +55,11 @@ def main(
         for each in [name] if name else known:
             _show(client, each)
         return DONE
-    version = roll_back(client, name)
+    try:
+        version = roll_back(client, name)
+    except ConfigError as error:
+        app.complain(error)
+        return FAILED
     if version is None:
         app.complain(f"{name} has had no champion before this one")
         return FAILED
@@ -68,7 +72,7 @@ def _show(client: Client, name: str) -> None:
     from tune.tracking.schema import VersionTags
 
     champion = champion_of(client, name)
-    table = Table("version", "", "test", "confirmed", "trial", "decision", title=name, box=None)
+    table = Table("version", "", "test", "confirmed", "model", "decision", title=name, box=None)
     for version in versions_of(client, name):
         tags = VersionTags.of(version)
         mark = "champion" if champion and version.version == champion.version else ""
@@ -76,8 +80,9 @@ def _show(client: Client, name: str) -> None:
             "" if score is None else tags.objective.show(score)
             for score in (tags.test, tags.confirmed)
         ]
-        trial = tags.best_trial or ""
-        table.add_row(str(version.version), mark, *scores, trial, tags.decision)
+        runs = tags.ingredients
+        model = f"soup of {len(runs)}" if len(runs) > 1 else " ".join(runs)
+        table.add_row(str(version.version), mark, *scores, model, tags.decision)
     open_console().print(table)
 
 

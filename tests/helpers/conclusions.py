@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,10 +20,13 @@ from tune.study.search import Search
 from tune.study.trial import Decision, TrialState
 from tune.tracking.writer import RecordWriter
 
+PLUGIN = "tests.helpers.plugins.small_net"
+"""Has to be in use: it builds their network."""
 RATES = (1e-3, 3e-3)
 WORDS = (
     *SMALL,
-    "model.unfreeze_depth=0",
+    "model.arch=small",
+    "model.unfreeze_depth=1",
     "augment.policy=none",
     "optim.weight_decay=0.01",
     "cache.enabled=false",
@@ -50,7 +52,7 @@ class Ended:
     searched: Ledger
     confirmed: Ledger | None = field(default=None)
 
-    def conclude(self, **registry: object) -> SearchResults:
+    def conclude(self) -> SearchResults:
         """Conclude it, as after a kill if that was tried before."""
         ledgers = [self.searched, *([self.confirmed] if self.confirmed else [])]
         writer = RecordWriter(self.search, *ledgers)
@@ -83,9 +85,8 @@ def ended_search(folder: Path, *words: str, name: str = "one") -> Ended:
     return ended
 
 
-def run_all(ledger: Ledger, home: SearchFolder) -> Sequence[int]:
+def run_all(ledger: Ledger, home: SearchFolder) -> None:
     """Run what is left of a ledger's trials."""
-    done = []
     while ledger.has_more():
         log = ledger.begin()
         spec = TrialSpec(
@@ -100,5 +101,3 @@ def run_all(ledger: Ledger, home: SearchFolder) -> Sequence[int]:
             finished = result["finished"]
             ledger.add_epoch(log.number, result["epoch"], result, Decision.GO_ON)
         ledger.end(log.number, TrialState.COMPLETE)
-        done.append(log.number)
-    return done

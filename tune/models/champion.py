@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from tune.models.lookup import CHAMPION
+from tune.errors import ConfigError, first_line
+from tune.models.lookup import CHAMPION, UNREADABLE, load_registered
 from tune.tracking.schema import Tag, VersionTags
 
 _NONE: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
@@ -61,14 +62,34 @@ def best_champion(client: MlflowClient, champion: ModelVersion) -> ModelVersion:
 
 
 def roll_back(client: MlflowClient, name: str) -> int | None:
-    """Make the champion before this one the champion again; returns its version, if any."""
+    """Make the champion before this one the champion again; returns its version, if any.
+
+    Raises:
+        ConfigError: That one cannot be loaded; nothing has changed then.
+    """
     champion = champion_of(client, name)
     if champion is None:
         return None
     for version in versions_of(client, name):
         number = int(version.version)
         if number < int(champion.version) and VersionTags.of(version).promoted:
+            check_loads(client, version)
             client.set_model_version_tag(name, champion.version, Tag.PROMOTED, "rolled back")
             client.set_registered_model_alias(name, CHAMPION, str(number))
             return number
     return None
+
+
+def check_loads(client: MlflowClient, version: ModelVersion) -> None:
+    """Check that a version can be the champion: its model is there, and can be read.
+
+    Raises:
+        ConfigError: It is not, or cannot.
+    """
+    try:
+        load_registered(client, version)
+    except (MlflowException, *UNREADABLE) as error:
+        raise ConfigError(
+            f"{version.name} version {version.version} cannot be loaded ({first_line(error)}): the "
+            "champion stays as it is"
+        ) from error

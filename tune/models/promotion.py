@@ -17,7 +17,7 @@ from trainable.inference.classifier import Classifier
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
-from tune.models.champion import best_champion, champion_of, versions_of
+from tune.models.champion import best_champion, champion_of, check_loads, versions_of
 from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with
 from tune.models.lookup import CHAMPION
@@ -96,6 +96,7 @@ def settle_champion(
             break
     _tag(client, name, standing, challenger.dataset.test_fingerprint())
     if standing.promoted:
+        check_loads(client, version)
         client.set_registered_model_alias(name, CHAMPION, version.version)
     promoted = "yes" if standing.promoted else "no"
     client.set_model_version_tag(name, version.version, Tag.PROMOTED, promoted)

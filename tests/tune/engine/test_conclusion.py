@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.helpers.commands import DIGITS
-from tests.helpers.conclusions import Ended, ended_search
+from tests.helpers.conclusions import PLUGIN, Ended, ended_search
+from tests.helpers.plugins import use_plugin
 from tests.helpers.results import results_of
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.inference.scoring import score
@@ -25,7 +26,7 @@ from tune.models.replay import read_trial, rebuild
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
 
-NAME = "resnet18-digits"
+NAME = "small-digits"
 
 
 @dataclass
@@ -57,23 +58,29 @@ def dataset() -> Dataset:
     return load_dataset(load_config(DIGITS, ["data.image_size=16"]).data)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _surroundings() -> Iterator[None]:
+    """A small network, and no report, which takes longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_plugin(PLUGIN, patch)
+        patch.setattr("tune.engine.conclusion.write_report", short_report)
+        yield
+
+
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a search whose trials and confirmation have run."""
+def ended(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """The folder of a search whose trials and confirmation have run, with an empty record."""
     folder = tmp_path_factory.mktemp("ended")
+    shutil.copy(empty_database, folder / "mlflow.db")
     ended_search(folder)
     return folder
 
 
 @pytest.fixture
-def concluded(
-    ended: Path, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Conclude:
-    """Conclude a copy of that search, without its report, which takes longer than all the rest."""
+def concluded(ended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Conclude:
+    """Concludes a copy of that search."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ended, tmp_path, dirs_exist_ok=True)
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    monkeypatch.setattr("tune.engine.conclusion.write_report", short_report)
 
     def make(*words: str) -> Concluded:
         client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -83,13 +90,23 @@ def concluded(
     return make
 
 
+@pytest.fixture(scope="module")
+def done(ended: Path, tmp_path_factory: pytest.TempPathFactory) -> Concluded:
+    """That search, whose model is a single run, concluded without a fault."""
+    folder = tmp_path_factory.mktemp("done")
+    shutil.copytree(ended, folder, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        one = ended_search(folder, "confirm.soup=false")
+        return Concluded(one, one.conclude(), MlflowClient(f"sqlite:///{folder / 'mlflow.db'}"))
+
+
 def short_report(results: SearchResults, folder: Path) -> list[Path]:
     (folder / "report.html").write_text(f"{results.model}")
     return [folder / "report.html"]
 
 
-def test_one_model_is_named_by_the_run_the_version_and_the_results(concluded: Conclude) -> None:
-    done = concluded("confirm.soup=false")
+def test_one_model_is_named_by_the_run_the_version_and_the_results(done: Concluded) -> None:
     results, model = done.results, done.results.model
     assert results.unfinished is None
     assert model is not None
@@ -108,8 +125,7 @@ def test_one_model_is_named_by_the_run_the_version_and_the_results(concluded: Co
     assert float(version.tags["test_acc"]) == results.test.accuracy
 
 
-def test_what_is_named_replays_to_the_model_that_is_registered(concluded: Conclude) -> None:
-    done = concluded("confirm.soup=false")
+def test_what_is_named_replays_to_the_model_that_is_registered(done: Concluded) -> None:
     (run_id,) = done.parent.data.tags["tune.best_run"].split()
     tuner = rebuild(read_trial(run_id, done.client.tracking_uri))
     for _ in range(done.results.model.epoch):
@@ -137,15 +153,6 @@ def test_a_soup_names_the_runs_that_are_in_it(
     assert done.parent.data.metrics["best_val_acc"] == model.score
 
 
-def test_what_was_not_confirmed_is_not_recorded_as_confirmed(concluded: Conclude) -> None:
-    done = concluded("confirm.top_k=0")
-    assert done.results.unfinished is None
-    assert not any(name.startswith("confirmed") for name in done.parent.data.metrics)
-    assert not any(
-        name.startswith("confirmed") for name in done.client.get_model_version(NAME, "1").tags
-    )
-
-
 @pytest.mark.parametrize(("metric", "test_name"), [("val_acc", "acc"), ("val_loss", "loss")])
 def test_metrics_are_named_after_the_objective(
     metric: str, test_name: str, dataset: Dataset
@@ -163,6 +170,8 @@ def test_metrics_are_named_after_the_objective(
         "test_acc": test.accuracy,
         "test_loss": test.loss,
     }
+    alone = _scores(replace(results, finalists=(Finalist(trials[0]),)), model, test)
+    assert not any(name.startswith("confirmed") for name in alone)
 
 
 def broken(*_: Any, **__: Any) -> Any:
@@ -256,10 +265,7 @@ def test_nothing_of_a_killed_conclusion_stays(
     assert not scratch.exists()
 
 
-def test_the_confirmed_score_is_that_of_the_epoch_that_the_search_chose(
-    concluded: Conclude,
-) -> None:
-    done = concluded()
+def test_the_confirmed_score_is_that_of_the_epoch_that_the_search_chose(done: Concluded) -> None:
     winner = done.results.finalists[0]
     chosen = [run.epochs[winner.trial.best - 1].metrics["val_acc"] for run in winner.runs]
     assert done.parent.data.metrics["confirmed_val_acc"] == pytest.approx(sum(chosen) / 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from tests.helpers import processes
 from tests.helpers.challengers import (
     NAME,
     answers,
@@ -23,14 +25,17 @@ from tests.helpers.challengers import (
     new_run,
     record,
 )
-from tests.helpers.commands import DIGITS, run_module
+from tests.helpers.commands import DIGITS, run_module, user_environment
 from tests.helpers.doors import invoke
+from tests.helpers.postgres import postgres
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.seen import Seen
 from tune.config.loading import load_config
-from tune.models.champion import champion_of
+from tune.errors import ConfigError
+from tune.models.champion import champion_of, roll_back
 from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with
+from tune.models.lookup import load_registered
 from tune.models.promotion import Standing, settle_champion
 
 
@@ -51,6 +56,11 @@ def client(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def enter(client: MlflowClient, dataset: Dataset) -> Callable[..., Standing]:
     """Let a model that is right about the first so many test images be settled."""
+    return entering(client, dataset)
+
+
+def entering(client: MlflowClient, dataset: Dataset) -> Callable[..., Standing]:
+    """The same for a registry."""
     classifier = classifier_of(dataset.classes, Seen.of(dataset))
 
     def settle(
@@ -333,6 +343,78 @@ def test_a_champion_that_another_machine_made_meanwhile_is_seen(
     assert standing.comparison.champion == 340 / 360
     assert not standing.promoted
     assert champion(client) == late.version
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_what_does_not_load_never_becomes_the_champion(
+    number: str, enter: Callable[..., Standing], client: MlflowClient, tmp_path: Path
+) -> None:
+    enter(300)
+    enter(340)
+    weights = Path(client.get_model_version_download_uri(NAME, number)) / "artifacts"
+    shutil.rmtree(weights)
+    if number == "1":  # by going back
+        back = invoke("tune.registry", NAME, "--rollback", cwd=tmp_path)
+        assert back.returncode == 1
+        assert f"{NAME} version 1 cannot be loaded (" in back.stderr
+    else:  # by a search that was killed after it had registered it, and goes on
+        client.set_registered_model_alias(NAME, "champion", "1")
+        client.delete_model_version_tag(NAME, "2", "tune.promoted")
+        run_id = client.get_model_version(NAME, "2").run_id
+        with pytest.raises(ConfigError, match="version 2 cannot be loaded"):
+            enter(340, run_id=run_id)
+    assert champion(client) == (2 if number == "1" else 1)
+
+
+def garbage_collect(uri: str, folder: Path) -> None:
+    """Run MLflow's own command that deletes for good what was deleted."""
+    words = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri]
+    done = processes.run(
+        [*words, "--artifacts-destination", str(folder / "mlruns")],
+        cwd=folder,
+        env={**user_environment(), "MLFLOW_TRACKING_URI": uri},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def check_that_extending_keeps_every_version(
+    client: MlflowClient, settle: Callable[..., Standing], folder: Path
+) -> None:
+    """A search that is extended twice, and killed once before it registers, and then cleaned up."""
+    run_id = new_run(client)
+    settle(300, run_id=run_id)
+    settle(320, "never", run_id=run_id)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MlflowClient, "create_model_version", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            settle(330, "never", run_id=run_id)
+    settle(340, run_id=run_id)
+    garbage_collect(client.tracking_uri, folder)
+    for version in client.search_model_versions(f"name = '{NAME}'"):
+        assert load_registered(client, version).spec.arch == "resnet18"
+    assert champion(client) == 3
+    assert roll_back(client, NAME) == 1
+
+
+def raise_interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_extending_a_search_and_mlflows_garbage_collection_leave_every_version(
+    enter: Callable[..., Standing], client: MlflowClient, tmp_path: Path
+) -> None:
+    check_that_extending_keeps_every_version(client, enter, tmp_path)
+
+
+@pytest.mark.slow
+def test_so_they_do_on_postgresql(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with postgres() as server:
+        client = MlflowClient(server.url)
+        client.create_experiment("digits", f"file://{tmp_path / 'mlruns'}")
+        check_that_extending_keeps_every_version(client, entering(client, dataset), tmp_path)
 
 
 @pytest.mark.slow
