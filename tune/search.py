@@ -31,7 +31,9 @@ def main(
     ] = None,
     time_budget: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="The time after which it stops: 90s, 30m or 1h30m."),
+        typer.Option(
+            metavar="TIME", help="The time for all of it, resumes included: 90s, 30m or 1h30m."
+        ),
     ] = None,
     name: Annotated[
         str | None,

@@ -80,7 +80,8 @@ class BudgetConfig(Config):
     time: Annotated[float, BeforeValidator(parse_duration)] | None = Field(
         default=None, gt=0, le=_LONGEST
     )
-    """The time after which all trials are stopped and none is started (`90s`, `30m`, `1h30m`)."""
+    """The time that the whole search may take, over all its runs (`90s`, `30m`, `1h30m`): trials,
+    confirmation, test and report. What does not fit any more is cut short or left out."""
 
     max_failures: int = Field(default=2, ge=0)
     """How often a trial is resumed from its last checkpoint after its worker died."""

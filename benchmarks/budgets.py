@@ -1,0 +1,105 @@
+"""Time budgets: how long a search was asked to take, and how long its command took.
+
+    python benchmarks/budgets.py             # 20 s to 10 minutes, a quarter of an hour in all
+    python benchmarks/budgets.py --quick     # 20 s and 40 s
+
+Each is `python -m tune.search --time-budget` on the digits in an empty folder with an empty store:
+of the default search; of trials that no budget here is enough for (`train.epochs=500`); of a search
+whose trials all pause; and of one that is killed half way through its budget and resumed. The wall
+time is the command's, from its start to the end of its process, of a resumed search both commands'.
+A command that comes within a tenth and 15 s has kept to its budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from searches import REPOSITORY, versions
+
+ENDLESS = ("train.epochs=500",)
+PAUSING = ("scheduler.name=halving", "train.epochs=60", "scheduler.grace_epochs=20")
+TOLERANCE, TOLERANCE_SECONDS = 0.1, 15.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A search with a time budget."""
+
+    name: str
+    seconds: int
+    words: tuple[str, ...] = ()
+    killed: bool = False
+
+
+ALL = [
+    Budget("default", 60),
+    Budget("default", 120),
+    Budget("500 epochs", 20, ENDLESS),
+    Budget("500 epochs", 60, ENDLESS),
+    Budget("halving", 40, PAUSING),
+    Budget("killed half way", 60, ENDLESS, killed=True),
+    Budget("default, 100 trials", 600, ("--num-samples", "100")),
+]
+QUICK = [Budget("500 epochs", 20, ENDLESS), Budget("halving", 40, PAUSING)]
+
+
+def main() -> None:
+    """Run the searches one after the other, print a line each, and then one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two short ones")
+    budgets = QUICK if parser.parse_args().quick else ALL
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {versions()}", flush=True)
+    kept = []
+    for budget in budgets:
+        with tempfile.TemporaryDirectory() as folder:
+            taken, code, told = run(budget, Path(folder))
+        most = budget.seconds * (1 + TOLERANCE) + TOLERANCE_SECONDS
+        kept.append(code == 0 and taken <= most)
+        late = "" if kept[-1] else "  LATE" if code == 0 else f"  exit code {code}"
+        print(f"{budget.name:20s} asked {budget.seconds:4d} s, took {taken:6.1f} s{late}  {told}")
+    print(json.dumps({"budgets": len(budgets), "kept": sum(kept)}))
+
+
+def run(budget: Budget, folder: Path) -> tuple[float, int, str]:
+    """The seconds that a search takes, its exit code, and what it says to be undone."""
+    taken = 0.0
+    words = ["--config", "digits", "--name", "one", *budget.words]
+    words += ["--time-budget", f"{budget.seconds}s"]
+    if budget.killed:
+        start = time.monotonic()
+        process = search(words, folder)
+        time.sleep(budget.seconds / 2)
+        process.kill()  # no resume line, no goodbye
+        process.communicate()
+        taken, words = time.monotonic() - start, ["--resume", "one"]
+    start = time.monotonic()
+    process = search(words, folder)
+    output, _ = process.communicate()
+    taken += time.monotonic() - start
+    undone = re.search(r"is used up: (.*?)\. Go on", output)
+    return taken, process.returncode, undone[1] if undone else "all was done"
+
+
+def search(words: list[str], folder: Path) -> subprocess.Popen[str]:
+    """A search that has been started in a folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tune.search", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TUNE_CACHE": str(folder / "store")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
