@@ -5,13 +5,22 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from safetensors.torch import load_file
+from torch import nn
 
 from tests.helpers.commands import DIGITS, REPOSITORY, SMALL
 from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
+from trainable.config import TrialConfig
+from trainable.device import resolve_device
+from trainable.finetuner import FineTuner
+from trainable.metrics import Objective
+from tune.debug import _train
+from tune.study.trial import Epoch, TrialLog
 
 
 def test_it_prints_the_metrics_that_the_search_recorded(
@@ -77,6 +86,42 @@ def test_the_best_epoch_can_be_saved_and_started_from(tmp_path: Path) -> None:
     start = [*words, "model.weights=own.safetensors", "model.unfreeze_depth=0"]
     again = invoke("tune.debug", *start, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    "epochs",
+    [
+        [(0.5, 1.0), (0.9, 0.5), (0.9, 0.4), (0.8, 0.1)],
+        [(0.9, 0.4), (0.9, 0.4), (0.9, 0.5)],
+        [(0.1, 9.0), (0.2, 8.0)],
+    ],
+)
+@pytest.mark.parametrize("metric", ["val_acc", "val_loss"])
+def test_the_epoch_that_is_saved_is_the_one_that_a_search_takes(
+    metric: str, epochs: list[tuple[float, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = [{"val_acc": accuracy, "val_loss": loss} for accuracy, loss in epochs]
+    log = TrialLog(0, {}, 0, [Epoch(each, 0) for each in reports])
+    log.objective = Objective.named(metric)
+
+    class Tuner:
+        """Reports those epochs."""
+
+        config = TrialConfig.model_validate({"train": {"epochs": len(reports)}})
+        device, objective, epoch = resolve_device("fp32"), log.objective, 0
+        network = SimpleNamespace(net=nn.Linear(1, 1))
+
+        @property
+        def finished(self) -> bool:
+            return self.epoch == len(reports)
+
+        def train_epoch(self) -> dict[str, float]:
+            self.epoch += 1
+            self.network.net.bias.data.fill_(self.epoch)
+            return reports[self.epoch - 1]
+
+    assert _train(cast("FineTuner", Tuner()), test=False, save=tmp_path / "best.safetensors") == 0
+    assert load_file(tmp_path / "best.safetensors")["bias"].item() == log.best
 
 
 @pytest.mark.parametrize(

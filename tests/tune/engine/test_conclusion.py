@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from PIL import Image
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.conclusions import PLUGIN, Ended, ended_search
+from tests.helpers.doors import invoke
 from tests.helpers.plugins import use_plugin
 from tests.helpers.results import results_of
 from trainable.data.datasets import Dataset, load_dataset
@@ -269,3 +273,32 @@ def test_the_confirmed_score_is_that_of_the_epoch_that_the_search_chose(done: Co
     winner = done.results.finalists[0]
     chosen = [run.epochs[winner.trial.best - 1].metrics["val_acc"] for run in winner.runs]
     assert done.parent.data.metrics["confirmed_val_acc"] == pytest.approx(sum(chosen) / 2)
+
+
+def test_the_files_of_the_test_images_give_the_recorded_figure_to_the_last_image(
+    empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    draw = np.random.default_rng(0)
+    for number in range(120):
+        shade, folder = number % 2, tmp_path / "photos" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 246 + 10 * shade, (50, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    words = ("data.source=image_folder", "data.root=photos", "data.limit=null")
+    one = ended_search(tmp_path, *words, "confirm.top_k=0", "train.precision=bf16")
+    results = one.conclude()
+    assert results.unfinished is None
+    test = results.dataset.test
+    done = invoke("tune.predict", "--json", *map(str, test.files), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = [json.loads(line)["label"] for line in done.stdout.splitlines()]
+    truth = [results.dataset.classes[label] for label in test.labels]
+    right = [name == true for name, true in zip(names, truth, strict=True)]
+    assert right == results.test.right.tolist()
+    assert 0 < sum(right) < len(right), "an easy or hopeless test would show nothing"
+    (parent,) = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").search_runs(
+        ["1"], "tags.`tune.kind` = 'search'"
+    )
+    assert parent.data.metrics["test_acc"] == pytest.approx(sum(right) / len(right))
