@@ -147,6 +147,28 @@ def measure_load(
     return Load(watch.this_run, each * tested, tested, trained, concurrent)
 
 
+def undone(
+    config: SearchConfig, chosen: Sequence[TrialLog], searched: Ledger, confirmed: Ledger | None
+) -> str:
+    """What there was no time for, in words; empty where all was done."""
+    if config.budget.time is None:
+        return ""
+    cut = sum(log.cut_short for log in searched.trials.values())
+    unstarted = searched.asked - len(searched.trials)
+    left = [
+        f"{cut} of {searched.asked} trials were cut short" if cut else "",
+        f"{unstarted} were not started" if unstarted else "",
+    ]
+    if config.confirm.top_k and chosen and chosen[0].state is TrialState.COMPLETE:
+        if confirmed is None:
+            left.append("the finalists were not confirmed")
+        elif confirmed.ended < confirmed.asked or any(
+            log.cut_short for log in confirmed.trials.values()
+        ):
+            left.append("the confirmation was cut short")
+    return ", ".join(filter(None, left))
+
+
 @torch.no_grad()
 def _seconds_an_image(config: SearchConfig) -> float:
     """The seconds in which an image passes the largest network of the space."""

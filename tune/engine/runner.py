@@ -14,7 +14,7 @@ from rich.console import Console
 
 from trainable.data.datasets import load_dataset
 from tune.config.schema import SearchConfig
-from tune.engine.allowance import Allowance, measure_load
+from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.cluster import start_ray
 from tune.engine.fractions import measure, trials_per_gpu
 from tune.engine.preflight import check_unchanged, settle
@@ -30,6 +30,7 @@ from tune.strategy.confirmation import (
     finalists,
     open_confirmation,
     ranked,
+    read_confirmation,
 )
 from tune.strategy.portfolio import open_search
 from tune.strategy.schedulers import Scheduler, build_scheduler, run_all
@@ -38,7 +39,7 @@ from tune.study.ledger import Ledger
 from tune.study.opening import check_name, check_study, conclude_study, reopen_cut_short
 from tune.study.search import Search
 from tune.study.stopwatch import Stopwatch
-from tune.study.trial import TrialLog, TrialState
+from tune.study.trial import TrialLog
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
 _GOODBYE_SECONDS: Final = 8.0
@@ -166,7 +167,7 @@ def _run(
         if not recorded:
             _close_record(writer)
         watch.stop()
-    results = replace(results, undone=_undone(config, chosen, ledger, confirmed))
+    results = replace(results, undone=undone(config, chosen, ledger, confirmed))
     if results.unfinished is None:
         concluded = search.model_copy(update={"concluded": True, "cut_short": bool(results.undone)})
         conclude_study(ledger, concluded)
@@ -192,9 +193,12 @@ def _confirm(
     run: Callable[[Ledger, Scheduler, TimeBudget], None],
     console: Console,
 ) -> Ledger | None:
-    """Run the finalists under other seeds, as far as there is time; None if there is to be none."""
+    """Run the finalists under other seeds, as far as there is time; None if there is to be none.
+
+    What a run before this one has begun goes on as long as it can.
+    """
     lack = allowance.lacks_confirmation(searched, chosen)
-    if lack is not None:
+    if lack is not None and read_confirmation(search, chosen) is None:
         console.print(f"confirm  skipped: {lack}")
         return None
     confirmed = open_confirmation(search, chosen)
@@ -202,26 +206,6 @@ def _confirm(
         writer.ledgers.append(confirmed)
         run(confirmed, run_all(search.config), TimeBudget(lambda: allowance.for_runs(searched)))
     return confirmed
-
-
-def _undone(
-    config: SearchConfig, chosen: Sequence[TrialLog], searched: Ledger, confirmed: Ledger | None
-) -> str:
-    """What there was no time for, in words; empty where all was done."""
-    if config.budget.time is None:
-        return ""
-    cut = sum(log.cut_short for log in searched.trials.values())
-    unstarted = searched.asked - len(searched.trials)
-    left = [
-        f"{cut} of {searched.asked} trials were cut short" if cut else "",
-        f"{unstarted} were not started" if unstarted else "",
-    ]
-    if config.confirm.top_k and chosen and chosen[0].state is TrialState.COMPLETE:
-        if confirmed is None:
-            left.append("the finalists were not confirmed")
-        elif any(log.cut_short for log in confirmed.trials.values()):
-            left.append("their confirmation was cut short")
-    return ", ".join(filter(None, left))
 
 
 def _conclude(

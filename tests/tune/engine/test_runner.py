@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from optuna.trial import TrialState
+from rich.console import Console
+
+from tests.helpers.commands import DIGITS
+from tests.helpers.results import add_trial
+from tests.helpers.studies import search_of
+from tune.config.loading import load_config
+from tune.engine.allowance import Allowance, undone
+from tune.engine.runner import _confirm
+from tune.strategy.confirmation import finalists
+from tune.strategy.portfolio import open_search
+from tune.study.ledger import Ledger
+from tune.study.search import Search
+from tune.tracking.writer import RecordWriter
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Search:
+    words = ["confirm.top_k=1", "confirm.seeds=2", "budget.time=60s", "budget.num_samples=2"]
+    return search_of(load_config(DIGITS, words), f"sqlite:///{tmp_path / 'optuna.db'}")
+
+
+@pytest.fixture
+def searched(search: Search) -> Ledger:
+    ledger = open_search(search)
+    for score in (0.9, 0.8):
+        add_trial(ledger, [score] * 6)
+    return ledger
+
+
+def confirm(search: Search, searched: Ledger, lack: str | None, runs: int) -> tuple[Any, str]:
+    """The confirmation, of which as many runs are done as there is time for."""
+    chosen = finalists(searched.trials.values(), 1)
+    allowance = cast("Allowance", SimpleNamespace(lacks_confirmation=lambda *_: lack))
+    writer, stream = cast("RecordWriter", SimpleNamespace(ledgers=[])), io.StringIO()
+
+    def run(ledger: Ledger, *_: object) -> None:
+        for _ in range(runs):
+            add_trial(ledger, [0.7])
+
+    console = Console(file=stream)
+    return _confirm(search, searched, chosen, allowance, writer, run, console), stream.getvalue()
+
+
+def test_a_confirmation_that_there_is_no_time_for_is_skipped_in_a_line(
+    search: Search, searched: Ledger
+) -> None:
+    confirmed, told = confirm(search, searched, "about 90 s, and 4 s are left", runs=2)
+    assert confirmed is None
+    assert told == "confirm  skipped: about 90 s, and 4 s are left\n"
+    chosen = finalists(searched.trials.values(), 1)
+    assert undone(search.config, chosen, searched, None) == "the finalists were not confirmed"
+
+
+def test_one_that_was_begun_is_not_forgotten_for_lack_of_time(
+    search: Search, searched: Ledger
+) -> None:
+    confirm(search, searched, None, runs=1)
+    confirmed, told = confirm(search, searched, "no time", runs=0)
+    assert told == ""
+    assert [log.state for log in confirmed.trials.values()] == [TrialState.COMPLETE]
+    chosen = finalists(searched.trials.values(), 1)
+    assert undone(search.config, chosen, searched, confirmed) == "the confirmation was cut short"
+    confirmed, _ = confirm(search, searched, None, runs=1)
+    assert undone(search.config, chosen, searched, confirmed) == ""
