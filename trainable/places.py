@@ -75,8 +75,8 @@ class Place:
         Args:
             name: The file's. One of this name is replaced.
             private: Whether it is its owner's alone to read.
-            durable: Whether it must be on the disk before it takes its name, so that it is whole
-                after a loss of power too.
+            durable: Whether it must be on the disk before it takes its name, and its name before
+                this ends, so that it is there and whole after a loss of power too.
 
         Raises:
             OSError: It cannot be written; one of this name is as it was.
@@ -89,6 +89,8 @@ class Place:
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
+        if durable:
+            _sync(self.folder)
 
     @contextmanager
     def aside(self, name: str, *, replace: bool = True) -> Iterator[Path]:
@@ -181,6 +183,25 @@ def is_folder(path: Path) -> bool:
     with suppress(OSError, ValueError):
         return path.is_dir()
     return False
+
+
+def make_durable(folder: Path) -> None:
+    """Have all that is in a folder on the disk, so that it is there after a loss of power too.
+
+    Raises:
+        OSError: It cannot be.
+    """
+    for path in (folder, *folder.rglob("*")):
+        _sync(path)
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _is_running(process: int) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trainable.places import Place
+from trainable.places import Place, make_durable
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_private_file_is_its_owners_alone_from_the_first_byte(place: Place) ->
     assert stat.S_IMODE((place.folder / "a").stat().st_mode) == 0o600
 
 
-def test_a_durable_file_is_on_the_disk_before_it_takes_its_name(
+def test_a_durable_file_is_on_the_disk_and_then_its_name(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[tuple[int, list[str]]] = []
@@ -72,7 +72,21 @@ def test_a_durable_file_is_on_the_disk_before_it_takes_its_name(
     )
     place.write("a", b"one", durable=True)
     place.write("b", b"two")
-    assert synced == [(3, [])]
+    assert synced[0] == (3, [])
+    assert [names for _, names in synced] == [[], ["a"]]
+
+
+def test_all_of_a_folder_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "model"
+    (folder / "inner").mkdir(parents=True)
+    paths = [folder / "a", folder / "inner" / "b"]
+    for path in paths:
+        path.write_text("text")
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    make_durable(folder)
+    wanted = [*paths, folder, folder / "inner", tmp_path]
+    assert sorted(synced) == sorted(path.stat().st_ino for path in wanted)
 
 
 @pytest.mark.parametrize("number", [0, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV])

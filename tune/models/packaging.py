@@ -20,6 +20,7 @@ from torch import Tensor
 import trainable
 from trainable.data.decoding import as_png
 from trainable.inference.classifier import Classifier
+from trainable.places import make_durable
 from tune.tracking.schema import Artifact
 
 _NEEDS: Final = ("mlflow", "torch", "torchvision", "safetensors", "pillow", "pydantic", "pandas")
@@ -46,6 +47,9 @@ def log_classifier(
         path = Path(folder) / Artifact.MODEL
         _save(classifier, example, path, logged)
         client.log_model_artifacts(logged.model_id, str(path))
+    # The registry is a database and survives a loss of power; so must the files that it names.
+    if (local := Path(logged.artifact_location.removeprefix("file://"))).is_dir():
+        make_durable(local)
     # A model that a kill has left pending is deleted when its search goes on.
     return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 

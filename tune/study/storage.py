@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ import optuna
 from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import Study
-from sqlalchemy import column, delete, literal_column, table, update
+from sqlalchemy import column, delete, event, literal_column, table, update
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import (
     RetryError,
@@ -60,7 +61,16 @@ def open_storage(url: str) -> RDBStorage:
         stop=stop_after_attempt(6),
         reraise=True,
     )
-    return attempts(RDBStorage, url)
+    storage = attempts(RDBStorage, url)
+    if url.startswith(_SQLITE):
+        event.listen(storage.engine, "connect", _survive_power)
+        storage.engine.dispose()  # of connections that were made before
+    return storage
+
+
+def _survive_power(connection: sqlite3.Connection, _: object) -> None:
+    """Have SQLite also sync that a journal is gone: a loss of power would undo its transaction."""
+    connection.execute("PRAGMA synchronous = EXTRA")
 
 
 def _make_private(url: str) -> None:
