@@ -101,12 +101,19 @@ def test_the_winner_is_the_completed_trial_with_the_best_epoch(
     assert winner.value == study.best_value == parent.data.metrics["best_val_acc"]
 
 
-def test_of_checkpoints_the_finalists_stay(finished_search: FinishedSearch) -> None:
+def test_of_checkpoints_the_finalists_and_their_runs_stay(finished_search: FinishedSearch) -> None:
     home = finished_search.folder / "mlruns" / "searches" / "first"
     (parent,) = finished_search.runs("search")
-    winner = int(parent.data.tags["tune.best_trial"])
-    kept = [str(path.relative_to(home)) for path in home.glob("*/*.pt*")]
-    assert kept == [f"trial-{winner:03d}/best.pt"]
+    kept = sorted(str(path.relative_to(home)) for path in home.glob("*/*.pt*"))
+    study = optuna.load_study(study_name="first", storage=finished_search.study_url)
+    complete = study.get_trials(states=[TrialState.COMPLETE])
+    chosen = {int(name[6:9]) for name in kept if name.startswith("trial-")}
+    assert int(parent.data.tags["tune.best_trial"]) in chosen
+    assert len(chosen) == min(2, len(complete))
+    left = min(trial.value for trial in complete if trial.number in chosen)
+    assert all(trial.value <= left for trial in complete if trial.number not in chosen)
+    runs = [f"confirm-{number:03d}/best.pt" for number in range(2 * len(chosen))]
+    assert kept == sorted([*runs, *(f"trial-{number:03d}/best.pt" for number in chosen)])
 
 
 @pytest.fixture
