@@ -62,7 +62,7 @@ def decide(rule: Rule, margin: float, rivals: Sequence[Rival], judged: int = 1) 
     lines = [
         *(_shown(rule, margin, rival) for rival in told),
         comparison.figures(told[0].name),
-        _too_few(rule, margin, comparison),
+        "" if promoted else _too_few(rule, margin, comparison),
         _worn(judged, comparison.alpha),
     ]
     return Verdict(promoted, f"{word} ({rule}): {'; '.join(line for line in lines if line)}")

@@ -46,7 +46,7 @@ def _print_model(results: SearchResults, console: Console) -> None:
     if results.model is None:
         return
     objective = results.objective
-    console.print(f"\n[bold]Model:[/bold] {results.model}", soft_wrap=True)
+    console.print(f"\nModel: {results.model}", soft_wrap=True)
     chosen = f"{objective.show(results.model.score)}, by which it was chosen"
     console.print(f"  {objective.title():19s} {chosen}")
     for title, value in results.test_values.items():

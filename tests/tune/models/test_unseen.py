@@ -96,7 +96,7 @@ def test_images_that_the_champion_trained_on_are_left_out_and_their_number_is_sa
     found = standing.comparison
     assert found is not None
     assert (found.images, found.left_out) == (both, 600 - both)
-    assert f"of the {both} of 600 test images that neither has seen in training" in standing.reason
+    assert f"on the {both} of 600 test images that neither has seen in training" in standing.reason
     fresh = np.isin(second.test.hashes, first.test.hashes)
     assert found.challenger == pytest.approx(answers(second, 590).right[fresh].mean())
 
@@ -128,7 +128,7 @@ def test_an_old_champion_that_was_tested_on_the_same_images_is_compared_on_all(
 
     assert standing.comparison is not None
     assert standing.comparison.left_out == 0
-    assert "same test images" in standing.reason
+    assert "on the same 371 test images" in standing.reason
 
 
 def test_of_an_old_champion_that_was_tested_on_others_it_is_said_that_it_cannot_be_known(
