@@ -58,13 +58,16 @@ def check_search(home: SearchFolder, usable: Collection[str | None], *, fix: boo
 def _judge(search: Search, left: int, *, closed: bool) -> Finding:
     name, go_on = f"search {search.name}", f"python -m tune.search --resume {search.name}"
     state = "finished" if search.concluded else "stopped before its end"
+    if search.cut_short:
+        state, go_on = "finished, cut short by its time budget", f"{go_on} --time-budget MORE"
     if left and not closed:
         message = f"{state}, and {left} of its runs are still RUNNING"
         close = "python -m tune.doctor --fix closes them as KILLED"
         return Finding(name, "warn", message, close if search.concluded else f"{go_on}; or {close}")
+    goes_on = search.cut_short or not search.concluded
     done = f"; {left} of its runs were RUNNING, and are KILLED now" if left else ""
     images = f"; its images: {search.duplicates}" if search.duplicates else ""
-    return Finding(name, "ok", f"{state}{done}{images}", None if search.concluded else go_on)
+    return Finding(name, "ok", f"{state}{done}{images}", go_on if goes_on else None)
 
 
 def check_others(usable: Iterable[str | None], known: Collection[str]) -> Finding:

@@ -28,3 +28,14 @@ def test_what_was_found_of_duplicates_is_told(tmp_path: Path) -> None:
     home.save(search.model_copy(update={"duplicates": found, "concluded": True}))
     _, findings = examine(tmp_path)
     assert findings["search one"].message == f"finished; its images: {found}"
+
+
+def test_a_search_that_was_cut_short_is_told_how_to_go_on(tmp_path: Path) -> None:
+    search = search_of(load_config(DIGITS), f"sqlite:///{tmp_path / 'optuna.db'}")
+    home = SearchFolder("one", tmp_path / "mlruns")
+    home.folder.mkdir(parents=True)
+    home.save(search.model_copy(update={"concluded": True, "cut_short": True}))
+    _, findings = examine(tmp_path)
+    found = findings["search one"]
+    assert (found.state, found.message) == ("ok", "finished, cut short by its time budget")
+    assert found.fix == "python -m tune.search --resume one --time-budget MORE"
