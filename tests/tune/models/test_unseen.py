@@ -128,7 +128,7 @@ def test_an_old_champion_that_was_tested_on_the_same_images_is_compared_on_all(
 
     assert standing.comparison is not None
     assert standing.comparison.left_out == 0
-    assert "on the same 371 test images" in standing.reason
+    assert f"on the same {len(dataset.test)} test images" in standing.reason
 
 
 def test_of_an_old_champion_that_was_tested_on_others_it_is_said_that_it_cannot_be_known(
