@@ -38,6 +38,8 @@ from killing.looking import Findings, ended_trials, leftovers, look
 from killing.power import Disk, compile_library
 from killing.search import VICTIMS, Plan, Search
 
+from tune.environment import prepare_environment
+
 TRIES = 20
 """Searches that are begun for a kill until one is hit."""
 
@@ -137,6 +139,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="four kills of a smaller search")
     given = parser.parse_args()
     kills, plan = (4, Plan(5, 2)) if given.quick else (given.kills, Plan())
+    prepare_environment()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as name:
         home, library = Path(name), compile_library(Path(name))

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -110,7 +111,7 @@ class Search:
             for process in left:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(left, timeout=5)
+            time.sleep(0.05)  # not psutil's waiting, which would take the exit code from Popen
         self.process.wait()
         self._disk.lose_power()
 
