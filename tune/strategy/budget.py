@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Final
 
 from tune.config.sections import ConfirmConfig
@@ -11,11 +12,15 @@ from tune.study.trial import TrialLog
 
 LEAST_END: Final = 6.0
 """Seconds in which the smallest winner is tested, packaged, registered and reported."""
+END_SHARE: Final = 0.6
+"""What the rest of the end takes of the time that the start took, also on a busy machine."""
 PASSES: Final = 4
 """How often the test images pass the network at the end: of the winner, of the soup, of the model
 as it is packaged, and of the champion."""
-CONFIRM_SHARE: Final = 1 / 3
+CONFIRM_SHARE: Final = 0.4
 """The share of a time budget that is kept for the confirmation, at the most."""
+SOUP_SHARE: Final = 0.5
+"""What normalizing a network anew takes of the time of an epoch, which trains it too."""
 START_SECONDS: Final = 3.0
 """Seconds until the worker of a confirmation's trial has loaded what it needs."""
 
@@ -29,6 +34,12 @@ def slowest_epoch(trials: Iterable[TrialLog]) -> float:
     return max(seconds, default=0.0)
 
 
+def usual_epoch(trials: Iterable[TrialLog]) -> float:
+    """The median of the seconds that epochs took; 0 before there is one."""
+    seconds = [epoch.metrics["epoch_seconds"] for log in trials for epoch in log.epochs]
+    return median(seconds) if seconds else 0.0
+
+
 def end_seconds(startup: float, testing: float) -> float:
     """How long it takes to test, register and report a winner.
 
@@ -37,13 +48,15 @@ def end_seconds(startup: float, testing: float) -> float:
             libraries, and opens as many files.
         testing: Seconds in which the test images pass the network.
     """
-    return max(LEAST_END, startup) + PASSES * testing
+    return max(LEAST_END, END_SHARE * startup) + PASSES * testing
 
 
 def trial_seconds(log: TrialLog, epochs: int) -> float:
-    """How long a trial takes until so many epochs are trained, by those that it has reported."""
-    seconds = [epoch.metrics["epoch_seconds"] for epoch in log.epochs]
-    return sum(seconds) / len(seconds) * epochs if seconds else 0.0
+    """How long a trial takes that starts now until so many epochs are trained.
+
+    By the median of what it has reported: the first computes what the others find in the cache.
+    """
+    return usual_epoch([log]) * epochs
 
 
 def confirmation_seconds(
@@ -71,4 +84,4 @@ def soup_seconds(chosen: Sequence[TrialLog], config: ConfirmConfig) -> float:
     """
     if not config.soup or config.top_k == 0:
         return 0.0
-    return len(chosen) * (config.seeds + 1) * slowest_epoch(chosen)
+    return len(chosen) * (config.seeds + 1) * SOUP_SHARE * usual_epoch(chosen)
