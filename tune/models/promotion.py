@@ -20,6 +20,7 @@ from tune.config.schema import SearchConfig
 from tune.models.champion import best_champion, champion_of, check_loads, versions_of
 from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with
+from tune.models.judged import sketch, times_judged
 from tune.models.lookup import CHAMPION
 from tune.models.packaging import log_classifier
 from tune.models.unseen import IncomparableError
@@ -94,7 +95,7 @@ def settle_champion(
         # Somebody may have moved it by hand in between.
         if _number(champion_of(client, name)) == _number(before):
             break
-    _tag(client, name, standing, challenger.dataset.test_fingerprint())
+    _tag(client, name, standing, sketch(challenger.dataset))
     if standing.promoted:
         check_loads(client, version)
         client.set_registered_model_alias(name, CHAMPION, version.version)
@@ -189,7 +190,7 @@ def _judge(
     except IncomparableError as error:
         reason = f"version {champion.version} {error}: it cannot be compared"
         return Standing(version, registry.promote == "always", None, reason, version)
-    judged = _judged(client, config.model_name, version, challenger.dataset.test_fingerprint())
+    judged = times_judged(client, config.model_name, version, sketch(challenger.dataset))
     verdict = decide(registry.promote, registry.margin, rivals, judged)
     last = rivals[-1]
     number = version if last.comparison.is_better else last.version
@@ -223,12 +224,6 @@ def _rivals(
         with suppress(IncomparableError):  # of a model whose files are gone, nothing can be asked
             rivals.append(rival("the best one so far", best))
     return rivals
-
-
-def _judged(client: MlflowClient, name: str, version: int, images: str) -> int:
-    """How many versions have been judged by these test images, this one included."""
-    others = [each for each in versions_of(client, name) if int(each.version) != version]
-    return 1 + sum(VersionTags.of(each).test_images == images for each in others)
 
 
 def _tag(client: MlflowClient, name: str, standing: Standing, images: str) -> None:

@@ -52,7 +52,7 @@ class Tag:
     BEST_CHAMPION: Final = "tune.best_champion"
     """The version that was the best champion once this one was promoted."""
     TEST_IMAGES: Final = "tune.test_images"
-    """The fingerprint of the images that a version was judged by."""
+    """A sketch of the images that a version was judged by: see :mod:`tune.models.judged`."""
     EXPERIMENT_KIND: Final = "mlflow.experimentKind"
 
 
@@ -212,7 +212,7 @@ class VersionTags:
         promoted: Whether it has been the champion and was not taken back; None while that is not
             decided.
         best_champion: The best champion so far, as of this version's promotion.
-        test_images: The fingerprint of the images that it was judged by.
+        test_images: A sketch of the images that it was judged by.
     """
 
     objective: Objective

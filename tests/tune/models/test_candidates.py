@@ -143,7 +143,7 @@ def test_a_last_batch_of_one_image_does_not_stop_the_soup(
     tmp_path: Path, home: SearchFolder
 ) -> None:
     """At 16 px layer4 sees one pixel: a batch of one image has no variance to be measured."""
-    words = [*SMALL, "cache.enabled=false", "data.limit=322", "train.batch_size=64"]
+    words = [*SMALL, "cache.enabled=false", "data.limit=322", "data.split_rule=1"]
     config = load_config(DIGITS, words)
     assert len(load_dataset(config.data).train) % 64 == 1
     one = ledger_of(config, f"sqlite:///{tmp_path / 'one.db'}")
