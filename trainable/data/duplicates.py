@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from trainable.data.looks import Looks
-from trainable.data.seen import MOST_BITS
+from trainable.data.looks import MOST_BITS, Looks
 
 LEAST_CORRELATION: Final = 0.92
 """How well their thumbnails correlate at least, each channel about its mean."""

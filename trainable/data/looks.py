@@ -17,6 +17,8 @@ from PIL import Image
 
 SIDE: Final = 32
 """The side of what is hashed. Images that are smaller look too much alike."""
+MOST_BITS: Final = 10
+"""By how many bits of 63 the perceptual hashes of two images differ at most that may be copies."""
 LEAST_CONTRAST: Final = 4.0
 """Standard deviation of a thumbnail, in shades, below which there is nothing to compare."""
 _THUMB: Final = 16

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from trainable.data.looks import MOST_BITS
+
 if TYPE_CHECKING:  # a served model imports this file too, and has no data
     from trainable.data.datasets import Dataset
-
-MOST_BITS: Final = 10
-"""By how many bits of 63 the perceptual hashes of two images differ at most that may be copies."""
 
 _FILES, _PIXELS, _LOOKS = "files", "pixels", "looks"
 """Names of the arrays: hashes of files or of pixels, and perceptual hashes."""

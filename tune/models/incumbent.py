@@ -49,8 +49,9 @@ def compare_with(
         IncomparableError: The champion has other classes, or cannot be read, or it has seen too
             many of the images, or which it has seen cannot be known.
     """
-    recorded = _recorded(client, champion, dataset)
-    judged = recorded is not None
+    evaluation = _evaluation(client, champion, dataset)
+    judged = evaluation is not None
+    recorded = evaluation if evaluation and _is_as_served(evaluation, champion) else None
     if objective == ACCURACY:
         right = recorded.right if recorded else _shown(client, champion, dataset).right
         unseen = unseen_images(client, champion, dataset, judged_on_them=judged)
@@ -63,16 +64,24 @@ def compare_with(
     return replace(found, left_out=int((~unseen).sum()))
 
 
-def _recorded(client: MlflowClient, champion: ModelVersion, dataset: Dataset) -> Evaluation | None:
-    """What its run has of the champion, if that is of these images."""
+def _evaluation(
+    client: MlflowClient, champion: ModelVersion, dataset: Dataset
+) -> Evaluation | None:
+    """What the champion's run has of a test, if that was of these images."""
     try:
         found = read_evaluation(client, champion.run_id)
     except _UNRECORDED:
         return None
-    same = found.fingerprint == dataset.test_fingerprint()
-    # A search that went on with more trials has recorded the answers of its new winner since; one
-    # of an older version, those of its network as it was trained, and not as it is served.
-    return found if same and found.served and found.is_of(champion) else None
+    return found if found.fingerprint == dataset.test_fingerprint() else None
+
+
+def _is_as_served(found: Evaluation, champion: ModelVersion) -> bool:
+    """Whether answers are the champion's own.
+
+    A search that went on with more trials has recorded the answers of its new winner since; one
+    of an older version, those of its network as it was trained, and not as it is served.
+    """
+    return found.served and found.is_of(champion)
 
 
 def _recorded_predictions(

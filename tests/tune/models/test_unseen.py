@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,19 @@ def test_an_old_champion_that_was_tested_on_the_same_images_is_compared_on_all(
     assert standing.comparison is not None
     assert standing.comparison.left_out == 0
     assert f"on the same {len(dataset.test)} test images" in standing.reason
+
+
+def test_an_old_champion_whose_answers_are_not_those_it_serves_is_shown_the_same_images(
+    enter: Settle, client: MlflowClient, dataset: Dataset
+) -> None:
+    enter(dataset, 300, None)
+    run = client.get_run(client.get_model_version(NAME, "1").run_id)
+    path = Path(run.info.artifact_uri.removeprefix("file://")) / "test.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "served": False}))
+    standing = enter(dataset, 310, Seen.of(dataset))
+
+    assert standing.comparison is not None
+    assert standing.comparison.champion < 0.3  # it has random weights
 
 
 def test_of_an_old_champion_that_was_tested_on_others_it_is_said_that_it_cannot_be_known(
