@@ -87,7 +87,8 @@ class Allowance:
             startup = self._load.startup
             slow = startup if startup > SLOW_START * self.total else 0.0
             return self.remaining + TOLERANCE * self.total + TOLERANCE_SECONDS + slow
-        chosen = _so_far(logs, max(1, self._config.confirm.top_k))
+        complete = [log for log in logs if log.state is TrialState.COMPLETE]  # no others can be
+        chosen = finalists(complete, self._config.confirm.top_k)
         confirming = self._confirming(chosen) + soup_seconds(chosen, self._config.confirm)
         kept = confirming if confirming <= CONFIRM_SHARE * self.total else 0.0
         return self.remaining - self._end(logs) - kept
@@ -183,10 +184,3 @@ def _seconds_an_image(config: SearchConfig) -> float:
             times.append(time.perf_counter() - start)
         longest = max(longest, min(times) / _PROBED)
     return longest
-
-
-def _so_far(logs: Sequence[TrialLog], count: int) -> list[TrialLog]:
-    """The finalists, or as long as no trial has completed, the best of what there is."""
-    started = [log for log in logs if log.epochs]
-    best = sorted(started, key=lambda log: log.rank, reverse=True)[:count]
-    return finalists(logs, count) or best

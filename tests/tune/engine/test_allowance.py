@@ -90,6 +90,13 @@ def test_time_is_kept_for_the_confirmation_if_that_leaves_most_for_the_search(
     assert long.allowance.lacks_confirmation(long.ledger, chosen) is None
 
 
+def test_as_long_as_no_trial_has_completed_no_time_is_kept_to_confirm_it(tmp_path: Path) -> None:
+    words = ("confirm.top_k=2", "confirm.seeds=2", "train.epochs=6")
+    bench = Bench(tmp_path, "budget.time=300s", *words)
+    bench.trial(epochs=5, seconds=4.0)
+    assert bench.for_trials == pytest.approx(300 - 6 - 4 * (4.0 * 100 / 400))
+
+
 def test_the_first_epoch_of_a_cold_cache_is_not_taken_for_the_others(tmp_path: Path) -> None:
     words = ("confirm.top_k=1", "confirm.seeds=2", "confirm.soup=false", "train.epochs=6")
     bench = Bench(tmp_path, "budget.time=60s", *words)
