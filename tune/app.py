@@ -34,7 +34,7 @@ def _page() -> None:
     Raises:
         ConfigError: The registry cannot be reached, or does not give what is asked.
     """
-    from tune.tracking.record import FAILURES
+    from tune.tracking.client import FAILURES
     from tune.webapp.panels import show
 
     check_tracking(tracking_uri(None))

@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,14 +67,18 @@ class Server:
 
 @contextmanager
 def faulty(
-    target: Server, failing: Callable[[int], str | None], login: str | None = None
+    target: Server,
+    failing: Callable[[int], str | None],
+    login: str | None = None,
+    delay: float = 0.0,
 ) -> Iterator[str]:
     """A server before the server, which loses some requests, or their answers, and says 500.
 
     Args:
         target: The server.
-        failing: Given the number of a request, says whether `request` or `answer` is lost.
-        login: `USER:PASSWORD`, without which it says 401 to all but a question for its health.
+        failing: Whether the `request` of a number, from 1, or its `answer` is lost.
+        login: User and password, as USER:PASSWORD, without which it says 401.
+        delay: Seconds that each answer takes.
     """
     expected = login and f"Basic {base64.b64encode(login.encode()).decode()}"
     count = [0]
@@ -86,6 +91,7 @@ def faulty(
                 self.answer(401, b"{}")
                 return
             lost = failing(count[0])
+            time.sleep(delay)
             if lost == "request":
                 self.answer(500, b"{}")
                 return

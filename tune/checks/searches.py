@@ -9,8 +9,8 @@ from tune.checks.finding import Finding
 from tune.errors import ConfigError, first_line
 from tune.study.folder import SearchFolder
 from tune.study.search import Search
+from tune.tracking.client import FAILURES
 from tune.tracking.queries import interrupt, open_parents, open_runs
-from tune.tracking.record import FAILURES
 from tune.tracking.schema import SearchTags
 from tune.tracking.server import open_client, tracking_uri
 

@@ -26,7 +26,8 @@ from tune.study.ledger import Ledger
 from tune.study.search import Search
 from tune.study.trial import TrialState
 from tune.tracking import schema
-from tune.tracking.record import FAILURES, SearchRecord
+from tune.tracking.client import FAILURES, why
+from tune.tracking.record import SearchRecord
 from tune.tracking.schema import Tag
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
@@ -50,7 +51,7 @@ class _Problems:
         except UnrecordedError as error:
             self.found.append(str(error))
         except FAILURES as error:
-            self.found.append(f"{what} failed: {first_line(error)}")
+            self.found.append(f"{what} failed: {why(error)}")
         except Exception as error:  # noqa: BLE001 - of plugins, figures, files: none may end it
             path = self.home.folder / _ERRORS
             path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")

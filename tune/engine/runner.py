@@ -112,7 +112,7 @@ def _prepare(config: SearchConfig) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A trial's error is shown in its line and its run, not as a traceback in between; and what
     # MLflow's store cannot write is written later, or reported at the end.
-    for name in ("ray.tune", "ray.air", "mlflow.store.db.utils"):
+    for name in ("ray.tune", "ray.air", "mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ray()
     if not os.environ.get("RAY_ADDRESS"):  # workers on other machines have not loaded PyTorch
@@ -226,7 +226,7 @@ def _close_record(writer: RecordWriter) -> None:
     """Close the record as far as that is quickly done; what is left is done on a resume."""
     if not writer.started:
         return
-    from tune.tracking.record import FAILURES
+    from tune.tracking.client import FAILURES
 
     with suppress(UnrecordedError, *FAILURES):
         writer.finish(_GOODBYE_SECONDS).close("KILLED")

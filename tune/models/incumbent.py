@@ -17,6 +17,7 @@ from tune.errors import first_line
 from tune.models.comparison import ACCURACY, Comparison, compare_answers, compare_predictions
 from tune.models.lookup import UNREADABLE, load_registered
 from tune.models.unseen import IncomparableError, unseen_images
+from tune.tracking.client import raise_passing
 from tune.tracking.evaluation import Evaluation, read_evaluation, read_predictions
 
 _UNRECORDED: Final = (MlflowException, OSError, KeyError, ValueError)
@@ -70,7 +71,8 @@ def _evaluation(
     """What the champion's run has of a test, if that was of these images."""
     try:
         found = read_evaluation(client, champion.run_id)
-    except _UNRECORDED:
+    except _UNRECORDED as error:
+        raise_passing(error)
         return None
     return found if found.fingerprint == dataset.test_fingerprint() else None
 
@@ -89,7 +91,8 @@ def _recorded_predictions(
 ) -> Predictions | None:
     try:
         found = read_predictions(client, champion.run_id)
-    except _UNRECORDED:
+    except _UNRECORDED as error:
+        raise_passing(error)
         return None
     return found if recorded.summarizes(found) else None
 
@@ -106,4 +109,5 @@ def _shown(client: MlflowClient, champion: ModelVersion, dataset: Dataset) -> Pr
             raise IncomparableError("has other classes")
         return score(classifier, dataset.test, dataset.classes)
     except (MlflowException, *UNREADABLE) as error:
+        raise_passing(error)
         raise IncomparableError(f"cannot be read ({first_line(error)})") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -98,11 +99,14 @@ def load_registered(client: MlflowClient, version: ModelVersion) -> Classifier:
     """
     from mlflow.artifacts import download_artifacts
 
+    from tune.tracking.client import ask
+
     # Not models:/NAME/VERSION, which MLflow looks up where its own state points to.
     files = client.get_model_version_download_uri(version.name, version.version)
     source = f"{files.rstrip('/')}/artifacts/{Artifact.CLASSIFIER}"
     with TemporaryDirectory() as folder:
-        path = download_artifacts(source, dst_path=folder, tracking_uri=client.tracking_uri)
+        uri = client.tracking_uri
+        path = ask(client, partial(download_artifacts, source, dst_path=folder, tracking_uri=uri))
         return Classifier.load(Path(path))
 
 
@@ -115,13 +119,16 @@ def seen_by_registered(client: MlflowClient, version: ModelVersion) -> Seen | No
     """
     from mlflow.artifacts import download_artifacts, list_artifacts
 
+    from tune.tracking.client import ask
+
     files = client.get_model_version_download_uri(version.name, version.version)
     source, uri = f"{files.rstrip('/')}/artifacts/{Artifact.CLASSIFIER}", client.tracking_uri
-    there = list_artifacts(source, tracking_uri=uri)
+    there = ask(client, partial(list_artifacts, source, tracking_uri=uri))
     if not any(Path(file.path).name == SEEN for file in there):
         return None
     with TemporaryDirectory() as folder:
-        path = download_artifacts(f"{source}/{SEEN}", dst_path=folder, tracking_uri=uri)
+        file = f"{source}/{SEEN}"
+        path = ask(client, partial(download_artifacts, file, dst_path=folder, tracking_uri=uri))
         return Seen.load(Path(path))
 
 

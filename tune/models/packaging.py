@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 import tempfile
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import ColSpec, Schema
 from torch import Tensor
 
@@ -21,6 +23,7 @@ import trainable
 from trainable.data.decoding import as_png
 from trainable.inference.classifier import Classifier
 from trainable.places import make_durable
+from tune.tracking.client import ask, make_once
 from tune.tracking.schema import Artifact
 
 _NEEDS: Final = ("mlflow", "torch", "torchvision", "safetensors", "pillow", "pydantic", "pandas")
@@ -38,20 +41,59 @@ def log_classifier(
         run_id: The search's run.
     """
     run = client.get_run(run_id)
-    logged = client.create_logged_model(
-        run.info.experiment_id, Artifact.MODEL, run_id, params=run.data.params
+    experiment = run.info.experiment_id
+    found = _pending(client, experiment, run_id)
+    logged = make_once(
+        client,
+        lambda: client.create_logged_model(
+            experiment, Artifact.MODEL, run_id, params=run.data.params
+        ),
+        lambda: next(
+            (m for i, m in _pending(client, experiment, run_id).items() if i not in found), None
+        ),
     )
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    _log_output(client, run_id, logged.model_id)
     client.log_batch(run_id, _metrics_of(client, run_id, logged.model_id))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Artifact.MODEL
         _save(classifier, example, path, logged)
-        client.log_model_artifacts(logged.model_id, str(path))
+        _upload(client, path, logged)
     # The registry is a database and survives a loss of power; so must the files that it names.
     if (local := Path(logged.artifact_location.removeprefix("file://"))).is_dir():
         make_durable(local)
     # A model that a kill has left pending is deleted when its search goes on.
     return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+
+
+def _pending(client: MlflowClient, experiment: str, run_id: str) -> dict[str, LoggedModel]:
+    """The models of a run that are not whole."""
+    models = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    return {m.model_id: m for m in models if m.status == LoggedModelStatus.PENDING}
+
+
+def _log_output(client: MlflowClient, run_id: str, model_id: str) -> None:
+    """Note on a run that a model came of it."""
+
+    def find() -> bool | None:
+        outputs = client.get_run(run_id).outputs
+        known = outputs.model_outputs if outputs else []
+        return any(output.model_id == model_id for output in known) or None
+
+    def make() -> bool:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+        return True
+
+    make_once(client, make, find)
+
+
+def _upload(client: MlflowClient, folder: Path, logged: LoggedModel) -> None:
+    """Put the files of a folder where a model's belong, each by itself: they are many."""
+    place = get_artifact_repository(logged.artifact_location, client.tracking_uri)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            inside = path.parent.relative_to(folder).as_posix()
+            target = None if inside == "." else inside
+            ask(client, partial(place.log_artifact, str(path), target))
 
 
 def _metrics_of(client: MlflowClient, run_id: str, model_id: str) -> list[Metric]:

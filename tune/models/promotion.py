@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
@@ -25,6 +25,7 @@ from tune.models.lookup import CHAMPION
 from tune.models.packaging import log_classifier
 from tune.models.unseen import IncomparableError
 from tune.models.verdict import Rival, decide
+from tune.tracking.client import make_once
 from tune.tracking.schema import Tag, VersionTags, champion_score
 from tune.tracking.server import is_mlflows_own
 
@@ -119,18 +120,29 @@ def _register(
     name, image = config.model_name, challenger.dataset.test.images[0]
     _delete_unregistered(client, name, run_id)
     logged = log_classifier(client, challenger.classifier, image, run_id)
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
+    _make_model(client, name)
     objective = {Tag.OBJECTIVE: config.objective.metric}
-    return client.create_model_version(
-        name,
-        # What MLflow's page shows as the source model. A store in a database looks it up where
-        # MLflow's own state points to, and finds nothing there if that is another one.
-        logged.model_uri if is_mlflows_own(client) else logged.artifact_location,
-        run_id,
-        tags={**challenger.identity, **challenger.scores, **objective},
-        model_id=logged.model_id,
+    # What MLflow's page shows as the source model. A store in a database looks it up where
+    # MLflow's own state points to, and finds nothing there if that is another one.
+    source = logged.model_uri if is_mlflows_own(client) else logged.artifact_location
+    tags = {**challenger.identity, **challenger.scores, **objective}
+    return make_once(
+        client,
+        lambda: client.create_model_version(
+            name, source, run_id, tags=tags, model_id=logged.model_id
+        ),
+        lambda: _find(client, name, run_id, challenger),
     )
+
+
+def _make_model(client: MlflowClient, name: str) -> None:
+    """Make the registered model, unless it is there."""
+
+    def find() -> RegisteredModel | None:
+        return next(iter(client.search_registered_models(f"name = '{name}'")), None)
+
+    if find() is None:
+        make_once(client, lambda: client.create_registered_model(name), find)
 
 
 def _delete_unregistered(client: MlflowClient, name: str, run_id: str) -> None:

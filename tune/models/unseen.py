@@ -14,6 +14,7 @@ from trainable.data.datasets import Dataset
 from trainable.data.seen import Seen
 from tune.models.lineage import UnknownDataError, same_dataset_of
 from tune.models.lookup import UNREADABLE, seen_by_registered
+from tune.tracking.client import raise_passing
 
 LEAST_IMAGES: Final = 30
 """Test images that must be left where some are left out. Of fewer, not even the least result that
@@ -66,7 +67,8 @@ def _seen_by(client: MlflowClient, champion: ModelVersion, dataset: Dataset) -> 
     """What a version and its search have seen, as its files say, or else its images themselves."""
     try:
         seen = seen_by_registered(client, champion)
-    except (MlflowException, *UNREADABLE):
+    except (MlflowException, *UNREADABLE) as error:
+        raise_passing(error)
         seen = None
     if seen is None:
         try:

@@ -20,7 +20,6 @@ from typing import Any, Final
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
-from sqlalchemy.exc import SQLAlchemyError
 
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
@@ -29,9 +28,11 @@ from tune.passwords import masked
 from tune.study.ledger import Ledger
 from tune.study.search import Search, run_name
 from tune.study.trial import TrialLog, TrialState
+from tune.tracking.client import make_once, patient
 from tune.tracking.database import make_database
 from tune.tracking.evaluation import write_evaluation
-from tune.tracking.queries import child_of, find_parent, find_runs
+from tune.tracking.patience import Patience
+from tune.tracking.queries import child_of, find_parent, find_runs, tagged
 from tune.tracking.schema import (
     INTERRUPTED,
     SEARCH_KIND,
@@ -44,9 +45,6 @@ from tune.tracking.schema import (
 )
 from tune.tracking.server import full_uri, open_client
 
-FAILURES: Final = (MlflowException, SQLAlchemyError, OSError)
-"""What is raised where MLflow's server or store is away, full or broken."""
-
 _STATUS: Final = {
     TrialState.COMPLETE: RunStatus.to_string(RunStatus.FINISHED),
     TrialState.PRUNED: RunStatus.to_string(RunStatus.KILLED),
@@ -54,6 +52,8 @@ _STATUS: Final = {
 }
 _ENDS: Final = {state.name for state in _STATUS}
 _RUNNING: Final = RunStatus.to_string(RunStatus.RUNNING)
+_OWN: Final = (MLFLOW_PARENT_RUN_ID, Tag.KIND, Tag.NUMBER, Tag.IDENTITY)
+"""Tags that no two runs share."""
 _BATCH: Final = 1000
 """Metrics that MLflow takes at once."""
 
@@ -73,12 +73,13 @@ class SearchRecord:
 
     Args:
         search: The search.
+        patience: How long MLflow is waited for.
     """
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, patience: Patience | None = None) -> None:
         uri = search.config.tracking.uri
         make_database(full_uri(uri))
-        self.client = open_client(uri)
+        self.client = patient(open_client(uri), patience or Patience())
         self.experiment_id = self._experiment(search.config.name)
         # Without it the user interface takes the experiment for one with language models.
         self.client.set_experiment_tag(
@@ -143,15 +144,21 @@ class SearchRecord:
 
     def _experiment(self, name: str) -> str:
         """Id of the experiment, which is made unless it is there."""
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
+
+        def find() -> str | None:
+            found = self.client.get_experiment_by_name(name)
+            return None if found is None else str(found.experiment_id)
+
+        def make() -> str:
             try:
                 return str(self.client.create_experiment(name))
             except MlflowException:
-                found = self.client.get_experiment_by_name(name)
+                found = find()  # another search was quicker
                 if found is None:
                     raise
-        return str(found.experiment_id)
+                return found
+
+        return find() or make_once(self.client, make, find)
 
     def _parent(self, search: Search) -> str:
         """Id of the parent run, which is running again if it had been closed."""
@@ -228,7 +235,16 @@ class SearchRecord:
 
     def _create(self, name: str, tags: Mapping[str, str], at: int | None = None) -> str:
         named = {MLFLOW_RUN_NAME: name, MLFLOW_SOURCE_NAME: SOURCE, **tags}
-        return str(self.client.create_run(self.experiment_id, at, named).info.run_id)
+
+        def make() -> str:
+            return str(self.client.create_run(self.experiment_id, at, named).info.run_id)
+
+        def find() -> str | None:
+            own = " and ".join(tagged(tag, tags[tag]) for tag in _OWN if tag in tags)
+            found = find_runs(self.client, self.experiment_id, own)
+            return str(found[0].info.run_id) if found else None
+
+        return make_once(self.client, make, find)
 
 
 def _public(config: SearchConfig) -> dict[str, Any]:

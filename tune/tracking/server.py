@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from http.client import HTTPException
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -88,6 +89,20 @@ def ask(uri: str, path: str) -> str:
         return str(answer.read(64).decode(errors="replace"))
 
 
+def _ask_again(uri: str, path: str) -> None:
+    """Ask a server until it answers with success, as long as its failures may pass."""
+    until = time.monotonic() + REACH_SECONDS / 2
+    while True:
+        try:
+            ask(uri, path)
+        except HTTPError as error:
+            if error.code < 500 or time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
 def _spelled_out(configured: str | None) -> str:
     from mlflow import get_tracking_uri
 
@@ -131,8 +146,8 @@ def _why_no_connection(url: str) -> str | None:
 
 def _why_no_answer(uri: str) -> str | None:
     try:
-        ask(uri, "health")
-        ask(uri, _ASKS_WHO)  # MLflow's own authentication lets everybody ask for its health
+        _ask_again(uri, "health")
+        _ask_again(uri, _ASKS_WHO)  # MLflow's own authentication lets everybody ask for its health
     except HTTPError as error:
         # It answers: what it thinks of health is not asked.
         if error.code in {401, 403} and not may_differ():

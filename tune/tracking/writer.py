@@ -16,11 +16,14 @@ from tune.errors import first_line
 from tune.study.ledger import Ledger
 from tune.study.search import Search
 from tune.study.trial import TrialLog
+from tune.tracking.patience import Patience
 
 if TYPE_CHECKING:
     from tune.tracking.record import SearchRecord
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+_LOOK = 0.5
+"""Seconds after which it is looked again whether MLflow still answers."""
 
 
 class RecordWriter:
@@ -42,6 +45,7 @@ class RecordWriter:
         self._wake = threading.Condition()
         self._news = self._closing = self._given_up = self.started = False
         self._error: str | None = None
+        self._patience = Patience()
         self._closed = 0
         self._record: SearchRecord | None = None
         self._thread = threading.Thread(target=self._follow, name="record", daemon=True)
@@ -53,11 +57,12 @@ class RecordWriter:
             self._news = self.started = True
             self._wake.notify()
 
-    def finish(self, patience: float | None = None) -> SearchRecord:
+    def finish(self, within: float | None = None) -> SearchRecord:
         """Wait until all is written; returns the record.
 
         Args:
-            patience: Seconds to wait for; by default the search's.
+            within: Seconds to wait for; by default as long as MLflow answers now and then, and the
+                search's patience once it does not.
 
         Raises:
             UnrecordedError: There is something that cannot be written.
@@ -65,17 +70,33 @@ class RecordWriter:
         with self._wake:
             self._news = self._closing = True
             self._wake.notify()
-        patience = self._search.config.tracking.patience if patience is None else patience
-        self._thread.join(patience)
+        if within is None:
+            self._patience.limit(self._search.config.tracking.patience)
+        else:
+            self._patience.limit(within, within)
+        while self._thread.is_alive() and not self._patience.is_exhausted:
+            self._thread.join(_LOOK)
         if self._thread.is_alive() or self._record is None:
             self._given_up = True
-            reason = self._error or f"no answer for {patience:g} s"
-            trials = sum(len(ledger.trials) for ledger in self.ledgers)
-            raise UnrecordedError(
-                f"MLflow has not recorded all of {trials - self._closed} of {trials} trials, nor "
-                f"the model: {reason}"
-            )
+            raise UnrecordedError(self._missing())
         return self._record
+
+    def _missing(self) -> str:
+        """What is not recorded, and why."""
+        trials = sum(len(ledger.trials) for ledger in self.ledgers)
+        closed = self._closed if self._record is None else self._record.closed
+        return (
+            f"MLflow has not recorded all of {trials - closed} of {trials} trials, nor the model: "
+            f"{self._reason()}"
+        )
+
+    def _reason(self) -> str:
+        from tune.tracking.client import why
+
+        if self._error is not None:
+            return self._error
+        failed = self._patience.error
+        return why(failed) if failed is not None else "it does not answer"
 
     def _follow(self) -> None:
         try:
@@ -95,12 +116,12 @@ class RecordWriter:
 
     def _write_patiently(self) -> None:
         """Write what is new, again and again while MLflow is away, until it is given up."""
-        from tune.tracking.record import FAILURES  # with MLflow: only once a trial has started
+        from tune.tracking.client import FAILURES  # with MLflow: only once a trial has started
 
         attempts = Retrying(
             retry=retry_if_exception_type(FAILURES),
             wait=wait_exponential(_FIRST_PAUSE, max=_LONGEST_PAUSE),
-            stop=lambda _: self._given_up,
+            stop=lambda _: self._given_up or self._patience.is_exhausted,
             after=self._fail,
             retry_error_callback=lambda _: None,
         )
@@ -110,17 +131,19 @@ class RecordWriter:
         from tune.tracking.record import SearchRecord
 
         if self._record is None:
-            self._record = SearchRecord(self._search)
+            self._record = SearchRecord(self._search, self._patience)
         for ledger in list(self.ledgers):
             self._record.sync(ledger)
         self._error = None
 
     def _fail(self, attempt: RetryCallState) -> None:
         """Note why an attempt failed. What it asked may have been done or not: look it up anew."""
+        from tune.tracking.client import why
+
         assert attempt.outcome is not None
         error = attempt.outcome.exception()
         assert error is not None
-        self._error = first_line(error)
+        self._error = why(error)
         if self._record is not None:
             self._closed = self._record.closed
         self._record = None
