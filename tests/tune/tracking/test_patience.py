@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from requests import ConnectionError as Unreachable
 from requests import HTTPError, Response
 
+from tests.helpers.challengers import answers, challenger_of, classifier_of, config_of, record
+from tests.helpers.commands import DIGITS
+from tests.helpers.results import dataset_of
+from tests.helpers.servers import Server, faulty
+from tests.helpers.studies import ledger_of
+from tests.tune.tracking.test_writer import assert_recorded, run_trials, search_at
+from tune.config.loading import load_config
+from tune.models.promotion import settle_champion
+from tune.study.ledger import Ledger
 from tune.tracking import patience as waiting
 from tune.tracking.client import is_full, is_passing, why
 from tune.tracking.patience import Patience
+from tune.tracking.writer import RecordWriter, UnrecordedError
+
+DATASET = dataset_of([str(number) for number in range(10)], images=4)
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +37,93 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setattr(waiting, "_FIRST_PAUSE", 0.01)
     monkeypatch.setattr(waiting, "_LONGEST_PAUSE", 0.05)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    config = load_config(DIGITS, ["budget.num_samples=4"])
+    return ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_database, folder)
+    with Server(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh(server: Server) -> Server:
+    """The server, without what another test recorded."""
+    client = MlflowClient(server.uri)
+    experiment = client.get_experiment_by_name("digits")
+    if experiment is not None:
+        for run in client.search_runs([experiment.experiment_id]):
+            client.delete_run(run.info.run_id)
+    for model in client.search_registered_models():
+        client.delete_registered_model(model.name)
+    return server
+
+
+def conclude(uri: str, server: Server, ledger: Ledger, patience: str) -> None:
+    """Record four trials and register a model through `uri`, and look at what is there."""
+    search = search_at(uri)
+    tracking = load_config(DIGITS, [f"tracking.patience={patience}"]).tracking
+    tracking = tracking.model_copy(update={"uri": uri})
+    config = search.config.model_copy(update={"tracking": tracking})
+    search = search.model_copy(update={"config": config})
+    writer = RecordWriter(search, ledger)
+    run_trials(ledger, writer.changed)
+    made = writer.finish()
+    test = answers(DATASET, 30)
+    record(made.client, made.run_id, DATASET, test)
+    challenger = challenger_of(classifier_of(DATASET.classes), DATASET, test)
+    standing = settle_champion(made.client, config_of("always"), challenger, made.run_id)
+    assert standing.promoted
+    assert_recorded(search, ledger, server.uri)
+
+    client = MlflowClient(server.uri)
+    assert len(client.search_model_versions("name = 'resnet18-digits'")) == 1
+    run = client.get_run(made.run_id)
+    models = client.search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{made.run_id}'"
+    )
+    assert [model.status.value for model in models] == ["READY"]
+    assert len(run.outputs.model_outputs) == 1
+
+
+def test_a_server_of_whose_answers_three_in_ten_are_500_is_recorded_to(
+    fresh: Server, ledger: Ledger
+) -> None:
+    draw = Random(0)
+
+    def failing(number: int) -> str | None:
+        return draw.choice(["request", "answer"]) if draw.random() < 0.3 else None
+
+    with faulty(fresh, failing) as uri:
+        conclude(uri, fresh, ledger, "10s")
+
+
+@pytest.mark.slow
+def test_a_server_that_takes_longer_than_the_patience_in_all_is_recorded_to(
+    fresh: Server, ledger: Ledger
+) -> None:
+    """Of an answer each 0.05 s there are some hundred, and the patience is of a second."""
+    with faulty(fresh, lambda _: None, delay=0.05) as uri:
+        start = time.monotonic()
+        conclude(uri, fresh, ledger, "1s")
+        assert time.monotonic() - start > 2
+
+
+def test_a_server_that_always_fails_is_given_up(fresh: Server, ledger: Ledger) -> None:
+    with faulty(fresh, lambda _: "request") as uri:
+        writer = RecordWriter(search_at(uri), ledger)
+        run_trials(ledger, writer.changed)
+        start = time.monotonic()
+        with pytest.raises(UnrecordedError, match=r"4 of 4 trials, nor the model: .*500"):
+            writer.finish(1)
+        assert time.monotonic() - start < 4
 
 
 def test_patience_is_time_without_an_answer() -> None:
