@@ -33,9 +33,9 @@ def main(
     clear: Annotated[
         bool, typer.Option("--clear", help="Delete every entry that no process has open.")
     ] = False,
-    clear_searches: Annotated[
+    clear_finished: Annotated[
         bool,
-        typer.Option("--clear-searches", help="Delete the checkpoints of all finished searches."),
+        typer.Option("--clear-finished", help="Delete the checkpoints of all finished searches."),
     ] = False,
     clear_search: Annotated[
         list[str] | None,
@@ -60,7 +60,7 @@ def main(
 
     `python -m tune.cache --clear`
 
-    `python -m tune.cache --clear-searches`
+    `python -m tune.cache --clear-finished`
 
     Exit code: 0 done, 2 a mistake in the command.
     """
@@ -71,10 +71,10 @@ def main(
     store = ArrayStore(root or default_root())
     if clear:
         print(f"{store.root}: {store.clear()} entries deleted")
-    if clear_searches or clear_search:
+    if clear_finished or clear_search:
         named = [checked_name(name, "--clear-search") for name in clear_search or ()]
         _clear_searches([SearchFolder(name) for name in named or _finished()])
-    if not (clear or clear_searches or clear_search):
+    if not (clear or clear_finished or clear_search):
         _list_entries(store)
         _list_searches()
     return DONE

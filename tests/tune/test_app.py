@@ -182,6 +182,7 @@ def test_an_uploaded_digit_gets_the_models_answers(
     expect(view.get_by_test_id("stImage")).to_have_count(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -209,6 +210,7 @@ def test_what_is_no_image_is_told_in_a_sentence(
     expect(view.get_by_test_id("stException")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_too_large_is_not_even_sent(
     served: Served, visit: Callable[..., Page], tmp_path: Path
 ) -> None:
@@ -220,6 +222,7 @@ def test_a_file_that_is_too_large_is_not_even_sent(
     expect(view.get_by_text("File must be 64.0MB or smaller")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_champion_is_chosen_and_says_so(served: Served, visit: Callable[..., Page]) -> None:
     view = visit(served.url)
     model, version = (view.get_by_role("combobox").nth(number) for number in range(2))
@@ -232,6 +235,7 @@ def test_the_champion_is_chosen_and_says_so(served: Served, visit: Callable[...,
     expect(view.locator(".stMarkdownBadge")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_test_images_are_answered_and_compared_with_the_truth(
     served: Served, visit: Callable[..., Page], classifier: Classifier, dataset: Dataset
 ) -> None:
@@ -251,6 +255,7 @@ def test_test_images_are_answered_and_compared_with_the_truth(
     expect(view.get_by_text(names[0], exact=True)).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_its_mistakes_are_shown_with_what_they_are(
     served: Served, visit: Callable[..., Page], classifier: Classifier, dataset: Dataset
 ) -> None:
@@ -267,6 +272,7 @@ def test_its_mistakes_are_shown_with_what_they_are(
     expect(view.get_by_role("button", name="Show others")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_its_search_shows_every_trial_and_the_confusion(
     served: Served, visit: Callable[..., Page]
 ) -> None:
@@ -280,6 +286,7 @@ def test_its_search_shows_every_trial_and_the_confusion(
     expect(view.locator(".heatmaplayer .hm")).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_a_version_without_a_record_is_still_tried(
     served: Served, visit: Callable[..., Page], dataset: Dataset, tmp_path: Path
 ) -> None:

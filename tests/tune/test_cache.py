@@ -91,7 +91,7 @@ def test_searches_are_listed_and_only_what_is_finished_is_cleared_without_its_na
     }
     assert listed(tmp_path)["done"][:2] == ["2.0", "MB"]
 
-    cleared = invoke("tune.cache", "--clear-searches", cwd=tmp_path)
+    cleared = invoke("tune.cache", "--clear-finished", cwd=tmp_path)
     assert (cleared.returncode, cleared.stdout) == (0, "mlruns/searches/done: 2.0 MB deleted\n")
     assert checkpoints(tmp_path) == {"stopped", "cut", "busy"}
     assert (tmp_path / "mlruns" / "searches" / "done" / "report.html").exists()

@@ -109,6 +109,7 @@ def test_a_file_is_called_as_its_model(folder: Path) -> None:
     assert formats.file_name("imagenet", "pt2") == "imagenet.pt2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "pt2", pytest.param("int8", marks=pytest.mark.slow)])
 def test_a_file_that_answers_otherwise_is_not_kept(
     form: Form, champion: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

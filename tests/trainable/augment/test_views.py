@@ -114,6 +114,7 @@ def test_rendering_leaves_the_global_generator_alone(policy: Policy, side: int) 
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_another_process_renders_the_same_pixels(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", noise(24).numpy())
     program = (

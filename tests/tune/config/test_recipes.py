@@ -18,6 +18,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_trains(path: Path) -> None:
     config = load_config(path, ["data.root=images", *SMALL])

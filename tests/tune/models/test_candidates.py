@@ -58,9 +58,8 @@ def run(ledger: Ledger, home: SearchFolder, number: int, depth: int, **others: A
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    "content", [pytest.param(b"", marks=SLOW), pytest.param(b"broken", marks=SLOW), None]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [b"", b"broken", None])
 def test_a_best_checkpoint_that_is_broken_or_gone_is_trained_again(
     content: bytes | None, ledger: Ledger, home: SearchFolder
 ) -> None:

@@ -127,6 +127,7 @@ def test_the_alias_moves_by_the_rule_alone(
     )
 
 
+@pytest.mark.slow
 def test_of_many_that_are_each_a_little_worse_none_replaces_the_best(
     enter: Callable[..., Standing], client: MlflowClient
 ) -> None:
@@ -280,6 +281,7 @@ def test_of_two_that_end_together_the_better_one_is_the_champion(
     )
 
 
+@pytest.mark.slow
 def test_a_version_whose_search_was_killed_is_waited_for_no_longer_than_it_takes(
     enter: Callable[..., Standing], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,6 +402,7 @@ def raise_interrupt(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_extending_a_search_and_mlflows_garbage_collection_leave_every_version(
     enter: Callable[..., Standing], client: MlflowClient, tmp_path: Path
 ) -> None:

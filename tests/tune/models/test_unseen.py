@@ -145,6 +145,7 @@ def test_an_old_champion_whose_answers_are_not_those_it_serves_is_shown_the_same
     assert standing.comparison.champion < 0.3  # it has random weights
 
 
+@pytest.mark.slow
 def test_of_an_old_champion_that_was_tested_on_others_it_is_said_that_it_cannot_be_known(
     enter: Settle, dataset: Dataset
 ) -> None:
@@ -159,6 +160,7 @@ def test_of_an_old_champion_that_was_tested_on_others_it_is_said_that_it_cannot_
     )
 
 
+@pytest.mark.slow
 def test_of_an_old_champion_whose_images_are_still_here_it_is_known(
     enter: Settle, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

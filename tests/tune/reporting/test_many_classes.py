@@ -28,6 +28,7 @@ def results() -> SearchResults:
     return results_of(dataset_of(NAMES, images=1, side=256), 40)
 
 
+@pytest.mark.slow
 def test_its_page_is_small_and_shows_every_figure(
     results: SearchResults, tmp_path: Path, browser: Browser
 ) -> None:

@@ -53,6 +53,7 @@ def test_the_figures_show_names_as_they_are(
         assert figure.locator(".xtick a, .ytick a, .ytick tspan[style]").count() == 0
 
 
+@pytest.mark.slow
 def test_the_gallery_shows_names_whole_and_in_their_own_direction(
     results: SearchResults, tmp_path: Path, browser: Browser
 ) -> None:

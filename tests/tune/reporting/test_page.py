@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from optuna.trial import TrialState
 from playwright.sync_api import Browser
 
@@ -17,6 +18,7 @@ from tune.reporting.page import page
 from tune.strategy.confirmation import Finalist
 
 
+@pytest.mark.slow
 def test_two_hundred_trials_fit_a_page(dataset: Dataset, tmp_path: Path, browser: Browser) -> None:
     path, *_ = write_report(results_of(dataset, 200), tmp_path)
     assert path.stat().st_size < 8_000_000

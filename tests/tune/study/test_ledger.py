@@ -207,6 +207,7 @@ def kill_after(writes: int, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(storage, name, write)
 
 
+@pytest.mark.slow
 def test_a_locked_storage_is_waited_for(reopen: Callable[..., Ledger], tmp_path: Path) -> None:
     ledger = reopen()
     ledger.begin()

@@ -93,6 +93,7 @@ def conclude(uri: str, server: Server, ledger: Ledger, patience: str) -> None:
     assert len(run.outputs.model_outputs) == 1
 
 
+@pytest.mark.slow
 def test_a_server_of_whose_answers_three_in_ten_are_500_is_recorded_to(
     fresh: Server, ledger: Ledger
 ) -> None:

@@ -272,6 +272,7 @@ def test_a_server_is_recorded_to_by_the_user_and_password_in_its_address(
     assert "s3/c" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_at_the_start_is_told_within_ten_seconds(fresh: Server) -> None:
     check_tracking(fresh.uri)
     with faulty(fresh, lambda _: "request") as uri, pytest.raises(ConfigError, match="500"):
