@@ -59,7 +59,8 @@ class Ended:
         for ledger in ledgers:
             for log in ledger.trials.values():
                 writer.changed(log)
-        chosen = finalists(self.searched.trials.values(), 2)
+        timed = self.search.config.budget.time is not None
+        chosen = finalists(self.searched.trials.values(), 2, timed=timed)
         runs = self.confirmed.trials.values() if self.confirmed else ()
         order = ranked(chosen, runs)
         return conclude(self.search, self.home, order, (self.searched, self.confirmed), writer)

@@ -79,7 +79,6 @@ class Allowance:
         nothing to register without one; and for the time of its start once more, if that alone
         took most of the budget.
         """
-        self._watch.note()
         if self.total == math.inf:
             return math.inf
         logs = list(ledger.trials.values())
@@ -95,7 +94,6 @@ class Allowance:
 
     def for_runs(self, searched: Ledger) -> float:
         """The seconds for which the finalists' runs under other seeds may go on."""
-        self._watch.note()
         if self.total == math.inf:
             return math.inf
         return self.remaining - self._end(searched.trials.values())

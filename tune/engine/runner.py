@@ -74,7 +74,8 @@ def start_search(
         home.discard()
         raise
     console.print(f"resume   python -m tune.search --resume {home.name}", soft_wrap=True)
-    return _run(search, home, ledger, resources, console, watch)
+    with watch.noting():
+        return _run(search, home, ledger, resources, console, watch)
 
 
 def resume_search(
@@ -94,17 +95,18 @@ def resume_search(
         Halt: It cannot go on for now.
     """
     config, watch = search.config, watch or Stopwatch(home)
-    _prepare(config)
-    now = settle(config, search.name, console)
-    check_unchanged(search, now)
-    resources = _share(config, console)
-    if home.has_trials:
-        check_study(search)
-    if config.budget.time is None or watch.elapsed < config.budget.time:
-        reopen_cut_short(search, search.name)
-    ledger = open_search(search)
-    console.print(f"resumed  with {ledger.ended} of {config.budget.num_samples} trials ended")
-    return _run(search, home, ledger, resources, console, watch)
+    with watch.noting():
+        _prepare(config)
+        now = settle(config, search.name, console)
+        check_unchanged(search, now)
+        resources = _share(config, console)
+        if home.has_trials:
+            check_study(search)
+        if config.budget.time is None or watch.elapsed < config.budget.time:
+            reopen_cut_short(search, search.name)
+        ledger = open_search(search)
+        console.print(f"resumed  with {ledger.ended} of {config.budget.num_samples} trials ended")
+        return _run(search, home, ledger, resources, console, watch)
 
 
 def _prepare(config: SearchConfig) -> None:
@@ -155,7 +157,8 @@ def _run(
     )
     try:
         run(ledger, build_scheduler(config), TimeBudget(lambda: allowance.for_trials(ledger)))
-        chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k))
+        timed = config.budget.time is not None
+        chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k), timed=timed)
         confirmed = _confirm(search, ledger, chosen, allowance, writer, run, console)
         order = ranked(chosen, confirmed.trials.values() if confirmed is not None else ())
         no_soup = allowance.lacks_soup(ledger, chosen) if confirmed is not None else None
@@ -166,7 +169,6 @@ def _run(
     finally:
         if not recorded:
             _close_record(writer)
-        watch.stop()
     results = replace(results, undone=undone(config, chosen, ledger, confirmed))
     if results.unfinished is None:
         concluded = search.model_copy(update={"concluded": True, "cut_short": bool(results.undone)})

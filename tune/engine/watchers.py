@@ -39,9 +39,7 @@ class DropUnneeded:
             return
         self._delete(trial, f"{LAST}*")
         rivals = self._kept | {trial.number: trial}
-        complete = [log for log in rivals.values() if log.state is TrialState.COMPLETE]
-        stopped = [log for log in rivals.values() if log.state is TrialState.PRUNED and log.epochs]
-        best = finalists(complete, self._keep) or sorted(stopped, key=lambda log: log.rank)[-1:]
+        best = finalists(rivals.values(), self._keep, timed=True)
         self._kept = {log.number: log for log in best}
         for number, log in rivals.items():
             if number not in self._kept:

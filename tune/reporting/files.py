@@ -36,7 +36,8 @@ def read_results(search: Search) -> SearchResults:
     ledger = read_search(search)
     if not any(log.epochs for log in ledger.trials.values()):
         raise ConfigError(f"search {search.name}: there is nothing to show before the first epoch")
-    chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k))
+    timed = config.budget.time is not None
+    chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k), timed=timed)
     try:
         dataset = load_dataset(config.data)
     except ValueError as error:

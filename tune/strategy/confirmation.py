@@ -71,14 +71,18 @@ class Finalist:
         return [run.epochs[:epoch][-1].metrics for run in self.runs or [self.trial]]
 
 
-def finalists(trials: Iterable[TrialLog], count: int) -> list[TrialLog]:
+def finalists(trials: Iterable[TrialLog], count: int, *, timed: bool = False) -> list[TrialLog]:
     """The best completed trials, the best first; among equals of lower loss, then the first.
 
-    Where the time was up before any trial had completed, the best one so far.
+    Args:
+        trials: A search's trials.
+        count: How many there are to be at most.
+        timed: Whether the time may be up before any trial has completed, as with a time budget:
+            then the best one that was stopped or cut short is taken.
     """
     trials = list(trials)
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    if not complete and any(trial.cut_short for trial in trials):
+    if timed and not complete:
         complete = [trial for trial in trials if trial.state is TrialState.PRUNED and trial.epochs]
         count = 1
     return sorted(complete, key=lambda trial: (trial.rank, -trial.number))[::-1][:count]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Final
 
 from tune.study.folder import SearchFolder
 
 _NOTE_SECONDS: Final = 2.0
-"""A killed search loses this much of its time at most."""
+"""How often the time is stored while a search runs: so much of it is lost by a kill."""
 
 
 class Stopwatch:
@@ -23,7 +25,6 @@ class Stopwatch:
     def __init__(self, home: SearchFolder, clock: Callable[[], float] = time.monotonic) -> None:
         self._home, self._clock = home, clock
         self._before, self._started = home.elapsed, clock()
-        self._noted = self._started
 
     @property
     def elapsed(self) -> float:
@@ -35,12 +36,21 @@ class Stopwatch:
         """Seconds of this run alone."""
         return self._clock() - self._started
 
-    def note(self) -> None:
-        """Store the time, unless that was done a moment ago."""
-        if self._clock() - self._noted >= _NOTE_SECONDS:
-            self.stop()
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Store the time again and again while the block runs, and at its end."""
+        ended = Event()
 
-    def stop(self) -> None:
-        """Store the time now."""
-        self._noted = self._clock()
-        self._home.note_elapsed(self.elapsed)
+        def note() -> None:
+            while not ended.wait(_NOTE_SECONDS):
+                self._home.note_elapsed(self.elapsed)
+
+        # A thread of its own: what takes long (a test, a server) asks nobody for the time.
+        thread = Thread(target=note, name="stopwatch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self._home.note_elapsed(self.elapsed)

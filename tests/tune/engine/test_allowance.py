@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from tests.helpers.studies import ledger_in_memory, reported
 from trainable.data.datasets import load_dataset
 from tune.config.loading import load_config
 from tune.engine.allowance import Allowance, Load, measure_load
+from tune.errors import Halt
+from tune.study import stopwatch
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.stopwatch import Stopwatch
@@ -128,8 +133,8 @@ def test_what_was_cut_short_is_not_confirmed(tmp_path: Path) -> None:
 
 def test_the_time_of_former_runs_counts(tmp_path: Path) -> None:
     first = Bench(tmp_path, "budget.time=60s")
-    first.now = 40.0
-    first.watch.stop()
+    with first.watch.noting():
+        first.now = 40.0
     again = Bench(tmp_path, "budget.time=60s")
     again.now = 5.0
     assert again.watch.elapsed == 45.0
@@ -137,12 +142,30 @@ def test_the_time_of_former_runs_counts(tmp_path: Path) -> None:
     assert again.allowance.remaining == 15.0
 
 
-def test_the_time_is_stored_while_it_runs_for_it_may_be_killed(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, "budget.time=60s")
-    for tick in range(100):
-        bench.now = tick / 10
-        assert bench.for_trials > 0
-    assert 8 <= SearchFolder("one", tmp_path).elapsed <= 9.9
+def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Whether a condition comes true in time."""
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.002)
+    return condition()
+
+
+def test_the_time_is_stored_whatever_runs_for_it_may_be_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while nothing asks for it: in the start, the test, the registering and the report."""
+    monkeypatch.setattr(stopwatch, "_NOTE_SECONDS", 0.01)
+    bench, home = Bench(tmp_path), SearchFolder("one", tmp_path)
+    with suppress(Halt), bench.watch.noting():
+        bench.now = 40.0
+        assert eventually(lambda: home.elapsed == 40)
+        bench.now = 50.0
+        assert eventually(lambda: home.elapsed == 50)
+        bench.now = 50.5
+        raise Halt("the disk is full")
+    assert home.elapsed == 50.5
+    bench.now = 99.0
+    assert not eventually(lambda: home.elapsed == 99, seconds=0.05), "it has ended"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "-3", "NaN", "null", '"x"'])

@@ -9,7 +9,7 @@ from tests.helpers.studies import ledger_in_memory
 from tune.config.loading import load_config
 from tune.engine.watchers import DropUnneeded, GiveUp, drop_former
 from tune.errors import Halt
-from tune.strategy.confirmation import Finalist
+from tune.strategy.confirmation import Finalist, finalists
 from tune.study.folder import SearchFolder
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 
@@ -77,6 +77,28 @@ def test_of_a_trial_that_has_ended_what_may_be_asked_for_stays(
     log = TrialLog(0, {}, 0, [Epoch({"val_acc": 0.5, "val_loss": 1.0}, 0, decision)], state=state)
     DropUnneeded(home, "trial", 1).changed(with_checkpoints(home, log))
     assert checkpoints(home) == [f"trial-000/{name}" for name in left]
+
+
+def test_of_equals_that_were_stopped_the_one_stays_that_would_be_chosen(tmp_path: Path) -> None:
+    home, watcher = (
+        SearchFolder("one", tmp_path),
+        DropUnneeded(SearchFolder("one", tmp_path), "trial", 1),
+    )
+    logs = [
+        TrialLog(
+            number,
+            {},
+            0,
+            [Epoch({"val_acc": 0.5, "val_loss": 1.0}, 0)],
+            ended=1,
+            state=TrialState.PRUNED,
+        )
+        for number in range(2)
+    ]
+    for log in logs:
+        watcher.changed(with_checkpoints(home, log))
+    (chosen,) = finalists(logs, 1, timed=True)
+    assert checkpoints(home) == [f"trial-{chosen.number:03}/best.pt"]
 
 
 def with_checkpoints(home: SearchFolder, log: TrialLog) -> TrialLog:

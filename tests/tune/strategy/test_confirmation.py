@@ -61,9 +61,14 @@ def test_where_the_time_was_up_before_any_trial_completed_the_best_so_far_is_tak
         cut_short(2, []),
         ended(3, [0.9], TrialState.FAIL),
     ]
-    assert [trial.number for trial in finalists(trials, 3)] == [1]
-    assert finalists([trials[1], trials[3]], 3) == [], "there was time to complete one"
-    assert [trial.number for trial in finalists([*trials, ended(4, [0.1])], 3)] == [4]
+    assert [trial.number for trial in finalists(trials, 3, timed=True)] == [1]
+    assert [trial.number for trial in finalists([*trials, ended(4, [0.1])], 3, timed=True)] == [4]
+
+
+def test_the_time_may_be_up_when_every_trial_that_began_was_stopped() -> None:
+    stopped = [ended(1, [0.7], TrialState.PRUNED), ended(3, [0.9], TrialState.FAIL)]
+    assert [trial.number for trial in finalists(stopped, 3, timed=True)] == [1]
+    assert finalists(stopped, 3) == [], "without a budget there was time to complete one"
 
 
 def test_equals_come_in_the_order_of_the_search() -> None:
