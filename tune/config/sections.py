@@ -27,11 +27,11 @@ def parse_duration(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    if not re.fullmatch(r"(\d+[hms])+|\d+(\.\d+)?", value):
+    if not re.fullmatch(r"([0-9]{1,18}[hms])+|[0-9]{1,18}(\.[0-9]{1,18})?", value):
         raise ValueError("a duration is written 90s, 30m or 1h30m")
     if value[-1].isdigit():
         return float(value)
-    return sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([hms])", value))
+    return sum(int(n) * _UNITS[unit] for n, unit in re.findall("([0-9]+)([hms])", value))
 
 
 def _flat(point: Any) -> Any:

@@ -113,13 +113,15 @@ def _extended(search: Search, budget: Mapping[str, str], elapsed: float) -> Sear
     """The search with more trials or time."""
     config = with_budget(search.config, budget)
     time_budget = config.budget.time
+    asked, before = config.budget.num_samples, search.config.budget.num_samples
     if time_budget is not None and time_budget <= elapsed:
+        if "time" not in budget:
+            used = f"the search has used up its {time_budget:g} s; add --time-budget MORE"
+            raise ConfigError(f"--num-samples {asked}: {used}")
         raise ConfigError(
             f"--time-budget {time_budget:g}s: it is counted over all runs of a search, and this "
             f"one has taken {elapsed:.0f} s; give more"
         )
-    before = search.config.budget.num_samples
-    if config.budget.num_samples < before:
-        asked = config.budget.num_samples
+    if asked < before:
         raise ConfigError(f"--num-samples {asked}: the search has {before}; give more")
     return search.model_copy(update={"config": config, "concluded": False})
