@@ -13,7 +13,7 @@ from trainable.inference.classifier import Classifier, Spec
 from trainable.predictions import Predictions
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.models.promotion import Challenger
+from tune.models.registration import Challenger
 from tune.tracking.evaluation import write_evaluation
 
 NAME = "resnet18-digits"

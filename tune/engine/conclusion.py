@@ -17,7 +17,8 @@ from trainable.inference.scoring import score
 from trainable.predictions import Predictions
 from tune.errors import first_line
 from tune.models.candidates import Candidate, Run, finalist_runs, is_better, single, soup
-from tune.models.promotion import Challenger, settle_champion
+from tune.models.promotion import settle_champion
+from tune.models.registration import Challenger
 from tune.reporting.files import write_report
 from tune.reporting.results import Model, SearchResults
 from tune.strategy.confirmation import Finalist

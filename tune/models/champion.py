@@ -16,6 +16,9 @@ from tune.tracking.schema import Tag, VersionTags
 _NONE: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 """What MLflow answers where there is no such model, or none with this alias."""
 
+ROLLED_BACK: Final = "rolled back"
+"""What :attr:`Tag.PROMOTED` says of a champion that was taken back."""
+
 
 def champion_of(client: MlflowClient, name: str) -> ModelVersion | None:
     """The version that is the champion, if one is.
@@ -37,20 +40,22 @@ def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
     return sorted(found, key=lambda version: -int(version.version))
 
 
-def best_champion(client: MlflowClient, champion: ModelVersion) -> ModelVersion:
-    """The best champion that there has been, as of a champion's promotion.
+def best_champions(client: MlflowClient, champion: ModelVersion) -> list[ModelVersion]:
+    """The best champion that there has been, as of a champion's promotion, and what may be better.
 
-    Of a champion whose promotion noted none, it is the one before it with the best test value.
+    Those are the ones that its promotion noted, but for what was rolled back since. Of a champion
+    that noted none it is, of itself and those before it, the one with the best test value.
     """
     own = VersionTags.of(champion)
-    past = [
+    promoted = [
         version
         for version in versions_of(client, champion.name)
-        if VersionTags.of(version).promoted and int(version.version) <= int(champion.version)
+        if VersionTags.of(version).promoted
     ]
-    noted = [version for version in past if str(version.version) == own.best_champion]
+    noted = [version for version in promoted if str(version.version) in own.best_champions]
     if noted:
-        return noted[0]
+        return noted
+    past = [version for version in promoted if int(version.version) <= int(champion.version)]
 
     def value(version: ModelVersion) -> float:
         tags = VersionTags.of(version)
@@ -58,7 +63,7 @@ def best_champion(client: MlflowClient, champion: ModelVersion) -> ModelVersion:
             return -math.inf
         return own.objective.signed(tags.test)
 
-    return max([champion, *past], key=value)  # of equals the champion, then the newest
+    return [max([champion, *past], key=value)]  # of equals the champion, then the newest
 
 
 def roll_back(client: MlflowClient, name: str) -> int | None:
@@ -74,8 +79,9 @@ def roll_back(client: MlflowClient, name: str) -> int | None:
         number = int(version.version)
         if number < int(champion.version) and VersionTags.of(version).promoted:
             check_loads(client, version)
-            client.set_model_version_tag(name, champion.version, Tag.PROMOTED, "rolled back")
+            # A kill in between must not leave a champion that counts as taken back.
             client.set_registered_model_alias(name, CHAMPION, str(number))
+            client.set_model_version_tag(name, champion.version, Tag.PROMOTED, ROLLED_BACK)
             return number
     return None
 

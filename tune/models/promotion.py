@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion, RegisteredModel
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.entities.model_registry import ModelVersion
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from trainable.data.datasets import Dataset
-from trainable.inference.classifier import Classifier
 from trainable.metrics import Objective
-from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
-from tune.models.champion import best_champion, champion_of, check_loads, versions_of
+from tune.models.champion import (
+    ROLLED_BACK,
+    best_champions,
+    champion_of,
+    check_loads,
+    versions_of,
+)
 from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with
 from tune.models.judged import sketch, times_judged
 from tune.models.lookup import CHAMPION
-from tune.models.packaging import log_classifier
+from tune.models.registration import Challenger, find, register
 from tune.models.unseen import IncomparableError
 from tune.models.verdict import Rival, decide
-from tune.tracking.client import make_once
 from tune.tracking.schema import Tag, VersionTags, champion_score
-from tune.tracking.server import is_mlflows_own
 
 _PATIENCE: Final = 60.0
 """Seconds that a version waits for the decision on an older one, which may be that much older."""
-
-
-@dataclass(frozen=True, eq=False)
-class Challenger:
-    """A model that may become the champion.
-
-    Attributes:
-        classifier: The model.
-        dataset: Whose test images it was shown.
-        test: Its predictions on them.
-        identity: Tags that no other model of its search has.
-        scores: Further tags.
-    """
-
-    classifier: Classifier
-    dataset: Dataset
-    test: Predictions
-    identity: Mapping[str, str]
-    scores: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -61,14 +41,15 @@ class Standing:
         promoted: Whether it is the champion now.
         comparison: With the champion before it, unless there was none to compare with.
         reason: The decision in words.
-        best: The version that is the best champion so far, if this one was promoted.
+        bests: The best champion so far, if this one was promoted: one version, and those that could
+            not be asked whether they are better.
     """
 
     version: int
     promoted: bool
     comparison: Comparison | None
     reason: str
-    best: int | None = None
+    bests: tuple[int, ...] = ()
 
 
 def settle_champion(
@@ -76,7 +57,8 @@ def settle_champion(
 ) -> Standing:
     """Register a challenger, and make it the champion if the config's rule says so.
 
-    What has been done by a process that was killed is not done again. Of searches that end
+    What has been done by a process that was killed is not done again, and what has been decided
+    stays decided: a search that goes on does not undo a rollback. Of searches that end
     together, on whatever machines, each sees the decision on those whose version is older.
 
     Args:
@@ -86,9 +68,11 @@ def settle_champion(
         run_id: Its run.
     """
     name = config.model_name
-    version = _find(client, name, run_id, challenger)
+    version = find(client, name, run_id, challenger)
     if version is None:
-        version = _register(client, config, challenger, run_id)
+        version = register(client, config, challenger, run_id)
+    if VersionTags.of(version).promoted is not None:
+        return _decided(client, version)
     _wait_for_turn(client, version)
     while True:
         before = champion_of(client, name)
@@ -96,7 +80,8 @@ def settle_champion(
         # Somebody may have moved it by hand in between.
         if _number(champion_of(client, name)) == _number(before):
             break
-    _tag(client, name, standing, sketch(challenger.dataset))
+    met = _number(before) not in (None, standing.version)
+    _tag(client, name, standing, sketch(challenger.dataset) if met else None)
     if standing.promoted:
         check_loads(client, version)
         client.set_registered_model_alias(name, CHAMPION, version.version)
@@ -105,58 +90,15 @@ def settle_champion(
     return standing
 
 
-def _find(
-    client: MlflowClient, name: str, run_id: str, challenger: Challenger
-) -> ModelVersion | None:
-    for found in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-        if found.tags.items() >= challenger.identity.items():
-            return found
-    return None
-
-
-def _register(
-    client: MlflowClient, config: SearchConfig, challenger: Challenger, run_id: str
-) -> ModelVersion:
-    name, image = config.model_name, challenger.dataset.test.images[0]
-    _delete_unregistered(client, name, run_id)
-    logged = log_classifier(client, challenger.classifier, image, run_id)
-    _make_model(client, name)
-    objective = {Tag.OBJECTIVE: config.objective.metric}
-    # What MLflow's page shows as the source model. A store in a database looks it up where
-    # MLflow's own state points to, and finds nothing there if that is another one.
-    source = logged.model_uri if is_mlflows_own(client) else logged.artifact_location
-    tags = {**challenger.identity, **challenger.scores, **objective}
-    return make_once(
-        client,
-        lambda: client.create_model_version(
-            name, source, run_id, tags=tags, model_id=logged.model_id
-        ),
-        lambda: _find(client, name, run_id, challenger),
-    )
-
-
-def _make_model(client: MlflowClient, name: str) -> None:
-    """Make the registered model, unless it is there."""
-
-    def find() -> RegisteredModel | None:
-        return next(iter(client.search_registered_models(f"name = '{name}'")), None)
-
-    if find() is None:
-        make_once(client, lambda: client.create_registered_model(name), find)
-
-
-def _delete_unregistered(client: MlflowClient, name: str, run_id: str) -> None:
-    """Delete what a process logged on this run that was killed before it could register it."""
-    own = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    registered = {found.source for found in own}
-    experiment = client.get_run(run_id).info.experiment_id
-    for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):
-        if not registered & {model.model_uri, model.artifact_location}:
-            # MLflow would keep the files until somebody runs its garbage collection.
-            get_artifact_repository(
-                model.artifact_location, tracking_uri=client.tracking_uri
-            ).delete_artifacts()
-            client.delete_logged_model(model.model_id)
+def _decided(client: MlflowClient, version: ModelVersion) -> Standing:
+    """What became of a version that was decided on before."""
+    number, reason = int(version.version), VersionTags.of(version).decision
+    is_champion = _number(champion_of(client, version.name)) == number
+    if version.tags[Tag.PROMOTED] == ROLLED_BACK and not is_champion:
+        reason += "; it was rolled back since"
+    elif version.tags[Tag.PROMOTED] == "yes" and not is_champion:
+        reason += "; it is no longer the champion"
+    return Standing(number, is_champion, None, reason)
 
 
 def _wait_for_turn(client: MlflowClient, own: ModelVersion) -> None:
@@ -195,18 +137,19 @@ def _judge(
     if champion is None:
         promoted = registry.promote != "never"
         reason = "the first champion" if promoted else "registry.promote=never"
-        return Standing(version, promoted, None, reason, version)
-    best = best_champion(client, champion)
+        return Standing(version, promoted, None, reason, (version,))
+    bests = best_champions(client, champion)
+    noted = tuple(int(best.version) for best in bests)
     try:
-        rivals = _rivals(client, config, challenger, champion, best)
+        rivals, not_asked = _rivals(client, config, challenger, champion, bests)
     except IncomparableError as error:
         reason = f"version {champion.version} {error}: it cannot be compared"
-        return Standing(version, registry.promote == "always", None, reason, version)
+        return Standing(version, registry.promote == "always", None, reason, (*noted, version))
     judged = times_judged(client, config.model_name, version, sketch(challenger.dataset))
     verdict = decide(registry.promote, registry.margin, rivals, judged)
-    last = rivals[-1]
-    number = version if last.comparison.is_better else last.version
-    return Standing(version, verdict.promoted, rivals[0].comparison, verdict.reason, number)
+    reason = "; ".join([verdict.reason, *not_asked])
+    unbeaten = _unbeaten(version, noted, rivals)
+    return Standing(version, verdict.promoted, rivals[0].comparison, reason, unbeaten)
 
 
 def _rivals(
@@ -214,9 +157,9 @@ def _rivals(
     config: SearchConfig,
     challenger: Challenger,
     champion: ModelVersion,
-    best: ModelVersion,
-) -> list[Rival]:
-    """The champion and, if it is another that can be read, the best champion so far.
+    bests: Sequence[ModelVersion],
+) -> tuple[list[Rival], list[str]]:
+    """The champion and the best champion so far, and why one of those cannot be compared.
 
     The last champion alone would not do: each may be a little worse than the one before, and
     after ten of them nothing is left.
@@ -231,25 +174,42 @@ def _rivals(
         comparison = compare_with(client, version, dataset, test, objective, alpha)
         return Rival(int(version.version), role, comparison)
 
-    rivals = [rival("the champion", champion)]
-    if best.version != champion.version:
-        with suppress(IncomparableError):  # of a model whose files are gone, nothing can be asked
-            rivals.append(rival("the best one so far", best))
-    return rivals
+    rivals, not_asked = [rival("the champion", champion)], []
+    role = "the best one so far" if len(bests) == 1 else "one of the best so far"
+    for best in bests:
+        if best.version != champion.version:
+            try:
+                rivals.append(rival(role, best))
+            except IncomparableError as error:
+                not_asked.append(f"{role} (version {best.version}) {error}: it was not compared")
+    return rivals, not_asked
 
 
-def _tag(client: MlflowClient, name: str, standing: Standing, images: str) -> None:
+def _unbeaten(version: int, noted: Sequence[int], rivals: Sequence[Rival]) -> tuple[int, ...]:
+    """The best champions so far, once this version is one: all of which none is known to be worse.
+
+    Of those that were noted, one that could not be compared stays: its files or images may be back.
+    Until then the best of those that could is what the next challenger has to reach.
+    """
+    better_than = {rival.version: rival.comparison.is_better for rival in rivals}
+    asked = [number for number in noted if number in better_than] or [rivals[0].version]
+    left = [n for n in sorted({*noted, *asked}) if not better_than.get(n, False)]
+    return (*left, version) if all(better_than[number] for number in asked) else tuple(left)
+
+
+def _tag(client: MlflowClient, name: str, standing: Standing, images: str | None) -> None:
     tags, comparison = {Tag.DECISION: standing.reason}, standing.comparison
+    if images is not None:
+        tags[Tag.TEST_IMAGES] = images
     if comparison is not None:
         tags |= {
             champion_score(comparison.objective): f"{comparison.champion:.6f}",
             Tag.P_VALUE: f"{comparison.p_value:.6g}",
             Tag.DIFFERENCE: f"{comparison.low:+.6f} to {comparison.high:+.6f}",
             Tag.MOST_LOST: f"{comparison.most_lost:.6f}",
-            Tag.TEST_IMAGES: images,
         }
-    if standing.promoted and standing.best is not None:
-        tags[Tag.BEST_CHAMPION] = str(standing.best)
+    if standing.promoted and standing.bests:
+        tags[Tag.BEST_CHAMPION] = " ".join(map(str, standing.bests))
     for key, value in tags.items():
         client.set_model_version_tag(name, str(standing.version), key, value)
 

@@ -63,7 +63,7 @@ def decide(rule: Rule, margin: float, rivals: Sequence[Rival], judged: int = 1) 
         *(_shown(rule, margin, rival) for rival in told),
         comparison.figures(told[0].name),
         "" if promoted else _too_few(rule, margin, comparison),
-        _worn(judged, comparison.alpha),
+        _worn(rule, judged, comparison.alpha),
     ]
     return Verdict(promoted, f"{word} ({rule}): {'; '.join(line for line in lines if line)}")
 
@@ -95,13 +95,18 @@ def _too_few(rule: Rule, margin: float, comparison: Comparison) -> str:
     return f"of two equally good models, so few images could show no less than {points}"
 
 
-def _worn(judged: int, alpha: float) -> str:
-    """A warning that images which judge again and again are wrong by chance now and then."""
-    if judged < 2:
+def _worn(rule: Rule, judged: int, alpha: float) -> str:
+    """A warning that images which judge again and again are wrong by chance now and then.
+
+    By Bonferroni's inequality, which bounds the confidence from below.
+    """
+    if judged < 2 or rule in ("always", "never"):
         return ""
-    together = max(0.0, 1 - judged * alpha)
-    advice = "" if together >= 0.5 else ": it is time for new test images"
+    images, together = f"{judged} models have been judged by these images", 1 - judged * alpha
+    decisions, advice = "in all of these decisions together", ": it is time for new test images"
+    if together < 1e-9:
+        return f"{images}, too many for any confidence {decisions}{advice}"
     return (
-        f"{judged} models have been judged by these images, which leaves {100 * together:.4g} % "
-        f"confidence in all of these decisions together{advice}"
+        f"{images}, which leaves at least {100 * together:.4g} % confidence {decisions}"
+        f"{'' if together >= 0.5 else advice}"
     )

@@ -50,9 +50,9 @@ class Tag:
     DIFFERENCE: Final = "tune.difference"
     MOST_LOST: Final = "tune.worse_at_most"
     BEST_CHAMPION: Final = "tune.best_champion"
-    """The version that was the best champion once this one was promoted."""
+    """The version that was the best champion once this one was promoted, and what may be better."""
     TEST_IMAGES: Final = "tune.test_images"
-    """A sketch of the images that a version was judged by: see :mod:`tune.models.judged`."""
+    """A sketch of the images by which a version met the champion: see :mod:`tune.models.judged`."""
     EXPERIMENT_KIND: Final = "mlflow.experimentKind"
 
 
@@ -211,8 +211,9 @@ class VersionTags:
         decision: The gate's, in words, once there is one.
         promoted: Whether it has been the champion and was not taken back; None while that is not
             decided.
-        best_champion: The best champion so far, as of this version's promotion.
-        test_images: A sketch of the images that it was judged by.
+        best_champions: The best champion so far, as of this version's promotion, and those that may
+            be better but could not be compared.
+        test_images: A sketch of the images by which it met the champion, if there was one.
     """
 
     objective: Objective
@@ -223,7 +224,7 @@ class VersionTags:
     confirmed: float | None
     decision: str
     promoted: bool | None
-    best_champion: str | None
+    best_champions: tuple[str, ...]
     test_images: str | None
 
     @classmethod
@@ -241,7 +242,7 @@ class VersionTags:
             confirmed=_number(tags.get(confirmed(objective))),
             decision=tags.get(Tag.DECISION, ""),
             promoted=None if promoted is None else promoted == "yes",
-            best_champion=tags.get(Tag.BEST_CHAMPION),
+            best_champions=tuple(tags.get(Tag.BEST_CHAMPION, "").split()),
             test_images=tags.get(Tag.TEST_IMAGES),
         )
 

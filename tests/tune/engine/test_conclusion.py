@@ -213,7 +213,7 @@ def test_whatever_fails_around_it_the_winner_is_registered_and_it_is_told(
     ("what", "words"),
     [
         ("tune.engine.conclusion.score", "testing the best checkpoint failed"),
-        ("tune.models.promotion.log_classifier", "registering the model failed"),
+        ("tune.models.registration.log_classifier", "registering the model failed"),
     ],
 )
 def test_where_it_cannot_be_tested_or_registered_it_is_told_and_made_up_for(

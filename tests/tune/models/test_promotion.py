@@ -154,14 +154,94 @@ def test_of_champions_that_noted_no_best_one_the_best_test_value_counts(
     assert "than the best one so far (version 2)" in standing.reason
 
 
-def test_a_best_champion_whose_files_are_gone_is_left_out(
+def test_a_best_champion_whose_files_are_gone_is_noted_on_and_told(
     enter: Callable[..., Standing], client: MlflowClient
 ) -> None:
     enter(320, recorded=False)
     enter(300, "always")
     shutil.rmtree(Path(client.get_model_version_download_uri(NAME, "1")) / "artifacts")
     client.set_model_version_tag(NAME, "2", "tune.best_champion", "1")
-    assert enter(300).promoted
+    margin = "registry.margin=0.02"
+    standing = enter(298, "not-worse", margin)
+    assert standing.promoted
+    assert "; the best one so far (version 1) cannot be read (" in standing.reason
+    assert standing.reason.endswith("): it was not compared")
+    # Neither the one that could not be asked is forgotten, nor the best that could.
+    assert client.get_model_version(NAME, "3").tags["tune.best_champion"] == "1 2"
+    assert "than one of the best so far (version 2)" in enter(296, "not-worse", margin).reason
+
+
+def test_where_only_always_can_replace_the_champion_the_best_one_stays_noted(
+    enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    enter(320)
+    enter(300, "always", recorded=False)
+    assert client.get_model_version(NAME, "2").tags["tune.best_champion"] == "1"
+    shutil.rmtree(Path(client.get_model_version_download_uri(NAME, "2")) / "artifacts")
+    assert "cannot be compared" in enter(280, "always").reason
+    assert client.get_model_version(NAME, "3").tags["tune.best_champion"] == "1 3"
+    assert "than one of the best so far (version 1)" in enter(280).reason
+
+
+def test_the_best_one_may_be_newer_than_the_champion_but_not_one_that_was_taken_back(
+    enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    enter(300)
+    enter(340)
+    client.set_model_version_tag(NAME, "1", "tune.best_champion", "2")
+    client.set_registered_model_alias(NAME, "champion", "1")
+    standing = enter(301)
+    assert not standing.promoted
+    assert "than the best one so far (version 2)" in standing.reason
+    client.set_model_version_tag(NAME, "2", "tune.promoted", "rolled back")
+    assert enter(302).promoted
+
+
+@pytest.mark.parametrize(
+    "since", ["; it was rolled back since", "; it is no longer the champion", ""]
+)
+def test_a_decision_that_was_made_is_not_made_again(
+    since: str, enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    enter(300)
+    run, right = new_run(client), 300 if since else 200
+    first = enter(right, run_id=run)
+    if since == "; it was rolled back since":
+        assert roll_back(client, NAME) == 1
+    elif since == "; it is no longer the champion":
+        enter(300)
+    before = champion(client)
+    again = enter(right, "always", run_id=run)
+    assert (again.version, again.promoted, again.reason) == (2, False, first.reason + since)
+    assert champion(client) == before
+    tags = client.get_model_version(NAME, "2").tags
+    assert tags["tune.decision"] == first.reason
+
+
+def test_a_rollback_that_is_killed_does_not_mark_the_champion_as_taken_back(
+    enter: Callable[..., Standing], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(300)
+    enter(340)
+    for method in ("set_registered_model_alias", "set_model_version_tag"):
+        with monkeypatch.context() as context:
+            context.setattr(MlflowClient, method, raise_interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                roll_back(client, NAME)
+        now = champion(client)
+        assert now == (2 if method == "set_registered_model_alias" else 1)
+        assert client.get_model_version(NAME, str(now)).tags["tune.promoted"] == "yes"
+
+
+def test_what_could_not_be_compared_was_judged_by_its_images_too(
+    enter: Callable[..., Standing], client: MlflowClient, dataset: Dataset
+) -> None:
+    other = challenger_of(classifier_of(("a", "b")), dataset, answers(dataset, 360))
+    settle_champion(client, config_of("always"), other, new_run(client))
+    assert "tune.test_images" not in client.get_model_version(NAME, "1").tags  # it met nobody
+    assert "has other classes" in enter(300).reason
+    assert "has other classes" in enter(300, "always").reason
+    assert "3 models have been judged by these images" in enter(300).reason
 
 
 def test_a_search_that_is_killed_and_resumed_registers_once(

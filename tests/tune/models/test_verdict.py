@@ -109,9 +109,21 @@ def test_images_that_have_judged_before_are_counted() -> None:
     assert "models have been judged" not in words("not-worse", (10, 12))
     found = words("not-worse", (10, 12), judged=4)
     assert found.endswith(
-        "; 4 models have been judged by these images, which leaves 80 % confidence in all of these "
-        "decisions together"
+        "; 4 models have been judged by these images, which leaves at least 80 % confidence in all "
+        "of these decisions together"
     )
-    assert words("not-worse", (10, 12), judged=30).endswith(
-        "leaves 0 % confidence in all of these decisions together: it is time for new test images"
+    assert words("not-worse", (10, 12), judged=12).endswith(
+        "which leaves at least 40 % confidence in all of these decisions together: it is time for "
+        "new test images"
     )
+    assert words("not-worse", (10, 12), judged=20).endswith(
+        "20 models have been judged by these images, too many for any confidence in all of these "
+        "decisions together: it is time for new test images"
+    )
+
+
+@pytest.mark.parametrize("rule", ["always", "never"])
+def test_where_the_images_decide_nothing_it_is_not_said_how_often_they_have_judged(
+    rule: Rule,
+) -> None:
+    assert "have been judged" not in words(rule, (10, 12), judged=30)
