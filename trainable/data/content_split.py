@@ -2,7 +2,8 @@
 
 A group of images is in the test split if a number that its hash draws is below `test_fraction`,
 else in the validation split if another one is below `val_fraction`. So an image stays where it is
-when others are added, removed, renamed or moved, and when the other fraction changes.
+when others are added, removed, renamed or moved, and when the other fraction changes: but for
+copies of what is added or removed, classes with hardly any images, and what `data.limit` takes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from trainable.config import DataConfig
 from trainable.data.hashing import uniform
 from trainable.data.parts import SPLITS, Parts, SplitName
+from trainable.data.sides import Sides
 
 Indices = NDArray[np.int64]
 
@@ -54,7 +56,7 @@ class ContentSplit:
             spare = 1 if has_val else 2  # groups that the other splits need
             rest, found["test"] = self._held_out(rest, "test", config.test_fraction, spare)
         if config.limit is not None and config.limit < len(rest):
-            rest = self._some(rest, config.limit)
+            rest = self._some(rest, config.limit, needed=1 if has_val else 2)
         if not has_val:
             rest, found["val"] = self._held_out(rest, "val", config.val_fraction, 1)
         found["train"] = rest
@@ -65,30 +67,36 @@ class ContentSplit:
     ) -> tuple[Indices, Indices]:
         """Indices without and with those held out, of each class a group at least."""
         numbers, labels = uniform(self.groups[pool], name), self.parts.labels["train"][pool]
-        held = numbers < share
+        drawn, of_images = np.unique(numbers, return_inverse=True)
+        sides = Sides.of(of_images, labels, drawn < share, spare)
         for label in np.unique(labels):
-            of_groups = np.unique(numbers[labels == label])
-            if len(of_groups) <= spare:
-                raise self._too_few(label, len(of_groups), spare + 1)
-            by_share = int((of_groups < share).sum())
-            count = min(max(by_share, 1), len(of_groups) - spare)
-            if count == by_share:
-                continue
-            moved = of_groups[by_share:count] if count > by_share else of_groups[count:by_share]
-            held[np.isin(numbers, moved)] = count > by_share
-            self.moved.setdefault(name, []).append(self.parts.classes[label])
-        self._check_both_sides(labels, held)
+            if sides.total[label] <= spare:
+                raise self._too_few(label, sides.total[label], spare + 1)
+        moved, stuck = sides.settle()
+        if stuck is not None:
+            raise self._shared(stuck, pool, of_images)
+        if moved:
+            self.moved[name] = [self.parts.classes[label] for label in moved]
+        held = sides.held[of_images]
         return pool[~held], pool[held]
 
-    def _some(self, pool: Indices, count: int) -> Indices:
-        """A stratified `count` of images: of each class those of the lowest numbers."""
+    def _some(self, pool: Indices, count: int, needed: int) -> Indices:
+        """A stratified `count` of images: of each class those of the lowest numbers.
+
+        Raises:
+            ValueError: Of a class there would be fewer groups than `needed`.
+        """
         numbers, labels = uniform(self.groups[pool], "limit"), self.parts.labels["train"][pool]
         order = np.lexsort((self._hashes("train")[pool], numbers))
         present, sizes = np.unique(labels, return_counts=True)
-        chosen = [
-            order[labels[order] == label][:quota]
-            for label, quota in zip(present, _quotas(sizes, count), strict=True)
-        ]
+        chosen = []
+        for label, quota in zip(present, _quotas(sizes, count), strict=True):
+            of_class = order[labels[order] == label]
+            chosen.append(of_class[:quota])
+            if (left := len(np.unique(numbers[of_class[:quota]]))) < needed:
+                if (whole := len(np.unique(numbers[of_class]))) < needed:
+                    raise self._too_few(label, whole, needed)
+                raise self._limited(label, count, left, needed)
         return pool[np.concatenate(chosen)]
 
     def _in_order(self, name: SplitName, indices: Indices) -> Indices:
@@ -102,21 +110,37 @@ class ContentSplit:
 
     def _too_few(self, label: int, found: int, needed: int) -> ValueError:
         return ValueError(
-            f"{len(self.groups)} training images cannot be split with every class on both sides "
-            f"(data.limit, data.val_fraction, data.test_fraction): class "
-            f"{self.parts.classes[label]} has {found} that are not alike, and needs {needed}"
+            f"{len(self.groups)} training images cannot be split with every class on both sides: "
+            f"class {self.parts.classes[label]} has {found} that are not alike, and needs {needed}"
         )
 
-    def _check_both_sides(self, labels: NDArray[np.int64], held: NDArray[np.bool_]) -> None:
-        """Check what to move a group of several classes may have undone."""
-        for label in np.unique(labels):
-            if len(np.unique(held[labels == label])) < 2:
-                raise self._too_few(label, 1, 2)
+    def _limited(self, label: int, limit: int, left: int, needed: int) -> ValueError:
+        return ValueError(
+            f"{limit} training images cannot be split with every class on both sides "
+            f"(data.limit={limit}): it leaves class {self.parts.classes[label]} {left} that are "
+            f"not alike, and it needs {needed}; give a higher data.limit"
+        )
+
+    def _shared(self, label: int, pool: Indices, of_images: NDArray[np.int64]) -> ValueError:
+        """What to say of a class whose duplicates in other classes pull them along."""
+        labels = self.parts.labels["train"][pool]
+        in_groups = np.isin(of_images, of_images[labels == label])
+        others = [
+            self.parts.classes[each] for each in np.unique(labels[in_groups & (labels != label)])
+        ]
+        mixed = np.isin(of_images, of_images[in_groups & (labels != label)])
+        files = self.parts.files.get("train", [])
+        names = _listed([str(files[index]) for index in pool[mixed]] if files else [], "images")
+        return ValueError(
+            f"{len(self.groups)} training images cannot be split with every class on both sides: "
+            f"class {self.parts.classes[label]} shares duplicates with {_listed(others)}, which "
+            f"stay together{names and f' ({names})'}; give duplicates one label"
+        )
 
 
-def _listed(classes: list[str]) -> str:
-    more = f" and {len(classes) - 3} more classes" if len(classes) > 3 else ""
-    return ", ".join(classes[:3]) + more
+def _listed(names: list[str], what: str = "classes") -> str:
+    more = f" and {len(names) - 3} more {what}" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -199,6 +199,76 @@ def test_a_group_stays_in_one_split() -> None:
     assert sum(map(len, where)) == len(set.union(*where)) == 40
 
 
+class TestLimit:
+    @pytest.mark.parametrize("limit", [20, 40, 60])
+    def test_one_that_would_drop_a_class_is_refused(self, limit: int) -> None:
+        parts = parts_of([0] * 1000 + [1] * 10, classes=2)
+
+        with pytest.raises(ValueError, match=rf"data\.limit={limit}\): it leaves class b [01] "):
+            split_of(parts, DataConfig(limit=limit))
+
+    def test_one_that_suffices_keeps_every_class(self) -> None:
+        parts = parts_of([0] * 1000 + [1] * 10, classes=2)
+
+        split, _ = split_of(parts, DataConfig(limit=150))
+
+        assert all(max(found) >= 1000 > min(found) for found in split.values())
+
+    def test_a_class_that_is_too_small_without_one_is_not_blamed_on_it(self) -> None:
+        parts = parts_of([0] * 1000 + [1] * 2, classes=2)
+
+        with pytest.raises(ValueError, match=r"class b has 2 .* needs 3") as refusal:
+            split_of(parts, DataConfig(limit=40))
+        assert "data.limit" not in str(refusal.value)
+
+    def test_given_validation_images_one_image_of_a_class_suffices(self) -> None:
+        parts = parts_of([0] * 100 + [1] * 10, classes=2)
+        for arrays in (parts.images, parts.labels, parts.hashes):
+            arrays["val"] = arrays["test"] = arrays["train"][95:105]
+        rule = ContentSplit(parts, parts.hashes["train"])
+
+        assert len(rule.indices(DataConfig(limit=12))["train"]) == 12
+        with pytest.raises(ValueError, match=r"leaves class b 0 .* needs 1"):
+            rule.indices(DataConfig(limit=2))
+
+
+class TestSharedGroups:
+    """Duplicates under several labels, in classes with hardly any images."""
+
+    def test_classes_of_four_that_share_groups_are_on_every_side(self) -> None:
+        for seed in range(150):
+            draw = np.random.default_rng(seed)
+            labels = np.repeat(np.arange(3), 4)
+            groups = draw.integers(0, 2**60, 9).astype(np.uint64)[draw.integers(0, 9, 12)]
+            if feasible(labels, groups):
+                found = ContentSplit(parts_of(labels.tolist()), groups).indices(DataConfig())
+                assert all(set(labels[each]) == {0, 1, 2} for each in found.values()), seed
+
+    def test_where_there_is_no_way_the_duplicates_are_named(self) -> None:
+        parts = parts_of([0, 0, 0, 1, 1, 1, 2, 2, 2])
+        parts.files["train"] = [Path(f"{number}.png") for number in range(9)]
+        groups = np.array([1, 2, 3, 1, 2, 4, 3, 4, 5], np.uint64)
+        assert not feasible(parts.labels["train"], groups)
+
+        with pytest.raises(ValueError, match=r"shares duplicates with .*\.png.* one label"):
+            ContentSplit(parts, groups).indices(DataConfig())
+
+
+def feasible(labels: np.ndarray, groups: np.ndarray) -> bool:
+    """Whether groups can be put into three splits such that each has every class."""
+    classes = [
+        sum(1 << int(label) for label in set(labels[groups == group])) for group in set(groups)
+    ]
+    reached = {(0, 0, 0)}
+    for own in classes:
+        reached = {
+            tuple(have | own * (place == at) for place, have in enumerate(each))  # type: ignore[misc]
+            for each in reached
+            for at in range(3)
+        }
+    return (0b111,) * 3 in reached
+
+
 def test_a_label_does_not_decide_the_split() -> None:
     split, _ = split_of(parts_of([0, 1] * 100, classes=2), DataConfig())
     other, _ = split_of(parts_of([1, 0] * 100, classes=2), DataConfig())
