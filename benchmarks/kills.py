@@ -14,8 +14,8 @@ is loaded and labels images, and it is looked at from outside:
 
 - lost: trials that are missing, have no end or lack an epoch, models that do not load, and searches
   that did not end, did not register a model, or left a process behind;
-- doubled: trials, runs, epochs or models that are there twice, and trials that had ended before the
-  kill and were run again (after a loss of power a trial's end may be lost with it);
+- doubled: trials, runs, epochs or models that are there twice, and trials that had ended when the
+  search was killed (by what is on the disk then) and were run again;
 - left running: trials or runs that are still said to be running.
 """
 
@@ -42,6 +42,19 @@ from tune.environment import prepare_environment
 
 TRIES = 20
 """Searches that are begun for a kill until one is hit."""
+STOPPING = {"driver", "group", "power"}
+"""Victims after whose death nobody writes to the study: what has ended then may not run again."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """Who was killed, and after how many seconds."""
+
+    victim: str
+    moment: float
+
+    def __str__(self) -> str:
+        return f"{self.victim} after {self.moment:.1f} s"
 
 
 @dataclass(frozen=True)
@@ -89,33 +102,34 @@ class Killer:
         folder.mkdir()
         disk = Disk(folder, folder.with_suffix(".shadow"), self.library)
         search, done = Search(folder, self.plan, disk), []
-        if (victim := self._hit(search)) is None:
+        if (hit := self._hit(search)) is None:
             search.end()
             return None
-        done.append(victim)
-        ended_before = ended_trials(folder) if victim in {"driver", "group"} else {}
+        done.append(hit)
+        ended_before = ended_trials(folder) if hit.victim in STOPPING else {}
         findings, code, resumes = Findings(), search.end(), 0
         while code != 0 and resumes < 6:
             if code is None:
-                findings.lost.append(f"hung after its {done[-1]} was killed")
+                findings.lost.append(f"hung after the kill of its {done[-1]}")
             search.resume()
-            if again and len(done) == 1 and (victim := self._hit(search)) is not None:
-                done.append(victim)
-                ended_before = {} if victim == "power" else ended_before
+            if again and len(done) == 1 and (hit := self._hit(search)) is not None:
+                done.append(hit)
+                if hit.victim in STOPPING:
+                    ended_before = ended_trials(folder)
             code, resumes = search.end(), resumes + 1
         if code != 0:
             findings.lost.append(f"did not end, by {resumes} resumes")
         findings.add(leftovers(search))
         findings.add(look(folder, self.plan.expected, ended_before))
-        return Kill(tuple(done), resumes, findings, search.output.read_text())
+        return Kill(tuple(map(str, done)), resumes, findings, search.output.read_text())
 
-    def _hit(self, search: Search) -> str | None:
+    def _hit(self, search: Search) -> Hit | None:
         """Kill somebody at a random moment; None if the search is over before that."""
         victim, moment = self.draw.choice(self.victims), self.draw.uniform(0.5, self.seconds)
         deadline = time.monotonic() + moment
         while search.process.poll() is None:
             if time.monotonic() >= deadline and search.kill(victim, self.draw):
-                return f"{victim} after {moment:.1f} s"
+                return Hit(victim, moment)
             time.sleep(0.05)
         return None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
@@ -52,8 +54,17 @@ def leftovers(search: Search) -> Findings:
 
 
 def ended_trials(folder: Path) -> dict[str, Any]:
-    """When each trial ended that has, as the storage says."""
-    return {n: t.datetime_complete for n, t in stored(folder).items() if t.state.is_finished()}
+    """When each trial ended that has, as a copy of the storage says.
+
+    Optuna would make what is missing in the storage itself, which the search must do when resumed.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name) / "mlruns"
+        copy.mkdir()
+        for file in (folder / "mlruns").glob("optuna.db*"):
+            shutil.copy(file, copy)
+        trials = stored(copy.parent)
+    return {n: t.datetime_complete for n, t in trials.items() if t.state.is_finished()}
 
 
 def stored(folder: Path) -> dict[str, FrozenTrial]:

@@ -2,23 +2,81 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import random
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import optuna
 import pytest
 
 from benchmarks.killing.power import Disk, compile_library
 from tests.helpers.commands import REPOSITORY, user_environment
 from tests.helpers.processes import run
 
-pytestmark = pytest.mark.nightly
+
+class Ended:
+    """A search of one trial, which has ended when it is killed, and which may run it again."""
+
+    def __init__(self, folder: Path, again: bool) -> None:
+        self.folder, self.output, self._again = folder, folder / "output.txt", again
+        self.output.touch()
+        (folder / "mlruns").mkdir()
+        self._storage = f"sqlite:///{folder / 'mlruns' / 'optuna.db'}"
+        self.process, self._codes = self, [-9, 0]
+        self._run()
+
+    def _run(self) -> None:
+        study = optuna.create_study(study_name="victim", storage=self._storage)
+        study.add_trial(optuna.trial.create_trial(value=1.0))
+
+    def poll(self) -> None:
+        """As that of a process which runs."""
+
+    def kill(self, victim: str, draw: random.Random) -> bool:
+        return True
+
+    def resume(self) -> None:
+        if self._again:
+            optuna.delete_study(study_name="victim", storage=self._storage)
+            self._run()
+
+    def end(self) -> int:
+        return self._codes.pop(0)
 
 
+@pytest.mark.parametrize(("victim", "again"), [("driver", True), ("power", True), ("group", False)])
+def test_an_ended_trial_that_is_run_again_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str, again: bool
+) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    kills, looking = (importlib.import_module(name) for name in ("kills", "killing.looking"))
+
+    def look(folder: Path, expected: set[str], ended: dict[str, Any]) -> Any:
+        findings = looking.Findings()
+        looking._look_at_study(looking.stored(folder), expected, ended, findings)
+        return findings
+
+    plan = SimpleNamespace(expected={"trial-000"})
+    monkeypatch.setattr(kills, "Search", lambda folder, *_: Ended(folder, again))
+    monkeypatch.setattr(kills, "leftovers", lambda _: looking.Findings())
+    monkeypatch.setattr(kills, "look", look)
+    killer = kills.Killer(plan, 0.5, (victim,), None, random.Random(0))
+
+    kill = killer.one(tmp_path / "search", again=False)
+
+    assert kill.victims == (f"{victim} after 0.5 s",)
+    assert kill.findings == looking.Findings(doubled=["trial-000 was run again"] * again)
+
+
+@pytest.mark.nightly
 def test_searches_killed_at_random_lose_nothing() -> None:
     script = REPOSITORY / "benchmarks" / "kills.py"
     words = [sys.executable, script, "--quick", "--seed", "1", "--seconds", "20"]
@@ -31,6 +89,7 @@ def test_searches_killed_at_random_lose_nothing() -> None:
     assert found == {"kills": 4, "lost": 0, "doubled": 0, "left_running": 0}, done.stdout
 
 
+@pytest.mark.nightly
 def test_what_was_not_synced_is_lost_with_the_power(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     library = compile_library(tmp_path)
