@@ -20,7 +20,7 @@ def sketch(dataset: Dataset) -> str:
     """The smallest hashes of the test images: enough to tell how many two sets have in common.
 
     A bottom-k sketch (Cohen and Kaplan 2007). Unlike a fingerprint it is almost the same once a few
-    images have been added, and whatever the size at which they are stored.
+    images have been added and, of image files, at whatever size they are loaded.
     """
     return " ".join(f"{value:016x}" for value in np.unique(dataset.test.hashes)[:_KEPT])
 
