@@ -15,7 +15,6 @@ from plotly.offline import get_plotlyjs
 from trainable.data.decoding import as_png, as_thumbnail
 from trainable.metrics import Objective
 from trainable.text import printable
-from tune.reporting.compute import compute_of
 from tune.reporting.predictions import worst_mistakes
 from tune.reporting.results import SearchResults
 from tune.reporting.sections import draw_sections
@@ -90,12 +89,9 @@ def _cards(results: SearchResults) -> list[dict[str, str]]:
 
 
 def _compute(results: SearchResults) -> str:
-    spent = compute_of(results)
-    return (
-        f"{spent.epochs} epochs took {spent.seconds:.0f} s of trial time. Of {spent.asked:,} passes"
-        f" of an image through frozen layers, {spent.computed:,} had to be computed, with an empty "
-        f"store at the start: {spent.saved:.0%} saved."
-    )
+    epochs = [epoch for log in results.trials for epoch in log.epochs]
+    seconds = sum(epoch.metrics["epoch_seconds"] for epoch in epochs)
+    return f"{len(epochs)} epochs took {seconds:.0f} s of trial time."
 
 
 def _mistakes(results: SearchResults) -> list[dict[str, str]] | None:

@@ -83,6 +83,17 @@ def test_the_table_has_a_row_for_each_trial_and_its_error(dataset: Dataset) -> N
     assert cells[2][:5] == ["2", "fail", "0", "out of memory", ""]
 
 
+def test_the_page_says_what_was_measured_and_no_estimate_of_what_was_saved(
+    dataset: Dataset,
+) -> None:
+    results = results_of(dataset, 2)
+    epochs = [epoch for log in results.trials for epoch in log.epochs]
+    seconds = sum(epoch.metrics["epoch_seconds"] for epoch in epochs)
+    text = page(results)
+    assert f">{len(epochs)} epochs took {seconds:.0f} s of trial time.<" in text
+    assert "% saved" not in text
+
+
 def test_the_gallery_shows_every_mistake_once(dataset: Dataset) -> None:
     shown = re.findall(
         r'<img alt="(.*?)" src="data:image/png;base64,', page(results_of(dataset, 1))
