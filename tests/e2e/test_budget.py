@@ -37,7 +37,7 @@ def test_the_best_so_far_is_registered_and_with_more_time_it_goes_on(tmp_path: P
     assert "it is counted over all runs of a search" in less.stderr
 
     elapsed = float((tmp_path / "mlruns" / "searches" / "first" / "elapsed.json").read_text())
-    budget = f"--time-budget={elapsed + 60:.0f}"
+    budget = f"--time-budget={elapsed + 90:.0f}"
     more = run_module("tune.search", "--resume", "first", budget, cwd=tmp_path)
     assert (more.returncode, more.stderr) == (0, ""), more.stdout + more.stderr
     after = trials_in(tmp_path)

@@ -226,7 +226,7 @@ def test_a_server_that_stays_away_is_told_and_made_good_later(
     run_trials(ledger, writer.changed)
     reason = r"not recorded all of 4 of 4 trials, nor the model: .* failed with exception"
     with pytest.raises(UnrecordedError, match=reason):
-        writer.finish(patience=3)
+        writer.finish(within=3)
     fresh.start()
     RecordWriter(search, ledger).finish()
     assert_recorded(search, ledger, fresh.uri)
