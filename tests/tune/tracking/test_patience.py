@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -43,27 +42,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def ledger(tmp_path: Path) -> Ledger:
     config = load_config(DIGITS, ["budget.num_samples=4"])
     return ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(empty_database, folder)
-    with Server(folder) as server:
-        yield server
-
-
-@pytest.fixture
-def fresh(server: Server) -> Server:
-    """The server, without what another test recorded."""
-    client = MlflowClient(server.uri)
-    experiment = client.get_experiment_by_name("digits")
-    if experiment is not None:
-        for run in client.search_runs([experiment.experiment_id]):
-            client.delete_run(run.info.run_id)
-    for model in client.search_registered_models():
-        client.delete_registered_model(model.name)
-    return server
 
 
 def conclude(uri: str, server: Server, ledger: Ledger, patience: str) -> None:

@@ -6,7 +6,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -174,25 +174,6 @@ def test_a_database_that_was_half_made_by_a_killed_process_is_never_there(
     RecordWriter(search, ledger).finish()
     assert MlflowClient(uri).search_experiments()
     assert not list(tmp_path.glob("mlflow.db.*"))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(empty_database, folder)
-    with Server(folder) as server:
-        yield server
-
-
-@pytest.fixture
-def fresh(server: Server) -> Server:
-    """The server, without what other tests recorded."""
-    client = MlflowClient(server.uri)
-    experiment = client.get_experiment_by_name("digits")
-    if experiment is not None:
-        for run in client.search_runs([experiment.experiment_id]):
-            client.delete_run(run.info.run_id)
-    return server
 
 
 def test_a_server_that_goes_away_finds_the_record_complete_when_it_is_back(
