@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import optuna
 from tasks import LENGTHS, TASKS
@@ -37,6 +37,8 @@ from trainable.seeding import seed_of
 from tune.config.schema import SearchConfig
 from tune.strategy.samplers import RepeatableSampler
 from tune.study.distributions import distributions, suggest
+
+REAL: Final = Path(os.environ.get("TUNE_REAL_DATA", "TUNE_REAL_DATA is not set"))
 
 Job = tuple[str, int, int]
 """A task, the number of a config, and the epochs that it is trained for."""
@@ -55,7 +57,7 @@ def main() -> None:
     until = time.time() + 60 * given.minutes
     names = given.tasks or list(TASKS)
     for name in names:  # before the processes would unpack them side by side
-        config_of(name, given.out)
+        TASKS[name].unpack(_folder(name, given.out), REAL)
     # Config by config, so that an interrupted recording has as many of each task.
     numbered = product(range(given.configs), names, LENGTHS)
     jobs = ((name, number, length) for number, name, length in numbered)
@@ -72,8 +74,11 @@ def main() -> None:
 
 def config_of(task: str, out: Path) -> SearchConfig:
     """The search whose trials are recorded."""
-    real = os.environ.get("TUNE_REAL_DATA")
-    return TASKS[task].config(out.resolve() / "data" / task, None if real is None else Path(real))
+    return TASKS[task].config(_folder(task, out), REAL)
+
+
+def _folder(task: str, out: Path) -> Path:
+    return out.resolve() / "data" / task
 
 
 def proposals(config: SearchConfig, count: int) -> list[dict[str, Any]]:

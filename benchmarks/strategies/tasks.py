@@ -56,24 +56,24 @@ class Task:
     tested: int = 200
     space: Mapping[str, Any] | None = None
 
-    def config(self, folder: Path, real: Path | None) -> SearchConfig:
+    def config(self, folder: Path, real: Path) -> SearchConfig:
         """The search's config.
 
         Args:
-            folder: Where its images lie, or are unpacked to.
+            folder: Where :meth:`unpack` puts its images, and its store is.
             real: The folder of real data.
         """
         data: dict[str, Any] = {"image_size": self.side}
         weights = self.weights
         if self.archive is not None:
-            assert real is not None, "TUNE_REAL_DATA is not set"
-            data |= {"source": "image_folder", "root": str(self._unpack(folder, real))}
+            data |= {"source": "image_folder", "root": str(folder / "images")}
             weights = str(real / self.weights)
         return SearchConfig.model_validate(
             {
                 "data": data,
                 "model": {"weights": weights},
                 "augment": {"num_views": max(LENGTHS)},
+                "train": {"epochs": max(LENGTHS)},
                 "space": {**SPACE, **(self.space or {})},
                 "sampler": {"name": "random"},
                 "resources": {"cpu": 1, "gpu": 0},
@@ -81,13 +81,12 @@ class Task:
             }
         )
 
-    def _unpack(self, folder: Path, real: Path) -> Path:
+    def unpack(self, folder: Path, real: Path) -> None:
         """Unpack the images that are taken, the first of each class by name."""
         target = folder / "images"
-        if target.exists():
-            return target
+        if self.archive is None or target.exists():
+            return
         taken: Counter[tuple[str, str]] = Counter()
-        assert self.archive is not None
         with tarfile.open(real / "data" / self.archive) as tar:
             for member in sorted(tar.getmembers(), key=lambda one: one.name):
                 parts = PurePosixPath(member.name).parts
@@ -101,7 +100,7 @@ class Task:
                 taken[split, label] += 1
                 member.name = str(PurePosixPath(split, label, name))
                 tar.extract(member, folder / "unpacking", filter="data")
-        return (folder / "unpacking").rename(target)
+        (folder / "unpacking").rename(target)
 
 
 DIGITS_SPACE: Final = {"augment.policy": ["none", "flip_crop", "trivial", "rand"]}
