@@ -103,7 +103,7 @@ class DeviceViews(Views):
         return page
 
     def _render(self, rendition: int, which: Which) -> Tensor:
-        return self.augmentation.render_on_gpu(self, rendition, which)
+        return self.augmentation.render(self, rendition, which)
 
     def _stored(self, which: Which) -> Tensor:
         images = self.images[which if isinstance(which, slice) else which.to(self.images.device)]

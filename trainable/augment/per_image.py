@@ -1,8 +1,8 @@
 """torchvision's policies for one image at a time, on many images.
 
-A CPU takes the images one by one, which would keep a GPU waiting. For it the draws of all images
-come first, the same as torchvision's, and then each operation is torchvision's own, on all images
-that have drawn it at the same strength.
+One by one, seeding takes longer than the operation on small images, and keeps a GPU waiting. So
+the draws of all images come first, the same as torchvision's, and then each operation is
+torchvision's own, on several images that have drawn it at the same strength.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from torch import Tensor
 Operation = tuple[str, float]
 """The name of an operation in torchvision, and its strength."""
 
-_AT_ONCE: Final = 128
-"""Images that an operation takes at once: equalizing needs twenty times their memory."""
+_ON_GPU: Final = 128
+_ON_CPU: Final = 4
+"""Images that an operation takes at once: equalizing needs twenty times their memory, and a CPU's
+cache holds few."""
 
 
-def change_each(transform: str, images: Tensor, seeds: Sequence[int]) -> Tensor:
-    """Change images in place, one by one.
+def change(transform: str, images: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Change images in place, each as the policy would, had its seed been the global generator's.
 
     Args:
         transform: The policy's name in torchvision.
@@ -32,18 +34,8 @@ def change_each(transform: str, images: Tensor, seeds: Sequence[int]) -> Tensor:
         seeds: For each image, the seed of what it draws.
     """
     policy = _policy(transform)
-    # torchvision's policies draw from the global generator alone.
-    with torch.random.fork_rng(devices=[]):
-        for index, seed in enumerate(seeds):
-            torch.manual_seed(seed)
-            images[index] = policy(images[index])
-    return images
-
-
-def change_together(transform: str, images: Tensor, seeds: Sequence[int]) -> Tensor:
-    """The same as :func:`change_each`, those images together that have drawn the same."""
-    policy = _policy(transform)
     drawn = _draw(policy, seeds, images.shape[-1])
+    at_once = _ON_CPU if images.device.type == "cpu" else _ON_GPU
     for step in range(len(drawn[0]) if drawn else 0):
         groups = _groups([operations[step] for operations in drawn])
         # All indices go to the device at once, since each transfer waits for it.
@@ -52,7 +44,7 @@ def change_together(transform: str, images: Tensor, seeds: Sequence[int]) -> Ten
         for (name, magnitude), members in zip(groups, parts, strict=True):
             if name == "Identity":
                 continue
-            for where in members.split(_AT_ONCE):
+            for where in members.split(at_once):
                 images[where] = policy._apply_image_or_video_transform(
                     images[where],
                     name,

@@ -82,10 +82,6 @@ class Augmentation(ABC):
             uint8 of shape (n, 3, S, S).
         """
 
-    def render_on_gpu(self, views: Views, rendition: int, which: Which) -> Tensor:
-        """The same on a GPU: what `views` gives is there."""
-        return self.render(views, rendition, which)
-
     def device_memory(self) -> DeviceMemory:
         """What a GPU holds for it."""
         renditions = len(self.renditions_of(0, 1))
@@ -145,21 +141,11 @@ class Torchvision(FlipCrop):
     """The policy's class in `torchvision.transforms.v2`."""
 
     def render(self, views: Views, rendition: int, which: Which) -> Tensor:
-        """Images, cropped and changed one by one."""
-        from trainable.augment.per_image import change_each  # noqa: PLC0415 - loads PyTorch
+        """Images, cropped and changed."""
+        from trainable.augment.per_image import change  # noqa: PLC0415 - loads PyTorch
 
-        seeds = self._seeds(views, rendition, which)
-        return change_each(self.transform, views.cropped(rendition, which), seeds)
-
-    def render_on_gpu(self, views: Views, rendition: int, which: Which) -> Tensor:
-        """The same, those together that have drawn the same operation."""
-        from trainable.augment.per_image import change_together  # noqa: PLC0415 - loads PyTorch
-
-        seeds = self._seeds(views, rendition, which)
-        return change_together(self.transform, views.cropped(rendition, which), seeds)
-
-    def _seeds(self, views: Views, rendition: int, which: Which) -> list[int]:
-        return views.integers(2**31, "augment", rendition)[which].tolist()
+        seeds = views.integers(2**31, "augment", rendition)[which].tolist()
+        return change(self.transform, views.cropped(rendition, which), seeds)
 
 
 @POLICIES.register("trivial")
