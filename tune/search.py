@@ -90,8 +90,11 @@ def main(
         seconds = launch.config.budget.time
         console.print(f"search {resume} has used up its {seconds:g} s; for more: --time-budget")
         return DONE
-    trials = launch.config.budget.num_samples
-    console.print(f"search {resume} is finished, with {trials} trials; for more: --num-samples")
+    trials = launch.config.num_trials
+    more = "--num-samples"
+    if trials < launch.config.budget.num_samples:
+        more = "another space, for this one has no others"
+    console.print(f"search {resume} is finished, with {trials} trials; for more: {more}")
     return DONE
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from trainable.config import WEIGHTS_NAMES
+from trainable.config import WEIGHTS_NAMES, TrialConfig
 from trainable.places import is_file, is_folder
 from tune.config.documents import read_file, read_word
+from tune.config.keys import TRIAL_KEYS, keys_of, nearest
 from tune.config.presets import DEFAULT, find_config
 from tune.config.references import resolve
-from tune.config.schema import TRIAL_KEYS, SearchConfig, keys_of
-from tune.config.space import Choices, flatten_space
+from tune.config.schema import SearchConfig
+from tune.config.space import Choices, Values, flatten, flatten_space
+from tune.config.walk import without_idle
 from tune.errors import ConfigError, squeeze
+
+_BRANCHES: Final = {"Range", "Choices", "Bounds", "OneOf"}
+"""Pydantic's words for the branches of unions, within the location of an error."""
+_SPACE: Final[TypeAdapter[dict[str, Values]]] = TypeAdapter(dict[str, Values])
 
 
 def load_config(given: Path | None = None, overrides: Sequence[str] = ()) -> SearchConfig:
@@ -40,7 +45,8 @@ def load_config(given: Path | None = None, overrides: Sequence[str] = ()) -> Sea
     fixed = {key for key in set_keys & TRIAL_KEYS.keys() if not _searched(key, set_keys)}
     if isinstance(space := content.get("space"), Mapping):
         flat = flatten_space(space)
-        content["space"] = {key: values for key, values in flat.items() if key not in fixed}
+        kept = {key: values for key, values in flat.items() if key not in fixed}
+        content["space"] = _without_idle(kept, content, fixed)
     try:
         return SearchConfig.model_validate(content)
     except ValidationError as error:
@@ -104,13 +110,23 @@ def _searched(key: str, overridden: Iterable[str]) -> bool:
     return any(other == space or other.startswith(space + ".") for other in overridden)
 
 
+def _without_idle(space: dict[str, Any], content: Mapping[str, Any], fixed: set[str]) -> Any:
+    """A space less the keys whose conditions cannot hold since the command line fixed others."""
+    own = {name: content[name] for name in TrialConfig.model_fields if name in content}
+    try:
+        base = flatten(TrialConfig.model_validate(own).model_dump())
+        kept = without_idle(_SPACE.validate_python(space), base, fixed)
+    except ValidationError:  # of the whole config there will be the same
+        return space
+    return {key: space[key] for key in kept}
+
+
 def _one_line(error: ValidationError, given: Path, overridden: set[str]) -> str:
     first = error.errors(include_url=False)[0]
     key = _key_of(first["loc"])
     where = "command line" if key in overridden else str(given)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, keys_of(SearchConfig), 1, cutoff=0.5)
-        hint = f"; nearest: {near[0]}" if near else ""
+        hint = nearest(key, keys_of(SearchConfig))
         return f"{key}={first['input']}: no such key{hint} ({where})"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] in {"model_type", "dict_type"}:
@@ -122,7 +138,7 @@ def _one_line(error: ValidationError, given: Path, overridden: set[str]) -> str:
 
 def _key_of(location: Sequence[int | str]) -> str:
     """The dotted key of where an error is, without pydantic's words for the branch of a union."""
-    parts = [str(part) for part in location if part not in {"Range", "Choices"}]
+    parts = [str(part) for part in location if part not in _BRANCHES]
     known = keys_of(SearchConfig)
     for count in range(1, len(parts)):
         if (key := ".".join(parts[:count])) in known and key not in {"space", "sampler.points"}:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from trainable.config import BUNDLED_ARCH, TrialConfig
 from trainable.runtime import Runtime
+from tune.config.keys import TRIAL_KEYS, is_whole, nearest
 from tune.config.sections import (
     BudgetConfig,
     CacheConfig,
@@ -20,7 +20,8 @@ from tune.config.sections import (
     SchedulerConfig,
     TrackingConfig,
 )
-from tune.config.space import Choices, Range, Values, flatten_space
+from tune.config.space import Choices, Range, Values, flatten, flatten_space
+from tune.config.walk import check_conditions, count_trials
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """The rule for names of experiments and searches: safe in a path, a URL and a table."""
@@ -41,7 +42,8 @@ class SearchConfig(TrialConfig):
     space: Annotated[dict[str, Values], BeforeValidator(flatten_space)] = Field(
         default_factory=dict
     )
-    """The searched keys of the trial, each with `{low, high, log, step}` or a list of values."""
+    """The searched keys of the trial, each with `{low, high, log, step}` or a list of values,
+    `{values: [...]}`; beside these, `when` says under which conditions a trial has the key."""
 
     sampler: SamplerConfig = SamplerConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
@@ -56,6 +58,16 @@ class SearchConfig(TrialConfig):
     def base(self) -> TrialConfig:
         """The trial that the search starts from."""
         return TrialConfig(**{name: getattr(self, name) for name in TrialConfig.model_fields})
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The values of the trial that the search starts from, by dotted key."""
+        return flatten(self.base.model_dump())
+
+    @property
+    def num_trials(self) -> int:
+        """The number of trials: what was asked for, or all that differ from each other."""
+        return count_trials(self.space, self.own, self.budget.num_samples)
 
     @property
     def archs(self) -> tuple[str, ...]:
@@ -102,8 +114,7 @@ class SearchConfig(TrialConfig):
     def _space_makes_trials(self) -> Self:
         for key, values in self.space.items():
             if key not in TRIAL_KEYS:
-                near = difflib.get_close_matches(key, TRIAL_KEYS, 1, cutoff=0.5)
-                hint = f"; nearest: space.{near[0]}" if near else ""
+                hint = nearest(key, TRIAL_KEYS, "space.")
                 raise ValueError(f"space.{key}: no such key of a trial{hint}")
             if key.startswith("objective."):
                 raise ValueError(f"space.{key}: trials of different objectives cannot be compared")
@@ -113,6 +124,7 @@ class SearchConfig(TrialConfig):
                 )
             for value in _extremes(key, values):
                 self._check_value(key, value)
+        check_conditions(self.space, self.own)
         return self
 
     @model_validator(mode="after")
@@ -145,11 +157,6 @@ class SearchConfig(TrialConfig):
             raise ValueError(f"space.{key} holds {value}: {rule}") from error
 
 
-def is_whole(key: str) -> bool:
-    """Whether a trial's key takes whole numbers only."""
-    return TRIAL_KEYS[key] in (int, int | None)
-
-
 def _extremes(key: str, values: Range | Choices) -> list[Any]:
     """Values of which it is enough that they are valid: then all values of the space are."""
     if isinstance(values, Choices):
@@ -160,19 +167,3 @@ def _extremes(key: str, values: Range | Choices) -> list[Any]:
     elif not is_whole(key):  # between false and true, a range holds what is neither
         ends.append(values.low / 2 + values.high / 2)
     return [int(end) if end == int(end) and is_whole(key) else end for end in ends]
-
-
-def keys_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
-    """Every dotted key of a config, with its type."""
-    keys: dict[str, Any] = {}
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            keys |= keys_of(kind, f"{prefix}{name}.")
-        else:
-            keys[prefix + name] = kind
-    return keys
-
-
-TRIAL_KEYS = keys_of(TrialConfig)
-"""Every dotted key of a trial, with its type."""

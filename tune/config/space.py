@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from trainable.config import Config
+from tune.config.conditions import When
 
 
-class Range(Config):
+class Searched(Config):
+    """What is searched of a key; the base of ranges and lists."""
+
+    when: When = Field(default_factory=dict)
+    """The conditions under which a trial has the key at all, by the values of its other keys.
+    Where one does not hold, the trial has the config's own value."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without conditions it is written as it was before there were any."""
+        content: dict[str, Any] = handler(self)
+        return content if self.when else {k: v for k, v in content.items() if k != "when"}
+
+
+class Range(Searched):
     """Numbers from `low` to `high`, both included; whole ones if the key takes whole numbers."""
 
     low: float
@@ -39,8 +62,8 @@ class Range(Config):
         return self.low <= value <= self.high and math.isclose(steps, round(steps), abs_tol=1e-9)
 
 
-class Choices(Config):
-    """A list, of which one value is chosen."""
+class Choices(Searched):
+    """A list, of which one value is chosen; `{values: [...], when: ...}` with conditions."""
 
     choices: tuple[str | bool | int | float, ...] = Field(min_length=1)
 
@@ -67,9 +90,34 @@ Values = Annotated[
 """The values of a key of the space."""
 
 
+_COUNTED: Final = 10_000
+"""The number of values of a range above which it counts as endless."""
+_LEAF: Final = {"low", "high", "choices", "values"}
+"""Keys by which a mapping says what is searched."""
+
+
 def flatten_space(space: Any) -> Any:
     """`{"optim": {"lr": {"low": ...}}}` as `{"optim.lr": {"low": ...}}`; lists are choices."""
     return dict(_leaves(space)) if isinstance(space, Mapping) else space
+
+
+def enumerated(values: Range | Choices, *, whole: bool) -> list[Any] | None:
+    """Every value that is searched; None where there are too many to count.
+
+    Args:
+        values: What is searched.
+        whole: Whether the key takes whole numbers only.
+    """
+    if isinstance(values, Choices):
+        return list(values.choices)
+    if values.low == values.high:
+        return [int(values.low) if whole else values.low]
+    step = values.step or (1 if whole else None)
+    if step is None or (values.high - values.low) / step > _COUNTED:
+        return None
+    count = math.floor((values.high - values.low) / step + 1e-9) + 1
+    found = [values.low + number * step for number in range(count)]
+    return [int(value) for value in found] if whole else found
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -87,7 +135,10 @@ def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
     for key, value in node.items():
         if isinstance(value, list | tuple):
             yield f"{prefix}{key}", {"choices": value}
-        elif isinstance(value, Mapping) and not value.keys() & {"low", "high", "choices"}:
+        elif isinstance(value, Mapping) and not value.keys() & _LEAF:
             yield from _leaves(value, f"{prefix}{key}.")
+        elif isinstance(value, Mapping) and "values" in value:
+            renamed = {"choices" if name == "values" else name: v for name, v in value.items()}
+            yield f"{prefix}{key}", renamed
         else:
             yield f"{prefix}{key}", value

@@ -15,8 +15,8 @@ from trainable.data.datasets import load_dataset
 from trainable.device import CONTEXT_BYTES
 from trainable.registries import POLICIES
 from trainable.rehearsal import DataShape, MemoryNeed, measure_need
-from tune.config.schema import SearchConfig, is_whole
-from tune.config.space import Choices, Values
+from tune.config.schema import SearchConfig
+from tune.config.walk import possible
 
 MAX_TRIALS_PER_GPU: Final = 8
 """More of them gain little, and the scheduler stops weak ones later."""
@@ -44,9 +44,7 @@ _TOP_DEPTHS: Final = 2
 def heaviest(config: SearchConfig) -> list[TrialConfig]:
     """The trials of a search's space one of which takes the most memory."""
     most = {
-        key: max(_values(key, values), key=_HEAVY[key])
-        for key, values in config.space.items()
-        if key in _HEAVY
+        key: max(_searched(config, key), key=_HEAVY[key]) for key in config.space if key in _HEAVY
     }
     depths = sorted(_searched(config, "model.unfreeze_depth"))[-_TOP_DEPTHS:]
     archs = _searched(config, "model.arch")
@@ -96,16 +94,4 @@ def measure(config: SearchConfig) -> MemoryNeed | None:
 
 def _searched(config: SearchConfig, key: str) -> list[Any]:
     """The values that a search tries of a key."""
-    if key in config.space:
-        return _values(key, config.space[key])
-    part, _, field = key.partition(".")
-    return [getattr(getattr(config, part), field)]
-
-
-def _values(key: str, values: Values) -> list[Any]:
-    """All of a list, and whole numbers of a range; else a range's ends."""
-    if isinstance(values, Choices):
-        return list(values.choices)
-    if is_whole(key):
-        return list(range(int(values.low), int(values.high) + 1))
-    return [values.low, values.high]
+    return possible(config.space, config.own, key)

@@ -15,6 +15,7 @@ from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices
+from tune.config.walk import possible
 from tune.errors import ConfigError, squeeze
 from tune.study.fingerprints import hash_searched, hash_weights
 from tune.study.search import Search
@@ -94,7 +95,4 @@ def _hash(config: SearchConfig, choices: Sequence[str]) -> str | None:
 
 def _least_depth(config: SearchConfig) -> int:
     """The depth at which most of the network is frozen."""
-    searched = config.space.get("model.unfreeze_depth")
-    if searched is None:
-        return config.model.unfreeze_depth
-    return int(min(searched.choices if isinstance(searched, Choices) else [searched.low]))
+    return int(min(possible(config.space, config.own, "model.unfreeze_depth")))

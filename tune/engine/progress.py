@@ -138,7 +138,7 @@ class Progress:
         epochs = f"{len(trial.epochs)}/{self._config.train.epochs}"
         show, name = self._objective.show, self._objective.name
         metrics = (show(last.get(name)), show(trial.score), _percent(last.get("train_acc")))
-        params = (_short(value) for value in trial.params.values())
+        params = (_short(trial.params.get(key, "")) for key in self._ledger.plan.space)
         return [str(trial.number), state, epochs, *metrics, *params]
 
 

@@ -73,6 +73,9 @@ def start_search(
     except ConfigError:
         home.discard()
         raise
+    if ledger.asked < config.budget.num_samples:
+        fewer = f"{ledger.asked} trials rather than {config.budget.num_samples}"
+        console.print(f"space    has no more that differ from each other: {fewer}")
     console.print(f"resume   python -m tune.search --resume {home.name}", soft_wrap=True)
     with watch.noting():
         return _run(search, home, ledger, resources, console, watch)
@@ -105,7 +108,7 @@ def resume_search(
         if config.budget.time is None or watch.elapsed < config.budget.time:
             reopen_cut_short(search, search.name)
         ledger = open_search(search)
-        console.print(f"resumed  with {ledger.ended} of {config.budget.num_samples} trials ended")
+        console.print(f"resumed  with {ledger.ended} of {ledger.asked} trials ended")
         return _run(search, home, ledger, resources, console, watch)
 
 

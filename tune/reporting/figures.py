@@ -121,13 +121,14 @@ def compared(
 def comparable_study(results: SearchResults) -> Study:
     """The trials as a study in which each has the value of the same epoch."""
     study = create_study(direction=results.objective.metric.goal)
+    searched = distributions(results.config.space)
     for log in results.comparable:
         epoch = log.epochs[results.common_epoch - 1]
         study.add_trial(
             create_trial(
                 value=results.objective.score(epoch.metrics),
                 params=log.params,
-                distributions=distributions(results.config.space),
+                distributions={key: searched[key] for key in log.params},
             )
         )
     return study
@@ -154,9 +155,11 @@ def slices(study: Study, target: str) -> go.Figure:
 
 def contours(study: Study, target: str) -> go.Figure | None:
     """The objective over the two most important keys."""
-    if not _can_weigh(study) or len(study.trials[0].params) < 2:
+    if not _can_weigh(study):
         return None
     weights = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    if len(weights) < 2:
+        return None
     figure = plot_contour(study, params=list(weights)[:2], target_name=target)
     _thin_out(figure)
     return figure

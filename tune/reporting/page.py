@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,7 +46,10 @@ def page(results: SearchResults) -> str:
         ],
         mistakes=_mistakes(results),
         heads=["trial", "state", "epochs", "best", "train", *results.config.space],
-        rows=[_row(log, results.objective) for log in results.ledger.trials.values()],
+        rows=[
+            _row(log, results.objective, results.config.space)
+            for log in results.ledger.trials.values()
+        ],
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own text
         plots=Markup(_plots([figure for _, figure in drawn])),  # noqa: S704 - JSON in which no tag can end the script
     )
@@ -117,11 +121,12 @@ def _as_source(results: SearchResults, index: int) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _row(log: TrialLog, objective: Objective) -> list[Any]:
+def _row(log: TrialLog, objective: Objective, keys: Iterable[str]) -> list[Any]:
     shown = [log.error or "", ""]
     if log.epochs:
         metrics = log.best_epoch.metrics
         values = objective.score(metrics), metrics.get(objective.on("train"))
         shown = [objective.show(value) for value in values]
-    params = [f"{v:.3g}" if isinstance(v, float) else v for v in log.params.values()]
+    found = (log.params.get(key, "") for key in keys)  # a trial may not have one
+    params = [f"{v:.3g}" if isinstance(v, float) else v for v in found]
     return [log.number, log.state.name.lower(), len(log.epochs), *shown, *params]

@@ -24,7 +24,8 @@ def print_results(results: SearchResults, console: Console) -> None:
         Text.assemble("\n", (f"Best trial: {winner.number}", "bold"), f", epoch {winner.best}")
     )
     for key in results.config.space:
-        console.print(f"  {key} = {winner.params[key]}")
+        if key in winner.params:
+            console.print(f"  {key} = {winner.params[key]}")
     luck = f"the best of {len(results.trials)} trials, so partly luck"
     console.print(f"  {objective.title():19s} {objective.show(winner.score)}, {luck}")
     if best.runs:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten
-from tune.strategy.samplers import RepeatableSampler
+from tune.strategy.samplers import search_sampler
 from tune.study.ledger import Ledger
 from tune.study.opening import open_ledger, read_ledger
 from tune.study.plan import Plan
@@ -20,8 +20,8 @@ def search_plan(name: str, config: SearchConfig) -> Plan:
         study=name,
         space=config.space,
         points=first_points(config),
-        sampler=RepeatableSampler(config.sampler),
-        asked=config.budget.num_samples,
+        sampler=search_sampler(config),
+        asked=config.num_trials,
     )
 
 

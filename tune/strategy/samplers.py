@@ -5,32 +5,47 @@ To add a sampler, register one more here: Optuna's, or any that keeps to its int
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from trainable.seeding import seed_of
 from tune.config.registries import SAMPLERS
+from tune.config.schema import SearchConfig
 from tune.config.sections import SamplerConfig
+from tune.strategy.distinct import DistinctSampler
+from tune.strategy.failures import Taught
 
 Make = Callable[[SamplerConfig, int], BaseSampler]
 """Makes a sampler of a config and a seed."""
 
 
-def sampler(name: str, *, joint: bool) -> Callable[[Make], Make]:
+class Registered(NamedTuple):
+    """A sampler that a config may name; the attributes are those of :func:`sampler`."""
+
+    make: Make
+    joint: bool
+    reads_pruned: bool
+
+
+def sampler(name: str, *, joint: bool, reads_pruned: bool = True) -> Callable[[Make], Make]:
     """A decorator that registers what makes a sampler.
 
     Args:
         name: As `sampler.name` has it.
         joint: Whether it proposes the values of a trial together, rather than each by itself.
+        reads_pruned: Whether it learns from trials that were stopped.
     """
 
     def add(make: Make) -> Make:
-        SAMPLERS.register(name)((make, joint))
+        SAMPLERS.register(name)(Registered(make, joint, reads_pruned))
         return make
 
     return add
@@ -50,15 +65,26 @@ def tpe(config: SamplerConfig, seed: int) -> BaseSampler:
 
 @sampler("joint_tpe", joint=True)
 def joint_tpe(config: SamplerConfig, seed: int) -> BaseSampler:
-    """TPE over all keys together (Falkner et al. 2018), away from what is running."""
-    return TPESampler(
-        seed=seed, n_startup_trials=config.startup_trials, multivariate=True, constant_liar=True
-    )
+    """TPE over all keys together (Falkner et al. 2018), away from what is running.
+
+    Of a space with conditions, it is over the keys together that the same trials have.
+    """
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        return TPESampler(
+            seed=seed,
+            n_startup_trials=config.startup_trials,
+            multivariate=True,
+            group=True,
+            constant_liar=True,
+        )
 
 
-@sampler("gp", joint=True)
+@sampler("gp", joint=True, reads_pruned=False)
 def gp(config: SamplerConfig, seed: int) -> BaseSampler:
-    """Expected improvement of a Gaussian process; trials that were stopped do not count."""
+    """Expected improvement of a Gaussian process; trials that were stopped do not count.
+
+    Keys that not every trial has are drawn evenly.
+    """
     return GPSampler(seed=seed, n_startup_trials=config.startup_trials)
 
 
@@ -72,11 +98,12 @@ class RepeatableSampler(BaseSampler):
 
     Args:
         config: Which sampler, and the seed.
+        draw: How often the trial was drawn before: each draw has a seed of its own.
     """
 
-    def __init__(self, config: SamplerConfig) -> None:
-        self._config = config
-        self._make, self._joint = SAMPLERS[config.name]
+    def __init__(self, config: SamplerConfig, draw: int = 0) -> None:
+        self._config, self._draw = config, draw
+        self._make, self._joint, self._reads_pruned = SAMPLERS[config.name]
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -84,13 +111,17 @@ class RepeatableSampler(BaseSampler):
         """What is proposed together: nothing by a sampler that draws key by key."""
         if not self._joint:
             return {}
-        return self._fresh(trial).infer_relative_search_space(study, trial)
+        return self._fresh(trial).infer_relative_search_space(self._taught(study), trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The values that are proposed together."""
-        return self._fresh(trial).sample_relative(study, trial, search_space) if self._joint else {}
+        if not self._joint:
+            return {}
+        fresh, taught = self._fresh(trial), self._taught(study)
+        fresh.infer_relative_search_space(taught, trial)  # of which some keep what they found
+        return fresh.sample_relative(taught, trial, search_space)
 
     def sample_independent(
         self,
@@ -100,17 +131,27 @@ class RepeatableSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """One value by itself."""
-        fresh = self._fresh(trial, param_name)
-        return fresh.sample_independent(study, trial, param_name, param_distribution)
+        fresh, taught = self._fresh(trial, param_name), self._taught(study)
+        return fresh.sample_independent(taught, trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """What the sampler does before it proposes."""
-        self._fresh(trial).before_trial(study, trial)
+        self._fresh(trial).before_trial(self._taught(study), trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """What the sampler does with a trial that has ended."""
-        self._fresh(trial).after_trial(study, trial, state, values)
+        self._fresh(trial).after_trial(self._taught(study), trial, state, values)
 
     def _fresh(self, trial: FrozenTrial, *key: str) -> BaseSampler:
-        words = " ".join(map(str, (self._config.seed, trial.number, *key)))
+        draw = (f"draw {self._draw}",) if self._draw else ()
+        words = " ".join(map(str, (self._config.seed, trial.number, *key, *draw)))
         return self._make(self._config, seed_of(words, num_bytes=4))
+
+    def _taught(self, study: Study) -> Study:
+        return Taught(study, reads_pruned=self._reads_pruned)
+
+
+def search_sampler(config: SearchConfig) -> BaseSampler:
+    """The sampler of a search, which proposes no trial twice."""
+    draw = partial(RepeatableSampler, config.sampler)
+    return DistinctSampler(draw, config.space, config.own, config.sampler.seed)

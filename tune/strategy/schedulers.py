@@ -15,7 +15,7 @@ from optuna.pruners import BasePruner, MedianPruner
 from tune.config.registries import SCHEDULERS
 from tune.config.schema import SearchConfig
 from tune.config.sections import SchedulerConfig
-from tune.config.space import Range
+from tune.config.walk import possible
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, Epoch, TrialLog
 
@@ -149,11 +149,7 @@ def run_all(config: SearchConfig) -> Scheduler:
 
 def longest_trial(config: SearchConfig) -> int:
     """The epochs of the longest trial in the space."""
-    searched = config.space.get("train.epochs")
-    if searched is None:
-        return config.train.epochs
-    ends = [searched.high] if isinstance(searched, Range) else searched.choices
-    return max(int(end) for end in ends)
+    return int(max(possible(config.space, config.own, "train.epochs")))
 
 
 def rungs(config: SchedulerConfig, longest: int) -> list[int]:

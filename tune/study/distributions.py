@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from optuna.distributions import (
     BaseDistribution,
@@ -12,7 +13,7 @@ from optuna.distributions import (
 )
 from optuna.trial import Trial
 
-from tune.config.schema import is_whole
+from tune.config.keys import is_whole
 from tune.config.space import Choices, Values
 
 
@@ -21,15 +22,16 @@ def distributions(space: Mapping[str, Values]) -> dict[str, BaseDistribution]:
     return {key: _distribution(key, values) for key, values in space.items()}
 
 
-def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> None:
+def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
     """Have a value drawn, or found where it has been drawn before."""
     match distribution:
         case FloatDistribution(low=low, high=high, step=step, log=log):
-            trial.suggest_float(name, low, high, step=step, log=log)
+            return trial.suggest_float(name, low, high, step=step, log=log)
         case IntDistribution(low=low, high=high, step=step, log=log):
-            trial.suggest_int(name, low, high, step=step, log=log)
+            return trial.suggest_int(name, low, high, step=step, log=log)
         case CategoricalDistribution(choices=choices):
-            trial.suggest_categorical(name, choices)
+            return trial.suggest_categorical(name, choices)
+    raise AssertionError(distribution)
 
 
 def _distribution(key: str, values: Values) -> BaseDistribution:

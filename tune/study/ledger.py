@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from trainable.metrics import Objective
 from tune.config.schema import SearchConfig
+from tune.config.walk import is_whole_trial, walk
 from tune.study.distributions import distributions, suggest
 from tune.study.plan import Plan
 from tune.study.storage import PATIENCE, patiently
@@ -53,13 +54,14 @@ class Ledger:
         self.study, self._patience = study, patience
         self.config, self.plan, self.kind = config, plan, plan.kind
         self.objective = Objective.named(config.objective.metric)
-        self._distributions = distributions(plan.space)
+        self._distributions, self._own = distributions(plan.space), config.own
         self._handles: dict[int, Trial] = {}
         self.trials: dict[int, TrialLog] = {}
-        planned = len(study.get_trials(deepcopy=False))
-        self.asked = planned if plan.asked is None else plan.asked
-        for frozen in self._stored():
-            if frozen.params.keys() == self._distributions.keys():
+        stored, planned = self._stored(), len(study.get_trials(deepcopy=False))
+        # Older searches may have more trials than differ from each other.
+        self.asked = planned if plan.asked is None else max(plan.asked, len(stored))
+        for frozen in stored:
+            if is_whole_trial(plan.space, self._own, frozen.params):
                 self.trials[frozen.number] = TrialLog.of(frozen, self.objective)
 
     def begin(self) -> TrialLog:
@@ -185,8 +187,7 @@ class Ledger:
 
     def _next(self) -> Trial:
         handle = self._begun() or self.study.ask()
-        for name, distribution in self._distributions.items():
-            suggest(handle, name, distribution)
+        walk(self.plan.space, self._own, lambda key: suggest(handle, key, self._distributions[key]))
         return handle
 
     def _begun(self) -> Trial | None:

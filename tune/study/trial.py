@@ -20,6 +20,7 @@ __all__ = [
     "TrialLog",
     "TrialState",
     "epoch_key",
+    "failed_by_itself",
     "milliseconds",
 ]
 
@@ -30,6 +31,10 @@ _EPOCH, ERROR, CUT_SHORT = "epoch:", "error", "cut_short"
 """Names of a trial's attributes in Optuna's storage."""
 _AT, _STOPPED, _PAUSED = "at", "stopped", "paused"
 """What the attribute of an epoch holds beside its metrics."""
+
+
+_OWN_FAULTS: Final = ("DivergedError", "OutOfMemoryError")
+"""What the error of a trial begins with that failed for its values, and would again."""
 
 
 class Decision(StrEnum):
@@ -150,6 +155,12 @@ class TrialLog:
 
     def _rank(self, index: int) -> tuple[float, float]:
         return self.objective.rank(self.epochs[index].metrics)
+
+
+def failed_by_itself(frozen: FrozenTrial) -> bool:
+    """Whether a trial failed by its own fault: it diverged, or needs more memory than there is."""
+    failed = frozen.state is TrialState.FAIL
+    return failed and str(frozen.user_attrs.get(ERROR, "")).startswith(_OWN_FAULTS)
 
 
 def epoch_key(epoch: int) -> str:

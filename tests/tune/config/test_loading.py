@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.helpers.commands import DIGITS, REPOSITORY
 from tests.helpers.examples import examples
 from trainable.config import TrialConfig
+from tune.config.keys import TRIAL_KEYS, keys_of
 from tune.config.loading import check_files, load_config
-from tune.config.schema import TRIAL_KEYS, SearchConfig, keys_of
+from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range
 from tune.errors import ConfigError
 from tune.strategy.portfolio import first_points

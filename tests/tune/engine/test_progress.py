@@ -69,6 +69,17 @@ def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
     assert "3/4 ended (1 complete, 1 pruned, 1 failed), 1 running" in last[5]
 
 
+def test_a_key_that_a_trial_does_not_have_is_an_empty_cell(tmp_path: Path) -> None:
+    when = "{values: [0.65], when: {model.unfreeze_depth: {ge: 3}}}"
+    config = load_config(DIGITS, [f"space.optim={{layer_decay: {when}, l1: [0.5]}}"])
+    ledger = ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
+    with Progress(ledger, Console(file=io.StringIO())) as progress:
+        cells = progress._cells(ledger.begin())
+    keys = list(config.space)
+    assert cells[6 + keys.index("optim.layer_decay")] == ""
+    assert cells[6 + keys.index("optim.l1")] == "0.5"
+
+
 def test_the_time_left_never_exceeds_the_budget(tmp_path: Path) -> None:
     config = load_config(DIGITS, ["budget.num_samples=1000", "budget.time=60s"])
     ledger = ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,16 @@ from tests.helpers.results import results_of
 from trainable.data.datasets import Dataset
 from trainable.metrics import Objective, validation_metric
 from trainable.registries import METRICS
-from tune.reporting.figures import comparable_study, contours, gap, history, learning_curves
+from tune.reporting.figures import (
+    comparable_study,
+    contours,
+    gap,
+    history,
+    importances,
+    learning_curves,
+    parallel_coordinates,
+    slices,
+)
 
 
 def test_each_trial_has_its_value_of_the_same_epoch(dataset: Dataset) -> None:
@@ -126,3 +136,18 @@ def test_the_contours_of_many_trials_are_filled_between_them_and_nowhere_else() 
 def test_of_too_few_trials_no_contours_are_drawn(count: int, shown: bool, dataset: Dataset) -> None:
     study = comparable_study(results_of(dataset, count))
     assert (contours(study, "score") is not None) is shown
+
+
+CONDITIONAL = (
+    "space.optim.layer_decay={values: [0.65, 0.8], when: {model.unfreeze_depth: {ge: 3}}}",
+    "space.augment.mixup={low: 0, high: 1, when: {optim.layer_decay: 0.8}}",
+)
+
+
+@pytest.mark.parametrize("figure", [importances, parallel_coordinates, slices, contours])
+def test_keys_that_some_trials_do_not_have_are_drawn(figure: Any, dataset: Dataset) -> None:
+    study = comparable_study(results_of(dataset, 24, *CONDITIONAL))
+    assert len({len(trial.params) for trial in study.trials}) == 3
+    drawn = figure(study, "validation accuracy")
+    if figure is not contours:
+        assert "optim.layer_decay" in drawn.to_json()

@@ -83,6 +83,19 @@ def test_the_table_has_a_row_for_each_trial_and_its_error(dataset: Dataset) -> N
     assert cells[2][:5] == ["2", "fail", "0", "out of memory", ""]
 
 
+def test_a_key_that_a_trial_does_not_have_is_an_empty_cell(dataset: Dataset) -> None:
+    when = "{values: [0.65, 0.8], when: {model.unfreeze_depth: {ge: 3}}}"
+    results = results_of(dataset, 9, f"space.optim={{layer_decay: {when}, l1: [0.5]}}")
+    rows = re.findall(r"<tr>(<td>.*?)</tr>", page(results))
+    keys = list(results.config.space)
+    column = 5 + keys.index("optim.layer_decay")
+    for row, log in zip(rows, results.ledger.trials.values(), strict=True):
+        cells = re.findall("<td>(.*?)</td>", row)
+        assert cells[column] == str(log.params.get("optim.layer_decay", ""))
+        assert cells[5 + keys.index("optim.l1")] == "0.5"
+    assert len({len(log.params) for log in results.ledger.trials.values()}) == 2
+
+
 def test_the_page_says_what_was_measured_and_no_estimate_of_what_was_saved(
     dataset: Dataset,
 ) -> None:

@@ -93,6 +93,13 @@ def test_what_was_searched_is_said_as_it_is(dataset: Dataset) -> None:
     assert "  optim.lr = [red]a[/green] :smile:\n" in said(results)
 
 
+def test_a_key_that_the_winner_does_not_have_is_not_said(dataset: Dataset) -> None:
+    when = "{values: [0.65], when: {model.unfreeze_depth: {ge: 3}}}"
+    results = results_with(dataset, f"space.optim.layer_decay={when}")
+    results.finalists[0].trial.params.pop("optim.layer_decay", None)
+    assert "layer_decay" not in said(results)
+
+
 def test_what_was_not_done_is_not_said(dataset: Dataset) -> None:
     results = results_with(dataset)
     alone = replace(
