@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,21 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 pytest_plugins = ["tests.helpers.fixtures"]
+
+
+MEMORY = Path("/dev/shm")
+ROOM = 8 * 2**30
+"""The bytes that all tests together may write at a time."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests' folders in memory where there is room: databases wait for a disk.
+
+    pytest's own `--basetemp`, and TMPDIR, choose another place.
+    """
+    chosen = config.option.basetemp or {"TMPDIR", "PYTEST_DEBUG_TEMPROOT"} & os.environ.keys()
+    if not chosen and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
 
 
 @pytest.fixture(scope="session", autouse=True)

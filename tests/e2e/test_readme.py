@@ -18,11 +18,11 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
-from torchvision.models import resnet18
 
 from tests.helpers import processes
 from tests.helpers.commands import REPOSITORY, user_environment
 from tests.helpers.doors import invoke
+from tests.helpers.networks import random_state
 from tests.helpers.processes import free_port, running, wait_until
 from tests.helpers.searches import FinishedSearch
 from tune.config.loading import load_config
@@ -91,7 +91,7 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(folder / "photos" / "bees" / "0.jpg", folder / "new.jpg")
     weights = folder / "torch" / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
     weights.parent.mkdir(parents=True)
-    torch.save(resnet18().state_dict(), weights)
+    torch.save(random_state(), weights)
     return folder
 
 

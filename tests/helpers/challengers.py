@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 from mlflow import MlflowClient
-from torchvision.models import resnet18
 
 from tests.helpers.commands import DIGITS
 from trainable.data.datasets import Dataset
 from trainable.data.seen import Seen
 from trainable.inference.classifier import Classifier, Spec
+from trainable.network.cut_network import build
 from trainable.predictions import Predictions
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
@@ -24,10 +24,12 @@ def config_of(rule: str, *words: str) -> SearchConfig:
     return load_config(DIGITS, [f"registry.promote={rule}", *words])
 
 
-def classifier_of(classes: tuple[str, ...], seen: Seen | None = None) -> Classifier:
+def classifier_of(
+    classes: tuple[str, ...], seen: Seen | None = None, arch: str = "resnet18"
+) -> Classifier:
     """One with random weights, which says that it has seen these images."""
-    weights = resnet18(num_classes=len(classes)).state_dict()
-    return Classifier(Spec("resnet18", classes, 8, 16), weights, seen)
+    weights = build(arch, num_classes=len(classes), depth=0).net.state_dict()
+    return Classifier(Spec(arch, classes, 8, 16), weights, seen)
 
 
 def answers(dataset: Dataset, right: int, sure: float = 9.0) -> Predictions:

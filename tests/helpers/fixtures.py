@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.plugins import use_plugin
 from tests.helpers.sharing import made_once
 
 if TYPE_CHECKING:  # what is slow to import is imported where it is used
     from playwright.sync_api import Browser
 
     from tests.helpers.searches import FinishedSearch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def networks_drawn_once() -> Iterator[None]:
+    """Draw the random weights of a network once, and copy them for the tests that ask again."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "trainable.network.resnet" in sys.modules:  # else few tests run, and none at once
+            from tests.helpers.networks import build_once
+
+            patch.setattr("trainable.network.resnet.ResNets.build", build_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_networks() -> Iterator[None]:
+    """Have the network `small`, of kilobytes, until the module's tests have run."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_plugin("tests.helpers.plugins.small_net", patch)
+        yield
 
 
 @pytest.fixture(scope="session")

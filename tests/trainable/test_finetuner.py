@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import BatchNorm2d
-from torchvision.models import resnet18
 from torchvision.transforms.v2 import functional as F
 
+from tests.helpers.networks import plain_resnet18
 from tests.trainable.test_gpu_trials import Pretended
 from trainable.config import TrialConfig
 from trainable.data.sizes import fit
@@ -291,12 +291,11 @@ class TestMetrics:
     ) -> None:
         tuner = tune(data={"limit": 100}, model={"unfreeze_depth": depth})
         epochs(tuner, 1)
-        plain = resnet18(num_classes=10)
-        plain.load_state_dict(tuner.network.net.state_dict())
+        plain = plain_resnet18(tuner.network.net.state_dict())
         pixels = fit(tuner.dataset.split(split).images, 16)
 
         with torch.no_grad():
-            expected = plain.eval()(F.normalize(pixels / 255, list(MEAN), list(STD)))
+            expected = plain(F.normalize(pixels / 255, list(MEAN), list(STD)))
 
         torch.testing.assert_close(tuner.evaluate(split).logits, expected, rtol=1e-3, atol=1e-3)
 

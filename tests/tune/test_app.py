@@ -300,6 +300,7 @@ def test_a_version_without_a_record_is_still_tried(
     expect(view.get_by_text(sentence)).to_be_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "scheme"), SCREENS)
 def test_it_fits_the_screen_and_follows_its_colours(
     size: tuple[int, int], scheme: str, served: Served, visit: Callable[..., Page]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import REPOSITORY, run_module
+from tests.helpers.commands import REPOSITORY
 from tests.helpers.doctor import examine
+from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
 
 NAMES = (
@@ -35,7 +36,7 @@ def test_after_a_search_all_is_well_and_it_says_so_in_lines(
     finished_search: FinishedSearch,
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished_search.folder.rglob("*")}
-    done = run_module("tune.doctor", cwd=finished_search.folder)
+    done = invoke("tune.doctor", cwd=finished_search.folder)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     schema = f"sqlite:///mlflow.db has the schema of mlflow {version('mlflow')}"

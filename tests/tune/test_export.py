@@ -9,10 +9,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from torchvision.models import resnet18
 from typer.testing import CliRunner
 
 from tests.helpers.doors import invoke
+from tests.helpers.networks import random_state
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig, TrialConfig
 from trainable.data.datasets import load_dataset
@@ -36,7 +36,7 @@ def champion(finished_search: FinishedSearch) -> Model:
 def folder(tmp_path: Path) -> Path:
     """A classifier of which nobody knows what it was trained on."""
     spec = Spec("resnet18", ("ants", "bees"), 8, 16)
-    Classifier(spec, resnet18(num_classes=2).state_dict()).save(tmp_path / "model")
+    Classifier(spec, random_state(2)).save(tmp_path / "model")
     return tmp_path / "model"
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import ResNet18_Weights, resnet18
+from torchvision.models import ResNet18_Weights
 
 from tests.helpers.commands import user_environment
 from tests.helpers.doors import invoke
+from tests.helpers.networks import random_state
 from tests.helpers.processes import running
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
@@ -43,15 +44,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier that needs no registry."""
     folder = tmp_path_factory.mktemp("model")
     spec = Spec("resnet18", ("ants", "bees", "crickets"), 8, 16)
-    Classifier(spec, resnet18(num_classes=3).state_dict()).save(folder)
+    Classifier(spec, random_state(3)).save(folder)
     return folder
 
 
 def test_the_names_of_classes_and_files_stand_on_one_line(tmp_path: Path) -> None:
     names = ("[red]a[/]", "two\nlines\x1b[31m")
-    Classifier(Spec("resnet18", names, 8, 16), resnet18(num_classes=2).state_dict()).save(
-        tmp_path / "model"
-    )
+    Classifier(Spec("resnet18", names, 8, 16), random_state(2)).save(tmp_path / "model")
     picture = tmp_path / "a\nb.png"
     Image.new("RGB", (8, 8)).save(picture)
     words = ("--model", str(tmp_path / "model"), "--top-k", "2", str(picture))
@@ -160,7 +159,7 @@ def test_imagenets_own_labels_are_told(
     name = ResNet18_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
     path = tmp_path / "hub" / "checkpoints" / name
     path.parent.mkdir(parents=True)
-    torch.save(resnet18().state_dict(), path)
+    torch.save(random_state(), path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     image = str(pictures / "0" / "000.png")
     done = invoke("tune.predict", "--model=imagenet", "--json", image, cwd=tmp_path)

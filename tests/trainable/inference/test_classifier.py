@@ -18,25 +18,32 @@ from safetensors import SafetensorError, safe_open
 
 from trainable.config import TrialConfig
 from trainable.data.decoding import ImageError
-from trainable.device import Device
+from trainable.device import Device, resolve_device
 from trainable.finetuner import FineTuner
 from trainable.inference.classifier import Classifier
 
 TinyConfig = Callable[..., TrialConfig]
 
 
-@pytest.fixture
-def tuner(tiny: TinyConfig, device: Device) -> FineTuner:
-    """A trial on digits, trained a little."""
+@pytest.fixture(scope="module")
+def tuner(tiny: TinyConfig) -> FineTuner:
+    """A trial on digits, trained a little, which the tests leave as it is."""
+    device = resolve_device("fp32", 1, use_gpu=False)
     tuner = FineTuner(tiny(data={"limit": 100}, model={"unfreeze_depth": 1}), device)
     tuner.train_epoch()
     tuner.train_epoch()
     return tuner
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def classifier(tuner: FineTuner) -> Classifier:
     return tuner.classifier()
+
+
+@pytest.fixture
+def beginner(tiny: TinyConfig, device: Device) -> FineTuner:
+    """A trial that has not been trained yet."""
+    return FineTuner(tiny(data={"limit": 100}, model={"unfreeze_depth": 1}), device)
 
 
 def png(side: int, brightness: int = 255) -> io.BytesIO:
@@ -75,13 +82,11 @@ class TestAnswers:
 
         np.testing.assert_allclose(alone, classifier.probabilities(images)[3:4], atol=1e-5)
 
-    def test_they_stay_when_the_trial_goes_on(
-        self, tuner: FineTuner, classifier: Classifier, tmp_path: Path
-    ) -> None:
-        images = tuner.dataset.val.images
+    def test_they_stay_when_the_trial_goes_on(self, beginner: FineTuner, tmp_path: Path) -> None:
+        images, classifier = beginner.dataset.val.images, beginner.classifier()
         before = classifier.probabilities(images)
 
-        tuner.train_epoch()
+        beginner.train_epoch()
         classifier.save(tmp_path)
 
         np.testing.assert_array_equal(classifier.probabilities(images), before)
@@ -122,16 +127,16 @@ class TestStorage:
             assert "fc.weight" in tensors.keys()  # noqa: SIM118
 
     def test_saving_again_replaces_what_was_there(
-        self, tuner: FineTuner, classifier: Classifier, tmp_path: Path
+        self, beginner: FineTuner, tmp_path: Path
     ) -> None:
-        classifier.save(tmp_path)
-        tuner.train_epoch()
-        tuner.classifier().save(tmp_path)
+        beginner.classifier().save(tmp_path)
+        beginner.train_epoch()
+        beginner.classifier().save(tmp_path)
 
-        images = tuner.dataset.val.images
+        images = beginner.dataset.val.images
         np.testing.assert_array_equal(
             Classifier.load(tmp_path).probabilities(images),
-            tuner.classifier().probabilities(images),
+            beginner.classifier().probabilities(images),
         )
 
     def test_code_in_place_of_weights_is_not_run(

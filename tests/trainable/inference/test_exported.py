@@ -58,18 +58,18 @@ def pixels() -> Tensor:
 
 
 @pytest.mark.parametrize("form", ["onnx", "pt2"])
-@pytest.mark.parametrize("count", [1, 2, 40])
 def test_a_float_file_answers_as_the_classifier_for_any_number_of_images(
-    form: str, count: int, classifier: Classifier, pixels: Tensor, request: pytest.FixtureRequest
+    form: str, classifier: Classifier, pixels: Tensor, request: pytest.FixtureRequest
 ) -> None:
     path = request.getfixturevalue(f"{form}_file")
     runner: Runner = {"onnx": open_onnx, "pt2": open_pt2}[form](path)
 
-    found = runner(pixels[:count])
+    for count in (1, 2, 40):
+        found = runner(pixels[:count])
 
-    assert found.shape == (count, 10)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, classifier.probabilities(pixels[:count]), atol=1e-5)
+        assert found.shape == (count, 10)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, classifier.probabilities(pixels[:count]), atol=1e-5)
 
 
 def test_an_int8_file_answers_nearly_as_the_classifier(

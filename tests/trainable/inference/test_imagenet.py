@@ -16,8 +16,9 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.models import ResNet18_Weights, resnet18
+from torchvision.models import ResNet18_Weights
 
+from tests.helpers.networks import plain_resnet18, random_state
 from trainable.inference.classifier import Classifier, imagenet_classifier
 from trainable.network import weights as pretrained
 
@@ -26,8 +27,7 @@ PRESET = ResNet18_Weights.IMAGENET1K_V1
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Tensor]:
-    torch.manual_seed(0)
-    return resnet18().state_dict()
+    return random_state()
 
 
 @pytest.fixture
@@ -39,11 +39,15 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def stock(cache: Path, weights: dict[str, Tensor]) -> Classifier:
+@pytest.fixture(scope="module")
+def stock(weights: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     """Read from the cache. torch.hub looks at a file's hash when it downloads it, not later."""
-    torch.save(weights, cache / PRESET.url.rsplit("/", 1)[-1])
-    return imagenet_classifier()
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(folder))
+        (folder / "hub" / "checkpoints").mkdir(parents=True)
+        torch.save(weights, folder / "hub" / "checkpoints" / PRESET.url.rsplit("/", 1)[-1])
+        return imagenet_classifier()
 
 
 def photo(width: int, height: int) -> Image.Image:
@@ -77,10 +81,8 @@ def test_images_are_prepared_as_torchvisions_preset_does(
     difference = (pixels - expected).abs() * 255 * 0.225
     assert difference.max() <= tolerance + 1e-3
 
-    plain = resnet18()
-    plain.load_state_dict(weights)
     with torch.no_grad():
-        probabilities = plain.eval()(expected).softmax(1)
+        probabilities = plain_resnet18(weights)(expected).softmax(1)
     found = stock.probabilities(images)
     np.testing.assert_allclose(found, probabilities, atol=1e-5 if tolerance == 0 else 1e-3)
 

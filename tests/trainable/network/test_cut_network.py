@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from torchvision.models import resnet18, resnet34
+from torchvision.models import resnet34
 from torchvision.transforms.v2 import functional as F
 
+from tests.helpers.networks import DRAWN, plain_resnet18, random_state
 from trainable.network.cut_network import (
     MEAN,
     STD,
@@ -45,9 +46,14 @@ def without(state: StateDict, stage: str) -> StateDict:
 
 def plain_logits(network: CutNetwork, pixels: Tensor) -> Tensor:
     """What torchvision's own ResNet18 makes of the pixels, with the same weights."""
-    plain = resnet18(num_classes=network.net.fc.out_features)
-    plain.load_state_dict(network.net.state_dict())
-    return plain.eval()(F.normalize(pixels / 255, list(MEAN), list(STD)))
+    plain = plain_resnet18(network.net.state_dict())
+    return plain(F.normalize(pixels / 255, list(MEAN), list(STD)))
+
+
+@pytest.fixture
+def drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw the weights of each network, and copy none."""
+    monkeypatch.setattr("trainable.network.resnet.ResNets.build", DRAWN)
 
 
 @pytest.fixture
@@ -103,6 +109,7 @@ class TestCut:
         assert not any(module.training for module in network.prefix.modules())
         assert all(module.training for module in network.tail.modules())
 
+    @pytest.mark.usefixtures("drawn_anew")
     def test_a_seed_fixes_what_starts_at_random(self) -> None:
         first, again, other = (cut(1, seed=seed).net for seed in (3, 3, 4))
 
@@ -110,6 +117,7 @@ class TestCut:
         assert torch.equal(first.conv1.weight, again.conv1.weight)
         assert not torch.equal(first.fc.weight, other.fc.weight)
 
+    @pytest.mark.usefixtures("drawn_anew")
     def test_building_leaves_the_global_generator_alone(self) -> None:
         before = torch.get_rng_state()
 
@@ -125,7 +133,7 @@ class TestTailState:
 
         expected = {
             name
-            for name in resnet18().state_dict()
+            for name in random_state()
             if any(name.startswith(group) for group in groups[: depth + 1])
         }
 

@@ -186,7 +186,9 @@ def broken(*_: Any, **__: Any) -> Any:
     ("what", "words"),
     [
         ("tune.engine.conclusion.soup", "the soup of the finalists failed"),
-        ("tune.engine.conclusion.write_report", "the report failed"),
+        pytest.param(
+            "tune.engine.conclusion.write_report", "the report failed", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_whatever_fails_around_it_the_winner_is_registered_and_it_is_told(
@@ -213,7 +215,11 @@ def test_whatever_fails_around_it_the_winner_is_registered_and_it_is_told(
     ("what", "words"),
     [
         ("tune.engine.conclusion.score", "testing the best checkpoint failed"),
-        ("tune.models.registration.log_classifier", "registering the model failed"),
+        pytest.param(
+            "tune.models.registration.log_classifier",
+            "registering the model failed",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_where_it_cannot_be_tested_or_registered_it_is_told_and_made_up_for(

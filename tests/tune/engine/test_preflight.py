@@ -12,6 +12,7 @@ from rich.console import Console
 from torchvision.models import ResNet18_Weights, ResNet34_Weights, resnet18, resnet34
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.networks import random_state
 from trainable.data.datasets import load_dataset
 from tune.config.loading import check_files, load_config
 from tune.engine.preflight import check_unchanged, settle
@@ -60,9 +61,9 @@ def test_an_image_that_is_gone_is_told(photos: Path) -> None:
 
 def test_weights_that_have_changed_are_told(photos: Path, tmp_path: Path) -> None:
     path, word = tmp_path / "w.pt", f"model.weights={tmp_path / 'w.pt'}"
-    torch.save(resnet18().state_dict(), path)
+    torch.save(random_state(), path)
     before = begun(photos, word)
-    torch.save(resnet18().state_dict(), path)
+    torch.save(random_state(seed=1), path)
     with pytest.raises(ConfigError, match="its weights have changed"):
         check_unchanged(before, begun(photos, word))
 
@@ -72,7 +73,7 @@ def test_weights_that_have_changed_are_told(photos: Path, tmp_path: Path) -> Non
     [
         (resnet34().state_dict(), "is of another network"),
         ({"model": 3}, "is not a state dict"),
-        ({k: v for k, v in resnet18().state_dict().items() if "layer4" not in k}, "lacks layer4"),
+        ({k: v for k, v in random_state().items() if "layer4" not in k}, "lacks layer4"),
         ({"fc.weight": torch.zeros(3, 512)}, "lacks conv1"),
         (print, "is refused"),
     ],
@@ -89,7 +90,7 @@ def test_weights_that_do_not_fit_are_told_before_any_trial(
 def test_weights_of_other_classes_are_taken_for_their_backbone(
     photos: Path, tmp_path: Path
 ) -> None:
-    torch.save(resnet18(num_classes=7).state_dict(), tmp_path / "w.pt")
+    torch.save(random_state(7), tmp_path / "w.pt")
     assert begun(photos, f"model.weights={tmp_path / 'w.pt'}").weights_hash
 
 
@@ -130,7 +131,7 @@ def test_searched_weights_are_resolved_and_hashed_like_fixed_ones(
     photos: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "mine.pt"
-    torch.save(resnet18(num_classes=2).state_dict(), path)
+    torch.save(random_state(2), path)
     words = f"space.model.weights=[random,bundled,{path}]"
     search = begun(photos, words)
     assert search.weights_hash is not None
@@ -142,7 +143,7 @@ def test_searched_weights_are_resolved_and_hashed_like_fixed_ones(
         str(path): begun(photos, f"model.weights={path}").weights_hash,
     }
     assert hash_of(search.weights_hash, "random", "resnet18") == "random"
-    torch.save(resnet18(num_classes=2).state_dict(), path)
+    torch.save(random_state(2, seed=1), path)
     with pytest.raises(ConfigError, match="its weights have changed"):
         check_unchanged(search, begun(photos, words))
 

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 from torch import Tensor
-from torchvision.models import resnet18
 
 from tests.helpers.examples import examples
+from tests.helpers.networks import random_state
 from tests.helpers.searches import FinishedSearch
 from trainable.inference.classifier import Classifier, Spec
 from tune.errors import ConfigError, squeeze
@@ -28,7 +28,7 @@ PIXELS = torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8)
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Tensor]:
-    return resnet18(num_classes=2).state_dict()
+    return random_state(2)
 
 
 @pytest.fixture

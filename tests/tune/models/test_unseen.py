@@ -30,6 +30,7 @@ from tune.models import unseen
 from tune.models.lookup import seen_by_registered
 from tune.models.promotion import Standing, settle_champion
 
+pytestmark = pytest.mark.usefixtures("small_networks")
 Settle = Callable[..., Standing]
 
 
@@ -53,7 +54,9 @@ def enter(client: MlflowClient) -> Settle:
     def settle(dataset: Dataset, right: int, seen: Seen | None) -> Standing:
         test, run_id = answers(dataset, right), new_run(client)
         record(client, run_id, dataset, test)
-        challenger = challenger_of(classifier_of(dataset.classes, seen), dataset, test)
+        challenger = challenger_of(
+            classifier_of(dataset.classes, seen, arch="small"), dataset, test
+        )
         return settle_champion(client, config_of("not-worse"), challenger, run_id)
 
     return settle
