@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
+from trainable.folds import ALL, checked
 from trainable.registries import ARCHS, METRICS, POLICIES, SOURCES, Registry
 
 
@@ -83,6 +84,22 @@ class DataConfig(Config):
     mirror: bool | None = None
     """Whether a mirrored image keeps its label. By default true for everything but
     digits. Where it is false, `flip` is refused and `flip_crop` only crops."""
+
+    fold: Annotated[str, AfterValidator(checked)] | None = None
+    """Which part of the training and validation images together is validated on, and the rest
+    trained on: `2/5` is the second of five parts, each with its share of every class, and
+    duplicates in one; `2/5r3` the same of a third division. `all` trains on all of them, and
+    leaves none to judge by. By default they are as they are split. The test images stay."""
+
+    @property
+    def unfolded(self) -> DataConfig:
+        """The same without folds."""
+        return self if self.fold is None else self.model_copy(update={"fold": None})
+
+    @property
+    def keeps_no_validation(self) -> bool:
+        """Whether the validation images are trained on too."""
+        return self.fold == ALL
 
     @property
     def mirrors(self) -> bool:
@@ -178,6 +195,10 @@ class OptimConfig(Config):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of each target spread evenly over the classes (Szegedy et al. 2016)."""
 
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of an exponential moving average of the trained weights, a batch at a time (Polyak &
+    Juditsky 1992): what is validated, tested and served is the average. 0 is off."""
+
 
 class ScheduleConfig(Config):
     """How the learning rate moves."""
@@ -205,6 +226,9 @@ class TrainConfig(Config):
     epochs: int = Field(default=8, ge=1, le=10_000)
     """Passes over the training split."""
 
+    stop_after: int | None = Field(default=None, ge=1)
+    """Stop after so many epochs, on the schedule of `epochs`. Default: never."""
+
     batch_size: int = Field(default=64, ge=2, le=65_536)
     """Images a step. An incomplete last batch is left out."""
 
@@ -220,6 +244,14 @@ class TrainConfig(Config):
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     """Of the head's first weights, the order of the batches and the mixing."""
+
+
+class PredictConfig(Config):
+    """How a trained network answers."""
+
+    flips: bool = False
+    """Whether it is shown each image and its mirror image, and its answer is the mean of both, in
+    validation, in the test and where it is served. It takes twice as long."""
 
 
 class ObjectiveConfig(Config):
@@ -239,6 +271,7 @@ class TrialConfig(Config):
     optim: OptimConfig = OptimConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()
+    predict: PredictConfig = PredictConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
 
     @classmethod
@@ -257,6 +290,15 @@ class TrialConfig(Config):
             raise ValueError(
                 f"augment.policy={policy} needs data whose mirror image keeps its label: "
                 "use none or flip_crop (which then only crops), or set data.mirror=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mirrored_answers_count(self) -> TrialConfig:
+        if self.predict.flips and not self.data.mirrors:
+            raise ValueError(
+                "predict.flips needs data whose mirror image keeps its label: leave it out, or set "
+                "data.mirror=true"
             )
         return self
 

@@ -20,10 +20,12 @@ from trainable.features.prefix import CHUNK, PrefixOutputs, as_tail_input
 from trainable.features.store import ArrayStore, open_store
 from trainable.inference.classifier import Classifier, Spec
 from trainable.metrics import Objective
+from trainable.network.averaging import MovingAverage
 from trainable.network.cut_network import CutNetwork, build
+from trainable.network.soup import StateDict
 from trainable.network.weights import resolve_weights
 from trainable.optim import Updater
-from trainable.predictions import Predictions
+from trainable.predictions import Predictions, mean_answer
 from trainable.runtime import Runtime
 from trainable.seeding import generator
 
@@ -73,6 +75,7 @@ class FineTuner:
         total_steps = config.train.epochs * (len(self.dataset.train) // self.inputs.batch_size)
         self._updater = Updater(config, self.network, self.device, micro_batches, total_steps)
         self.compiled = self._updater.compiled
+        self._average = MovingAverage(self.network, config.optim.ema)
         self._lowest_val_loss = math.inf
         self._epochs_without_gain = 0
 
@@ -118,19 +121,18 @@ class FineTuner:
         """Whether all epochs are done, or early stopping says that it is enough."""
         patience = self.config.train.early_stopping
         stopped = patience is not None and self._epochs_without_gain >= patience
-        return stopped or self.epoch >= self.config.train.epochs
+        train = self.config.train
+        return stopped or self.epoch >= min(train.epochs, train.stop_after or train.epochs)
 
     @torch.no_grad()
     def evaluate(self, split: SplitName) -> Predictions:
-        """Predictions on a split, without augmentation."""
-        inputs = self.inputs.of(split)
-        self.network.tail.eval()
-        logits = []
-        for chunk in inputs.split(CHUNK):
-            with self.device.autocast():
-                rows = chunk.to(self.device.torch_device)
-                logits.append(self.network.tail(as_tail_input(rows)).float())
-        return Predictions(torch.cat(logits).cpu(), self.dataset.split(split).labels)
+        """Predictions on a split, as the model would answer when it is served."""
+        with self._average.in_place():
+            logits = self._logits(self.inputs.of(split))
+            if self.config.predict.flips:
+                mirrored = self._logits(self.inputs.of(split, mirrored=True))
+                logits = mean_answer(logits, mirrored)
+        return Predictions(logits.cpu(), self.dataset.split(split).labels)
 
     @torch.no_grad()
     def reestimate_statistics(self) -> None:
@@ -166,6 +168,7 @@ class FineTuner:
             "epoch": self.epoch,
             "tail": self.network.tail_state(),
             **self._updater.state_dict(),
+            **({"average": self._average.state_dict()} if self.config.optim.ema else {}),
             "lowest_val_loss": self._lowest_val_loss,
             "epochs_without_gain": self._epochs_without_gain,
         }
@@ -178,6 +181,8 @@ class FineTuner:
         """
         self.network.load_tail_state(state["tail"])
         self._updater.load_state_dict(state)
+        if self.config.optim.ema:
+            self._average.load_state_dict(state["average"])
         self.epoch = state["epoch"]
         self._lowest_val_loss = state["lowest_val_loss"]
         self._epochs_without_gain = state["epochs_without_gain"]
@@ -189,10 +194,24 @@ class FineTuner:
             classes=self.dataset.classes,
             stored_side=self.dataset.train.images.shape[-1],
             image_size=self.config.data.image_size,
+            flips=self.config.predict.flips,
         )
-        # Copies, so that the model stays as it is when the trial goes on.
-        weights = {k: v.cpu().clone() for k, v in self.network.net.state_dict().items()}
-        return Classifier(spec, weights, Seen.of(self.dataset))
+        return Classifier(spec, self.weights(), Seen.of(self.dataset))
+
+    def weights(self) -> StateDict:
+        """A copy of the whole network's weights, on the CPU: the moving average if there is one."""
+        with self._average.in_place():
+            return {k: v.cpu().clone() for k, v in self.network.net.state_dict().items()}
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        """What the tail makes of its stored inputs."""
+        self.network.tail.eval()
+        logits = []
+        for chunk in inputs.split(CHUNK):
+            with self.device.autocast():
+                rows = chunk.to(self.device.torch_device)
+                logits.append(self.network.tail(as_tail_input(rows)).float())
+        return torch.cat(logits)
 
     def _build_network(self) -> CutNetwork:
         model = self.config.model
@@ -227,7 +246,9 @@ class FineTuner:
         """One update. Returns the loss and the share of right answers, left on the device."""
         inputs, labels = self.inputs.batch(indices)
         inputs, targets = mixer(inputs, labels) if mixer else (inputs, labels)
-        return self._updater.step(inputs, targets)
+        found = self._updater.step(inputs, targets)
+        self._average.update()
+        return found
 
     def _check_finite(self, train_loss: float, val_loss: float, score: float) -> None:
         if not all(map(math.isfinite, (train_loss, val_loss, score))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,11 @@ from torch.nn import functional as F
 
 MOST_CLASSES: Final = 100
 """Classes up to which a matrix of them can be read, cell by cell."""
+
+
+def mean_answer(first: Tensor, second: Tensor) -> Tensor:
+    """Logits whose probabilities are the mean of those of two."""
+    return torch.logaddexp(first.log_softmax(1), second.log_softmax(1)) - math.log(2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -125,7 +125,9 @@ class FineTuneTrainable(tune.Trainable):
         metrics: dict[str, Any] = self._tuner.train_epoch()
         metrics["epoch"] = self._tuner.epoch
         rank = self._tuner.objective.rank
+        # Without validation images there is no better epoch than the last.
         better = self._best is None or rank(metrics) > rank(self._best)
+        better = better or self._trial.data.keeps_no_validation
         if better:
             self._best = metrics
         state = {
@@ -142,10 +144,11 @@ def _why_no_data(config: DataConfig, fingerprint: str | None) -> str | None:
     """Why the images of a trial are not those of its search, if they are not."""
     where = f"data.root={config.root}" if config.root else f"data.source={config.source}"
     try:
-        found = load_dataset(config).fingerprint
+        # Of a fold's trial the search knows the images, and not how they are divided.
+        found = {load_dataset(each).fingerprint for each in (config.unfolded, config)}
     except (ValueError, OSError) as error:
         return f"{platform.node()} cannot read the images of the search: {first_line(error)}"
-    if fingerprint is None or found == fingerprint:
+    if fingerprint is None or fingerprint in found:
         return None
     return (
         f"{where} on {platform.node()}: these are not the images, or not the splits, with which "

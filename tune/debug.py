@@ -95,7 +95,7 @@ def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
         _show(tuner.epoch, tuner.config.train.epochs, metrics)
         if save is not None and (rank := tuner.objective.rank(metrics)) > best:
             best = rank
-            save_weights(tuner.network.net.state_dict(), save)
+            save_weights(tuner.weights(), save)
     if test:
         print(f"test  accuracy {tuner.evaluate('test').accuracy:.4%} after the last epoch")
     return DONE

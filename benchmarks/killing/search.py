@@ -39,7 +39,7 @@ class Plan:
             *("--num-samples", str(self.trials), "--name", NAME),
             *("data.image_size=16", "data.limit=300", "model.weights=random"),
             *(f"train.epochs={self.epochs}", "train.batch_size=64"),
-            *("confirm.top_k=1", "confirm.seeds=2"),
+            *("confirm.top_k=1", "confirm.seeds=2", "confirm.folds=0"),
         )
 
     @property

@@ -19,6 +19,7 @@ SMALL = (
     "train.epochs=3",
     "train.batch_size=64",
     "confirm.top_k=0",
+    "confirm.folds=0",
 )
 """Overrides that make a digits trial take about a second."""
 

@@ -14,8 +14,9 @@ from tune.engine.conclusion import conclude
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import finalists, open_confirmation, ranked
 from tune.strategy.portfolio import open_search
+from tune.strategy.refit import is_refitted, open_refit
 from tune.study.folder import SearchFolder
-from tune.study.ledger import Ledger
+from tune.study.ledger import Ledger, Ledgers
 from tune.study.search import Search
 from tune.study.trial import Decision, TrialState
 from tune.tracking.writer import RecordWriter
@@ -44,26 +45,28 @@ class Ended:
         search: The search.
         home: Its folder.
         searched: Its trials.
-        confirmed: Their runs under other seeds.
+        confirmed: Their runs under other seeds, or on folds.
+        refitted: The winner's on all images.
     """
 
     search: Search
     home: SearchFolder
     searched: Ledger
     confirmed: Ledger | None = field(default=None)
+    refitted: Ledger | None = field(default=None)
 
     def conclude(self) -> SearchResults:
         """Conclude it, as after a kill if that was tried before."""
-        ledgers = [self.searched, *([self.confirmed] if self.confirmed else [])]
-        writer = RecordWriter(self.search, *ledgers)
-        for ledger in ledgers:
+        ledgers = Ledgers(self.searched, self.confirmed, self.refitted)
+        writer = RecordWriter(self.search, *ledgers.all)
+        for ledger in ledgers.all:
             for log in ledger.trials.values():
                 writer.changed(log)
         timed = self.search.config.budget.time is not None
         chosen = finalists(self.searched.trials.values(), 2, timed=timed)
         runs = self.confirmed.trials.values() if self.confirmed else ()
         order = ranked(chosen, runs)
-        return conclude(self.search, self.home, order, (self.searched, self.confirmed), writer)
+        return conclude(self.search, self.home, order, ledgers, writer)
 
 
 def ended_search(folder: Path, *words: str, name: str = "one") -> Ended:
@@ -80,9 +83,14 @@ def ended_search(folder: Path, *words: str, name: str = "one") -> Ended:
     home.folder.mkdir(parents=True, exist_ok=True)
     ended = Ended(search, home, open_search(search))
     run_all(ended.searched, home)
-    ended.confirmed = open_confirmation(search, finalists(ended.searched.trials.values(), 2))
+    chosen = finalists(ended.searched.trials.values(), 2)
+    ended.confirmed = open_confirmation(search, chosen)
     if ended.confirmed is not None:
         run_all(ended.confirmed, home)
+        winner = ranked(chosen, ended.confirmed.trials.values())[0]
+        if is_refitted(config, winner):
+            ended.refitted = open_refit(search, winner)
+            run_all(ended.refitted, home)
     return ended
 
 

@@ -213,6 +213,27 @@ def test_the_best_epoch_so_far_is_kept(
     assert sorted(path.name for path in (tmp_path / "trial").iterdir()) == [BEST, LAST]
 
 
+def test_without_validation_images_the_last_epoch_is_kept_as_the_best(
+    start: Callable[..., FineTuneTrainable], tmp_path: Path
+) -> None:
+    folder, data = tmp_path / "all", {"fold": "all"}
+    train, optim = {"epochs": 5, "stop_after": 2}, {"lr": 10.0}  # which makes it worse each time
+    found = steps(start(folder, data=data, train=train, optim=optim), 2)
+    assert [result["finished"] for result in found] == [False, True]
+    assert read_checkpoint(folder / BEST)["tuner"]["epoch"] == 2
+
+
+def test_the_images_of_a_fold_are_those_of_its_search(
+    tiny: Callable[..., TrialConfig], tmp_path: Path
+) -> None:
+    config = tiny(data={"fold": "1/3"})
+    known = spec(config, tmp_path) | {"fingerprint": load_dataset(config.data.unfolded).fingerprint}
+    trainable = FineTuneTrainable(config=dict(known))
+    assert "halt" not in trainable.step()
+    trainable.reset_config({**known, "fingerprint": "of others"})
+    assert "these are not the images" in trainable.step()["halt"]
+
+
 def test_a_trial_in_a_reused_process_equals_one_in_a_fresh_process(
     start: Callable[..., FineTuneTrainable], tiny: Callable[..., TrialConfig], tmp_path: Path
 ) -> None:

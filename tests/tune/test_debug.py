@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from tests.helpers.commands import DIGITS, REPOSITORY, SMALL
 from tests.helpers.doors import invoke
@@ -114,6 +114,9 @@ def test_the_epoch_that_is_saved_is_the_one_that_a_search_takes(
         @property
         def finished(self) -> bool:
             return self.epoch == len(reports)
+
+        def weights(self) -> dict[str, Tensor]:
+            return self.network.net.state_dict()
 
         def train_epoch(self) -> dict[str, float]:
             self.epoch += 1

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +21,10 @@ from torch import Tensor
 from trainable.config import DataConfig
 from trainable.data.content_split import ContentSplit
 from trainable.data.duplicates import group_images
+from trainable.data.folding import fold_of
 from trainable.data.hashing import hash_pixels
 from trainable.data.looks import Looks
-from trainable.data.parts import SPLITS, Parts, SplitName
+from trainable.data.parts import SPLITS, Parts, Pool, SplitName
 from trainable.data.random_split import split_at_random
 from trainable.registries import SOURCES
 
@@ -61,6 +61,30 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def at(self, indices: NDArray[np.int64]) -> Split:
+        """Some of its images."""
+        where = torch.from_numpy(indices)
+        return Split(
+            self.images[where],
+            self.labels[where],
+            tuple(self.files[index] for index in indices) if self.files else (),
+            *(array[indices] if len(array) else array for array in self._arrays),
+        )
+
+    def with_those_of(self, other: Split) -> Split:
+        """Its images, and then those of another."""
+        pairs = zip(self._arrays, other._arrays, strict=True)
+        return Split(
+            torch.cat([self.images, other.images]),
+            torch.cat([self.labels, other.labels]),
+            (*self.files, *other.files),
+            *(np.concatenate(pair) for pair in pairs),
+        )
+
+    @property
+    def _arrays(self) -> tuple[NDArray[np.uint64], ...]:
+        return self.hashes, self.groups, self.looks
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -70,6 +94,7 @@ class Dataset:
         fingerprint: SHA-256 (hex) of the pixels, labels, class names and split.
         skipped: Files of the image folder that are not of an image type.
         notes: What was done otherwise than the config says, in words.
+        pool: What its training and validation images are taken of, where these are a fold.
     """
 
     train: Split
@@ -79,10 +104,38 @@ class Dataset:
     fingerprint: str
     skipped: int = 0
     notes: tuple[str, ...] = ()
+    pool: Pool | None = None
 
     def split(self, name: SplitName) -> Split:
         """The split called `name`."""
         return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+    def folded(self, name: str) -> Dataset:
+        """The same with the training and validation images of a fold.
+
+        Args:
+            name: As `data.fold` has it.
+
+        Raises:
+            ValueError: There are too few images for so many folds.
+        """
+        every = self.train.with_those_of(self.val)
+        groups = every.groups if len(every.groups) else np.arange(len(every), dtype=np.uint64)
+        train, val = fold_of(name, every.labels.numpy(), groups, len(self.val), self.classes)
+        digest = hashlib.sha256(f"{self.fingerprint} {name}".encode())
+        for indices in (train, val):
+            digest.update(indices.astype("<i8").tobytes())
+        places: dict[SplitName, Tensor] = {
+            "train": torch.from_numpy(train),
+            "val": torch.from_numpy(val),
+        }
+        return replace(
+            self,
+            train=every.at(train),
+            val=every.at(val),
+            fingerprint=digest.hexdigest(),
+            pool=Pool(every.images, self.fingerprint, places),
+        )
 
     def test_fingerprint(self) -> str:
         """SHA-256 (hex) of the test images, their labels and the class names alone."""
@@ -92,15 +145,43 @@ class Dataset:
         return digest.hexdigest()
 
 
-@lru_cache(maxsize=1)
-def load_dataset(config: DataConfig) -> Dataset:
-    """Load, split and fingerprint what `config` names.
+class _Datasets:
+    """Loads datasets, and keeps the last one and its last fold.
 
-    The last dataset is cached, since the trials of a search all ask for the same one.
-
-    Raises:
-        ValueError: The data is missing, unreadable, or too small to split.
+    The trials of a search all ask for the same one, and those of a confirmation for its folds.
     """
+
+    def __init__(self) -> None:
+        self._whole: tuple[DataConfig, Dataset] | None = None
+        self._fold: tuple[DataConfig, Dataset] | None = None
+
+    def __call__(self, config: DataConfig) -> Dataset:
+        """Load, split and fingerprint what `config` names.
+
+        Raises:
+            ValueError: The data is missing, unreadable, or too small to split.
+        """
+        if config.fold is None:
+            return self._load(config)
+        if self._fold is None or self._fold[0] != config:
+            self._fold = config, self._load(config.unfolded).folded(config.fold)
+        return self._fold[1]
+
+    def cache_clear(self) -> None:
+        """Forget them."""
+        self._whole = self._fold = None
+
+    def _load(self, config: DataConfig) -> Dataset:
+        if self._whole is None or self._whole[0] != config:
+            self.cache_clear()  # before there are two
+            self._whole = config, _load(config)
+        return self._whole[1]
+
+
+load_dataset: Final = _Datasets()
+
+
+def _load(config: DataConfig) -> Dataset:
     parts: Parts = SOURCES[config.source](config)
     parts.labels = {name: y.astype(np.int64, copy=False) for name, y in parts.labels.items()}
     parts.hashes = parts.hashes or {name: hash_pixels(x) for name, x in parts.images.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:  # a source is asked what it needs before NumPy is loaded
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from trainable.data.looks import Looks
 
@@ -38,3 +40,18 @@ class Parts:
     files: dict[SplitName, list[Path]] = field(default_factory=dict)
     hashes: dict[SplitName, NDArray[np.uint64]] = field(default_factory=dict)
     looks: dict[SplitName, Looks] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Images of which each fold takes some: their views are drawn, and cached, for all folds once.
+
+    Attributes:
+        images: uint8 of shape (N, 3, R, R).
+        fingerprint: Of the dataset that they come from.
+        places: Which of them a split has, int64 of shape (n,), by its name.
+    """
+
+    images: Tensor
+    fingerprint: str
+    places: Mapping[SplitName, Tensor]

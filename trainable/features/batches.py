@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -34,16 +35,19 @@ class TailInputs:
         self._device = outputs.device
         self._views = self._views_of("train")
         self._labels = dataset.train.labels.to(self._device.torch_device)
+        places = self._places("train")
+        self._at = None if places is None else places.to(self._device.torch_device)
         self._wanted: tuple[int, ...] = ()
         self._choice = torch.empty(0, dtype=torch.int64)
         self._renditions: dict[int, Tensor] = {}
-        self._whole: dict[SplitName, Tensor] = {}
+        self._whole: dict[tuple[SplitName, bool], Tensor] = {}
         self.batch_size = min(config.train.batch_size, len(self._labels))
 
     def set_epoch(self, epoch: int) -> None:
         """Make the view of `epoch` the one that :meth:`batch` draws from."""
         self._wanted = self._views.renditions_of(epoch)
-        self._choice = self._views.choice(epoch).to(self._device.torch_device)
+        choice = self._views.choice(epoch).to(self._device.torch_device)
+        self._choice = choice if self._at is None else choice[self._at]
         if self._on_demand is not None:
             return
         # Those of another view go before those of this one come.
@@ -100,15 +104,25 @@ class TailInputs:
                     inputs, _ = self.batch(indices)
                 yield inputs
 
-    def of(self, split: SplitName) -> Tensor:
-        """The prefix's output on a split as it is stored; computed once, then in memory."""
-        if split not in self._whole:
-            self._whole[split] = self._outputs.on(self._views_of(split), 0)
-        return self._whole[split]
+    def of(self, split: SplitName, *, mirrored: bool = False) -> Tensor:
+        """The prefix's output on a split as it is stored; computed once, then in memory.
+
+        Args:
+            split: The split, without augmentation.
+            mirrored: Whether its images are mirrored.
+        """
+        key = split, mirrored
+        if key not in self._whole:
+            views, places = self._views_of(split), self._places(split)
+            if mirrored:
+                views = replace(views, policy="flip")
+            whole = self._outputs.on(views, int(mirrored))
+            self._whole[key] = whole if places is None else whole[places.to(whole.device)]
+        return self._whole[key]
 
     def in_memory(self, split: SplitName) -> list[Tensor]:
         """What is in memory of a split, and the larger the more images it has."""
-        whole = [self._whole[split]] if split in self._whole else []
+        whole = [array for (name, _), array in self._whole.items() if name == split]
         view = [*self._renditions.values()] if split == "train" else []
         return [self._views_of(split).images, *whole, *view]
 
@@ -122,10 +136,16 @@ class TailInputs:
 
     def _rows(self, rendition: int, indices: Tensor) -> Tensor:
         """Images `indices` of a rendition, as they are stored."""
+        indices = indices if self._at is None else self._at[indices]
         if self._on_demand is not None:
             return channels_last(self._on_demand.render_at(rendition, indices))
         rows = self._renditions[rendition]
         return rows[indices.to(rows.device)].to(self._device.torch_device)
+
+    def _places(self, split: SplitName) -> Tensor | None:
+        """Which of the images of its views a split has; None is all."""
+        pool = self._dataset.pool
+        return None if pool is None or split not in pool.places else pool.places[split]
 
     def _views_of(self, split: SplitName) -> Views:
         views = views_of(self._config, self._dataset, split)
@@ -135,13 +155,12 @@ class TailInputs:
 
 
 def views_of(config: TrialConfig, dataset: Dataset, split: SplitName) -> Views:
-    """The views of a split; only those of the training split are augmented."""
-    return Views(
-        dataset.split(split).images,
-        dataset.fingerprint,
-        config.augment.policy if split == "train" else "none",
-        config.data.image_size,
-        config.augment.num_views,
-        config.data.mirrors,
-        split,
-    )
+    """The views of a split; only those of the training split are augmented.
+
+    Where the split is a fold's, they are those of all images that folds are made of.
+    """
+    policy = config.augment.policy if split == "train" else "none"
+    fixed = (policy, config.data.image_size, config.augment.num_views, config.data.mirrors)
+    if dataset.pool is not None and split in dataset.pool.places:
+        return Views(dataset.pool.images, dataset.pool.fingerprint, *fixed, "pool")
+    return Views(dataset.split(split).images, dataset.fingerprint, *fixed, split)

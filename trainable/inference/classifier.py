@@ -48,6 +48,7 @@ class Spec:
         classes: Names, in the order of the outputs.
         stored_side: Side files are decoded to, in pixels, as the training data was.
         image_size: Side the network sees, in pixels.
+        flips: Whether it is shown each image's mirror image too, and answers with the mean.
     """
 
     arch: Arch
@@ -58,6 +59,7 @@ class Spec:
     ]
     stored_side: Annotated[int, Field(ge=1, le=2048)]
     image_size: ImageSize
+    flips: bool = False
 
     @classmethod
     def read(cls, path: Path) -> Spec:
@@ -127,6 +129,11 @@ class Classifier:
         squares = [read_square(file, self.spec.stored_side) for file in files]
         return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
 
+    @property
+    def answering(self) -> nn.Module:
+        """From pixels in 0..255, at the network's size, to probabilities."""
+        return Answering(self.network, flips=self.spec.flips).eval()
+
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> NDArray[np.float32]:
         """Class probabilities.
@@ -138,7 +145,25 @@ class Classifier:
             float32 of shape (N, classes).
         """
         pixels = fit(images, self.spec.image_size).contiguous(memory_format=torch.channels_last)
-        return self.network(pixels).softmax(1).numpy()
+        return self.answering(pixels).numpy()
+
+
+class Answering(nn.Module):
+    """A network with its softmax, and with the mean over an image and its mirror image.
+
+    Args:
+        network: From pixels to logits.
+        flips: Whether there is such a mean.
+    """
+
+    def __init__(self, network: nn.Module, *, flips: bool) -> None:
+        super().__init__()
+        self.network, self.flips = network, flips
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels of shape (N, 3, S, S) to probabilities of shape (N, classes)."""
+        answer: Tensor = self.network(pixels).softmax(1)
+        return (answer + self.network(pixels.flip(3)).softmax(1)) / 2 if self.flips else answer
 
 
 def _check_weights(spec: Spec, net: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from trainable.inference.classifier import Classifier, Spec
@@ -32,16 +32,17 @@ Runner = Callable[[Tensor], NDArray[np.float32]]
 
 
 def metadata(spec: Spec) -> dict[str, str]:
-    """What a file says of itself, as text by name."""
+    """What a file says of itself, as text by name. That it shows mirror images is in its graph."""
     return {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in asdict(spec).items()
+        if name != "flips"
     }
 
 
 def program_of(classifier: Classifier) -> ExportedProgram:
     """The network with its normalization and its softmax as one graph, of any batch size."""
-    network = nn.Sequential(*copy.deepcopy(classifier.network), nn.Softmax(dim=1)).eval()
+    network = copy.deepcopy(classifier.answering).eval()
     network.to(memory_format=torch.contiguous_format)  # which files of programs expect
     side = classifier.spec.image_size
     example = torch.zeros(2, 3, side, side, dtype=torch.uint8)

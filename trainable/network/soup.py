@@ -32,6 +32,14 @@ def greedy_soup(
     return soup, ingredients
 
 
+def average(members: Sequence[Mapping[str, Tensor]]) -> StateDict:
+    """The mean of state dicts of networks of one shape."""
+    soup = dict(members[0])
+    for count, member in enumerate(members[1:], 1):
+        soup = _mixed(soup, member, count)
+    return soup
+
+
 def _mixed(soup: Mapping[str, Tensor], member: Mapping[str, Tensor], count: int) -> StateDict:
     """The average of `count` networks, which is the soup, and one more."""
     return {

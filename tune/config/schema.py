@@ -14,6 +14,7 @@ from tune.config.sections import (
     BudgetConfig,
     CacheConfig,
     ConfirmConfig,
+    RefitConfig,
     RegistryConfig,
     ResourcesConfig,
     SamplerConfig,
@@ -50,6 +51,7 @@ class SearchConfig(TrialConfig):
     budget: BudgetConfig = BudgetConfig()
     resources: ResourcesConfig = ResourcesConfig()
     confirm: ConfirmConfig = ConfirmConfig()
+    refit: RefitConfig = RefitConfig()
     cache: CacheConfig = CacheConfig()
     tracking: TrackingConfig = TrackingConfig()
     registry: RegistryConfig = RegistryConfig()
@@ -125,6 +127,15 @@ class SearchConfig(TrialConfig):
             for value in _extremes(key, values):
                 self._check_value(key, value)
         check_conditions(self.space, self.own)
+        return self
+
+    @model_validator(mode="after")
+    def _folds_of_whole_data(self) -> Self:
+        if self.data.fold is not None and self.confirm.over_folds:
+            raise ValueError(
+                f"confirm.folds={self.confirm.folds} and data.fold={self.data.fold} exclude each "
+                "other: leave one out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -129,9 +129,41 @@ class ConfirmConfig(Config):
     seeds: int = Field(default=2, ge=1, le=100)
     """The number of other seeds for each. The winner has the best mean of the objective."""
 
+    folds: Annotated[int, Field(ge=0, le=100)] | Literal["auto"] = "auto"
+    """The number of folds that each runs on instead of under other seeds: parts of training and
+    validation images together, each with its share of every class, the same for all finalists.
+    More than 5 are folds of further divisions into 5. 0 is none; `auto` is 5 where there are fewer
+    than 250 validation images."""
+
     soup: bool = True
     """Whether the average of all these runs' weights is a candidate too (Wortsman et al.
-    2022)."""
+    2022); of runs on folds, which no images are left to judge by, the search's own are taken."""
+
+    @field_validator("folds", mode="after")
+    @classmethod
+    def _not_one(cls, folds: int | str) -> int | str:
+        if folds == 1:
+            raise ValueError("must be 0, at least 2, or auto: a single fold leaves no images")
+        return folds
+
+    @property
+    def over_folds(self) -> bool:
+        """Whether the finalists run on folds; `auto` is decided on before the first trial."""
+        return self.folds not in (0, "auto")
+
+    @property
+    def runs(self) -> int:
+        """How often each finalist runs again."""
+        return int(self.folds) if self.over_folds else self.seeds
+
+
+class RefitConfig(Config):
+    """How the winner is trained once more, on training and validation images together."""
+
+    enabled: bool | Literal["auto"] = "auto"
+    """Whether it is, for as many epochs as were the best on average when it was confirmed, and
+    registered instead of the best run or the soup. No images are left to judge it by. `auto` does
+    so where the finalists ran on folds."""
 
 
 class CacheConfig(Config):

@@ -17,12 +17,14 @@ from tune.strategy.budget import (
     CONFIRM_SHARE,
     confirmation_seconds,
     end_seconds,
+    refit_seconds,
     slowest_epoch,
     soup_seconds,
 )
 from tune.strategy.confirmation import finalists
+from tune.strategy.folds import FOLDS, LEAST_PAIRS
 from tune.strategy.schedulers import longest_trial
-from tune.study.ledger import Ledger
+from tune.study.ledger import Ledger, Ledgers
 from tune.study.stopwatch import Stopwatch
 from tune.study.trial import TrialLog, TrialState
 
@@ -45,6 +47,8 @@ class Load:
         tested: The number of test images.
         trained: The number of training and validation images.
         concurrent: How many trials run at once.
+        of_fold: The images that a fold's trial trains on, over those of the search's trials.
+        of_all: All training and validation images, over those of the search's trials.
     """
 
     startup: float
@@ -52,6 +56,8 @@ class Load:
     tested: int
     trained: int
     concurrent: int
+    of_fold: float = 1.0
+    of_all: float = 1.0
 
 
 class Allowance:
@@ -89,22 +95,34 @@ class Allowance:
         complete = [log for log in logs if log.state is TrialState.COMPLETE]  # no others can be
         chosen = finalists(complete, self._config.confirm.top_k)
         confirming = self._confirming(chosen) + soup_seconds(chosen, self._config.confirm)
+        confirming += self._refitting(chosen[0]) if chosen else 0.0
         kept = confirming if confirming <= CONFIRM_SHARE * self.total else 0.0
         return self.remaining - self._end(logs) - kept
 
     def for_runs(self, searched: Ledger) -> float:
-        """The seconds for which the finalists' runs under other seeds may go on."""
+        """The seconds for which the finalists' runs, or the winner's refit, may go on."""
         if self.total == math.inf:
             return math.inf
         return self.remaining - self._end(searched.trials.values())
 
     def lacks_confirmation(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
-        """Why the finalists cannot be run under other seeds in what is left; None if they can."""
+        """Why the finalists cannot be run again in what is left; None if they can.
+
+        On folds, it is enough if they can on some, in the order in which they run.
+        """
         if self.total == math.inf or not chosen or self._config.confirm.top_k == 0:
             return None
         if chosen[0].state is not TrialState.COMPLETE:
             return "no trial has finished its epochs"
-        return self._lack(self._confirming(chosen), self.for_runs(searched))
+        least = min(LEAST_PAIRS, self._config.confirm.runs)
+        runs = least if self._config.confirm.over_folds else None
+        return self._lack(self._confirming(chosen, runs), self.for_runs(searched))
+
+    def lacks_refit(self, searched: Ledger, winner: TrialLog) -> str | None:
+        """Why the winner cannot be trained once more in what is left; None if it can."""
+        if self.total == math.inf:
+            return None
+        return self._lack(self._refitting(winner), self.for_runs(searched))
 
     def lacks_soup(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
         """Why the finalists' weights cannot be averaged in what is left; None if they can."""
@@ -117,9 +135,17 @@ class Allowance:
             return None
         return f"about {needed:.0f} s, and {max(0.0, left):.0f} s of the time budget are left"
 
-    def _confirming(self, chosen: Sequence[TrialLog]) -> float:
-        longest, concurrent = longest_trial(self._config), self._load.concurrent
-        return confirmation_seconds(chosen, longest, self._config.confirm, concurrent)
+    def _confirming(self, chosen: Sequence[TrialLog], runs: int | None = None) -> float:
+        config, load = self._config, self._load
+        growth = load.of_fold if config.confirm.over_folds else 1.0
+        longest = longest_trial(config)
+        return confirmation_seconds(chosen, longest, config.confirm, load.concurrent, growth, runs)
+
+    def _refitting(self, winner: TrialLog) -> float:
+        config = self._config
+        folds = bool(config.confirm.top_k) and config.confirm.over_folds
+        wanted = folds if config.refit.enabled == "auto" else config.refit.enabled
+        return refit_seconds(winner, longest_trial(config), self._load.of_all) if wanted else 0.0
 
     def _end(self, logs: Iterable[TrialLog]) -> float:
         load = self._load
@@ -142,15 +168,25 @@ def measure_load(
     tested = len(dataset.test)
     each = 0.0 if config.budget.time is None or on_gpu else _seconds_an_image(config)
     trained = len(dataset.train) + len(dataset.val)
-    return Load(watch.this_run, each * tested, tested, trained, concurrent)
+    of_all = trained / len(dataset.train)
+    of_fold = of_all * (1 - 1 / FOLDS)
+    return Load(watch.this_run, each * tested, tested, trained, concurrent, of_fold, of_all)
 
 
 def undone(
-    config: SearchConfig, chosen: Sequence[TrialLog], searched: Ledger, confirmed: Ledger | None
+    config: SearchConfig, chosen: Sequence[TrialLog], ledgers: Ledgers, *, refits: bool = False
 ) -> str:
-    """What there was no time for, in words; empty where all was done."""
+    """What there was no time for, in words; empty where all was done.
+
+    Args:
+        config: The search's.
+        chosen: Its finalists.
+        ledgers: All its trials.
+        refits: Whether the winner was to be trained once more.
+    """
     if config.budget.time is None:
         return ""
+    searched, confirmed, refitted = ledgers
     cut = sum(log.cut_short for log in searched.trials.values())
     unstarted = searched.asked - len(searched.trials)
     left = [
@@ -164,6 +200,8 @@ def undone(
             log.cut_short for log in confirmed.trials.values()
         ):
             left.append("the confirmation was cut short")
+    if refits and (refitted is None or any(log.cut_short for log in refitted.trials.values())):
+        left.append("the winner was not trained on all images")
     return ", ".join(filter(None, left))
 
 

@@ -69,15 +69,21 @@ class LedgerSearcher(DriverOnly, Searcher):
             # While nothing runs, Ray asks here alone.
             return Searcher.FINISHED if self._budget.stop_all() else None
         log = next_trial(self._ledger, self._scheduler)
+        while log is not None and not self._scheduler.wants(self._ledger, log):
+            self._end_unrun(log)
+            log = next_trial(self._ledger, self._scheduler)
         if log is not None:
             return dict(self._spec(log))
         if self._ledger.running:
             return None
         for paused in self._ledger.paused:  # no one lets them go on any more
-            self._ledger.end(paused.number, TrialState.PRUNED)
-            for watcher in self._watchers:
-                watcher.changed(paused)
+            self._end_unrun(paused)
         return Searcher.FINISHED
+
+    def _end_unrun(self, log: TrialLog) -> None:
+        self._ledger.end(log.number, TrialState.PRUNED)
+        for watcher in self._watchers:
+            watcher.changed(log)
 
     def _spec(self, log: TrialLog) -> TrialSpec:
         search = self._ledger.config

@@ -16,14 +16,23 @@ from trainable.inference.classifier import Classifier
 from trainable.inference.scoring import score
 from trainable.predictions import Predictions
 from tune.errors import first_line
-from tune.models.candidates import Candidate, Run, finalist_runs, is_better, single, soup
+from tune.models.candidates import (
+    Candidate,
+    Run,
+    finalist_runs,
+    is_better,
+    refit,
+    single,
+    soup,
+)
 from tune.models.promotion import settle_champion
 from tune.models.registration import Challenger
 from tune.reporting.files import write_report
 from tune.reporting.results import Model, SearchResults
 from tune.strategy.confirmation import Finalist
+from tune.strategy.refit import refit_of
 from tune.study.folder import SearchFolder
-from tune.study.ledger import Ledger
+from tune.study.ledger import Ledgers
 from tune.study.search import Search
 from tune.study.trial import TrialState
 from tune.tracking import schema
@@ -35,6 +44,10 @@ from tune.tracking.writer import RecordWriter, UnrecordedError
 _SCRATCH: Final = "scratch"
 """The folder, in the search's, of all temporary files: what a kill leaves is cleared later."""
 _ERRORS: Final = "error.txt"
+REFUSED: Final = (
+    "the winner trained on all images is not taken: it knows the validation images less well than "
+    "the run that has not trained on them"
+)
 
 
 @dataclass
@@ -70,7 +83,7 @@ def conclude(
     search: Search,
     home: SearchFolder,
     finalists: Sequence[Finalist],
-    ledgers: tuple[Ledger, Ledger | None],
+    ledgers: Ledgers,
     writer: RecordWriter,
     *,
     with_soup: bool = True,
@@ -83,21 +96,22 @@ def conclude(
         search: The search.
         home: Its folder.
         finalists: Its best trials, the winner first; none if no trial completed.
-        ledgers: The search's, and that of the finalists' confirmation if there was one.
+        ledgers: All its trials.
         writer: The writer of its record.
         with_soup: Whether the finalists' soup is made, if the config asks for one.
     """
     dataset = load_dataset(search.config.data)  # which has been loaded before
-    results = SearchResults(search.name, ledgers[0], dataset, tuple(finalists))
+    results = SearchResults(search.name, ledgers.searched, dataset, tuple(finalists))
     problems, classifier, record = _Problems(home), None, None
     (home.folder / _ERRORS).unlink(missing_ok=True)  # of an attempt before this one
     with _scratch(home):
         if finalists:
             with problems.noted("testing the best checkpoint"):
-                chosen = _choose(home, finalists, ledgers, problems, with_soup=with_soup)
+                chosen, remark = _choose(home, finalists, ledgers, problems, with_soup=with_soup)
                 classifier = _as_served(chosen)
                 test = score(classifier, dataset.test, dataset.classes)
-                results = replace(results, model=_model(chosen), test=test)
+                model = _model(chosen, finalists[0])
+                results = replace(results, model=model, test=test, remark=remark)
         with problems.noted("recording the search"):
             record = writer.finish()
         if record is not None and classifier is not None and results.model is not None:
@@ -118,26 +132,37 @@ def conclude(
 def _choose(
     home: SearchFolder,
     finalists: Sequence[Finalist],
-    ledgers: tuple[Ledger, Ledger | None],
+    ledgers: Ledgers,
     problems: _Problems,
     *,
     with_soup: bool,
-) -> Candidate:
-    """The winner's best run, or the soup of all finalists' runs if the validation images say so."""
-    searched, confirmed = ledgers
+) -> tuple[Candidate, str]:
+    """The winner's best run, or the soup of the finalists' runs if the validation images say so.
+
+    A refit, which no images are left to judge, is taken if there is one; if it is not, the second
+    value says why.
+    """
+    searched, confirmed, refitted = ledgers
     winner = finalists[0]
     again = winner.best_run
     if again is None or confirmed is None:
         run = Run(winner.trial, searched)
     else:
         run = Run(again, confirmed)
-    chosen = single(run, home)
+    chosen, remark = single(run, home), ""
+    log = refit_of(winner, refitted.trials.values()) if refitted is not None else None
+    if refitted is not None and log is not None:
+        with problems.noted("the refit of the winner"):
+            whole = refit(Run(log, refitted), home, chosen)
+            if whole is not None:
+                return whole, ""
+            remark = REFUSED
     if confirmed is not None and searched.config.confirm.soup and with_soup:
         with problems.noted("the soup of the finalists"):
             mixed = soup(finalist_runs(finalists, searched, confirmed), home)
             if mixed is not None and is_better(mixed, chosen):
-                return mixed
-    return chosen
+                return mixed, remark
+    return chosen, remark
 
 
 def _as_served(chosen: Candidate) -> Classifier:
@@ -147,9 +172,12 @@ def _as_served(chosen: Candidate) -> Classifier:
         return Classifier.load(Path(folder))
 
 
-def _model(chosen: Candidate) -> Model:
-    epoch = chosen.runs[0].log.best if len(chosen.runs) == 1 else None
-    return Model(chosen.ingredients, epoch, chosen.objective.metric.of(chosen.val))
+def _model(chosen: Candidate, winner: Finalist) -> Model:
+    """What is registered. Of a refit, the score is that of the winner's runs that were judged."""
+    epoch = chosen.runs[0].epoch if len(chosen.runs) == 1 else None
+    unjudged = chosen.name == "refit"
+    score = winner.mean if unjudged else chosen.objective.metric.of(chosen.val)
+    return Model(chosen.ingredients, epoch, score)
 
 
 def _register(
@@ -162,6 +190,8 @@ def _register(
     identity = _identity(search, winner, model)
     scores = _scores(results, model, results.test)
     runs = {Tag.BEST_RUN: " ".join(map(record.child, model.runs))}
+    if winner.runs:
+        runs[Tag.CONFIRMED_OVER] = winner.over
     own = {f"{model.candidate}_{results.objective.name}": model.score}
     record.log_summary({**scores, **own}, {**identity, **runs})
     dataset = results.dataset

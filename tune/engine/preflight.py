@@ -10,13 +10,15 @@ from rich.console import Console
 
 from trainable.config import ModelConfig
 from trainable.data.copies import copy_groups, describe_copies
-from trainable.data.datasets import load_dataset
+from trainable.data.datasets import Dataset, load_dataset
+from trainable.folds import Fold
 from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices
 from tune.config.walk import possible
 from tune.errors import ConfigError, squeeze
+from tune.strategy.folds import fold_names, folds_of
 from tune.study.fingerprints import hash_searched, hash_weights
 from tune.study.search import Search
 
@@ -39,6 +41,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
             # Trained in full, a network takes any weights of its shape; the frozen part is checked.
             build(arch, len(dataset.classes), _least_depth(config), weights)
         weights_hash = _hash(config, choices)
+        folds = _folds(config, dataset)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     sizes = " + ".join(f"{len(dataset.split(part))} {part}" for part in ("train", "val", "test"))
@@ -49,9 +52,10 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     for note in (*dataset.notes, *([copies] if copies else [])):
         console.print(f"         {squeeze(note, _NOTE)}", soft_wrap=True, markup=False)
     model = ModelConfig(**{**config.model.model_dump(), "weights": choices[0]})
+    confirm = config.confirm.model_copy(update={"folds": folds})
     return Search(
         name=name,
-        config=config.model_copy(update={"model": model}),
+        config=config.model_copy(update={"model": model, "confirm": confirm}),
         data_fingerprint=dataset.fingerprint,
         weights_hash=weights_hash,
         duplicates=copies,
@@ -85,6 +89,28 @@ def _weights(config: SearchConfig) -> list[str]:
     if isinstance(searched, Choices):
         return [resolve_weights((str(choice),), *config.archs) for choice in searched.choices]
     return [resolve_weights(config.model.weights, *config.archs)]
+
+
+def _folds(config: SearchConfig, dataset: Dataset) -> int:
+    """The number of folds that the finalists are to run on.
+
+    Raises:
+        ValueError: There are too few images for them, or none to choose by.
+    """
+    if config.data.keeps_no_validation:
+        raise ValueError(
+            "data.fold=all trains on the validation images, and leaves a search none to choose by: "
+            "leave it out, or give a fold such as 1/5"
+        )
+    count = folds_of(config, len(dataset.val))
+    for division in {Fold.parse(name).repeat: name for name in fold_names(count)}.values():
+        try:
+            dataset.folded(division)
+        except ValueError:
+            if config.confirm.folds != "auto":
+                raise
+            return 0
+    return count
 
 
 def _hash(config: SearchConfig, choices: Sequence[str]) -> str | None:

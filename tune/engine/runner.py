@@ -28,14 +28,16 @@ from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import (
     Finalist,
     finalists,
+    losers_stopped,
     open_confirmation,
     ranked,
     read_confirmation,
 )
 from tune.strategy.portfolio import open_search
+from tune.strategy.refit import is_refitted, open_refit, read_refit
 from tune.strategy.schedulers import Scheduler, build_scheduler, run_all
 from tune.study.folder import SearchFolder
-from tune.study.ledger import Ledger
+from tune.study.ledger import Ledger, Ledgers
 from tune.study.opening import check_name, check_study, conclude_study, reopen_cut_short
 from tune.study.search import Search
 from tune.study.stopwatch import Stopwatch
@@ -164,15 +166,18 @@ def _run(
         chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k), timed=timed)
         confirmed = _confirm(search, ledger, chosen, allowance, writer, run, console)
         order = ranked(chosen, confirmed.trials.values() if confirmed is not None else ())
+        refitted = _refit(search, ledger, order, allowance, writer, run, console)
         no_soup = allowance.lacks_soup(ledger, chosen) if confirmed is not None else None
         if no_soup is not None:
             console.print(f"soup     skipped: {no_soup}")
-        results = _conclude(search, home, order, (ledger, confirmed), writer, no_soup is None)
+        ledgers = Ledgers(ledger, confirmed, refitted)
+        results = _conclude(search, home, order, ledgers, writer, no_soup is None)
         recorded = True
     finally:
         if not recorded:
             _close_record(writer)
-    results = replace(results, undone=undone(config, chosen, ledger, confirmed))
+    refits = bool(order) and is_refitted(config, order[0])
+    results = replace(results, undone=undone(config, chosen, ledgers, refits=refits))
     if results.unfinished is None:
         concluded = search.model_copy(update={"concluded": True, "cut_short": bool(results.undone)})
         conclude_study(ledger, concluded)
@@ -198,7 +203,7 @@ def _confirm(
     run: Callable[[Ledger, Scheduler, TimeBudget], None],
     console: Console,
 ) -> Ledger | None:
-    """Run the finalists under other seeds, as far as there is time; None if there is to be none.
+    """Run the finalists again, as far as there is time; None if there is to be none.
 
     What a run before this one has begun goes on as long as it can.
     """
@@ -209,15 +214,42 @@ def _confirm(
     confirmed = open_confirmation(search, chosen)
     if confirmed is not None:
         writer.ledgers.append(confirmed)
-        run(confirmed, run_all(search.config), TimeBudget(lambda: allowance.for_runs(searched)))
+        if search.config.confirm.over_folds:
+            console.print(f"confirm  on {search.config.confirm.runs} folds each")
+            scheduler: Scheduler = losers_stopped(search.config, chosen)
+        else:
+            scheduler = run_all(search.config)
+        run(confirmed, scheduler, TimeBudget(lambda: allowance.for_runs(searched)))
     return confirmed
+
+
+def _refit(
+    search: Search,
+    searched: Ledger,
+    order: Sequence[Finalist],
+    allowance: Allowance,
+    writer: RecordWriter,
+    run: Callable[[Ledger, Scheduler, TimeBudget], None],
+    console: Console,
+) -> Ledger | None:
+    """Train the winner once more on all images, if that is asked for and there is time."""
+    if not order or not is_refitted(search.config, order[0]):
+        return None
+    lack = allowance.lacks_refit(searched, order[0].trial)
+    if lack is not None and read_refit(search, order[0]) is None:
+        console.print(f"refit    skipped: {lack}")
+        return None
+    refitted = open_refit(search, order[0])
+    writer.ledgers.append(refitted)
+    run(refitted, run_all(search.config), TimeBudget(lambda: allowance.for_runs(searched)))
+    return refitted
 
 
 def _conclude(
     search: Search,
     home: SearchFolder,
     order: Sequence[Finalist],
-    ledgers: tuple[Ledger, Ledger | None],
+    ledgers: Ledgers,
     writer: RecordWriter,
     with_soup: bool,
 ) -> SearchResults:

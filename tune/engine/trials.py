@@ -57,14 +57,14 @@ def run_trials(
     Raises:
         Halt: It cannot go on for now.
     """
-    remaining, keep = ledger.asked - ledger.ended, max(1, ledger.config.confirm.top_k)
-    drop = DropUnneeded(home, ledger.kind, keep if ledger.kind == "trial" else ledger.asked)
+    remaining = ledger.asked - ledger.ended
+    drop = DropUnneeded(home, ledger.kind, _kept(ledger))
     for log in ledger.trials.values():  # a kill may have come before it was done
         drop.changed(log)
     if remaining <= 0:
         return
-    what = "trials  " if ledger.kind == "trial" else "confirm "
-    console.print(f"{what} {remaining}, {resources.describe()}")
+    what = "trials" if ledger.kind == "trial" else ledger.kind
+    console.print(f"{what:8s} {remaining}, {resources.describe()}")
     with Progress(ledger, console, budget.remaining) as progress:
         watchers: list[Watcher] = [record, progress, drop, GiveUp(remaining)]
         if budget.stop_all():
@@ -93,6 +93,15 @@ def run_trials(
             _end_unfinished(ledger, watchers)
         elif ledger.ended < ledger.asked:
             raise Halt("Ray has ended before the last trial did")
+
+
+def _kept(ledger: Ledger) -> int:
+    """Of how many of the best a checkpoint stays."""
+    confirm = ledger.config.confirm
+    if ledger.kind == "trial":
+        return max(1, confirm.top_k)
+    # What has run on a fold is never registered.
+    return 0 if ledger.kind == "confirm" and confirm.over_folds else ledger.asked
 
 
 def _fit(tuner: Tuner) -> None:

@@ -1,4 +1,4 @@
-"""What may be registered: the best single run, and the soup of the finalists' weights."""
+"""What may be registered: the best run, the soup of the finalists' weights, the winner's refit."""
 
 from __future__ import annotations
 
@@ -36,16 +36,25 @@ class Run:
         """The trial's."""
         return self.ledger.config.trial(self.log.params)
 
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch after which its weights are taken: its best one.
+
+        Without validation images it is the last.
+        """
+        assert self.log.best is not None
+        return len(self.log.epochs) if self.config.data.keeps_no_validation else self.log.best
+
 
 @dataclass(frozen=True)
 class Candidate:
     """A trained model, and how good it is on the validation images.
 
     Attributes:
-        name: `single` or `soup`.
+        name: `single`, `soup` or `refit`.
         objective: What its search was after.
         tuner: Holds the model.
-        val: Its predictions on the validation images.
+        val: Its predictions on the validation images, on which a refit has trained.
         runs: The runs whose weights are in it: one, or those of a soup, the best first.
     """
 
@@ -77,6 +86,17 @@ def single(run: Run, home: SearchFolder) -> Candidate:
     return Candidate("single", run.ledger.objective, tuner, tuner.evaluate("val"), (run,))
 
 
+def refit(run: Run, home: SearchFolder, single: Candidate) -> Candidate | None:
+    """A winner that was trained on the validation images too.
+
+    No images are left to judge it by. None if it knows those that it was trained on less well than
+    the single run does, which was not: something has gone wrong then.
+    """
+    tuner = trained(run, home)
+    found = Candidate("refit", run.ledger.objective, tuner, tuner.evaluate("val"), (run,))
+    return found if found.rank >= single.rank else None
+
+
 def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate | None:
     """The greedy soup of runs, the best first, by what their search was after.
 
@@ -90,12 +110,14 @@ def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate | None:
     runs = [run for run in runs if run.config.model.arch == arch]
     weights: list[StateDict] = []
     for run in runs:
-        state = trained(run, home).network.net.state_dict()
-        weights.append({name: value.clone() for name, value in state.items()})
+        weights.append(trained(run, home).weights())
     depth = max(run.config.model.unfreeze_depth for run in runs)
     best = runs[0].config
     model = best.model.model_copy(update={"unfreeze_depth": depth})
-    tuner = _tuner(best.model_copy(update={"model": model}), runs[0].ledger, 1)
+    # The soup is an average already.
+    optim = best.optim.model_copy(update={"ema": 0.0})
+    mixed = best.model_copy(update={"model": model, "optim": optim})
+    tuner = _tuner(mixed, runs[0].ledger, 1)
     tails = [tuner.network.tail_of(state) for state in weights]
 
     def score(state: StateDict) -> tuple[float, float]:
@@ -107,16 +129,19 @@ def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate | None:
     if len(ingredients) == 1:
         return None
     score(state)  # leaves it in the tuner
-    mixed = tuple(runs[index] for index in ingredients)
-    return Candidate("soup", objective, tuner, tuner.evaluate("val"), mixed)
+    taken = tuple(runs[index] for index in ingredients)
+    return Candidate("soup", objective, tuner, tuner.evaluate("val"), taken)
 
 
 def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Ledger) -> list[Run]:
-    """All runs of the finalists, the best epoch first."""
+    """All runs of the finalists that are judged by the same images, the best epoch first."""
     runs = [
         Run(log, ledger)
         for finalist in finalists
-        for ledger, logs in ((searched, [finalist.trial]), (confirmed, finalist.runs))
+        for ledger, logs in (
+            (searched, [finalist.trial]),
+            (confirmed, [] if finalist.is_over_folds else finalist.runs),
+        )
         for log in logs
     ]
     return sorted(runs, key=lambda run: run.log.rank, reverse=True)
@@ -130,7 +155,7 @@ def trained(run: Run, home: SearchFolder) -> FineTuner:
         tuner.load_state_dict(checkpoints.best()["tuner"])
     except CheckpointError as error:
         warnings.warn(f"{error}: the trial is run again", stacklevel=2)
-        while tuner.epoch != run.log.best:
+        while tuner.epoch != run.epoch:
             tuner.train_epoch()
     return tuner
 

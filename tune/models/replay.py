@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from trainable.config import TrialConfig
+from trainable.data.datasets import load_dataset
 from trainable.finetuner import FineTuner
 from trainable.network.weights import load_weights, state_hash
 from trainable.runtime import Runtime
@@ -143,7 +144,8 @@ def environment(tuner: FineTuner) -> dict[str, str]:
     arch = tuner.config.model.arch
     return {
         "processor": tuner.device.identity,
-        "data": tuner.dataset.fingerprint,
+        # As the search has it, which knows nothing of folds.
+        "data": load_dataset(tuner.config.data.unfolded).fingerprint,
         "weights": "random" if weights == "random" else state_hash(load_weights(weights, arch)),
     }
 

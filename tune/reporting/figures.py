@@ -196,7 +196,7 @@ def _can_weigh(study: Study) -> bool:
 
 
 def finalists(results: SearchResults) -> go.Figure | None:
-    """The finalists' values under other seeds, beside the one by which they were chosen.
+    """The finalists' values when they ran again, beside the one by which they were chosen.
 
     All are those of the epoch that the search chose.
     """
@@ -205,11 +205,12 @@ def finalists(results: SearchResults) -> go.Figure | None:
         return None
     figure = go.Figure()
     names = [f"trial {finalist.trial.number}" for finalist in confirmed]
+    again, over = ("folds", "folds") if confirmed[0].is_over_folds else ("other seeds", "seeds")
     figure.add_scatter(
         x=[name for name, f in zip(names, confirmed, strict=True) for _ in f.runs],
         y=[score for finalist in confirmed for score in finalist.scores],
         mode="markers",
-        name="other seeds",
+        name=again,
         marker={"size": 9},
     )
     figure.add_scatter(
@@ -217,7 +218,7 @@ def finalists(results: SearchResults) -> go.Figure | None:
         y=[finalist.mean for finalist in confirmed],
         error_y={"array": [finalist.spread for finalist in confirmed]},
         mode="markers",
-        name="mean over seeds",
+        name=f"mean over {over}",
         marker={"symbol": "line-ew-open", "size": 26},
     )
     figure.add_scatter(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from trainable.data.datasets import load_dataset
@@ -12,7 +11,8 @@ from tune.reporting.png import write_pictures
 from tune.reporting.results import Model, SearchResults
 from tune.strategy.confirmation import finalists, ranked, read_confirmation
 from tune.strategy.portfolio import read_search
-from tune.study.ledger import Ledger
+from tune.strategy.refit import read_refit
+from tune.study.ledger import Ledgers
 from tune.study.search import Search, run_name
 from tune.tracking.evaluation import read_outcome
 from tune.tracking.schema import SearchTags
@@ -44,25 +44,26 @@ def read_results(search: Search) -> SearchResults:
         raise ConfigError(str(error)) from error
     confirmed = read_confirmation(search, chosen)
     test, tags = read_outcome(search)
-    ledgers = [ledger, *([confirmed] if confirmed else [])]
+    order = ranked(chosen, confirmed.trials.values() if confirmed else ())
+    refitted = read_refit(search, order[0]) if order else None
     return SearchResults(
         name=search.name,
         ledger=ledger,
-        finalists=tuple(ranked(chosen, confirmed.trials.values() if confirmed else ())),
+        finalists=tuple(order),
         dataset=dataset,
         test=test,
-        model=_model(tags, ledgers) if tags else None,
+        model=_model(tags, Ledgers(ledger, confirmed, refitted)) if tags else None,
         decision=tags.decision if tags else "",
     )
 
 
-def _model(tags: SearchTags, ledgers: Sequence[Ledger]) -> Model | None:
+def _model(tags: SearchTags, ledgers: Ledgers) -> Model | None:
     """The model that a search's run names, if it has come to one."""
     if not tags.ingredients or tags.score is None:
         return None
     best = {
-        run_name(ledger.kind, number): log.best
-        for ledger in ledgers
+        run_name(ledger.kind, number): len(log.epochs) if ledger is ledgers.refitted else log.best
+        for ledger in ledgers.all
         for number, log in ledger.trials.items()
     }
     single = len(tags.ingredients) == 1

@@ -80,10 +80,11 @@ def _cards(results: SearchResults) -> list[dict[str, str]]:
         title = results.objective.title().capitalize()
         cards.append({"what": title, "value": show(best.trial.score), "note": note})
         if best.runs:
-            note = f"± {show(best.spread)} over {len(best.runs)} other seeds after that epoch"
+            note = f"± {show(best.spread)} over {best.over} after that epoch"
             cards.append({"what": "Confirmed", "value": show(best.mean), "note": note})
     if results.model is not None:
-        note = f"on the validation images, by which it was chosen: {results.model}"
+        why = results.judged_by or "on the validation images, by which it was chosen"
+        note = f"{why}: {results.model}"
         cards.append({"what": "Model", "value": show(results.model.score), "note": note})
     images = len(results.dataset.test)
     for title, value in results.test_values.items():

@@ -25,7 +25,8 @@ class Model:
     Attributes:
         runs: The names of the runs whose weights are in it, such as `confirm-001`.
         epoch: Of a single run, the number of the epoch after which its weights were taken.
-        score: Its value of the objective on the validation images, by which it was chosen.
+        score: Its value of the objective on the validation images, by which it was chosen; of a
+            refit, the mean of the winner's runs, since it has trained on those images too.
     """
 
     runs: tuple[str, ...]
@@ -35,7 +36,14 @@ class Model:
     @property
     def candidate(self) -> str:
         """Its kind, as the record has it."""
+        if self.is_refit:
+            return "refit"
         return "single" if len(self.runs) == 1 else "soup"
+
+    @property
+    def is_refit(self) -> bool:
+        """Whether it was trained on the validation images too."""
+        return self.runs[0].startswith("refit-")
 
     def __str__(self) -> str:
         if len(self.runs) > 1:
@@ -59,6 +67,7 @@ class SearchResults:
         report: The report's page, once it is written.
         unfinished: What failed after the last trial, or is not recorded, if anything.
         undone: What there was no time for, in words; empty where all was done.
+        remark: What else is to be said of how the model was chosen.
     """
 
     name: str
@@ -72,6 +81,7 @@ class SearchResults:
     report: Path | None = None
     unfinished: str | None = None
     undone: str = ""
+    remark: str = ""
 
     @property
     def config(self) -> SearchConfig:
@@ -91,6 +101,19 @@ class SearchResults:
         objective, accuracy = self.objective, f"{self.test.accuracy:.2%}"
         value = objective.show(objective.metric.of(self.test))
         return {objective.title("test"): value} | {"test accuracy": accuracy}
+
+    @property
+    def judged_by(self) -> str:
+        """Of a refit, what its score is; empty of any other model."""
+        if self.model is None or not self.model.is_refit or not self.finalists:
+            return ""
+        images, best = len(self.dataset.train) + len(self.dataset.val), self.finalists[0]
+        of = (
+            f"the mean of its recipe over {best.over}"
+            if best.runs
+            else "its recipe's in the search"
+        )
+        return f"{of}; it has trained on all {images} images"
 
     @property
     def trials(self) -> list[TrialLog]:

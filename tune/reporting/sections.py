@@ -82,8 +82,8 @@ SECTIONS: list[Section] = [
     Section("Contours", _compared, figures.compared(figures.contours), wide=True),
     Section(
         "The finalists",
-        "The best score of a search is partly luck: runs under other seeds, after as many "
-        "epochs, show how much.",
+        "The best score of a search is partly luck: runs under other seeds or on folds, after as "
+        "many epochs, show how much.",
         figures.finalists,
     ),
     Section(

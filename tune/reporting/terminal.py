@@ -30,8 +30,8 @@ def print_results(results: SearchResults, console: Console) -> None:
     console.print(f"  {objective.title():19s} {objective.show(winner.score)}, {luck}")
     if best.runs:
         mean, spread = objective.show(best.mean), objective.show(best.spread)
-        seeds = f"{len(best.runs)} other seeds after epoch {winner.best}"
-        console.print(f"  confirmed           {mean} ± {spread}, {seeds}")
+        over = f"{best.over} after epoch {winner.best}"
+        console.print(f"  confirmed           {mean} ± {spread}, {over}")
     _print_model(results, console)
     if results.standing is not None:
         _print_standing(results.config, results.standing, console)
@@ -48,11 +48,14 @@ def _print_model(results: SearchResults, console: Console) -> None:
         return
     objective = results.objective
     console.print(f"\nModel: {results.model}", soft_wrap=True)
-    chosen = f"{objective.show(results.model.score)}, by which it was chosen"
-    console.print(f"  {objective.title():19s} {chosen}")
+    why = results.judged_by or "by which it was chosen"
+    score = objective.show(results.model.score)
+    console.print(f"  {objective.title():19s} {score}, {why}", soft_wrap=True)
     for title, value in results.test_values.items():
         images = len(results.dataset.test)
         console.print(f"  {title:19s} {value} of {images} images, as it is served")
+    if results.remark:
+        console.print(f"  {results.remark}", soft_wrap=True)
 
 
 def _print_standing(config: SearchConfig, standing: Standing, console: Console) -> None:

@@ -60,21 +60,35 @@ def trial_seconds(log: TrialLog, epochs: int) -> float:
 
 
 def confirmation_seconds(
-    chosen: Sequence[TrialLog], epochs: int, config: ConfirmConfig, concurrent: int
+    chosen: Sequence[TrialLog],
+    epochs: int,
+    config: ConfirmConfig,
+    concurrent: int,
+    growth: float = 1.0,
+    runs: int | None = None,
 ) -> float:
-    """How long it takes to train the finalists again under other seeds.
+    """How long it takes to train the finalists again, under other seeds or on folds.
 
     Args:
         chosen: The finalists.
         epochs: How many epochs the longest of them has.
         config: Says how often.
         concurrent: How many trials run at once.
+        growth: The images that a run trains on, over those that the search's trials did.
+        runs: How often each, if not as often as the config says.
     """
     if not chosen or config.top_k == 0:
         return 0.0
-    each = max(trial_seconds(log, epochs) for log in chosen)
-    rounds = math.ceil(len(chosen) * config.seeds / concurrent)
+    each = growth * max(trial_seconds(log, epochs) for log in chosen)
+    count = config.runs if runs is None else runs
+    rounds = math.ceil(len(chosen) * count / concurrent)
     return START_SECONDS + rounds * each
+
+
+def refit_seconds(winner: TrialLog, epochs: int, growth: float) -> float:
+    """How long it takes to train a winner once more, on so many times the images."""
+    first = slowest_epoch([winner])  # of images whose frozen layers' outputs are not cached
+    return START_SECONDS + growth * (first + trial_seconds(winner, epochs))
 
 
 def soup_seconds(chosen: Sequence[TrialLog], config: ConfirmConfig) -> float:
@@ -84,4 +98,5 @@ def soup_seconds(chosen: Sequence[TrialLog], config: ConfirmConfig) -> float:
     """
     if not config.soup or config.top_k == 0:
         return 0.0
-    return len(chosen) * (config.seeds + 1) * SOUP_SHARE * usual_epoch(chosen)
+    runs = 1 if config.over_folds else config.seeds + 1
+    return len(chosen) * runs * SOUP_SHARE * usual_epoch(chosen)

@@ -1,4 +1,4 @@
-"""The finalists under other seeds: the best of many noisy scores is partly luck."""
+"""The finalists again, under other seeds or on folds: the best of many scores is partly luck."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from optuna.samplers import RandomSampler
 
+from tune.config.schema import SearchConfig
 from tune.config.space import Choices
 from tune.errors import ConfigError
+from tune.strategy.folds import FOLD, StopLosers, fold_names, scores_by_fold
 from tune.study.ledger import Ledger
 from tune.study.opening import open_ledger, read_ledger, reopen_cut_short
 from tune.study.plan import Plan
@@ -23,11 +25,11 @@ _SEED: Final = "train.seed"
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial of the search, and what became of it under other seeds.
+    """A trial of the search, and what became of it under other seeds or on folds.
 
     Attributes:
         trial: The search's trial.
-        runs: The same under other seeds, those that completed.
+        runs: The same under other seeds or on folds, those that completed.
     """
 
     trial: TrialLog
@@ -35,7 +37,7 @@ class Finalist:
 
     @property
     def mean(self) -> float:
-        """The mean of the scores under other seeds: the search has not chosen among these.
+        """The mean of its runs' scores: the search has not chosen among these.
 
         Each is that of the epoch that the search chose: the best of each run's epochs would be
         partly luck again.
@@ -44,8 +46,21 @@ class Finalist:
 
     @property
     def spread(self) -> float:
-        """The standard deviation of the scores under other seeds; 0 of a single one."""
+        """The standard deviation of its runs' scores; 0 of a single one."""
         return stdev(self.scores) if len(self.scores) > 1 else 0.0
+
+    @property
+    def is_over_folds(self) -> bool:
+        """Whether its runs are on folds."""
+        return any(FOLD in run.params for run in self.runs)
+
+    @property
+    def over(self) -> str:
+        """What its runs are, in words: `2 other seeds`, `5 folds`."""
+        one = len(self.runs) == 1
+        if self.is_over_folds:
+            return "1 fold" if one else f"{len(self.runs)} folds"
+        return "1 other seed" if one else f"{len(self.runs)} other seeds"
 
     @property
     def rank(self) -> tuple[float, float, int]:
@@ -55,13 +70,18 @@ class Finalist:
 
     @property
     def best_run(self) -> TrialLog | None:
-        """The run whose best epoch is the best of all; None where it is the search's trial."""
+        """The run whose best epoch is the best of all; None where it is the search's trial.
+
+        Runs on folds are judged by other images each, and so by none that tell which is better.
+        """
+        if self.is_over_folds:
+            return None
         best = max((self.trial, *self.runs), key=lambda run: run.rank)
         return None if best is self.trial else best
 
     @property
     def scores(self) -> list[float]:
-        """The score of each run under another seed; without one, that of the search."""
+        """The score of each run; without one, that of the search."""
         return [self.trial.objective.score(epoch) for epoch in self._epochs()]
 
     def _epochs(self) -> list[dict[str, float]]:
@@ -89,22 +109,35 @@ def finalists(trials: Iterable[TrialLog], count: int, *, timed: bool = False) ->
 
 
 def confirmation_plan(search: Search, chosen: Sequence[TrialLog]) -> Plan:
-    """What runs the finalists under other seeds: each under every seed, one after the other."""
+    """What runs the finalists again.
+
+    Each under every seed, one after the other; or all on a fold, then all on the next, so that
+    they can be compared before each has run on all.
+    """
     config = search.config
-    own = config.train.seed
-    seeds = tuple(seed for seed in range(config.confirm.seeds + 1) if seed != own)
-    seeds = seeds[: config.confirm.seeds]
+    key, values = _varied(config)
+    pairs = [(trial, value) for trial in chosen for value in values]
+    if config.confirm.over_folds:
+        pairs.sort(key=lambda pair: values.index(pair[1]))
     return Plan(
         kind="confirm",
         study=f"{search.name}/confirm",  # which no search can be called
-        space={**config.space, _SEED: Choices(choices=seeds)},
-        points=[{**trial.params, _SEED: seed} for trial in chosen for seed in seeds],
+        space={**config.space, key: Choices(choices=values)},
+        points=[{**trial.params, key: value} for trial, value in pairs],
         sampler=RandomSampler(),  # never asked: every trial is a point
     )
 
 
+def _varied(config: SearchConfig) -> tuple[str, tuple[int | str, ...]]:
+    """The key that a finalist's runs differ by, and its values."""
+    if config.confirm.over_folds:
+        return FOLD, fold_names(config.confirm.runs)
+    own, count = config.train.seed, config.confirm.seeds
+    return _SEED, tuple(seed for seed in range(count + 1) if seed != own)[:count]
+
+
 def open_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | None:
-    """The ledger of the finalists' runs under other seeds, if there are to be any.
+    """The ledger of the finalists' runs, if there are to be any.
 
     What was cut short of them goes on. The search has run by now: its storage is waited for.
 
@@ -113,7 +146,15 @@ def open_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | No
     """
     if search.config.confirm.top_k == 0 or not chosen:
         return None
-    plan = confirmation_plan(search, chosen)
+    return reopened(search, confirmation_plan(search, chosen))
+
+
+def reopened(search: Search, plan: Plan) -> Ledger:
+    """The ledger of what follows the trials, in which what was cut short goes on.
+
+    Raises:
+        Halt: The storage is full, or has been away for too long.
+    """
 
     def find() -> Ledger:
         reopen_cut_short(search, plan.study)
@@ -133,21 +174,59 @@ def read_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | No
 
 
 def ranked(chosen: Sequence[TrialLog], runs: Iterable[TrialLog]) -> list[Finalist]:
-    """The finalists by their mean score over seeds, the best first.
+    """The finalists by their mean score, the best first; those that clearly lost on folds last.
 
     Args:
         chosen: The finalists.
         runs: The trials of the confirmation; also of former finalists, of a search that grew.
     """
+    runs = list(runs)
     complete = [run for run in runs if run.state is TrialState.COMPLETE]
-    found = [
-        Finalist(trial, [run for run in complete if _but_seed(run) == _but_seed(trial)])
-        for trial in chosen
-    ]
-    confirmed = [finalist for finalist in found if finalist.runs]
-    # One whose every seed failed was lucky indeed, and is not taken if there is another.
-    return sorted(confirmed or found, key=lambda finalist: finalist.rank, reverse=True)
+    found = [Finalist(trial, _runs_of(trial, complete)) for trial in chosen]
+    # One whose every run failed was lucky indeed, and is not taken if there is another.
+    confirmed = [finalist for finalist in found if finalist.runs] or found
+    lost = {id(each) for each in confirmed if _was_stopped(each.trial, runs)}
+    shared = _shared([each for each in confirmed if id(each) not in lost])
+
+    def place(finalist: Finalist) -> tuple[bool, float, tuple[float, float, int]]:
+        scores = scores_by_fold(finalist.trial, finalist.runs) if shared else {}
+        alike = mean(scores[fold] for fold in shared if fold in scores) if scores else 0.0
+        return id(finalist) not in lost, alike, finalist.rank
+
+    return sorted(confirmed, key=place, reverse=True)
 
 
-def _but_seed(log: TrialLog) -> Mapping[str, Any]:
-    return {key: value for key, value in log.params.items() if key != _SEED}
+def losers_stopped(config: SearchConfig, chosen: Sequence[TrialLog]) -> StopLosers:
+    """A scheduler that ends a confirmation on folds for those that clearly lost."""
+
+    def scores(study: Ledger) -> Mapping[int, Mapping[str, float]]:
+        runs = list(study.trials.values())
+        return {trial.number: scores_by_fold(trial, _runs_of(trial, runs)) for trial in chosen}
+
+    def finalist_of(run: TrialLog) -> int | None:
+        return next((trial.number for trial in chosen if _runs_of(trial, [run])), None)
+
+    return StopLosers(config, scores, finalist_of)
+
+
+def _was_stopped(trial: TrialLog, runs: Sequence[TrialLog]) -> bool:
+    """Whether a finalist had clearly lost before it had run on all folds."""
+    own = (run for run in _runs_of(trial, runs) if FOLD in run.params)
+    return any(run.state is TrialState.PRUNED and not run.cut_short for run in own)
+
+
+def _shared(rivals: Sequence[Finalist]) -> set[str]:
+    """The folds that all of them have run on: a mean over others is one of other images."""
+    if not rivals or not all(rival.is_over_folds for rival in rivals):
+        return set()
+    return set.intersection(*({str(run.params[FOLD]) for run in one.runs} for one in rivals))
+
+
+def _runs_of(trial: TrialLog, runs: Iterable[TrialLog]) -> list[TrialLog]:
+    """Those that differ from a trial by what confirmation varies alone."""
+
+    def but(key: str, log: TrialLog) -> Mapping[str, Any]:
+        return {name: value for name, value in log.params.items() if name != key}
+
+    varied = ((run, FOLD if FOLD in run.params else _SEED) for run in runs)
+    return [run for run, key in varied if but(key, run) == but(key, trial)]

@@ -42,6 +42,10 @@ class Scheduler:
         """
         return Decision.GO_ON
 
+    def wants(self, study: Ledger, trial: TrialLog) -> bool:
+        """Whether a trial that was planned is still worth its time; else it ends unrun."""
+        return True
+
     def next_paused(self, study: Ledger) -> TrialLog | None:
         """A paused trial that is to go on before any other begins, if there is one.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
@@ -224,6 +224,25 @@ class Ledger:
         except UpdateFinishedTrialError:  # an attempt before this one came through after all
             frozen = handle.storage.get_trial(handle._trial_id)
         return milliseconds(frozen.datetime_complete)
+
+
+class Ledgers(NamedTuple):
+    """All trials of a search, in the order in which they run.
+
+    Attributes:
+        searched: The search's own.
+        confirmed: The finalists' runs, if there were any.
+        refitted: The winner's on all images, if there was one.
+    """
+
+    searched: Ledger
+    confirmed: Ledger | None = None
+    refitted: Ledger | None = None
+
+    @property
+    def all(self) -> list[Ledger]:
+        """Those that there are."""
+        return [ledger for ledger in self if ledger is not None]
 
 
 def _now() -> int:

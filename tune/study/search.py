@@ -17,8 +17,8 @@ HOME: Final = Path("mlruns")
 DATABASE: Final = "optuna.db"
 """Of the studies, in that folder, where no other storage is given."""
 
-Kind = Literal["trial", "confirm"]
-"""A trial of the search, or a finalist's run under another seed."""
+Kind = Literal["trial", "confirm", "refit"]
+"""A trial, a finalist's run under another seed or on a fold, or the winner's on all images."""
 
 
 def run_name(kind: str, number: int) -> str:
@@ -56,7 +56,11 @@ class Search(Config):
     @model_validator(mode="before")
     @classmethod
     def _split_as_then(cls, given: Any) -> Any:
-        """A search that was recorded without a rule of the split is older than that key."""
+        """A search that was recorded without a key is older than it, and did without."""
         if isinstance(given, dict) and isinstance(given.get("config"), dict):
-            return {**given, "config": with_recorded_rule(given["config"])}
+            config = with_recorded_rule(given["config"])
+            confirm = config.get("confirm", {})
+            if isinstance(confirm, dict):
+                config = {**config, "confirm": {"folds": 0, **confirm}}
+            return {**given, "config": {"refit": {"enabled": False}, **config}}
         return given

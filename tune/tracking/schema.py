@@ -42,6 +42,8 @@ class Tag:
     BEST_TRIAL: Final = "tune.best_trial"
     CANDIDATE: Final = "tune.candidate"
     INGREDIENTS: Final = "tune.ingredients"
+    CONFIRMED_OVER: Final = "tune.confirmed_over"
+    """What the winner's mean is over, in words: `5 folds`, `2 other seeds`."""
     DECISION: Final = "tune.decision"
     PROMOTED: Final = "tune.promoted"
     """Stands on versions of which it is decided: `yes` if they became the champion."""
@@ -82,12 +84,12 @@ def best(objective: Objective) -> str:
 
 
 def confirmed(objective: Objective) -> str:
-    """Name of the winner's mean over seeds."""
+    """Name of the winner's mean over seeds or folds."""
     return f"confirmed_{objective.name}"
 
 
 def spread(objective: Objective) -> str:
-    """Name of the standard deviation of the winner's values over seeds."""
+    """Name of the standard deviation of the winner's values over seeds or folds."""
     return f"{confirmed(objective)}_spread"
 
 
@@ -111,7 +113,7 @@ class TrialTags:
     """What the tags of a trial's run say.
 
     Attributes:
-        kind: `trial` or `confirm`.
+        kind: `trial`, `confirm` or `refit`.
         number: The trial's.
         config: The trial's config as JSON.
         state: Optuna's name of its state, or :data:`INTERRUPTED`; None while it runs.
@@ -207,7 +209,7 @@ class VersionTags:
         ingredients: The names of the runs whose weights are in it.
         accuracy: On the test images.
         test: The objective on the test images.
-        confirmed: The winner's mean over seeds.
+        confirmed: The winner's mean over seeds or folds.
         decision: The gate's, in words, once there is one.
         promoted: Whether it has been the champion and was not taken back; None while that is not
             decided.

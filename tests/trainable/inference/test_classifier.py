@@ -122,6 +122,7 @@ class TestStorage:
             "classes": list("0123456789"),
             "stored_side": 8,
             "image_size": 16,
+            "flips": False,
         }
         with safe_open(tmp_path / "model.safetensors", "pt") as tensors:
             assert "fc.weight" in tensors.keys()  # noqa: SIM118

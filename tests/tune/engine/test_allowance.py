@@ -186,3 +186,39 @@ def test_the_end_is_measured_only_where_there_is_a_budget(tmp_path: Path) -> Non
     assert 0 < load.pass_seconds < 60
     assert (load.tested, load.trained) == (len(dataset.test), 60)
     assert measure_load(limited, dataset, watch, 2, on_gpu=True).pass_seconds == 0
+
+
+FOLDS = ("confirm.top_k=2", "confirm.folds=5", "confirm.soup=false", "train.epochs=6")
+GROWN = Load(7.0, 0.0, 100, 400, 2, of_fold=1.2, of_all=1.5)
+
+
+def test_time_is_kept_for_runs_on_folds_and_for_the_refit(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "budget.time=600s", *FOLDS, load=GROWN)
+    for _ in range(2):
+        bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    confirming = 3 + 5 * 1.2 * 6 * 4.0  # five rounds of two runs at once
+    refitting = 3 + 1.5 * (4.0 + 6 * 4.0)
+    end = 6 + 4 * (4.0 * 100 / 400)
+    assert bench.for_trials == pytest.approx(600 - end - confirming - refitting)
+
+
+def test_runs_on_folds_begin_if_there_is_time_for_some(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "budget.time=300s", *FOLDS, load=GROWN)
+    for _ in range(2):
+        bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    chosen = list(bench.ledger.trials.values())
+    some = 3 + 3 * 1.2 * 6 * 4.0
+    bench.now = 300 - 10 - some - 1
+    assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is None
+    bench.now += 2
+    assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is not None
+
+
+def test_the_refit_is_left_out_where_there_is_no_time_for_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "budget.time=100s", *FOLDS, load=GROWN)
+    bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    (winner,) = bench.ledger.trials.values()
+    assert bench.allowance.lacks_refit(bench.ledger, winner) is None
+    bench.now = 50.0
+    lack = bench.allowance.lacks_refit(bench.ledger, winner)
+    assert lack == "about 45 s, and 40 s of the time budget are left"

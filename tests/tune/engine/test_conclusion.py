@@ -26,7 +26,7 @@ from trainable.inference.scoring import score
 from tune.config.loading import load_config
 from tune.engine.conclusion import _scores
 from tune.models.lookup import load_registered
-from tune.models.replay import read_trial, rebuild
+from tune.models.replay import read_trial, rebuild, replay
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
 
@@ -308,3 +308,78 @@ def test_the_files_of_the_test_images_give_the_recorded_figure_to_the_last_image
         ["1"], "tags.`tune.kind` = 'search'"
     )
     assert parent.data.metrics["test_acc"] == pytest.approx(sum(right) / len(right))
+
+
+@pytest.fixture(scope="module")
+def on_folds(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Concluded:
+    """A search that was confirmed on folds, and whose winner was trained on all images."""
+    folder = tmp_path_factory.mktemp("folds")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        one = ended_search(folder, "confirm.folds=3", "refit.enabled=auto")
+        return Concluded(one, one.conclude(), MlflowClient(f"sqlite:///{folder / 'mlflow.db'}"))
+
+
+def test_the_winner_on_folds_is_registered_as_it_was_trained_on_all_images(
+    on_folds: Concluded,
+) -> None:
+    results, parent = on_folds.results, on_folds.parent
+    assert results.unfinished is None
+    winner = results.finalists[0]
+    assert (winner.over, len(winner.runs)) == ("3 folds", 3)
+    assert parent.data.tags["tune.confirmed_over"] == "3 folds"
+    assert parent.data.metrics["confirmed_val_acc"] == pytest.approx(winner.mean)
+    assert results.model.runs == ("refit-000",)
+    assert parent.data.tags["tune.candidate"] == "refit"
+    assert parent.data.metrics["refit_val_acc"] == results.model.score == winner.mean
+    images = len(results.dataset.train) + len(results.dataset.val)
+    words = f"the mean of its recipe over 3 folds; it has trained on all {images} images"
+    assert results.judged_by == words
+
+
+def test_a_refit_replays_to_the_model_that_is_registered_and_so_do_runs_on_folds(
+    on_folds: Concluded,
+) -> None:
+    (run_id,) = on_folds.parent.data.tags["tune.best_run"].split()
+    tuner = rebuild(read_trial(run_id, on_folds.client.tracking_uri))
+    dataset = on_folds.results.dataset
+    assert len(tuner.dataset.train) == len(dataset.train) + len(dataset.val)
+    while not tuner.finished:
+        tuner.train_epoch()
+    assert tuner.epoch == on_folds.results.model.epoch
+    registered = load_registered(on_folds.client, on_folds.client.get_model_version(NAME, "1"))
+    own = score(tuner.classifier(), dataset.test, dataset.classes).logits
+    assert torch.equal(own, on_folds.results.test.logits)
+    assert registered.seen is not None
+    assert not registered.seen.unseen_groups(replace(dataset, test=dataset.val)).any()
+    assert registered.seen.unseen_groups(dataset).all()
+    children = on_folds.client.search_runs(["1"], "tags.`tune.kind` = 'confirm'")
+    trial = read_trial(children[0].info.run_id, on_folds.client.tracking_uri)
+    assert trial.config.data.fold is not None
+    assert replay(trial, rebuild(trial), lambda *_: None) is None
+
+
+def test_the_checkpoints_of_runs_on_folds_are_not_asked_for(on_folds: Concluded) -> None:
+    again = on_folds.again()
+    assert again.results.unfinished is None
+    assert again.results.model == on_folds.results.model
+    assert again.results.standing.version == on_folds.results.standing.version
+
+
+def test_a_refit_that_knows_its_own_images_less_well_is_not_registered(
+    empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    one = ended_search(tmp_path, "confirm.folds=2", "confirm.soup=false", "refit.enabled=true")
+    (log,) = one.refitted.trials.values()
+    state = torch.load(one.home.trial(0, "refit") / "best.pt", weights_only=True)
+    head = state["tuner"]["tail"]
+    state["tuner"]["tail"] = {name: torch.zeros_like(value) for name, value in head.items()}
+    torch.save(state, one.home.trial(0, "refit") / "best.pt")
+    results = one.conclude()
+    assert log.state.name == "COMPLETE"
+    assert results.model.candidate == "single"
+    assert results.judged_by == ""
+    assert "less well than the run that has not trained on them" in results.remark

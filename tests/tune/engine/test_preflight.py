@@ -161,3 +161,24 @@ def test_searched_weights_that_are_not_there_are_told_at_once(tmp_path: Path) ->
     config = load_config(DIGITS, [f"space.model.weights=[random,{tmp_path / 'none.pt'}]"])
     with pytest.raises(ConfigError, match=r"space\.model\.weights holds .*none\.pt: no such file"):
         check_files(config)
+
+
+@pytest.mark.parametrize(
+    ("words", "folds"),
+    [
+        (("confirm.top_k=2", "data.limit=300"), 5),
+        (("confirm.top_k=2",), 0),
+        (("confirm.top_k=2", "data.limit=300", "confirm.folds=0"), 0),
+        (("confirm.top_k=0", "data.limit=300"), 0),
+        (("confirm.top_k=2", "confirm.folds=3"), 3),
+    ],
+)
+def test_folds_are_decided_on_before_the_first_trial(words: tuple[str, ...], folds: int) -> None:
+    config = load_config(DIGITS, ["data.image_size=16", "model.weights=random", *words])
+    assert settle(config, "one", Console(quiet=True)).config.confirm.folds == folds
+
+
+def test_a_search_without_validation_images_is_refused() -> None:
+    words = ["data.image_size=16", "model.weights=random", "data.fold=all"]
+    with pytest.raises(ConfigError, match=r"data\.fold=all trains on the validation images"):
+        settle(load_config(DIGITS, words), "one", Console(quiet=True))

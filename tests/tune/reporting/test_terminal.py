@@ -72,6 +72,33 @@ Look further:
     )
 
 
+def on_folds(results: SearchResults) -> SearchResults:
+    """The same, had the winner run on folds and been trained on all images."""
+    (winner,) = results.finalists
+    runs = [
+        replace(run, params={**run.params, "data.fold": f"{number}/2"})
+        for number, run in enumerate(winner.runs, 1)
+    ]
+    finalist = Finalist(winner.trial, runs)
+    model = Model(("refit-000",), 2, finalist.mean)
+    return replace(results, finalists=(finalist,), model=model)
+
+
+def test_what_was_confirmed_on_folds_and_refitted_is_said_so(dataset: Dataset) -> None:
+    lines = said(on_folds(results_with(dataset))).splitlines()
+    images = len(dataset.train) + len(dataset.val)
+    assert "  confirmed           75.00% ± 7.07%, 2 folds after epoch 2" in lines
+    place = lines.index("Model: refit-000, epoch 2")
+    assert lines[place + 1] == (
+        "  validation accuracy 75.00%, the mean of its recipe over 2 folds; it has trained on all "
+        f"{images} images"
+    )
+
+
+def test_why_a_refit_is_not_taken_is_said(dataset: Dataset) -> None:
+    assert "\n  it knows less\n" in said(replace(results_with(dataset), remark="it knows less"))
+
+
 def test_where_the_loss_is_minimized_it_is_said_as_a_number(dataset: Dataset) -> None:
     results = results_with(dataset, "objective.metric=val_loss")
     assert results.test is not None

@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.processes import running
+from tests.helpers.studies import search_of
 from tune.config.loading import load_config
 from tune.errors import ConfigError
 from tune.study.folder import SearchFolder
@@ -92,3 +93,12 @@ def test_a_search_that_was_not_begun_after_all_leaves_nothing(
     home.begin(search)
     home.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_of_before_folds_goes_on_without_them() -> None:
+    search = search_of(load_config(DIGITS, ["confirm.top_k=2"]), "sqlite:///optuna.db")
+    recorded = search.model_dump(mode="json")
+    del recorded["config"]["confirm"]["folds"], recorded["config"]["refit"]
+    found = Search.model_validate(recorded).config
+    assert (found.confirm.folds, found.refit.enabled) == (0, False)
+    assert Search.model_validate(search.model_dump(mode="json")).config.confirm.folds == "auto"

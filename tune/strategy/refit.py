@@ -1,0 +1,89 @@
+"""The winner trained again on training and validation images together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import mean
+from typing import Final
+
+from optuna.samplers import RandomSampler
+
+from trainable.folds import ALL
+from tune.config.schema import SearchConfig
+from tune.config.space import Choices, Range
+from tune.errors import ConfigError
+from tune.strategy.confirmation import Finalist, reopened
+from tune.strategy.folds import FOLD
+from tune.strategy.schedulers import longest_trial
+from tune.study.ledger import Ledger
+from tune.study.opening import read_ledger
+from tune.study.plan import Plan
+from tune.study.search import Search
+from tune.study.trial import TrialLog, TrialState
+
+_STOP: Final = "train.stop_after"
+
+
+def is_refitted(config: SearchConfig, winner: Finalist) -> bool:
+    """Whether a winner is to be trained again.
+
+    With `auto` it is where it ran on folds: there, the validation images are few, so that they
+    tell little of a single model, and are many of all the images that there are.
+    """
+    if winner.trial.state is not TrialState.COMPLETE:
+        return False
+    asked = config.refit.enabled
+    return winner.is_over_folds if asked == "auto" else asked
+
+
+def chosen_epochs(winner: Finalist) -> int:
+    """The number of epochs after which a winner's runs were the best, on average."""
+    objective, runs = winner.trial.objective, winner.runs or [winner.trial]
+    common = min(len(run.epochs) for run in runs)
+    names = (objective.name, "val_loss")
+
+    def rank(epoch: int) -> tuple[float, float]:
+        each = [run.epochs[epoch].metrics for run in runs]
+        return objective.rank({name: mean(one[name] for one in each) for name in names})
+
+    return 1 + max(range(common), key=lambda epoch: (rank(epoch), -epoch))
+
+
+def refit_plan(search: Search, winner: Finalist) -> Plan:
+    """What trains a winner on all images but those of the test."""
+    config = search.config
+    stops = Range(low=1, high=longest_trial(config))
+    return Plan(
+        kind="refit",
+        study=f"{search.name}/refit",  # which no search can be called
+        space={**config.space, FOLD: Choices(choices=(ALL,)), _STOP: stops},
+        points=[_point(winner)],
+        sampler=RandomSampler(),  # never asked: every trial is a point
+    )
+
+
+def open_refit(search: Search, winner: Finalist) -> Ledger:
+    """The ledger of a winner's refit; what was cut short goes on.
+
+    Raises:
+        Halt: The storage is full, or has been away for too long.
+    """
+    return reopened(search, refit_plan(search, winner))
+
+
+def read_refit(search: Search, winner: Finalist) -> Ledger | None:
+    """The same to be looked at; None where the search is not that far."""
+    try:
+        return read_ledger(search.config, refit_plan(search, winner))
+    except ConfigError:
+        return None
+
+
+def refit_of(winner: Finalist, runs: Iterable[TrialLog]) -> TrialLog | None:
+    """The run that is a winner's refit, if it has completed; a search that grew has others."""
+    complete = (run for run in runs if run.state is TrialState.COMPLETE)
+    return next((run for run in complete if run.params == _point(winner)), None)
+
+
+def _point(winner: Finalist) -> dict[str, object]:
+    return {**winner.trial.params, FOLD: ALL, _STOP: chosen_epochs(winner)}
