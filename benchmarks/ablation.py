@@ -19,7 +19,7 @@ from pathlib import Path
 
 from searches import versions
 from versus.sides import REPOSITORY, Figures, Plan, run_ours
-from versus_plain_ray_tune import material_of, trials
+from versus_plain_ray_tune import material_of, policies_of, trials
 
 WITHOUT = REPOSITORY / "benchmarks" / "versus" / "without.py"
 
@@ -32,8 +32,10 @@ def main() -> None:
     print(f"{os.cpu_count()} CPUs, {versions()}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        material = material_of(folder, quick)
-        values = trials(3 if quick else 12, material, (0, 1, 3))
+        train, val = (200, 50) if quick else (1000, 250)
+        material = material_of(folder, train, val, 224)
+        policies, _ = policies_of(material)
+        values = trials(3 if quick else 12, (0, 1, 3), policies)
         plan = Plan(material, values, epochs=1 if quick else 2)
 
         def run(what: str, *words: str, program: str = "") -> Figures:

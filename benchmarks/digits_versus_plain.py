@@ -27,7 +27,7 @@ from pathlib import Path
 
 from searches import versions
 from versus.material import digits
-from versus.sides import REPOSITORY, command, settings_file
+from versus.sides import REPOSITORY, TUTORIAL, command, settings_file
 
 
 def main() -> None:
@@ -81,6 +81,7 @@ def search_plainly(folder: Path, samples: int) -> tuple[float, float]:
     """The same of the plain program."""
     material = digits(folder / "material")
     settings = {
+        **TUTORIAL,
         "root": str(material.root),
         "weights": str(material.weights),
         "image_size": material.image_size,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import tarfile
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,27 +36,26 @@ class Material:
     mirror: bool
 
 
-def cifar10(real: Path, folder: Path, train: int, val: int) -> Material:
-    """CIFAR-10 (JPEG) at 224 px, and ImageNet's ResNet18 up to layer3.
+def cifar10(real: Path, folder: Path, train: int, val: int, image_size: int = 224) -> Material:
+    """CIFAR-10 (JPEG), and ImageNet's ResNet18 up to layer3.
 
     Args:
         real: A folder with `data/cifar10-jpeg.tar.gz` and `weights/`.
         folder: Where to put the images and weights.
         train: Training images, as many of each class.
         val: Validation images, from the training split too.
+        image_size: What the network sees, in pixels.
     """
-    with tarfile.open(real / "data" / "cifar10-jpeg.tar.gz") as tar:
-        tar.extractall(folder / "all", filter="data")
-    (whole,) = (folder / "all").iterdir()
     root = folder / "images"
-    for label in sorted(path.name for path in (whole / "train").iterdir()):
-        files = sorted((whole / "train" / label).iterdir())
-        _copy(files[: train // 10], root / "train" / label)
-        _copy(files[train // 10 : (train + val) // 10], root / "val" / label)
-        _copy(sorted((whole / "test" / label).iterdir())[:10], root / "test" / label)
-    shutil.rmtree(folder / "all")
+    with tarfile.open(real / "data" / "cifar10-jpeg.tar.gz") as tar:
+        files = sorted((m for m in tar.getmembers() if m.isfile()), key=lambda m: m.name)
+        for member, target in _chosen(files, train // 10, val // 10):
+            (root / target).parent.mkdir(parents=True, exist_ok=True)
+            content = tar.extractfile(member)
+            assert content is not None
+            (root / target).write_bytes(content.read())
     partial = real / "weights" / "resnet18-imagenet-to-layer3.pt"
-    return Material(root, complete(partial, folder / "resnet18.pt"), 224, 32, mirror=True)
+    return Material(root, complete(partial, folder / "resnet18.pt"), image_size, 32, mirror=True)
 
 
 def complete(partial: Path, target: Path) -> Path:
@@ -83,7 +83,16 @@ def digits(folder: Path) -> Material:
     return Material(folder / "images", weights, 48, side, mirror=False)
 
 
-def _copy(files: list[Path], target: Path) -> None:
-    target.mkdir(parents=True)
+def _chosen(
+    files: list[tarfile.TarInfo], train: int, val: int
+) -> Iterator[tuple[tarfile.TarInfo, Path]]:
+    """The first files of each class and split, and where they go."""
+    count: Counter[tuple[str, str]] = Counter()
     for file in files:
-        shutil.copy(file, target)
+        split, label, name = Path(file.name).parts[-3:]
+        number = count[split, label]
+        count[split, label] += 1
+        if split == "train" and number < train + val:
+            yield file, Path("train" if number < train else "val", label, name)
+        elif split == "test" and number < 10:
+            yield file, Path(split, label, name)

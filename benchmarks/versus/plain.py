@@ -1,11 +1,13 @@
 """Fine-tuning ResNet18 with plain Ray Tune: what the fast path is measured against.
 
 Written as Ray Tune's own PyTorch tutorial and the usual transfer-learning programs are: an
-image folder read with PIL, torchvision's transforms in a DataLoader with workers, float32,
-layers frozen by `requires_grad`, a checkpoint an epoch, MLflow through Ray's own callback. It
-is written to be good at that: frozen layers stay in eval mode and get no gradient, the
-validation runs without gradients, the DataLoader keeps its workers, and batches are large
-enough.
+image folder read with PIL, torchvision's transforms in a DataLoader with workers, layers frozen
+by `requires_grad`, a checkpoint an epoch, MLflow through Ray's own callback. It is written to be
+good at that: frozen layers stay in eval mode and get no gradient, the validation runs without
+gradients, the DataLoader keeps its workers, and batches are large enough.
+
+Three settings, which tutorials leave at their defaults, tune it for the processor: `precision`
+(float32, or bf16 by autocast), `channels_last`, and `reuse_actors`.
 
     python benchmarks/versus/plain.py settings.json
 
@@ -47,16 +49,27 @@ def train(config: dict[str, Any]) -> None:
     steps = config["epochs"] * len(train_loader)
     scheduler = scheduler_of(config, optimizer, steps)
     criterion = nn.CrossEntropyLoss()
+    layout, autocast = computing(config)
+    model.to(memory_format=layout)
     for epoch in range(config["epochs"]):
         set_train_mode(model)
         for images, labels in train_loader:
             optimizer.zero_grad()
-            loss = mixed_loss(model, images, labels, criterion, config["mixup"])
+            with autocast:
+                laid_out = images.contiguous(memory_format=layout)
+                loss = mixed_loss(model, laid_out, labels, criterion, config["mixup"])
             loss.backward()
             optimizer.step()
             scheduler.step()
-        val_loss, val_acc = validate(model, val_loader, criterion)
+        with autocast:
+            val_loss, val_acc = validate(model, val_loader, criterion, layout)
         report(epoch, model, optimizer, {"val_loss": val_loss, "val_acc": val_acc})
+
+
+def computing(config: dict[str, Any]) -> tuple[torch.memory_format, torch.autocast]:
+    """How images and weights lie in memory, and the precision that they are multiplied in."""
+    layout = torch.channels_last if config["channels_last"] else torch.contiguous_format
+    return layout, torch.autocast("cpu", torch.bfloat16, enabled=config["precision"] == "bf16")
 
 
 def loaders(config: dict[str, Any]) -> tuple[DataLoader, DataLoader]:
@@ -144,12 +157,14 @@ def mixed_loss(
 
 
 @torch.no_grad()
-def validate(model: nn.Module, loader: DataLoader, criterion: nn.Module) -> tuple[float, float]:
+def validate(
+    model: nn.Module, loader: DataLoader, criterion: nn.Module, layout: torch.memory_format
+) -> tuple[float, float]:
     """Mean loss and accuracy on the validation images."""
     model.eval()
     loss, right = 0.0, 0
     for images, labels in loader:
-        logits = model(images)
+        logits = model(images.contiguous(memory_format=layout))
         loss += criterion(logits, labels).item() * len(labels)
         right += (logits.argmax(1) == labels).sum().item()
     count = len(loader.dataset)
@@ -196,10 +211,11 @@ def main() -> None:
     choices = searched() if trials is None else {"trial": tune.grid_search(trials)}
     recorder = MLflowLoggerCallback("sqlite:///mlflow.db", experiment_name="plain")
     ray.init(include_dashboard=False, log_to_driver=False)
+    listed = tune.TuneConfig(reuse_actors=settings["reuse_actors"])
     tuner = tune.Tuner(
         tune.with_resources(train, {"cpu": settings["cpus"]}),
         param_space={**settings, **choices},
-        tune_config=tune.TuneConfig() if trials else search_config(settings),
+        tune_config=listed if trials else search_config(settings),
         run_config=tune.RunConfig(
             name="plain", storage_path=str(Path("ray").resolve()), callbacks=[recorder], verbose=0
         ),
