@@ -16,7 +16,7 @@ from tune.config.loading import load_config
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision
 
-TRIALS = 8
+TRIALS = 4
 
 
 @pytest.fixture

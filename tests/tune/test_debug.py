@@ -37,7 +37,7 @@ def test_it_prints_the_metrics_that_the_search_recorded(
 
 @pytest.mark.slow
 def test_one_batch_is_overfitted(tmp_path: Path) -> None:
-    words = ["--overfit-batch", *SMALL, "model.unfreeze_depth=5", "train.batch_size=32"]
+    words = ["--overfit-batch", *SMALL, "model.unfreeze_depth=5", "train.batch_size=8"]
     done = invoke("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ", overfitted\n" in done.stdout
@@ -45,7 +45,7 @@ def test_one_batch_is_overfitted(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_trial_that_cannot_learn_one_batch_is_told_so(tmp_path: Path) -> None:
-    words = ["--overfit-batch", *SMALL, "optim.lr=1e-9"]
+    words = ["--overfit-batch", *SMALL, "model.unfreeze_depth=0", "optim.lr=1e-9"]
     done = invoke("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
     assert done.returncode == 1
     assert "something keeps it from learning" in done.stdout
