@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
 from tune.strategy.schedulers import Scheduler, next_trial
 from tune.study.ledger import Ledger
-from tune.study.trial import Decision, Epoch, TrialState
+from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 
 Curve = Callable[[Mapping[str, Any]], Sequence[Mapping[str, float]]]
 """Gives the metrics of every epoch of a trial, by the values of its searched keys."""
 
+Watch = Callable[[float, TrialLog], None]
+"""Is called after each reported epoch with the simulated seconds and the trial that reported."""
 
-def simulate(ledger: Ledger, scheduler: Scheduler, curve: Curve, concurrent: int = 1) -> float:
+
+def _ignore(now: float, log: TrialLog) -> None:
+    """Watch nothing."""
+
+
+def simulate(
+    ledger: Ledger,
+    scheduler: Scheduler,
+    curve: Curve,
+    concurrent: int = 1,
+    *,
+    until: float = math.inf,
+    watch: Watch = _ignore,
+) -> float:
     """Run what trials are left of a search.
 
     Args:
@@ -22,9 +38,12 @@ def simulate(ledger: Ledger, scheduler: Scheduler, curve: Curve, concurrent: int
         scheduler: Decides which trials go on.
         curve: What trials report; `epoch_seconds` is how long an epoch takes.
         concurrent: How many trials run at once.
+        until: The simulated seconds after which nothing is reported any more: what runs or is
+            paused then ends as it would where the time of a search is up.
+        watch: Is called after each reported epoch.
 
     Returns:
-        The simulated seconds until the last trial has ended.
+        The simulated seconds until the last report.
     """
     now, running = 0.0, list[tuple[float, int]]()
 
@@ -38,11 +57,12 @@ def simulate(ledger: Ledger, scheduler: Scheduler, curve: Curve, concurrent: int
                 heappush(running, (now + epochs[done]["epoch_seconds"], log.number))
 
     start()
-    while running:
+    while running and running[0][0] <= until:
         now, number = heappop(running)
         log = ledger.trials[number]
         epochs = curve(log.params)
         decision = _report(ledger, scheduler, number, epochs)
+        watch(now, log)
         if decision is Decision.GO_ON and len(log.epochs) < len(epochs):
             heappush(running, (now + epochs[len(log.epochs)]["epoch_seconds"], number))
         elif decision is Decision.PAUSE:
@@ -50,8 +70,8 @@ def simulate(ledger: Ledger, scheduler: Scheduler, curve: Curve, concurrent: int
         else:
             _end(ledger, number, stopped=decision is Decision.STOP)
         start()
-    for paused in ledger.paused:
-        ledger.end(paused.number, TrialState.PRUNED)
+    for log in ledger.unfinished:  # paused for good, or out of time
+        ledger.end(log.number, TrialState.PRUNED, cut_short=not log.is_paused)
     return now
 
 
