@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tune.cli import DONE, FAILED, MISTAKE, ConfigOption, Door, OverridesArgument, open_console
-from tune.engine.launch import Launch, new_search, resumed_search
+from tune.engine.launch import Launch, checked_config, new_search, resumed_search
 from tune.engine.signals import catch_signals, interruption, interruption_code
 from tune.engine.startup import import_beside_ray, leave
 from tune.errors import ConfigError, Halt
@@ -48,6 +49,12 @@ def main(
             metavar="NAME", help="Resume this search, up to --num-samples trials if given."
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print what would be tried first and why; start and write nothing."
+        ),
+    ] = False,
 ) -> int:
     """Search hyperparameters for fine-tuning a ResNet, and register the best checkpoint.
 
@@ -64,16 +71,20 @@ def main(
 
     `python -m tune.search --resume digits-20260131-120000`
 
+    `python -m tune.search --dry-run`
+
     Exit code: 0 done, 1 failed, 2 a mistake in the command or the config, 130 interrupted.
     """
     catch_signals()
     given = {"num_samples": num_samples, "time": time_budget}
     budget = {key: value for key, value in given.items() if value is not None}
     console = open_console()
+    words = [*(overrides or []), *(f"budget.{key}={value}" for key, value in budget.items())]
     try:
+        if dry_run:
+            return _preview(config, words, resume, console)
         if resume is None:
-            words = [f"budget.{key}={value}" for key, value in budget.items()]
-            launch = new_search(config, [*(overrides or []), *words], name)
+            launch = new_search(config, words, name)
         elif config or name or overrides:
             raise ConfigError(
                 "--resume goes on with a search as it is: beside it, only --num-samples and "
@@ -95,6 +106,17 @@ def main(
     if trials < launch.config.budget.num_samples:
         more = "another space, for this one has no others"
     console.print(f"search {resume} is finished, with {trials} trials; for more: {more}")
+    return DONE
+
+
+def _preview(given: Path | None, words: list[str], resume: str | None, console: Console) -> int:
+    """Print what a search would try first, and why."""
+    if resume is not None:
+        raise ConfigError(f"--dry-run is about a new search, and --resume {resume} has begun")
+    config = checked_config(given, words)
+    from tune.engine.preview import preview  # with PyTorch, after what is checked without
+
+    preview(config, console)
     return DONE
 
 

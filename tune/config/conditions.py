@@ -45,8 +45,9 @@ class Bounds(Config):
         )
 
     def __str__(self) -> str:
+        words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
         given = self.model_dump(exclude_none=True).items()
-        return ", ".join(f"{name}: {end:g}" for name, end in given)
+        return " and ".join(f"{words[name]} {end:g}" for name, end in given)
 
 
 class OneOf(Config):
@@ -103,7 +104,4 @@ def hold(when: Mapping[str, Bounds | OneOf], values: Mapping[str, Any]) -> bool:
 
 def describe(when: Mapping[str, Bounds | OneOf]) -> str:
     """The conditions in words."""
-    return " and ".join(
-        f"{key} is {condition}" if isinstance(condition, OneOf) else f"{key} has {condition}"
-        for key, condition in when.items()
-    )
+    return " and ".join(f"{key} is {condition}" for key, condition in when.items())

@@ -42,12 +42,12 @@ _UNREADABLE: Final = (
 RecursionError for OmegaConf's interpolations inside each other."""
 
 
-def read_file(path: Path, name: str) -> dict[Any, Any]:
+def read_file(path: Path, source: str) -> dict[Any, Any]:
     """The keys and values of a YAML file.
 
     Args:
         path: The file.
-        name: The file as errors name it.
+        source: The file as errors name it, such as `--config digits`.
 
     Raises:
         ConfigError: It cannot be read, or holds no keys and values.
@@ -59,7 +59,7 @@ def read_file(path: Path, name: str) -> dict[Any, Any]:
         _check_structure(text)
         return OmegaConf.load(io.StringIO(text))
 
-    return _plain(load, f"--config {name}")
+    return _plain(load, source)
 
 
 def read_word(word: str) -> dict[Any, Any]:

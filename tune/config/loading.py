@@ -20,8 +20,10 @@ from tune.config.space import Choices, Values, flatten, flatten_space
 from tune.config.walk import without_idle
 from tune.errors import ConfigError, squeeze
 
-_BRANCHES: Final = {"Range", "Choices", "Bounds", "OneOf"}
+_BRANCHES: Final = {"Range", "Choices", "Bounds", "OneOf", "PortfolioName", "PortfolioPoints"}
 """Pydantic's words for the branches of unions, within the location of an error."""
+_OPEN: Final = {"space", "sampler.points", "strategy.portfolio"}
+"""Keys below which an error says where it is."""
 _SPACE: Final[TypeAdapter[dict[str, Values]]] = TypeAdapter(dict[str, Values])
 
 
@@ -39,7 +41,7 @@ def load_config(given: Path | None = None, overrides: Sequence[str] = ()) -> Sea
         ConfigError: The file or a word cannot be read, or breaks a rule.
     """
     given = given or Path(DEFAULT)
-    documents = [read_file(find_config(given), str(given)), *map(read_word, overrides)]
+    documents = [read_file(find_config(given), f"--config {given}"), *map(read_word, overrides)]
     content = resolve(reduce(_merged, documents))
     set_keys = {word.split("=", 1)[0] for word in overrides}
     fixed = {key for key in set_keys & TRIAL_KEYS.keys() if not _searched(key, set_keys)}
@@ -141,6 +143,6 @@ def _key_of(location: Sequence[int | str]) -> str:
     parts = [str(part) for part in location if part not in _BRANCHES]
     known = keys_of(SearchConfig)
     for count in range(1, len(parts)):
-        if (key := ".".join(parts[:count])) in known and key not in {"space", "sampler.points"}:
+        if (key := ".".join(parts[:count])) in known and key not in _OPEN:
             return key
     return ".".join(parts)

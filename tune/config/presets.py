@@ -12,6 +12,9 @@ from tune.errors import ConfigError, squeeze
 FOLDER: Final = Path(__file__).parent / "yaml"
 """In a checkout a link to `configs/` at its top level; in a wheel a copy of it."""
 
+PORTFOLIOS: Final = "portfolios"
+"""The folder in it of what is no preset but a portfolio."""
+
 DEFAULT: Final = "digits"
 """The preset that a command takes where none is given."""
 
@@ -37,4 +40,22 @@ def find_config(given: Path) -> Path:
 
 def presets() -> list[str]:
     """The names of all presets."""
-    return sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.yaml"))
+    found = (path.relative_to(FOLDER).with_suffix("") for path in FOLDER.rglob("*.yaml"))
+    return sorted(str(name) for name in found if name.parts[0] != PORTFOLIOS)
+
+
+def find_portfolio(given: str) -> Path:
+    """The file that `strategy.portfolio` names: that file, or else the portfolio of this name.
+
+    Raises:
+        ConfigError: It is neither; names the nearest portfolio.
+    """
+    shipped = FOLDER / PORTFOLIOS
+    found = next((p for p in (Path(given), shipped / f"{given}.yaml") if is_file(p)), None)
+    if found is not None:
+        return found
+    known = sorted(path.stem for path in shipped.glob("*.yaml"))
+    raise ConfigError(
+        f"strategy.portfolio={squeeze(given)}: no such file or portfolio; there is none, "
+        f"{', '.join(known)}"
+    )

@@ -19,6 +19,7 @@ from tune.config.sections import (
     ResourcesConfig,
     SamplerConfig,
     SchedulerConfig,
+    StrategyConfig,
     TrackingConfig,
 )
 from tune.config.space import Choices, Range, Values, flatten, flatten_space
@@ -46,6 +47,7 @@ class SearchConfig(TrialConfig):
     """The searched keys of the trial, each with `{low, high, log, step}` or a list of values,
     `{values: [...]}`; beside these, `when` says under which conditions a trial has the key."""
 
+    strategy: StrategyConfig = StrategyConfig()
     sampler: SamplerConfig = SamplerConfig()
     scheduler: SchedulerConfig = SchedulerConfig()
     budget: BudgetConfig = BudgetConfig()

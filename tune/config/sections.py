@@ -8,15 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from trainable.config import Config
+from tune.config.points import Point
 from tune.config.registries import SAMPLERS, SCHEDULERS
 from tune.config.space import flatten
 
 _UNITS = {"h": 3600, "m": 60, "s": 1}
 _LONGEST = 10**9
 """The longest duration in seconds, some 30 years: what is far longer is no number of a clock."""
+
+
+_POINTS = "PortfolioPoints"
 
 
 def parse_duration(value: Any) -> Any:
@@ -54,6 +58,18 @@ class SamplerConfig(Config):
     points: tuple[Annotated[dict[str, Any], BeforeValidator(_flat)], ...] = ()
     """The points tried first, each as values of searched keys (keys that are left out are
     proposed). By default one point: the values that the trial has outside the space."""
+
+
+class StrategyConfig(Config):
+    """What is known before the search begins."""
+
+    portfolio: Annotated[
+        Annotated[str, Tag("PortfolioName")]
+        | Annotated[tuple[Point, ...], Field(min_length=1), Tag(_POINTS)],
+        Discriminator(lambda value: "PortfolioName" if isinstance(value, str) else _POINTS),
+    ] = "none"
+    """Points that are tried first, after the config's own, as far as they suit the data: a file,
+    the name of one in `configs/portfolios/`, a list of points, or `none`."""
 
 
 class SchedulerConfig(Config):

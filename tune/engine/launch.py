@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tune.config.loading import check_files, load_config, with_budget
+from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.errors import ConfigError
 from tune.study.folder import SearchFolder, checked_name
@@ -47,6 +48,24 @@ class Launch:
         return resume if self.home.exists else ""
 
 
+def checked_config(given: Path | None, words: Sequence[str]) -> SearchConfig:
+    """The config of a search, with all that can be checked without anything slow.
+
+    Args:
+        given: A file or a preset, or the default.
+        words: Overrides of its keys.
+
+    Raises:
+        ConfigError: A search of it could not run.
+    """
+    config = load_config(given, words)
+    if not config.space:
+        raise ConfigError("space is empty: name at least one key to search, such as optim.lr")
+    check_files(config)
+    read_portfolio(config.strategy)
+    return config
+
+
 def new_search(given: Path | None, words: Sequence[str], name: str | None) -> Launch:
     """A search that has not been started.
 
@@ -58,10 +77,7 @@ def new_search(given: Path | None, words: Sequence[str], name: str | None) -> La
     Raises:
         ConfigError: It could not run.
     """
-    config = load_config(given, words)
-    if not config.space:
-        raise ConfigError("space is empty: name at least one key to search, such as optim.lr")
-    check_files(config)
+    config = checked_config(given, words)
     name = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     home = SearchFolder(checked_name(name, "--name"))
     watch = Stopwatch(home)

@@ -14,11 +14,14 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.folds import Fold
 from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights
+from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices
 from tune.config.walk import possible
 from tune.errors import ConfigError, squeeze
+from tune.strategy.facts import facts_of
 from tune.strategy.folds import fold_names, folds_of
+from tune.strategy.portfolio import choose
 from tune.study.fingerprints import hash_searched, hash_weights
 from tune.study.search import Search
 
@@ -60,6 +63,25 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         weights_hash=weights_hash,
         duplicates=copies,
     )
+
+
+def choose_points(search: Search, console: Console) -> Search:
+    """The search with what it tries first of its portfolio, if it has one.
+
+    Chosen once: a search that is resumed, wherever, goes on with the same points.
+
+    Raises:
+        ConfigError: There is no such portfolio.
+    """
+    config = search.config
+    points = read_portfolio(config.strategy)
+    if not points:
+        return search
+    facts = facts_of(config, load_dataset(config.data), points, console.print)
+    portfolio = choose(config, points, facts)
+    names = ", ".join(point.name for point in portfolio.points)
+    console.print(f"first    {names}", soft_wrap=True)
+    return search.model_copy(update={"facts": facts, "points": portfolio.points})
 
 
 def check_unchanged(before: Search, now: Search) -> None:

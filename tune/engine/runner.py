@@ -17,7 +17,7 @@ from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.cluster import start_ray
 from tune.engine.fractions import measure, trials_per_gpu
-from tune.engine.preflight import check_unchanged, settle
+from tune.engine.preflight import check_unchanged, choose_points, settle
 from tune.engine.ray_compat import use_waiting_workers
 from tune.engine.resources import TrialResources, fit_resources
 from tune.engine.stopping import TimeBudget
@@ -66,7 +66,7 @@ def start_search(
     """
     watch = watch or Stopwatch(home)
     _prepare(config)
-    search = settle(config, home.name, console)
+    search = choose_points(settle(config, home.name, console), console)
     resources = _share(search.config, console)
     check_name(search)
     home.begin(search)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 from optuna.pruners import BasePruner, MedianPruner
@@ -129,6 +130,10 @@ def median(config: SchedulerConfig, longest: int) -> Scheduler:
     return Pruned(config, longest, pruner)
 
 
+_BY_RUNGS: Final = ("asha", "halving")
+"""The schedulers that let one trial in `reduction_factor` go on from each rung."""
+
+
 def next_trial(study: Ledger, scheduler: Scheduler) -> TrialLog | None:
     """The trial to run next: one that was paused and may go on, or the ledger's next; or none."""
     paused = scheduler.next_paused(study)
@@ -162,6 +167,23 @@ def rungs(config: SchedulerConfig, longest: int) -> list[int]:
     count = int(np.log(longest / grace) / np.log(factor) + 1)
     found = sorted({math.ceil(grace * factor**power) for power in range(count)})
     return [rung for rung in found if rung < longest]
+
+
+def course(config: SearchConfig) -> list[tuple[int, int]]:
+    """How many trials train how many epochs, as it is to be expected before any has run.
+
+    Returns:
+        Epochs and trials, the fewest epochs first; a scheduler without rungs has all trials train
+        all epochs, as far as one can tell.
+    """
+    trials, longest = config.num_trials, longest_trial(config)
+    if config.scheduler.name not in _BY_RUNGS or longest <= config.scheduler.grace_epochs:
+        return [(longest, trials)]
+    ends, found = [*rungs(config.scheduler, longest), longest], []
+    for epochs in ends:
+        found.append((epochs, trials))
+        trials = max(1, int(trials / config.scheduler.reduction_factor))
+    return found
 
 
 def scores_at(study: Ledger, epoch: int) -> Sequence[tuple[int, float]]:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, model_validator
 
 from trainable.config import Config, with_recorded_rule
+from tune.config.points import FirstPoint
 from tune.config.schema import SearchConfig
 
 HOME: Final = Path("mlruns")
@@ -43,6 +44,12 @@ class Search(Config):
 
     duplicates: str = ""
     """What was found of duplicates among the images, in words."""
+
+    facts: dict[str, str | int | float] = Field(default_factory=dict)
+    """What was known of the data before the first trial, where a portfolio was chosen by it."""
+
+    points: tuple[FirstPoint, ...] | None = None
+    """What is tried first of a portfolio, chosen by these facts once for all; None without one."""
 
     identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
     """Unlike the name, unique everywhere."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.helpers.commands import DIGITS
+from tests.helpers.commands import DIGITS, REPOSITORY
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range
@@ -101,7 +102,7 @@ def test_without_conditions_the_order_is_that_of_the_config() -> None:
         (
             "space.optim.l1={low: 0, high: 1, when: {model.unfreeze_depth: {ge: 6}}}",
             "model.unfreeze_depth is searched over 0 to 5, so the condition never holds "
-            "(model.unfreeze_depth has ge: 6)",
+            "(model.unfreeze_depth is at least 6)",
         ),
         (
             "space.optim.l1={low: 0, high: 1, when: {optim.lr: {gt: 0.005, lt: 0.001}}}",
@@ -204,3 +205,16 @@ def test_a_trial_that_lacks_a_value_or_has_one_too_many_is_not_whole() -> None:
         lacking = {name: value for name, value in whole.items() if name != key}
         assert not is_whole_trial(config.space, config.own, lacking)
     assert not is_whole_trial(config.space, config.own, {**whole, "model.unfreeze_depth": 0})
+
+
+def test_the_readmes_example_is_a_config(tmp_path: Path) -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    (example,) = re.findall(r"```yaml\n(space:.*?)```", text, re.DOTALL)
+    path = tmp_path / "readme.yaml"
+    path.write_text(example)
+    config = load_config(path)
+    assert drawn(config, unfreeze_depth=0, policy="none").keys() == {
+        "model.unfreeze_depth",
+        "augment.policy",
+    }
+    assert len(drawn(config, unfreeze_depth=1, policy="trivial")) == 4

@@ -11,11 +11,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.commands import DIGITS, REPOSITORY
+from tests.helpers.commands import DIGITS
 from tests.helpers.examples import examples
 from trainable.config import TrialConfig
 from tune.config.keys import TRIAL_KEYS, keys_of
 from tune.config.loading import check_files, load_config
+from tune.config.presets import FOLDER, presets
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range
 from tune.errors import ConfigError
@@ -24,7 +25,7 @@ from tune.strategy.samplers import RepeatableSampler
 from tune.study.distributions import distributions
 
 
-@pytest.mark.parametrize("path", sorted((REPOSITORY / "configs").rglob("*.yaml")), ids=str)
+@pytest.mark.parametrize("path", [FOLDER / f"{name}.yaml" for name in presets()], ids=str)
 def test_every_config_that_comes_along_is_valid(path: Path) -> None:
     config = load_config(path, ["data.root=photos"])
     assert isinstance(config.trial({}), TrialConfig)
