@@ -22,11 +22,12 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from searches import versions
-from small_data import TASKS, Task, best_of, curve, forget, paired, tuner_of
+from small_data import TASKS, Task, curve, forget, paired, tuner_of
+from torch import Tensor
 
 from trainable.config import PredictConfig
 from trainable.finetuner import FineTuner
@@ -82,21 +83,40 @@ def measure(tuner: FineTuner) -> Point:
     """How good a trial is, as trained and by each way of answering."""
     averages = {f"ema_{decay}": MovingAverage(tuner.network, decay) for decay in DECAYS}
     plain = Several(tuner.network, list(averages.values()))
-    curves: dict[str, list[dict[str, float]]] = {name: [] for name in ("plain", *averages)}
+    best: dict[str, Kept] = {}
     tuner._average = plain
-    for _ in curve(tuner):
+    for metrics in curve(tuner):
         for name, average in (("plain", plain), *averages.items()):
-            tuner._average = average
-            curves[name].append(judged(tuner))
-        tuner._average = plain
-    chosen = {name: epochs[best_of(epochs)] for name, epochs in curves.items()}
-    own = chosen["plain"]
-    return {
-        **{name: epoch["test_acc"] for name, epoch in chosen.items()},
-        "flips": own["test_acc_flips"],
-        "plain_loss": own["test_loss"],
-        "flips_loss": own["test_loss_flips"],
-    }
+            with average.in_place():
+                state = tuner.network.tail_state()
+                val = metrics if name == "plain" else _validated(tuner)
+                rank = (val["val_acc"], -val["val_loss"])
+                if name not in best or rank > best[name].rank:
+                    best[name] = Kept(rank, {key: value.clone() for key, value in state.items()})
+    found = {}
+    for name, kept in best.items():
+        tuner.network.load_tail_state(kept.state)
+        test = tuner.evaluate("test")
+        found[name] = test.accuracy
+        if name == "plain":
+            config = tuner.config
+            tuner.config = config.model_copy(update={"predict": PredictConfig(flips=True)})
+            flips = tuner.evaluate("test")
+            tuner.config = config
+            found |= {"flips": flips.accuracy, "plain_loss": test.loss, "flips_loss": flips.loss}
+    return found
+
+
+class Kept(NamedTuple):
+    """The best epoch of a way of training."""
+
+    rank: tuple[float, float]
+    state: dict[str, Tensor]
+
+
+def _validated(tuner: FineTuner) -> dict[str, float]:
+    val = tuner.evaluate("val")
+    return {"val_acc": val.accuracy, "val_loss": val.loss}
 
 
 class Several(MovingAverage):
@@ -110,23 +130,6 @@ class Several(MovingAverage):
         """Have the others take in the weights as they are now."""
         for other in self._others:
             other.update()
-
-
-def judged(tuner: FineTuner) -> dict[str, float]:
-    """Its validation, and what it is worth on the other images, with and without mirror images."""
-    val, test = tuner.evaluate("val"), tuner.evaluate("test")
-    config = tuner.config
-    tuner.config = config.model_copy(update={"predict": PredictConfig(flips=True)})
-    flips = tuner.evaluate("test")
-    tuner.config = config
-    return {
-        "val_acc": val.accuracy,
-        "val_loss": val.loss,
-        "test_acc": test.accuracy,
-        "test_loss": test.loss,
-        "test_acc_flips": flips.accuracy,
-        "test_loss_flips": flips.loss,
-    }
 
 
 def summary(points: list[Point]) -> list[dict[str, float | str]]:

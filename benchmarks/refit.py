@@ -1,6 +1,7 @@
 """Whether to train the winner again on training and validation images together.
 
-    TUNE_REAL_DATA=FOLDER python benchmarks/refit.py      # an hour and more on two cores
+    TUNE_REAL_DATA=FOLDER python benchmarks/refit.py      # some hours on two cores
+    TUNE_REAL_DATA=FOLDER python benchmarks/refit.py --short --only hymenoptera
     TUNE_REAL_DATA=FOLDER python benchmarks/refit.py --quick --only cifar10_500
 
 `TUNE_REAL_DATA` is a folder that holds `data/` and `weights/`. For each task, training sets are
@@ -8,13 +9,14 @@ drawn anew, `--draws` times, with other images for the test. On each, for each d
 
 - *single*: trained on the training split, 80 % of the images, and taken after the epoch that was
   the best on the validation split. Two seeds.
-- *refit*: trained on all the images for as many epochs as were the best on average over five folds;
-  or as the single's validation chose.
-- *soup*: the weights of the seeds averaged, of singles and of refits, as all of one recipe.
+- *refit*: trained on all the images, and taken after its last epoch; after the one that was the
+  best on average over five folds; or after the one that the single's validation chose.
+- *soup*: the weights of the seeds averaged, of singles and of refits.
 
 Test accuracies are means over the seeds; gains are paired over draws and depths. And beside them
-how far off the test accuracy an estimate is: the best validation accuracy of the single, and the
-mean over folds. The test images serve this page alone: nothing is chosen by them.
+how far off the single's test accuracy an estimate is: its best validation accuracy, and the mean
+over folds. `--short` leaves the folds, the soup and the second seed out. The images for the test
+are drawn from the archive's training images (for hymenoptera, from all), and serve this page alone.
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ import argparse
 import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any, Final
+from typing import Final
 
 import torch
 from searches import versions
@@ -33,6 +36,7 @@ from small_data import TASKS, Task, best_of, curve, forget, paired, tuner_of
 from torch import Tensor
 
 from trainable.config import TrialConfig
+from trainable.folds import ALL
 from trainable.network.soup import average
 
 SEEDS: Final = 2
@@ -45,6 +49,7 @@ def main() -> None:
     """Print a table for each task, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two draws, three epochs")
+    parser.add_argument("--short", action="store_true", help="one seed, no folds, no soup")
     parser.add_argument("--only", choices=TASKS, help="one task")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -61,7 +66,7 @@ def main() -> None:
         points = []
         with tempfile.TemporaryDirectory() as folder:
             for number in range(2 if given.quick else given.draws):
-                points += drawing(task, Path(folder), Path(real), number, epochs)
+                points += drawing(task, Path(folder), Path(real), number, epochs, short=given.short)
                 print(name, json.dumps(points[-len(task.depths) :]), flush=True)
         figures[name] = summary(points)
         for line in figures[name]:
@@ -70,12 +75,13 @@ def main() -> None:
 
 
 def drawing(
-    task: Task, folder: Path, real: Path, number: int, epochs: dict[str, int]
+    task: Task, folder: Path, real: Path, number: int, epochs: dict[str, int], *, short: bool
 ) -> list[Point]:
     """The test accuracies on one drawing, for each depth."""
     forget()
     images = task.draw(folder, real, number)
-    return [measure(task, images, real, depth, epochs, folder / "store") for depth in task.depths]
+    of = measure_short if short else measure
+    return [of(task, images, real, depth, epochs, folder / "store") for depth in task.depths]
 
 
 def measure(
@@ -83,8 +89,8 @@ def measure(
 ) -> Point:
     """What each way of training comes to, on one drawing at one depth."""
 
-    def config(seed: int, fold: str | None = None, stop: int | None = None) -> TrialConfig:
-        train = {**epochs, "seed": seed, "stop_after": stop}
+    def config(seed: int, fold: str | None = None) -> TrialConfig:
+        train = {**epochs, "seed": seed}
         return task.config(images, real, depth, data={"fold": fold}, train=train)
 
     singles = [trained(config(seed), store) for seed in range(SEEDS)]
@@ -92,36 +98,81 @@ def measure(
         list(curve(tuner_of(config(0, f"{fold}/{FOLDS}"), store))) for fold in range(1, FOLDS + 1)
     ]
     over = [{key: mean(f[i][key] for f in folds) for key in f0} for i, f0 in enumerate(folds[0])]
-    best, own = best_of(over), singles[0]["epoch"]
-    refits = [trained(config(seed, "all", best + 1), store) for seed in range(SEEDS)]
-    by_own = trained(config(0, "all", own + 1), store)
+    best, own = best_of(over), singles[0].best
+    refits = [trained(config(seed, ALL), store, best, own) for seed in range(SEEDS)]
     return {
         "depth": depth,
-        "epochs": best + 1,
+        "folds_epochs": best + 1,
         "own_epochs": own + 1,
-        "single": mean(one["test"] for one in singles),
-        "refit": mean(one["test"] for one in refits),
-        "single_0": singles[0]["test"],
-        "refit_by_own_epochs": by_own["test"],
-        "soup": soup(config(0), [one["weights"] for one in singles], store),
-        "soup_of_refits": soup(config(0, "all"), [one["weights"] for one in refits], store),
-        "error_of_validation": abs(singles[0]["val"] - singles[0]["test"]),
-        "error_of_folds": abs(over[best]["val_acc"] - singles[0]["test"]),
-        "bias_of_validation": singles[0]["val"] - singles[0]["test"],
-        "bias_of_folds": over[best]["val_acc"] - singles[0]["test"],
+        "single": mean(one.test for one in singles),
+        "single_last": mean(one.last for one in singles),
+        "refit": mean(one.last for one in refits),
+        "refit_by_folds": mean(one.tests[best] for one in refits),
+        "refit_by_own": mean(one.tests[own] for one in refits),
+        "soup": soup(config(0), [one.weights for one in singles], store),
+        "soup_of_refits": soup(config(0, ALL), [one.weights for one in refits], store),
+        "error_of_validation": abs(singles[0].val - singles[0].test),
+        "error_of_folds": abs(over[best]["val_acc"] - singles[0].test),
     }
 
 
-def trained(config: TrialConfig, store: Path) -> dict[str, Any]:
-    """A trial after its best epoch, or after its last where it has no validation images."""
+def measure_short(
+    task: Task, images: Path, real: Path, depth: int, epochs: dict[str, int], store: Path
+) -> Point:
+    """Single and refit of one seed."""
+    single = trained(task.config(images, real, depth, train=epochs), store)
+    whole = task.config(images, real, depth, data={"fold": ALL}, train=epochs)
+    refit = trained(whole, store, single.best)
+    return {
+        "depth": depth,
+        "own_epochs": single.best + 1,
+        "single": single.test,
+        "single_last": single.last,
+        "refit": refit.last,
+        "refit_by_own": refit.tests[single.best],
+    }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trial that was trained to its end.
+
+    Attributes:
+        best: The index of its best epoch; of its last where it has no validation images.
+        val: Its validation accuracy after that.
+        tests: Its test accuracy after some epochs, by index.
+        weights: Those of the best epoch.
+    """
+
+    best: int
+    val: float
+    tests: dict[int, float]
+    weights: dict[str, Tensor]
+
+    @property
+    def test(self) -> float:
+        """The test accuracy after its best epoch."""
+        return self.tests[self.best]
+
+    @property
+    def last(self) -> float:
+        """The test accuracy after its last epoch."""
+        return self.tests[max(self.tests)]
+
+
+def trained(config: TrialConfig, store: Path, *also: int) -> Trained:
+    """Train a trial to its end, and test it after its best epoch, its last one, and others."""
     tuner, epochs, states = tuner_of(config, store), [], []
     for metrics in curve(tuner):
         epochs.append(metrics)
         states.append({k: v.clone() for k, v in tuner.network.tail_state().items()})
-    best = len(epochs) - 1 if config.data.keeps_no_validation else best_of(epochs)
-    tuner.network.load_tail_state(states[best])
-    test = tuner.evaluate("test").accuracy
-    return {"epoch": best, "test": test, "val": epochs[best]["val_acc"], "weights": states[best]}
+    last = len(epochs) - 1
+    best = last if config.data.keeps_no_validation else best_of(epochs)
+    tests = {}
+    for epoch in {best, last, *also}:
+        tuner.network.load_tail_state(states[epoch])
+        tests[epoch] = tuner.evaluate("test").accuracy
+    return Trained(best, epochs[best]["val_acc"], tests, states[best])
 
 
 def soup(config: TrialConfig, states: list[dict[str, Tensor]], store: Path) -> float:
@@ -138,19 +189,20 @@ def summary(points: list[Point]) -> list[dict[str, float | str]]:
     def of(name: str) -> list[float]:
         return [point[name] for point in points]
 
-    return [
-        paired("refit - single", of("refit"), of("single")),
-        paired("refit by the single's epochs - single", of("refit_by_own_epochs"), of("single_0")),
-        paired("soup - single", of("soup"), of("single")),
-        paired("refit - soup", of("refit"), of("soup")),
-        paired("soup of refits - soup", of("soup_of_refits"), of("soup")),
-        paired("soup of refits - refit", of("soup_of_refits"), of("refit")),
-        paired("error of folds - of validation", of("error_of_folds"), of("error_of_validation")),
-        {
-            f"bias of {name}": round(100 * mean(of(f"bias_of_{name}")), 2)
-            for name in ("validation", "folds")
-        },
+    pairs = [
+        ("refit", "single"),
+        ("refit_by_own", "single"),
+        ("refit_by_folds", "single"),
+        ("refit", "refit_by_own"),
+        ("refit", "refit_by_folds"),
+        ("single_last", "single"),
+        ("soup", "single"),
+        ("refit", "soup"),
+        ("soup_of_refits", "refit"),
+        ("error_of_folds", "error_of_validation"),
     ]
+    known = [(a, b) for a, b in pairs if {a, b} <= points[0].keys()]
+    return [paired(f"{a} - {b}", of(a), of(b)) for a, b in known]
 
 
 if __name__ == "__main__":

@@ -177,9 +177,10 @@ class RefitConfig(Config):
     """How the winner is trained once more, on training and validation images together."""
 
     enabled: bool | Literal["auto"] = "auto"
-    """Whether it is, for as many epochs as were the best on average when it was confirmed, and
-    registered instead of the best run or the soup. No images are left to judge it by. `auto` does
-    so where the finalists ran on folds."""
+    """Whether it is, and registered instead of the best run or the soup. No images are left to
+    judge it by. `auto` does so where the finalists ran on folds. It trains for all epochs where the
+    learning rate falls to nothing (`one_cycle`, `cosine`), else for as many as were the best on
+    average when it was confirmed."""
 
 
 class CacheConfig(Config):

@@ -150,7 +150,7 @@ def _choose(
     else:
         run = Run(again, confirmed)
     chosen, remark = single(run, home), ""
-    log = refit_of(winner, refitted.trials.values()) if refitted is not None else None
+    log = refit_of(winner, refitted) if refitted is not None else None
     if refitted is not None and log is not None:
         with problems.noted("the refit of the winner"):
             whole = refit(Run(log, refitted), home, chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from statistics import mean
 from typing import Final
 
@@ -22,6 +21,8 @@ from tune.study.search import Search
 from tune.study.trial import TrialLog, TrialState
 
 _STOP: Final = "train.stop_after"
+_ANNEALED: Final = ("one_cycle", "cosine")
+"""Schedules at whose end the learning rate is nothing."""
 
 
 def is_refitted(config: SearchConfig, winner: Finalist) -> bool:
@@ -36,8 +37,16 @@ def is_refitted(config: SearchConfig, winner: Finalist) -> bool:
     return winner.is_over_folds if asked == "auto" else asked
 
 
-def chosen_epochs(winner: Finalist) -> int:
-    """The number of epochs after which a winner's runs were the best, on average."""
+def chosen_epochs(config: SearchConfig, winner: Finalist) -> int:
+    """For how many epochs a winner is trained again.
+
+    All of them, where the learning rate falls to nothing at the end: weights from the middle of
+    such a schedule are worse, however well they validated. Else as many as were the best for its
+    runs, on average.
+    """
+    trial = config.trial(winner.trial.params)
+    if trial.schedule.name in _ANNEALED and trial.train.early_stopping is None:
+        return min(trial.train.epochs, trial.train.stop_after or trial.train.epochs)
     objective, runs = winner.trial.objective, winner.runs or [winner.trial]
     common = min(len(run.epochs) for run in runs)
     names = (objective.name, "val_loss")
@@ -57,7 +66,7 @@ def refit_plan(search: Search, winner: Finalist) -> Plan:
         kind="refit",
         study=f"{search.name}/refit",  # which no search can be called
         space={**config.space, FOLD: Choices(choices=(ALL,)), _STOP: stops},
-        points=[_point(winner)],
+        points=[_point(config, winner)],
         sampler=RandomSampler(),  # never asked: every trial is a point
     )
 
@@ -79,11 +88,12 @@ def read_refit(search: Search, winner: Finalist) -> Ledger | None:
         return None
 
 
-def refit_of(winner: Finalist, runs: Iterable[TrialLog]) -> TrialLog | None:
+def refit_of(winner: Finalist, refitted: Ledger) -> TrialLog | None:
     """The run that is a winner's refit, if it has completed; a search that grew has others."""
+    point, runs = _point(refitted.config, winner), list(refitted.trials.values())
     complete = (run for run in runs if run.state is TrialState.COMPLETE)
-    return next((run for run in complete if run.params == _point(winner)), None)
+    return next((run for run in complete if run.params == point), None)
 
 
-def _point(winner: Finalist) -> dict[str, object]:
-    return {**winner.trial.params, FOLD: ALL, _STOP: chosen_epochs(winner)}
+def _point(config: SearchConfig, winner: Finalist) -> dict[str, object]:
+    return {**winner.trial.params, FOLD: ALL, _STOP: chosen_epochs(config, winner)}

@@ -108,7 +108,7 @@ def test_the_winner_on_folds_is_trained_again_on_all_images(on_folds: Search) ->
     found, recorded = refit(on_folds, searched)
     assert recorded == [found]
     (log,) = found.trials.values()
-    assert (log.params["data.fold"], log.params["train.stop_after"]) == ("all", 1)
+    assert (log.params["data.fold"], log.params["train.stop_after"]) == ("all", 6)
 
 
 def test_a_refit_that_there_is_no_time_for_is_skipped(on_folds: Search) -> None:

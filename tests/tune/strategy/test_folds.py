@@ -188,8 +188,18 @@ def test_a_refit_trains_for_the_epochs_that_were_best_over_folds() -> None:
         for number, (curve, name) in enumerate(zip(curves, fold_names(3), strict=True))
     ]
     (winner,) = ranked(chosen, runs)
-    assert chosen_epochs(winner) == 2
-    assert chosen_epochs(ranked(chosen, [])[0]) == 3
+    constant = load_config(DIGITS, ["schedule.name=constant", "train.epochs=3"])
+    assert chosen_epochs(constant, winner) == 2
+    assert chosen_epochs(constant, ranked(chosen, [])[0]) == 3
+
+
+@pytest.mark.parametrize("name", ["one_cycle", "cosine"])
+def test_a_refit_trains_to_the_end_of_a_schedule_that_ends_at_nothing(name: str) -> None:
+    (winner,) = ranked([trial(7, [0.5, 0.9, 0.8])], [])
+    words = [f"schedule.name={name}", "train.epochs=3"]
+    assert chosen_epochs(load_config(DIGITS, words), winner) == 3
+    early = load_config(DIGITS, [*words, "train.early_stopping=1"])
+    assert chosen_epochs(early, winner) == 2
 
 
 def test_by_default_the_winner_is_refitted_where_it_ran_on_folds() -> None:
@@ -209,9 +219,9 @@ def test_a_refit_is_one_trial_on_all_images_and_is_found_again(tmp_path: Path) -
     assert (ledger.kind, ledger.asked) == ("refit", 1)
     log = ledger.begin()
     config = ledger.config.trial(log.params)
-    assert (config.data.fold, config.train.stop_after, config.optim.lr) == ("all", 1, 8e-3)
-    assert refit_of(winner, [log]) is None, "it has not completed"
+    assert (config.data.fold, config.train.stop_after, config.optim.lr) == ("all", 6, 8e-3)
+    assert refit_of(winner, ledger) is None, "it has not completed"
     ledger.end(log.number, TrialState.PRUNED)
     log.state = TrialState.COMPLETE
-    assert refit_of(winner, [log]) is log
+    assert refit_of(winner, ledger) is log
     assert open_refit(one, winner).asked == 1
