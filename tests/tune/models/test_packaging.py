@@ -70,6 +70,23 @@ def registered(
     return client, run_id
 
 
+@pytest.fixture(scope="module")
+def files(
+    registered: tuple[MlflowClient, str], tmp_path_factory: pytest.TempPathFactory
+) -> set[str]:
+    """The model's files before it is loaded, by which Python adds its own."""
+    client, _ = registered
+    place = client.get_model_version_download_uri(NAME, "1")
+    folder = Path(
+        mlflow.artifacts.download_artifacts(
+            place,
+            dst_path=str(tmp_path_factory.mktemp("files")),
+            tracking_uri=client.tracking_uri,
+        )
+    )
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_it_is_a_model_of_its_searchs_run(registered: tuple[MlflowClient, str]) -> None:
     client, run_id = registered
     run = client.get_run(run_id)
@@ -82,6 +99,7 @@ def test_it_is_a_model_of_its_searchs_run(registered: tuple[MlflowClient, str]) 
     assert version.source in {logged.model_uri, logged.artifact_location}
 
 
+@pytest.mark.usefixtures("files")
 def test_it_answers_by_mlflow_as_by_its_name(
     registered: tuple[MlflowClient, str],
     uri: str,
@@ -102,17 +120,7 @@ def test_it_answers_by_mlflow_as_by_its_name(
     assert served.metadata.run_id == registered[1]
 
 
-def test_nothing_of_the_making_is_left_in_it(
-    registered: tuple[MlflowClient, str], tmp_path: Path
-) -> None:
-    client, _ = registered
-    place = client.get_model_version_download_uri(NAME, "1")
-    folder = Path(
-        mlflow.artifacts.download_artifacts(
-            place, dst_path=str(tmp_path), tracking_uri=client.tracking_uri
-        )
-    )
-    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+def test_nothing_of_the_making_is_left_in_it(files: set[str]) -> None:
     assert {"MLmodel", "requirements.txt", "artifacts/classifier/model.safetensors"} <= files
     assert [name for name in files if "__pycache__" in name or name.endswith(".pkl")] == []
 
