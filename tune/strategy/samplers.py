@@ -94,7 +94,8 @@ class RepeatableSampler(BaseSampler):
     Optuna's samplers keep their random state in the process. Here it is made of the search's
     seed and the trial's number (and the key, where values are drawn one by one), so that a
     proposal is a function of the study alone: a search that was killed goes on with the values
-    that it would have drawn, one by one even between two values of a trial.
+    that it would have drawn, one by one even between two values of a trial. What draws nothing is
+    asked of one sampler for all trials.
 
     Args:
         config: Which sampler, and the seed.
@@ -104,6 +105,7 @@ class RepeatableSampler(BaseSampler):
     def __init__(self, config: SamplerConfig, draw: int = 0) -> None:
         self._config, self._draw = config, draw
         self._make, self._joint, self._reads_pruned = SAMPLERS[config.name]
+        self._still = self._make(config, config.seed)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -111,7 +113,7 @@ class RepeatableSampler(BaseSampler):
         """What is proposed together: nothing by a sampler that draws key by key."""
         if not self._joint:
             return {}
-        return self._fresh(trial).infer_relative_search_space(self._taught(study), trial)
+        return self._still.infer_relative_search_space(self._taught(study), trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -136,11 +138,11 @@ class RepeatableSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """What the sampler does before it proposes."""
-        self._fresh(trial).before_trial(self._taught(study), trial)
+        self._still.before_trial(self._taught(study), trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """What the sampler does with a trial that has ended."""
-        self._fresh(trial).after_trial(self._taught(study), trial, state, values)
+        self._still.after_trial(self._taught(study), trial, state, values)
 
     def _fresh(self, trial: FrozenTrial, *key: str) -> BaseSampler:
         draw = (f"draw {self._draw}",) if self._draw else ()

@@ -16,7 +16,7 @@ from tune.config.loading import load_config
 from tune.config.registries import SAMPLERS
 from tune.config.schema import SearchConfig
 from tune.config.sections import SamplerConfig
-from tune.strategy.samplers import RepeatableSampler, sampler
+from tune.strategy.samplers import RepeatableSampler, sampler, search_sampler
 from tune.study.distributions import distributions
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision
@@ -94,6 +94,23 @@ def test_a_joint_sampler_is_asked_for_all_keys_at_once(
     monkeypatch.setattr(RepeatableSampler, "sample_relative", spy)
     proposals(config, url, again=False)
     assert keys[-1] == (set(config.space) if joint else set())
+
+
+@pytest.mark.parametrize("name", ["joint_tpe", "gp"])
+def test_a_sampler_is_made_anew_only_to_draw(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, made = SAMPLERS[name], list[int]()
+
+    def make(config: SamplerConfig, seed: int) -> BaseSampler:
+        made.append(seed)
+        return real.make(config, seed)
+
+    monkeypatch.setitem(SAMPLERS._things, name, real._replace(make=make))
+    config = load_config(DIGITS, [f"sampler.name={name}", "sampler.startup_trials=1"])
+    study = optuna.create_study(direction="maximize", sampler=search_sampler(config))
+    for number in range(4):
+        made.clear()
+        study.tell(study.ask(distributions(config.space)), number)
+    assert len(made) == 1  # all keys together, at once
 
 
 def test_another_sampler_needs_one_function_and_nothing_else(tmp_path: Path) -> None:
