@@ -8,6 +8,7 @@ by the value after the last epoch that all of them reached.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import Final
@@ -136,10 +137,11 @@ def comparable_study(results: SearchResults) -> Study:
 
 def importances(study: Study, target: str) -> go.Figure | None:
     """How much each key mattered, over all trials at the same epoch."""
-    if not _can_weigh(study):
+    keys = _weighable(study)
+    if not keys:
         return None
     evaluator = PedAnovaImportanceEvaluator()
-    figure = plot_param_importances(study, evaluator=evaluator, target_name=target)
+    figure = plot_param_importances(study, evaluator=evaluator, params=keys, target_name=target)
     return figure.update_layout(yaxis_title=None, xaxis_title="importance")
 
 
@@ -155,11 +157,10 @@ def slices(study: Study, target: str) -> go.Figure:
 
 def contours(study: Study, target: str) -> go.Figure | None:
     """The objective over the two most important keys."""
-    if not _can_weigh(study):
+    keys = _weighable(study)
+    if len(keys) < 2:
         return None
-    weights = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    if len(weights) < 2:
-        return None
+    weights = get_param_importances(study, params=keys, evaluator=PedAnovaImportanceEvaluator())
     figure = plot_contour(study, params=list(weights)[:2], target_name=target)
     _thin_out(figure)
     return figure
@@ -190,9 +191,17 @@ def _thin_out(figure: go.Figure) -> None:
     surface.update(x=x, y=y, z=filled, connectgaps=False)
 
 
-def _can_weigh(study: Study) -> bool:
-    """Whether importances can be computed."""
-    return len(study.trials) >= _MANY and len({trial.value for trial in study.trials}) > 1
+def _weighable(study: Study) -> list[str]:
+    """The keys whose importances can be computed.
+
+    Of a key that not all trials have, at least two must have it and two must not.
+    """
+    trials = study.trials
+    if len(trials) < _MANY or len({trial.value for trial in trials}) < 2:
+        return []
+    having = Counter(key for trial in trials for key in trial.params)
+    few = {1, len(trials) - 1}
+    return [key for key, count in having.items() if count not in few]
 
 
 def finalists(results: SearchResults) -> go.Figure | None:

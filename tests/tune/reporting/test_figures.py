@@ -151,3 +151,20 @@ def test_keys_that_some_trials_do_not_have_are_drawn(figure: Any, dataset: Datas
     drawn = figure(study, "validation accuracy")
     if figure is not contours:
         assert "optim.layer_decay" in drawn.to_json()
+
+
+@pytest.mark.parametrize("count", [4, 5, 6])
+def test_a_key_that_hardly_any_trial_has_or_lacks_is_not_weighed(
+    count: int, dataset: Dataset
+) -> None:
+    """Optuna would warn, and a report prints no warning."""
+    when = "{values: [0.65, 0.8], when: {model.unfreeze_depth: {ge: %d}}}"
+    for depth in range(1, 6):
+        words = f"space.optim.layer_decay={when % depth}"
+        study = comparable_study(results_of(dataset, count, words))
+        having = sum("optim.layer_decay" in trial.params for trial in study.trials)
+        drawn = importances(study, "x")
+        contours(study, "x")
+        assert drawn is not None
+        shown = "optim.layer_decay" in drawn.to_json()
+        assert shown == (2 <= having <= count - 2 or having == count)
