@@ -15,6 +15,8 @@ from tune.checks.finding import Finding
 
 RESUME = "python -m tune.search --resume first"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def killed(killed_search: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -55,7 +57,6 @@ def test_of_a_record_without_its_folder_nothing_is_touched(killed: Path, tmp_pat
     assert_open(statuses(tmp_path), "RUNNING")
 
 
-@pytest.mark.slow
 def test_fix_closes_its_runs_and_it_goes_on_as_if_it_had_not(killed: Path) -> None:
     _, found = examine(killed, "--fix")
     assert found["search first"].state == "ok"

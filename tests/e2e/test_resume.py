@@ -43,6 +43,7 @@ def resumed(killed_search: Path, tmp_path_factory: pytest.TempPathFactory) -> Fi
     return FinishedSearch(folder, done.stdout)
 
 
+@pytest.mark.slow
 def test_a_search_that_is_running_is_not_resumed(killed_search: Path) -> None:
     code, output, errors = json.loads((killed_search / "alive.json").read_text())["resume"]
     assert (code, output) == (2, "")
@@ -50,6 +51,7 @@ def test_a_search_that_is_running_is_not_resumed(killed_search: Path) -> None:
     assert errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_ends_as_one_that_was_not(
     resumed: FinishedSearch, finished_search: FinishedSearch
 ) -> None:
@@ -64,6 +66,7 @@ def test_a_search_that_was_killed_ends_as_one_that_was_not(
     assert "resumed  with " in resumed.output
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_registers_the_same_model_once(
     resumed: FinishedSearch, finished_search: FinishedSearch
 ) -> None:
@@ -75,13 +78,15 @@ def test_a_search_that_was_killed_registers_the_same_model_once(
     assert parent.info.status == "FINISHED"
 
 
-def test_resuming_a_finished_search_says_so_and_changes_nothing(resumed: FinishedSearch) -> None:
+def test_resuming_a_finished_search_says_so_and_changes_nothing(
+    finished_search: FinishedSearch,
+) -> None:
     def state() -> dict[Path, float]:
-        files = [path for path in resumed.folder.rglob("*") if path.is_file()]
+        files = [path for path in finished_search.folder.rglob("*") if path.is_file()]
         return {path: path.stat().st_mtime for path in files}
 
     before = state()
-    done = invoke("tune.search", "--resume", "first", cwd=resumed.folder)
+    done = invoke("tune.search", "--resume", "first", cwd=finished_search.folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert "search first is finished, with 5 trials" in done.stdout
     assert state() == before
@@ -100,9 +105,9 @@ def test_resuming_a_finished_search_says_so_and_changes_nothing(resumed: Finishe
     ],
 )
 def test_a_mistake_in_a_resume_is_told_in_one_line(
-    words: list[str], told: str, resumed: FinishedSearch
+    words: list[str], told: str, finished_search: FinishedSearch
 ) -> None:
-    done = invoke("tune.search", *words, cwd=resumed.folder)
+    done = invoke("tune.search", *words, cwd=finished_search.folder)
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stderr.count("\n") == 1

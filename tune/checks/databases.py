@@ -177,7 +177,7 @@ def _unusable(library: _Library, url: str, path: Path | None, reason: str) -> Fi
     if path is None:
         return Finding(library.name, "fail", message, "start its server, or correct the URL")
     if "not a database" in reason or "malformed" in reason:
-        return Finding(library.name, "fail", message, _repair(path))
+        return Finding(library.name, "fail", f"{masked(url)} is damaged: {reason}", _repair(path))
     return Finding(library.name, "fail", message, f"make {path} a file that you can write")
 
 

@@ -58,12 +58,13 @@ def test_a_database_that_is_none_fails(in_tmp_path: Path) -> None:
         assert ".damaged" in str(found.fix)
 
 
+@pytest.mark.parametrize("share", [0.001, 0.25, 0.5, 0.75])
 def test_a_database_with_a_hole_fails_and_is_left_as_it_is(
-    finished_search: FinishedSearch, in_tmp_path: Path
+    share: float, finished_search: FinishedSearch, in_tmp_path: Path
 ) -> None:
     content = bytearray((finished_search.folder / "mlflow.db").read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 40_000] = bytes(range(250)) * 160
+    start = int(share * len(content))  # what is noticed first depends on which table has it
+    content[start : start + 40_000] = bytes(range(250)) * 160
     Path("mlflow.db").write_bytes(content)
     found = check_mlflow(None)
     assert found.state == "fail"
