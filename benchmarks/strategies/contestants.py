@@ -1,0 +1,232 @@
+"""The strategies that are compared: each a sampler, a scheduler and first points.
+
+To add one, add a line to `CONTESTANTS`. What a search's config can say is said by it; the rest
+(a sampler or scheduler that we do not ship) is in `proposers.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler, TPESampler
+from portfolio import RECIPE, nearest
+from proposers import Drawn, Perturbed, Prior, ShortFirst, once_drawn
+from tasks import LENGTHS, TASKS
+
+from tune.config.schema import SearchConfig
+from tune.config.sections import SchedulerConfig
+from tune.strategy.schedulers import (
+    Scheduler,
+    build_scheduler,
+    longest_trial,
+    rungs,
+    scores_at,
+)
+from tune.study.ledger import Ledger
+from tune.study.plan import Plan
+from tune.study.trial import Decision, Epoch, TrialLog, TrialState
+
+FULL: Final = max(LENGTHS)
+SHORT: Final = min(LENGTHS)
+ENDLESS: Final = 400
+"""More trials than any search has time for."""
+
+STOCK: Final = "stock OptunaSearch + ASHA"
+
+Sampler = Callable[[int], BaseSampler]
+"""Makes the sampler of a seed."""
+Make = Callable[[SchedulerConfig, int], Scheduler]
+
+
+class StockLedger(Ledger):
+    """A study as Ray's OptunaSearch keeps it: what was stopped is complete, with its last value."""
+
+    def end(
+        self,
+        number: int,
+        state: TrialState,
+        error: str | None = None,
+        *,
+        cut_short: bool = False,
+    ) -> None:
+        """Note what became of a trial."""
+        stopped = state is TrialState.PRUNED
+        super().end(number, TrialState.COMPLETE if stopped else state, error, cut_short=cut_short)
+
+    def _write_end(
+        self, number: int, state: TrialState, value: float | None, attrs: Mapping[str, Any]
+    ) -> int:
+        epochs = self.trials[number].epochs
+        if state is TrialState.COMPLETE:
+            value = self.objective.score(epochs[-1].metrics) if epochs else None
+            state = state if epochs else TrialState.FAIL
+        return super()._write_end(number, state, value, attrs)
+
+
+class Brackets(Scheduler):
+    """Asynchronous Hyperband (Li et al. 2020, as Ray's ASHA with `brackets`), trials in turn.
+
+    Of each bracket the first rung is later by the factor, and trials are compared with those of
+    their own bracket.
+    """
+
+    def __init__(self, config: SchedulerConfig, longest: int) -> None:
+        super().__init__(config, longest)
+        grace, factor = config.grace_epochs, config.reduction_factor
+        graces = []
+        while grace < longest:
+            graces.append(grace)
+            grace = round(grace * factor)
+        self._brackets = [
+            rungs(config.model_copy(update={"grace_epochs": grace}), longest) for grace in graces
+        ]
+        self._brackets.append([])  # of which none is stopped
+
+    def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
+        """Stop a trial that is among the weaker ones of its bracket at a rung."""
+        rung, count = len(trial.epochs) + 1, len(self._brackets)
+        if rung not in self._brackets[trial.number % count]:
+            return Decision.GO_ON
+        scores = scores_at(study, rung)
+        before = [score for number, score in scores if (number - trial.number) % count == 0]
+        share = 100 * (1 - 1 / self.config.reduction_factor)
+        value = study.objective.signed(study.objective.score(epoch.metrics))
+        stops = bool(before) and value < np.nanpercentile(before, share)
+        return Decision.STOP if stops else Decision.GO_ON
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A strategy.
+
+    Attributes:
+        name: What it is called in the table.
+        sampler: The name of one that we ship, or what makes another.
+        scheduler: The config's section.
+        learned: How many points of the portfolio, learned on the other tasks, come first.
+        recipe: Whether the recipe comes first.
+        samples: The number of trials; by default as many as there is time for.
+        own: Makes the scheduler, where none of ours is meant.
+        space: What is searched besides what the task has.
+        ledger: The study's class.
+        ours: Whether it is one that we could ship as the default.
+        default: Whether it is what we do ship, or propose to.
+        slow: Whether it is left out unless it is asked for.
+    """
+
+    name: str
+    sampler: str | Sampler
+    scheduler: Mapping[str, Any] = field(default_factory=lambda: {"name": "fifo"})
+    learned: int = 0
+    recipe: bool = False
+    samples: int = ENDLESS
+    own: Make | None = None
+    space: Mapping[str, Any] = field(default_factory=dict)
+    ledger: type[Ledger] = Ledger
+    ours: bool = False
+    default: bool = False
+    slow: bool = False
+
+    def open(
+        self, task: str, seed: int, learned: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[Ledger, Scheduler]:
+        """A study of its own, in memory, for one search.
+
+        Args:
+            task: What is searched.
+            seed: Of the proposals.
+            learned: The portfolio that was learned on the other tasks.
+        """
+        config = _config(task, self, seed)
+        points = [nearest(task, each) for each in learned[: self.learned]]
+        if self.recipe:
+            points.insert(0, nearest(task, RECIPE))
+        sampler = self._sampler(config, seed)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for point in points:
+            study.enqueue_trial(point)
+        plan = Plan("trial", "one", config.space, points, sampler, self.samples)
+        make = self.own or (lambda *_: build_scheduler(config))
+        return self.ledger(study, config, plan), make(config.scheduler, longest_trial(config))
+
+    def _sampler(self, config: SearchConfig, seed: int) -> BaseSampler:
+        return once_drawn(config) if isinstance(self.sampler, str) else self.sampler(seed)
+
+
+@cache
+def _base(task: str, contestant: str) -> SearchConfig:
+    (given,) = (each for each in CONTESTANTS if each.name == contestant)
+    base = TASKS[task].config(Path("replayed"), Path("replayed"))
+    tree = base.model_dump(mode="json")
+    name = given.sampler if isinstance(given.sampler, str) else "random"
+    # The first points are the sampler's start: it draws at random only where there are too few.
+    startup = max(given.learned + given.recipe, 4) if given.learned else 6
+    tree |= {
+        "sampler": {"name": name, "startup_trials": startup},
+        "scheduler": dict(given.scheduler),
+        "space": {**tree["space"], **given.space},
+    }
+    return SearchConfig.model_validate(tree)
+
+
+def _config(task: str, contestant: Contestant, seed: int) -> SearchConfig:
+    base = _base(task, contestant.name)
+    return base.model_copy(update={"sampler": base.sampler.model_copy(update={"seed": seed})})
+
+
+def asha(factor: float = 3, grace: int = 1) -> dict[str, Any]:
+    """Asynchronous successive halving."""
+    return {"name": "asha", "grace_epochs": grace, "reduction_factor": factor}
+
+
+def halving(factor: float, grace: int = 1) -> dict[str, Any]:
+    """Successive halving, which pauses and goes on."""
+    return {"name": "halving", "grace_epochs": grace, "reduction_factor": factor}
+
+
+CONTESTANTS: Final = (
+    Contestant("random", "random"),
+    Contestant("random + ASHA", "random", asha()),
+    Contestant(STOCK, lambda seed: TPESampler(seed=seed), asha(4), ledger=StockLedger),
+    Contestant("TPE, each key + ASHA", "tpe", asha(), recipe=True),
+    Contestant("TPE, joint + ASHA", "joint_tpe", asha(), recipe=True),
+    Contestant("TPE, joint + ASHA from epoch 2", "joint_tpe", asha(2, 2), recipe=True),
+    Contestant("TPE, joint", "joint_tpe", recipe=True),
+    Contestant("GP", "gp", recipe=True, slow=True),
+    Contestant(
+        "the recipe, over seeds",
+        lambda seed: Drawn(seed, RECIPE),
+        space={"train.seed": {"low": 0, "high": 100_000}},
+    ),
+    Contestant("one epoch, then 1 of 15", "random", halving(15), samples=90),
+    Contestant("one epoch, then 1 of 6", "random", halving(FULL), samples=60),
+    Contestant("two epochs, then 1 of 3", "random", halving(3, 2), samples=36),
+    Contestant(
+        "schedules of 2 epochs, then 6",
+        lambda seed: ShortFirst(seed, 30, SHORT, FULL),
+        space={"train.epochs": list(LENGTHS)},
+    ),
+    Contestant("random + ASHA from epoch 2", "random", asha(2, 2)),
+    Contestant("Hyperband", "random", asha(), own=Brackets),
+    Contestant("PriorBand-like", lambda seed: Prior(seed, RECIPE), asha(), recipe=True),
+    Contestant("portfolio, then random", "random", learned=6, ours=True),
+    Contestant("portfolio, then TPE", "joint_tpe", learned=6, ours=True),
+    Contestant("portfolio, then TPE + ASHA", "joint_tpe", asha(), learned=6, ours=True),
+    Contestant(
+        "portfolio, then TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=6, ours=True, default=True
+    ),
+    Contestant("portfolio of 4, TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=4, ours=True),
+    Contestant("portfolio of 8, TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=8, ours=True),
+    Contestant("portfolio, then near the best", Perturbed, learned=6, ours=True),
+    Contestant("portfolio, near the best, ASHA", Perturbed, asha(), learned=6, ours=True),
+    Contestant("portfolio, near the best, ASHA(2)", Perturbed, asha(2, 2), learned=6, ours=True),
+    Contestant("portfolio, halved 60, 20, 6", "joint_tpe", halving(3), 6, samples=60, ours=True),
+    Contestant("portfolio, halved 34, 17, 8", "joint_tpe", halving(2, 2), 6, samples=34, ours=True),
+)
+"""All of them."""

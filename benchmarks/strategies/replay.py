@@ -1,0 +1,315 @@
+"""Replays strategies on recorded learning curves, in simulated time.
+
+    python benchmarks/strategies/replay.py                   # 1,000 seeds of each
+    python benchmarks/strategies/replay.py --quick           # a few, under four minutes
+    python benchmarks/strategies/replay.py --validate        # how good the surrogate is
+    python benchmarks/strategies/replay.py --only GP random --seeds 20
+
+Each contestant searches each task of `curves/` through the sampler, the scheduler and the ledger
+that a real search has, for as long as twenty random trials take to their end, two at once (with
+`--concurrent 8`, eight at once). Whatever was learned from tasks was learned without the one that
+is searched. Its regret is how far the test accuracy of its best epoch (by validation) is from the
+best that a recorded config is expected to reach, as a share of what lies between that and a random
+config: 0 is the best, 1 is a config at random.
+
+Prints the mean regret at the end by task and contestant, with a 95 % interval of the mean over
+tasks (bootstrap over the seeds; the tasks are given), draws the regret against time, and prints
+last a line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # each process works for itself
+
+import numpy as np
+import optuna
+from contestants import CONTESTANTS, STOCK, Contestant
+from curves import Landscape, Surrogate, file_of, read
+from numpy.typing import NDArray
+from portfolio import CURVES, learn
+from tasks import TASKS
+
+from tune.strategy.simulation import simulate
+from tune.study.trial import TrialLog
+
+Array = NDArray[np.float64]
+Work = tuple[str, tuple[str, ...], int, range]
+"""The folder of curves, the contestants, how many trials run at once, and the seeds."""
+
+TRIALS: Final = 20
+"""Trials to their end that the time is enough for."""
+GRID: Final = np.linspace(0, 1, 101)[1:]
+"""When the regret is looked at, as shares of the time."""
+LARGEST_PORTFOLIO: Final = 8
+QUICK_SEEDS: Final = 8
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Replay them all."""
+    given = _arguments(words)
+    if given.validate:
+        from validation import validate  # noqa: PLC0415 - of which a replay needs nothing
+
+        validate(given.curves)
+        return
+    seeds = given.seeds or (QUICK_SEEDS if given.quick else 1000)
+    chosen = [each for each in CONTESTANTS if _is_chosen(each, given.only)]
+    start = time.time()
+    table = replay(given.curves, chosen, given.concurrent, seeds, given.processes)
+    tasks = tasks_in(given.curves)
+    print_table(tasks, chosen, table)
+    if given.figure:
+        from figure import draw  # noqa: PLC0415 - matplotlib takes its time
+
+        draw(given.figure, tasks, chosen, table, GRID)
+    print(
+        f"{seeds} seeds of {len(chosen)} contestants on {len(tasks)} tasks, "
+        f"{given.concurrent} trials at once: {time.time() - start:.0f} s"
+    )
+    print(json.dumps(summary(chosen, table, seeds)))
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_SEEDS} seeds")
+    parser.add_argument("--seeds", type=int, help="by default 1,000")
+    parser.add_argument("--concurrent", type=int, default=2, help="trials at once")
+    parser.add_argument("--curves", type=Path, default=CURVES)
+    parser.add_argument("--only", nargs="*", default=[], help="contestants, by the name's start")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--figure", type=Path, help="where the figure goes, a PNG")
+    parser.add_argument("--validate", action="store_true", help="judge the surrogate instead")
+    return parser.parse_args(words)
+
+
+def replay(
+    folder: Path, chosen: Sequence[Contestant], concurrent: int, seeds: int, processes: int = 1
+) -> dict[tuple[str, str], Array]:
+    """The regrets of contestants over time.
+
+    Args:
+        folder: Where the curves are.
+        chosen: The contestants.
+        concurrent: How many trials run at once.
+        seeds: The number of searches of each on each task.
+        processes: How many searches are simulated at once.
+
+    Returns:
+        By task and contestant an array of seeds x :data:`GRID`.
+    """
+    names = tuple(each.name for each in chosen)
+    size = max(1, min(25, seeds // (4 * processes)))
+    blocks = [range(first, min(first + size, seeds)) for first in range(0, seeds, size)]
+    work: list[Work] = [(str(folder), names, concurrent, block) for block in blocks]
+    if processes == 1:
+        _quietly()
+        found = [_replayed(each) for each in work]
+    else:
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(processes, initializer=_quietly) as pool:
+            found = pool.map(_replayed, work, chunksize=1)
+    return {key: np.concatenate([block[key] for block in found]) for key in found[0]}
+
+
+def search(
+    task: str,
+    landscape: Landscape,
+    contestant: Contestant,
+    seed: int,
+    concurrent: int = 2,
+    until: float = math.inf,
+    learned: Sequence[Mapping[str, Any]] = (),
+) -> tuple[float, list[tuple[float, float]]]:
+    """One search of a contestant, until its time is over.
+
+    Args:
+        task: What is searched.
+        landscape: What its trials report.
+        contestant: Who searches.
+        seed: Of the proposals.
+        concurrent: How many trials run at once.
+        until: The simulated seconds that there are.
+        learned: The portfolio.
+
+    Returns:
+        The simulated seconds until its last report, and the steps: simulated seconds, and the
+        test accuracy of what was the best by validation from then on.
+    """
+    ledger, scheduler = contestant.open(task, seed, learned)
+    best, steps = (-math.inf, -math.inf), list[tuple[float, float]]()
+
+    def watch(now: float, log: TrialLog) -> None:
+        nonlocal best
+        rank = ledger.objective.rank(log.epochs[-1].metrics)
+        if rank > best:
+            best = rank
+            steps.append((now, landscape(log.params)[len(log.epochs) - 1]["test_acc"]))
+
+    end = simulate(ledger, scheduler, landscape, concurrent, until=until, watch=watch)
+    return end, steps
+
+
+def regrets(landscape: Landscape, spread: float, steps: Any, until: float) -> Array:
+    """What is left to the ceiling at the times of :data:`GRID`, in units of the task's spread."""
+    times = np.array([0.0, *(at for at, _ in steps)])
+    tests = np.array([landscape.nothing, *(test for _, test in steps)])
+    last = np.searchsorted(times, GRID * until, side="right") - 1
+    return (landscape.ceiling - tests[last]) / spread
+
+
+def summary(
+    chosen: Sequence[Contestant], table: Mapping[tuple[str, str], Array], seeds: int
+) -> dict[str, Any]:
+    """The last line: our default against stock and against the best that is not ours."""
+    ends = final(chosen, table)
+    ours = next((each.name for each in chosen if each.default), None)
+    others = {each.name: ends[each.name] for each in chosen if not each.ours}
+    line: dict[str, Any] = {"seeds": seeds, "regret": {k: round(v, 4) for k, v in ends.items()}}
+    if ours is None or STOCK not in ends:
+        return line
+    best_other = min(others, key=lambda name: others[name])
+    times = [
+        time_to(table[task, ours], table[task, STOCK])
+        for task in sorted({task for task, _ in table})
+    ]
+    reached = [each for each in times if each is not None]
+    return {
+        "regret_over_stock": round(ends[ours] / ends[STOCK], 4),
+        "regret_over_best_other": round(ends[ours] / others[best_other], 4),
+        "time_to_stock": round(float(np.mean([1.0 if t is None else t for t in times])), 4),
+        "tasks_that_reached_stock": f"{len(reached)} of {len(times)}",
+        "ours": ours,
+        "best_other": best_other,
+        **line,
+    }
+
+
+def time_to(ours: Array, stock: Array) -> float | None:
+    """When our mean regret is as low as stock's last, over when stock's is; None if it never is."""
+    mine, theirs = ours.mean(0), stock.mean(0)
+    if mine.min() > theirs[-1]:
+        return None
+    first = GRID[np.argmax(mine <= theirs[-1])]
+    return float(first / GRID[np.argmax(theirs <= theirs[-1])])
+
+
+def final(chosen: Sequence[Contestant], table: Mapping[tuple[str, str], Array]) -> dict[str, float]:
+    """The mean regret at the end over tasks and seeds."""
+    tasks = {task for task, _ in table}
+    return {
+        each.name: float(np.mean([table[task, each.name][:, -1].mean() for task in tasks]))
+        for each in chosen
+    }
+
+
+def interval(ends: Sequence[Array], draws: int = 1000) -> tuple[float, float]:
+    """Where 95 % of the means over tasks lie, if the seeds are drawn anew."""
+    drawn = np.random.default_rng(0)
+    means = np.zeros(draws)
+    for values in ends:
+        means += values[drawn.integers(len(values), size=(draws, len(values)))].mean(1)
+    low, high = np.quantile(means / len(ends), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def print_table(
+    tasks: Sequence[str], chosen: Sequence[Contestant], table: Mapping[tuple[str, str], Array]
+) -> None:
+    """Who has which regret where."""
+    print(f"{'mean regret at the end':34s}", *(f"{task:>12s}" for task in tasks), "    mean  95 %")
+    ends = final(chosen, table)
+    for each in sorted(chosen, key=lambda one: ends[one.name]):
+        row = [table[task, each.name][:, -1] for task in tasks]
+        low, high = interval(row)
+        mark = "*" if each.default else "+" if each.ours else " "
+        values = " ".join(f"{values.mean():12.3f}" for values in row)
+        print(f"{mark} {each.name:32s} {values} {ends[each.name]:8.3f}  {low:.3f} to {high:.3f}")
+    print("* our default, + others of ours")
+
+
+def tasks_in(folder: Path) -> list[str]:
+    """The tasks that have curves."""
+    return [name for name in TASKS if file_of(folder, name).exists()]
+
+
+def _is_chosen(contestant: Contestant, only: Sequence[str]) -> bool:
+    if only:
+        return any(contestant.name.startswith(start) for start in only)
+    return not contestant.slow
+
+
+def _replayed(work: Work) -> dict[tuple[str, str], Array]:
+    folder, names, concurrent, seeds = work
+    chosen = [each for each in CONTESTANTS if each.name in names]
+    found: dict[tuple[str, str], list[Array]] = {}
+    for seed in seeds:
+        for key, values in _of_seed(folder, chosen, concurrent, seed):
+            found.setdefault(key, []).append(values)
+    return {key: np.array(values) for key, values in found.items()}
+
+
+def _of_seed(
+    folder: str, chosen: Sequence[Contestant], concurrent: int, seed: int
+) -> Iterator[tuple[tuple[str, str], Array]]:
+    for task, known in _surrogates(folder).items():
+        until, spread = _time(folder, task, concurrent), _spread(folder, task)
+        for each in chosen:
+            landscape = known.landscape(seed)
+            learned = _learned(folder, task) if each.learned else ()
+            _, steps = search(task, landscape, each, seed, concurrent, until, learned)
+            yield (task, each.name), regrets(landscape, spread, steps, until)
+
+
+@cache
+def _surrogates(folder: str) -> dict[str, Surrogate]:
+    path = Path(folder)
+    return {task: Surrogate(read(file_of(path, task))) for task in tasks_in(path)}
+
+
+@cache
+def _learned(folder: str, task: str) -> list[Mapping[str, Any]]:
+    """The portfolio that the other tasks teach."""
+    others = [known for name, known in _surrogates(folder).items() if name != task]
+    return [point.params for point in learn(others, LARGEST_PORTFOLIO)]
+
+
+@cache
+def _spread(folder: str, task: str) -> float:
+    """What lies between the best config and a random one, on average over landscapes."""
+    known = _surrogates(folder)[task]
+    landscapes = [known.landscape(seed) for seed in range(200)]
+    return float(np.mean([each.ceiling - each.floor for each in landscapes]))
+
+
+@cache
+def _time(folder: str, task: str, concurrent: int) -> float:
+    """The mean time that random trials take, run to their end, so many at once."""
+    known, trials = _surrogates(folder)[task], replace(CONTESTANTS[0], samples=TRIALS)
+    seeds = range(1_000_000, 1_000_016)
+    return float(
+        np.mean([search(task, known.landscape(s), trials, s, concurrent)[0] for s in seeds])
+    )
+
+
+def _quietly() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""The replay of strategies, on records of tasks that are made up."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.helpers.commands import REPOSITORY
+from tests.helpers.recorded import LENGTHS, TEST, VALIDATION, true_accuracy, write_records
+
+STRATEGIES = REPOSITORY / "benchmarks" / "strategies"
+TASKS = ("digits", "hymenoptera", "cifar10_500")
+Import = Callable[[str], ModuleType]
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[Import]:
+    """Imports what lies beside the replay."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(STRATEGIES))
+    yield importlib.import_module
+    sys.path.remove(str(STRATEGIES))
+    for name in set(sys.modules) - before:  # their names are common
+        if (STRATEGIES / f"{name}.py").exists():
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three tasks; of the second, another learning rate is the best."""
+    found = tmp_path_factory.mktemp("curves")
+    for task, rate in zip(TASKS, (3e-3, 1e-3, 3e-3), strict=True):
+        write_records(found, task, configs=24, best_rate=rate)
+    return found
+
+
+@pytest.fixture(scope="module")
+def records(folder: Path, script: Import) -> list[dict[str, object]]:
+    return script("curves").read(folder / "digits.jsonl")  # type: ignore[no-any-return]
+
+
+def test_the_helper_has_the_benchmarks_lengths(script: Import) -> None:
+    assert script("tasks").LENGTHS == LENGTHS
+
+
+def test_a_config_reports_the_same_however_often_it_is_asked_for(
+    records: list[dict[str, object]], script: Import
+) -> None:
+    known = script("curves").Surrogate(records)
+    one, again, other = known.landscape(1), known.landscape(1), known.landscape(2)
+    params = [{**each, "optim.weight_decay": 0.01} for each in known.params]
+
+    def told(landscape: object) -> list[list[tuple[float, float]]]:
+        trials = [landscape(each) for each in params]  # type: ignore[operator]
+        return [[(e["val_acc"], e["test_acc"]) for e in trial] for trial in trials]
+
+    assert told(one) == told(one) == told(again)
+    assert told(one) != told(other)
+
+
+def test_another_seed_changes_what_a_run_reports_but_nothing_that_can_be_won(
+    records: list[dict[str, object]], script: Import
+) -> None:
+    known = script("curves").Surrogate(records)
+    landscape, params = known.landscape(0), known.params[0]
+    runs = [landscape({**params, "train.seed": seed})[5] for seed in range(20)]
+    assert len({run["val_acc"] for run in runs}) > 1
+    assert len({run["test_acc"] for run in runs}) == 1
+
+
+def test_answers_lie_within_the_records_and_are_shares_of_the_images(
+    records: list[dict[str, object]], script: Import
+) -> None:
+    curves = script("curves")
+    known = curves.Surrogate(records)
+    assert known.noise.images == (VALIDATION, TEST)
+    tests = [e["test_acc"] for r in records for e in r["epochs"] if "test_acc" in e]  # type: ignore[attr-defined]
+    for seed, params in enumerate(known.params):
+        trial = known.landscape(seed)({**params, "train.epochs": LENGTHS[seed % 2]})
+        assert len(trial) == LENGTHS[seed % 2]
+        for epoch in trial:
+            assert min(tests) <= epoch["test_acc"] <= max(tests)
+            right = epoch["val_acc"] * VALIDATION
+            assert right == pytest.approx(round(right))
+
+
+def test_the_surrogate_knows_good_configs_that_it_has_not_seen(
+    tmp_path: Path, script: Import
+) -> None:
+    write_records(tmp_path, "digits", configs=40)
+    curves, validation = script("curves"), script("validation")
+    found = validation.held_out(curves.read(tmp_path / "digits.jsonl"), {})
+    assert found["rank"] > 0.7
+    assert 0.5 < found["within"] < 0.95
+    assert found["drawn_apart"] == pytest.approx(found["apart"], rel=0.5)
+    assert found["seconds"] < 20
+
+
+def test_noise_is_that_of_configs_that_were_recorded_under_several_seeds(
+    records: list[dict[str, object]], script: Import
+) -> None:
+    full = [r for r in records if r["length"] == max(LENGTHS) and r["number"] < 6]  # type: ignore[operator]
+    again = [{**r, "again": 1, "epochs": r["epochs"]} for r in full]
+    known = script("curves").Surrogate([*records, *again])
+    landscape, params = known.landscape(0), known.params[0]
+    runs = [landscape({**params, "train.seed": seed}) for seed in range(5)]
+    # The same again and again, so there is none, neither in validation nor in test.
+    assert len({str([(e["val_acc"], e["test_acc"]) for e in run]) for run in runs}) == 1
+
+
+def test_a_view_is_computed_once_in_a_search(
+    records: list[dict[str, object]], script: Import
+) -> None:
+    known = script("curves").Surrogate(records)
+    params = {**known.params[0], "augment.policy": "none", "optim.lr": 1e-3}
+    landscape = known.landscape(0)
+    first = [epoch["epoch_seconds"] for epoch in landscape(params)]
+    second = [epoch["epoch_seconds"] for epoch in landscape({**params, "optim.lr": 2e-3})]
+    start = script("curves").START_SECONDS
+    assert first[0] > first[1] + start  # it computed the view of all epochs
+    assert first[1:] == pytest.approx([first[1]] * 5)
+    assert second[0] == pytest.approx(second[1] + start)
+
+
+def test_every_contestant_searches_to_the_end_of_its_time(folder: Path, script: Import) -> None:
+    replay, curves = script("replay"), script("curves")
+    replay._quietly()
+    known = curves.Surrogate(curves.read(folder / "digits.jsonl"))
+    learned = [point.params for point in script("portfolio").learn([known], 8)]
+    for contestant in script("contestants").CONTESTANTS:
+        if contestant.slow:
+            continue
+        end, steps = replay.search(
+            "digits", known.landscape(3), contestant, 3, 2, until=60.0, learned=learned
+        )
+        assert 0 < end <= 60, contestant.name
+        assert steps, contestant.name
+        assert all(0 <= test <= 1 for _, test in steps)
+
+
+def test_stock_tells_stopped_trials_as_complete_with_their_last_value(
+    folder: Path, script: Import
+) -> None:
+    curves, contestants = script("curves"), script("contestants")
+    known = curves.Surrogate(curves.read(folder / "digits.jsonl"))
+    (stock,) = (each for each in contestants.CONTESTANTS if each.name == contestants.STOCK)
+    ledger, scheduler = stock.open("digits", 1)
+    script("replay").simulate(ledger, scheduler, known.landscape(1), 2, until=100.0)
+    ended = [each for each in ledger.study.trials if each.intermediate_values]
+    assert any(len(each.intermediate_values) < max(LENGTHS) for each in ended)
+    assert {each.state.name for each in ended} == {"COMPLETE"}
+    for each in ended:
+        assert each.value == each.intermediate_values[max(each.intermediate_values)]
+
+
+def test_the_portfolio_is_greedy_and_has_the_recipe(script: Import) -> None:
+    greedy = script("portfolio").greedy
+    regrets = np.array([[0.5, 0.0, 0.9, 0.4], [0.5, 0.9, 0.0, 0.4]])
+    assert greedy(regrets, []) == 3  # the best alone
+    assert greedy(regrets, [3]) == 1  # of two that are equally good beside it, the first
+    assert greedy(regrets, [3, 1]) == 2
+
+
+def test_a_portfolio_is_learned_without_the_task_that_is_searched(
+    folder: Path, script: Import
+) -> None:
+    replay, portfolio = script("replay"), script("portfolio")
+    known = replay._surrogates(str(folder))
+    without = replay._learned(str(folder), "hymenoptera")
+    others = [each for each in known.values() if each.task != "hymenoptera"]
+    assert without == [point.params for point in portfolio.learn(others, 8)]
+    own = {repr(each) for each in known["hymenoptera"].params}
+    assert not own & {repr(each) for each in without}
+    assert portfolio.RECIPE in without
+    # It is good where it was learned, more than half as good as the best config there is.
+    best = true_accuracy(without[0], 1.0, 3e-3)
+    random = np.mean([true_accuracy(each, 1.0, 3e-3) for each in known["digits"].params])
+    assert best > random
+
+
+def test_a_point_is_mapped_to_what_a_task_has(script: Import) -> None:
+    portfolio = script("portfolio")
+    point = {**portfolio.RECIPE, "augment.policy": "flip", "model.unfreeze_depth": 0}
+    assert portfolio.nearest("digits", point)["augment.policy"] == "none"
+    assert portfolio.nearest("cifar10_500", point)["augment.policy"] == "flip"
+    assert portfolio.nearest("cifar10_500", point)["model.unfreeze_depth"] == 1
+
+
+def test_the_portfolio_is_written_as_a_config(folder: Path, script: Import) -> None:
+    portfolio, curves = script("portfolio"), script("curves")
+    known = [curves.Surrogate(curves.read(folder / f"{task}.jsonl")) for task in TASKS]
+    text = portfolio.written(portfolio.learn(known, 4))
+    points = yaml.safe_load(text)["sampler"]["points"]
+    assert len(points) == 4
+    assert all(each.keys() == portfolio.RECIPE.keys() for each in points)
+    assert text.count("# point") == 4
+
+
+def test_regret_is_the_best_so_far_at_each_time(script: Import) -> None:
+    replay = script("replay")
+
+    class Flat:
+        ceiling, nothing = 0.9, 0.1
+
+    steps = [(10.0, 0.5), (60.0, 0.7)]
+    found = replay.regrets(Flat(), 0.2, steps, until=100.0)
+    at = {round(float(time), 2): value for time, value in zip(replay.GRID, found, strict=True)}
+    assert [at[0.05], at[0.1], at[0.59], at[1.0]] == pytest.approx([4.0, 2.0, 2.0, 1.0])
+
+
+def test_time_to_stock_is_over_the_time_that_stock_took(script: Import) -> None:
+    replay = script("replay")
+    grid = replay.GRID
+    stock, ours = np.array([1.5 - grid]), np.array([np.where(grid < 0.25, 1.0, 0.4)])
+    assert replay.time_to(ours, stock) == pytest.approx(0.25)
+    assert replay.time_to(stock + 1, stock) is None
+
+
+def test_the_command_prints_a_table_and_last_a_line_of_json(
+    folder: Path, tmp_path: Path, script: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--curves", folder, "--seeds", "2", "--processes", "1", "--only", "random"]
+    words += ["stock", "portfolio, then TPE + ASHA(2)", "--figure", tmp_path / "figure.png"]
+    script("replay").main([str(word) for word in words])
+    out = capsys.readouterr().out
+    line = json.loads(out.splitlines()[-1])
+    asked = {"regret_over_stock", "regret_over_best_other", "time_to_stock", "seeds"}
+    assert asked <= line.keys()
+    assert line["seeds"] == 2
+    assert line["regret"].keys() >= {"random", "stock OptunaSearch + ASHA"}
+    ours, stock = line["regret"][line["ours"]], line["regret"]["stock OptunaSearch + ASHA"]
+    assert line["regret_over_stock"] == pytest.approx(ours / stock, rel=0.01)
+    assert all(task in out for task in TASKS)
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_packed_records_are_read_as_the_others(
+    folder: Path, tmp_path: Path, script: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script("pack").pack(folder, tmp_path)
+    assert "48 records of commit 0000000" in capsys.readouterr().out
+    curves = script("curves")
+    packed = curves.read(curves.file_of(tmp_path, "digits"))
+    plain = curves.read(curves.file_of(folder, "digits"))
+    assert [each["epochs"] for each in packed] == [each["epochs"] for each in plain]
+    assert "total_seconds" not in packed[0]
