@@ -10,7 +10,10 @@ import pytest
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.doors import invoke
+from tests.helpers.studies import search_of
 from tune import search
+from tune.config.loading import load_config
+from tune.study.folder import SearchFolder
 
 
 @pytest.mark.parametrize(
@@ -76,3 +79,15 @@ def test_it_leaves_by_its_exit_code_once_ray_may_have_started(
     assert (done.returncode, left) == (1, [1])
     assert done.stdout == "search   first\n"
     assert done.stderr.startswith("tune.search: no space is left on the disk ([Errno 28]")
+
+
+def test_a_finished_search_whose_space_has_no_more_trials_says_so(tmp_path: Path) -> None:
+    fixed = ["optim.lr=1e-3", "optim.weight_decay=0", "augment.policy=none"]
+    found = search_of(load_config(DIGITS, fixed), "sqlite:///mlruns/optuna.db")
+    home = SearchFolder("one", tmp_path / "mlruns")
+    home.begin(found.model_copy(update={"concluded": True}))
+    home._lock.release()
+    done = invoke("tune.search", "--resume", "one", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = "search one is finished, with 6 trials; for more: another space, for this one has no"
+    assert told in done.stdout

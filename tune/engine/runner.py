@@ -75,9 +75,7 @@ def start_search(
     except ConfigError:
         home.discard()
         raise
-    if ledger.asked < config.budget.num_samples:
-        fewer = f"{ledger.asked} trials rather than {config.budget.num_samples}"
-        console.print(f"space    has no more that differ from each other: {fewer}")
+    _say_fewer(ledger, console)
     console.print(f"resume   python -m tune.search --resume {home.name}", soft_wrap=True)
     with watch.noting():
         return _run(search, home, ledger, resources, console, watch)
@@ -112,6 +110,15 @@ def resume_search(
         ledger = open_search(search)
         console.print(f"resumed  with {ledger.ended} of {ledger.asked} trials ended")
         return _run(search, home, ledger, resources, console, watch)
+
+
+def _say_fewer(ledger: Ledger, console: Console) -> None:
+    """Say so where a space holds fewer different trials than were asked for."""
+    asked = ledger.config.budget.num_samples
+    if ledger.asked < asked:
+        console.print(
+            f"space    holds no more different trials than {ledger.asked}, of {asked} asked for"
+        )
 
 
 def _prepare(config: SearchConfig) -> None:

@@ -15,7 +15,7 @@ from tests.helpers.studies import search_of
 from tune.config.loading import load_config
 from tune.config.sections import BudgetConfig
 from tune.engine.allowance import Allowance, undone
-from tune.engine.runner import _confirm, _refit
+from tune.engine.runner import _confirm, _refit, _say_fewer
 from tune.strategy.confirmation import finalists, ranked, read_confirmation
 from tune.strategy.portfolio import open_search
 from tune.study.ledger import Ledger, Ledgers
@@ -129,3 +129,16 @@ def test_after_seeds_there_is_no_refit_by_default(search: Search, searched: Ledg
     order = ranked(finalists(searched.trials.values(), 1), confirmed.trials.values())
     nothing: Any = None
     assert _refit(search, searched, order, nothing, nothing, nothing, nothing) is None
+
+
+@pytest.mark.parametrize(("depths", "told"), [("0, 1", True), ("0, 1, 2, 3", False)])
+def test_a_space_that_holds_too_few_trials_is_told_in_a_line(
+    depths: str, told: bool, tmp_path: Path
+) -> None:
+    fixed = ["optim.lr=1e-3", "optim.weight_decay=0", "augment.policy=none"]
+    words = [*fixed, f"space.model.unfreeze_depth=[{depths}]", "budget.num_samples=3"]
+    ledger = open_search(search_of(load_config(DIGITS, words), f"sqlite:///{tmp_path / 'o.db'}"))
+    stream = io.StringIO()
+    _say_fewer(ledger, Console(file=stream, width=200))
+    line = "space    holds no more different trials than 2, of 3 asked for\n"
+    assert stream.getvalue() == (line if told else "")
