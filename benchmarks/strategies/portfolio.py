@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from curves import Surrogate, file_of, read
+from curves import Surrogate
 from numpy.typing import NDArray
+from rows import file_of, read
 from tasks import SPACE, TASKS
 
 CURVES: Final = Path(__file__).parent / "curves"

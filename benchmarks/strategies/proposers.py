@@ -206,7 +206,7 @@ class _Known:
 @cache
 def _evenly(seed: int, number: int, key: str, known: _Known) -> Any:
     sampler = RandomSampler(seed_of(f"{seed} {number} {key}", num_bytes=4))
-    return sampler.sample_independent(None, None, key, known.distribution)  # type: ignore[arg-type]
+    return sampler.sample_independent(None, None, key, known.distribution)
 
 
 def within(distribution: BaseDistribution, value: Any) -> Any:
@@ -215,7 +215,7 @@ def within(distribution: BaseDistribution, value: Any) -> Any:
         if value in distribution.choices:
             return value
         return min(distribution.choices, key=lambda each: abs(float(each) - float(value)))
-    value = min(max(value, distribution.low), distribution.high)  # type: ignore[attr-defined]
+    value = min(max(value, distribution.low), distribution.high)
     return value if isinstance(distribution, FloatDistribution) else round(value)
 
 
@@ -225,7 +225,7 @@ def round_about(distribution: BaseDistribution, value: Any, drawn: np.random.Gen
         if drawn.random() < KEPT:
             return value
         return distribution.choices[int(drawn.integers(len(distribution.choices)))]
-    low, high, log = distribution.low, distribution.high, distribution.log  # type: ignore[attr-defined]
+    low, high, log = distribution.low, distribution.high, distribution.log
     step = drawn.normal() * ROUND
     if log:
         return within(distribution, float(value * (high / low) ** step))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from curves import FULL, Surrogate, file_of, read
+from curves import Surrogate
+from rows import FULL, file_of, read
 from scipy.stats import spearmanr
 from tasks import LENGTHS, TASKS
 

@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def records(folder: Path, script: Import) -> list[dict[str, object]]:
-    return script("curves").read(folder / "digits.jsonl")  # type: ignore[no-any-return]
+    return script("rows").read(folder / "digits.jsonl")  # type: ignore[no-any-return]
 
 
 def test_the_helper_has_the_benchmarks_lengths(script: Import) -> None:
@@ -96,8 +96,8 @@ def test_the_surrogate_knows_good_configs_that_it_has_not_seen(
     tmp_path: Path, script: Import
 ) -> None:
     write_records(tmp_path, "digits", configs=40)
-    curves, validation = script("curves"), script("validation")
-    found = validation.held_out(curves.read(tmp_path / "digits.jsonl"), {})
+    validation = script("validation")
+    found = validation.held_out(script("rows").read(tmp_path / "digits.jsonl"), {})
     assert found["rank"] > 0.7
     assert 0.5 < found["within"] < 0.95
     assert found["drawn_apart"] == pytest.approx(found["apart"], rel=0.5)
@@ -124,7 +124,7 @@ def test_a_view_is_computed_once_in_a_search(
     landscape = known.landscape(0)
     first = [epoch["epoch_seconds"] for epoch in landscape(params)]
     second = [epoch["epoch_seconds"] for epoch in landscape({**params, "optim.lr": 2e-3})]
-    start = script("curves").START_SECONDS
+    start = script("answers").START_SECONDS
     assert first[0] > first[1] + start  # it computed the view of all epochs
     assert first[1:] == pytest.approx([first[1]] * 5)
     assert second[0] == pytest.approx(second[1] + start)
@@ -133,7 +133,7 @@ def test_a_view_is_computed_once_in_a_search(
 def test_every_contestant_searches_to_the_end_of_its_time(folder: Path, script: Import) -> None:
     replay, curves = script("replay"), script("curves")
     replay._quietly()
-    known = curves.Surrogate(curves.read(folder / "digits.jsonl"))
+    known = curves.Surrogate(script("rows").read(folder / "digits.jsonl"))
     learned = [point.params for point in script("portfolio").learn([known], 8)]
     for contestant in script("contestants").CONTESTANTS:
         if contestant.slow:
@@ -150,7 +150,7 @@ def test_stock_tells_stopped_trials_as_complete_with_their_last_value(
     folder: Path, script: Import
 ) -> None:
     curves, contestants = script("curves"), script("contestants")
-    known = curves.Surrogate(curves.read(folder / "digits.jsonl"))
+    known = curves.Surrogate(script("rows").read(folder / "digits.jsonl"))
     (stock,) = (each for each in contestants.CONTESTANTS if each.name == contestants.STOCK)
     ledger, scheduler = stock.open("digits", 1)
     script("replay").simulate(ledger, scheduler, known.landscape(1), 2, until=100.0)
@@ -196,7 +196,7 @@ def test_a_point_is_mapped_to_what_a_task_has(script: Import) -> None:
 
 def test_the_portfolio_is_written_as_a_config(folder: Path, script: Import) -> None:
     portfolio, curves = script("portfolio"), script("curves")
-    known = [curves.Surrogate(curves.read(folder / f"{task}.jsonl")) for task in TASKS]
+    known = [curves.Surrogate(script("rows").read(folder / f"{task}.jsonl")) for task in TASKS]
     text = portfolio.written(portfolio.learn(known, 4))
     points = yaml.safe_load(text)["sampler"]["points"]
     assert len(points) == 4
@@ -205,23 +205,23 @@ def test_the_portfolio_is_written_as_a_config(folder: Path, script: Import) -> N
 
 
 def test_regret_is_the_best_so_far_at_each_time(script: Import) -> None:
-    replay = script("replay")
+    table = script("table")
 
     class Flat:
         ceiling, nothing = 0.9, 0.1
 
     steps = [(10.0, 0.5), (60.0, 0.7)]
-    found = replay.regrets(Flat(), 0.2, steps, until=100.0)
-    at = {round(float(time), 2): value for time, value in zip(replay.GRID, found, strict=True)}
+    found = table.regrets(Flat(), 0.2, steps, until=100.0)
+    at = {round(float(time), 2): value for time, value in zip(table.GRID, found, strict=True)}
     assert [at[0.05], at[0.1], at[0.59], at[1.0]] == pytest.approx([4.0, 2.0, 2.0, 1.0])
 
 
 def test_time_to_stock_is_over_the_time_that_stock_took(script: Import) -> None:
-    replay = script("replay")
-    grid = replay.GRID
+    table = script("table")
+    grid = table.GRID
     stock, ours = np.array([1.5 - grid]), np.array([np.where(grid < 0.25, 1.0, 0.4)])
-    assert replay.time_to(ours, stock) == pytest.approx(0.25)
-    assert replay.time_to(stock + 1, stock) is None
+    assert table.time_to(ours, stock) == pytest.approx(0.25)
+    assert table.time_to(stock + 1, stock) is None
 
 
 def test_the_command_prints_a_table_and_last_a_line_of_json(
@@ -247,8 +247,7 @@ def test_packed_records_are_read_as_the_others(
 ) -> None:
     script("pack").pack(folder, tmp_path)
     assert "48 records of commit 0000000" in capsys.readouterr().out
-    curves = script("curves")
-    packed = curves.read(curves.file_of(tmp_path, "digits"))
-    plain = curves.read(curves.file_of(folder, "digits"))
+    packed = script("rows").read(script("rows").file_of(tmp_path, "digits"))
+    plain = script("rows").read(script("rows").file_of(folder, "digits"))
     assert [each["epochs"] for each in packed] == [each["epochs"] for each in plain]
     assert "total_seconds" not in packed[0]
