@@ -7,7 +7,7 @@ Greedily: each point is the recorded config that, added to those before it, leav
 regret on average over the tasks, if of each task the best point is taken (Wistuba et al. 2015;
 auto-sklearn 2, arXiv 2007.04074). What a config is worth on a task where it was not recorded says
 the task's surrogate. The recipe is always one of the points, so that none is worse off than with
-it. Prints them as `sampler.points`, in the order in which they were chosen.
+it. Prints them as a file of `configs/portfolios/`, in the order in which they were chosen.
 """
 
 from __future__ import annotations
@@ -123,18 +123,18 @@ def nearest(task: str, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def written(points: Sequence[Point]) -> str:
-    """The points as YAML, each with what it is there for."""
-    lines = ["sampler:", "  points:"]
-    for place, point in enumerate(points):
-        what = f"point {place + 1}: regret {point.regret:.3f}"
+    """The points as a portfolio's file, each with what it is there for."""
+    lines = ["points:"]
+    for place, point in enumerate(points, 1):
+        why = f"Regret {point.regret:.3f} with it and those before it"
         if point.best_on:
-            what += f", best on {', '.join(point.best_on)}"
+            why += f"; the best of these on {', '.join(point.best_on)}"
         if point.params == RECIPE:
-            what += "; the recipe of the preset"
-        lines.append(f"    # {what}")
-        for number, (key, value) in enumerate(point.params.items()):
-            text = f"{value:.2g}" if isinstance(value, float) else value
-            lines.append(f"    {'-' if number == 0 else ' '} {key}: {text}")
+            why += "; the recipe of the preset"
+        lines += [f"  - name: learned_{place}", f"    why: {why}.", "    values:"]
+        for key, value in point.params.items():
+            lines.append(f"      {key}: {f'{value:.2g}' if isinstance(value, float) else value}")
+        lines.append(f"    lr_at_batch: {point.params['train.batch_size']}")
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
     TUNE_REAL_DATA=FOLDER python benchmarks/strategies/record.py --configs 200
     python benchmarks/strategies/record.py digits --configs 4      # a look, two minutes
+    python benchmarks/strategies/record.py --again 4               # the best under more seeds
 
 Each config is trained to its end, once for each of `tasks.LENGTHS` epochs and under a seed of its
 own, by `FineTuner` as a search runs it, on one core and with the store of activations, and
@@ -23,7 +24,7 @@ import multiprocessing
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -40,8 +41,12 @@ from tune.study.distributions import distributions, suggest
 
 REAL: Final = Path(os.environ.get("TUNE_REAL_DATA", "TUNE_REAL_DATA is not set"))
 
-Job = tuple[str, int, int]
-"""A task, the number of a config, and the epochs that it is trained for."""
+Job = tuple[str, int, int, int]
+"""A task, the number of a config, the epochs that it is trained for, and how often it was before:
+0 but for what `--again` records."""
+
+BEST: Final = 8
+"""The configs of a task that are recorded again, the best: their noise decides who is chosen."""
 
 
 def main() -> None:
@@ -49,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}")
     parser.add_argument("--configs", type=int, default=200)
+    parser.add_argument("--again", type=int, default=0, help="the best, under so many more seeds")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("curves"))
     parser.add_argument("--minutes", type=float, default=math.inf, help="start none after these")
@@ -60,7 +66,9 @@ def main() -> None:
         TASKS[name].unpack(_folder(name, given.out), REAL)
     # Config by config, so that an interrupted recording has as many of each task.
     numbered = product(range(given.configs), names, LENGTHS)
-    jobs = ((name, number, length) for number, name, length in numbered)
+    jobs: Iterator[Job] = ((name, number, length, 0) for number, name, length in numbered)
+    if given.again:
+        jobs = _again(names, given.again, given.out)
     context = multiprocessing.get_context("spawn")
     with context.Pool(given.processes, initializer=_quietly, maxtasksperchild=100) as pool:
         work = ((job, given.out, until) for job in _missing(jobs, given.out))
@@ -123,17 +131,34 @@ def _missing(jobs: Iterator[Job], out: Path) -> Iterator[Job]:
     for path in out.glob("*.jsonl"):
         for line in path.read_text().splitlines():
             record = json.loads(line)
-            known.add((record["task"], record["number"], record["length"]))
+            known.add((record["task"], record["number"], record["length"], record.get("again", 0)))
     return (job for job in jobs if job not in known)
 
 
+def _again(names: Sequence[str], count: int, out: Path) -> Iterator[Job]:
+    """The best configs of each task, under other seeds than before."""
+    best: dict[str, list[int]] = {}
+    for name in names:
+        lines = (out / f"{name}.jsonl").read_text().splitlines()
+        full = [each for each in map(json.loads, lines) if each["length"] == max(LENGTHS)]
+        score = {
+            each["number"]: max((epoch["val_acc"] for epoch in each["epochs"]), default=0.0)
+            for each in full
+            if not each.get("again")
+        }
+        best[name] = sorted(score, key=lambda number: -score[number])[:BEST]
+    for again, place, name in product(range(1, count + 1), range(BEST), names):
+        if place < len(best[name]):
+            yield name, best[name][place], max(LENGTHS), again
+
+
 def _record(work: tuple[Job, Path, float]) -> dict[str, Any] | None:
-    (task, number, length), out, until = work
+    (task, number, length, again), out, until = work
     if time.time() > until:
         return None
     config = config_of(task, out)
     params = proposals(config, number + 1)[-1]
-    seed = seed_of("curve", task, number, length, num_bytes=3)
+    seed = seed_of("curve", task, number, length, *([again] if again else []), num_bytes=3)
     start = time.process_time()
     epochs, error = curve(
         config, config.trial({**params, "train.epochs": length, "train.seed": seed})
@@ -148,6 +173,7 @@ def _record(work: tuple[Job, Path, float]) -> dict[str, Any] | None:
         "total_seconds": round(time.process_time() - start, 3),
         "epochs": [{key: float(f"{value:.5g}") for key, value in e.items()} for e in epochs],
         "error": error,
+        **({"again": again} if again else {}),
     }
 
 

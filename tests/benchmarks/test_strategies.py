@@ -15,6 +15,7 @@ import yaml
 
 from tests.helpers.commands import REPOSITORY
 from tests.helpers.recorded import LENGTHS, TEST, VALIDATION, true_accuracy, write_records
+from tune.config.points import Points
 
 STRATEGIES = REPOSITORY / "benchmarks" / "strategies"
 TASKS = ("digits", "hymenoptera", "cifar10_500")
@@ -194,14 +195,17 @@ def test_a_point_is_mapped_to_what_a_task_has(script: Import) -> None:
     assert portfolio.nearest("cifar10_500", point)["model.unfreeze_depth"] == 1
 
 
-def test_the_portfolio_is_written_as_a_config(folder: Path, script: Import) -> None:
+def test_the_portfolio_is_written_as_a_file_that_a_search_takes(
+    folder: Path, script: Import
+) -> None:
     portfolio, curves = script("portfolio"), script("curves")
     known = [curves.Surrogate(script("rows").read(folder / f"{task}.jsonl")) for task in TASKS]
-    text = portfolio.written(portfolio.learn(known, 4))
-    points = yaml.safe_load(text)["sampler"]["points"]
-    assert len(points) == 4
-    assert all(each.keys() == portfolio.RECIPE.keys() for each in points)
-    assert text.count("# point") == 4
+    learned = portfolio.learn(known, 4)
+    points = Points.model_validate(yaml.safe_load(portfolio.written(learned))).points
+    assert [each.name for each in points] == ["learned_1", "learned_2", "learned_3", "learned_4"]
+    for point, found in zip(points, learned, strict=True):
+        assert point.values.keys() == portfolio.RECIPE.keys()
+        assert point.values["optim.lr"] == pytest.approx(found.params["optim.lr"], rel=0.1)
 
 
 def test_regret_is_the_best_so_far_at_each_time(script: Import) -> None:
@@ -251,3 +255,20 @@ def test_packed_records_are_read_as_the_others(
     plain = script("rows").read(script("rows").file_of(folder, "digits"))
     assert [each["epochs"] for each in packed] == [each["epochs"] for each in plain]
     assert "total_seconds" not in packed[0]
+
+
+def test_the_best_configs_are_recorded_again_under_other_seeds(
+    folder: Path, script: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = script("record")
+    jobs = list(record._again(["digits"], 2, folder))
+    assert len(jobs) == 2 * record.BEST
+    full = [r for r in script("rows").read(folder / "digits.jsonl") if r["length"] == 6]
+    scores = {r["number"]: max(e["val_acc"] for e in r["epochs"]) for r in full}
+    assert {number for _, number, _, _ in jobs} == set(
+        sorted(scores, key=lambda number: -scores[number])[: record.BEST]
+    )
+    assert list(record._missing(iter(jobs), folder)) == jobs  # a first run is no second
+    monkeypatch.setattr(record, "curve", lambda config, trial: ([{"seed": trial.train.seed}], None))
+    seeds = [record._record((job, folder, np.inf))["seed"] for job in jobs[:2]]
+    assert len({*seeds, *(r["seed"] for r in full)}) == len(full) + 2
