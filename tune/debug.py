@@ -97,7 +97,8 @@ def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
             best = rank
             save_weights(tuner.weights(), save)
     if test:
-        print(f"test  accuracy {tuner.evaluate('test').accuracy:.4%} after the last epoch")
+        test = tuner.evaluate("test")
+        print(f"test  accuracy {test.accuracy:.4%}, loss {test.loss:.4f}, after the last epoch")
     return DONE
 
 

@@ -18,8 +18,6 @@ from tune.errors import ConfigError, Halt
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tune.reporting.results import SearchResults
-
 app = Door("tune.search")
 
 
@@ -97,15 +95,7 @@ def main(
         return interruption_code()
     if not launch.finished:
         leave(_run(launch, console))  # it starts Ray, which must be stopped
-    if launch.cut_short:
-        seconds = launch.config.budget.time
-        console.print(f"search {resume} has used up its {seconds:g} s; for more: --time-budget")
-        return DONE
-    trials = launch.config.num_trials
-    more = "--num-samples"
-    if trials < launch.config.budget.num_samples:
-        more = "another space, for this one has no others"
-    console.print(f"search {resume} is finished, with {trials} trials; for more: {more}")
+    console.print(launch.already)
     return DONE
 
 
@@ -146,28 +136,13 @@ def _run(launch: Launch, console: Console) -> int:
             raise
         app.complain(f"no space is left on the disk ({error}); make some{launch.advice}")
         return FAILED
-    return _report(launch, results, console, start)
+    from tune.reporting.terminal import print_ending
 
-
-def _report(launch: Launch, results: SearchResults, console: Console, start: float) -> int:
-    """Print what a search came to."""
-    from tune.reporting.terminal import print_results
-
-    if not results.finalists:
-        reason = f" ({results.error})" if results.error else ""
-        see = f"see mlflow ui, experiment {launch.config.name}"
-        app.complain(f"no trial was completed{reason}; {see}")
-    else:
-        print_results(results, console)
-        took, size = f"{time.monotonic() - start:.0f} s", f"{launch.home.size / 10**6:.1f} MB"
-        console.print(f"\nTook {took}, and {size} in {launch.home.shown}.", soft_wrap=True)
-    if results.undone:
-        used = f"The time budget of {launch.config.budget.time:g} s is used up"
-        more = f"{launch.advice.removeprefix('; ')} --time-budget MORE"
-        console.print(f"{used}: {results.undone}. {more[:1].upper()}{more[1:]}", soft_wrap=True)
-    if results.unfinished is not None:
-        app.complain(f"{results.unfinished}{launch.advice}")
-    return DONE if results.finalists and results.unfinished is None else FAILED
+    seconds = time.monotonic() - start
+    complaints = print_ending(results, launch.home, launch.advice, seconds, console)
+    for complaint in complaints:
+        app.complain(complaint)
+    return FAILED if complaints else DONE
 
 
 if __name__ == "__main__":

@@ -47,6 +47,18 @@ class Launch:
         resume = f"; go on with: python -m tune.search --resume {self.home.name}"
         return resume if self.home.exists else ""
 
+    @property
+    def already(self) -> str:
+        """What a search that is finished has come to, and what it would go on with."""
+        name, trials = f"search {self.home.name}", self.config.num_trials
+        if self.cut_short:
+            seconds = f"{self.config.budget.time:g} s"
+            return f"{name} has used up its {seconds}; for more: --time-budget"
+        more = "--num-samples"
+        if trials < self.config.budget.num_samples:
+            more = "another space, for this one has no others"
+        return f"{name} is finished, with {trials} trials; for more: {more}"
+
 
 def checked_config(given: Path | None, words: Sequence[str]) -> SearchConfig:
     """The config of a search, with all that can be checked without anything slow.

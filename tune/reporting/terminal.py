@@ -11,9 +11,43 @@ from rich.text import Text
 from tune.config.schema import SearchConfig
 from tune.passwords import masked
 from tune.reporting.results import SearchResults
+from tune.study.folder import SearchFolder
 
 if TYPE_CHECKING:
     from tune.models.promotion import Standing
+
+
+def print_ending(
+    results: SearchResults, home: SearchFolder, advice: str, seconds: float, console: Console
+) -> list[str]:
+    """Print what a search came to, and what it lacked.
+
+    Args:
+        results: What it came to.
+        home: Its folder.
+        advice: How it is resumed.
+        seconds: How long this command has taken.
+        console: Where to print.
+
+    Returns:
+        What failed; nothing if the search has all that was asked for.
+    """
+    failures = []
+    if results.finalists:
+        print_results(results, console)
+        took, size = f"{seconds:.0f} s", f"{home.size / 10**6:.1f} MB"
+        console.print(f"\nTook {took}, and {size} in {home.shown}.", soft_wrap=True)
+    else:
+        reason = f" ({results.error})" if results.error else ""
+        see = f"see mlflow ui, experiment {results.config.name}"
+        failures.append(f"no trial was completed{reason}; {see}")
+    if results.undone:
+        used = f"The time budget of {results.config.budget.time:g} s is used up"
+        more = f"{advice.removeprefix('; ')} --time-budget MORE"
+        console.print(f"{used}: {results.undone}. {more[:1].upper()}{more[1:]}", soft_wrap=True)
+    if results.unfinished is not None:
+        failures.append(f"{results.unfinished}{advice}")
+    return failures
 
 
 def print_results(results: SearchResults, console: Console) -> None:
