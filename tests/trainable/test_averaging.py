@@ -53,7 +53,11 @@ def test_the_average_is_that_of_the_steps(tiny: TinyConfig, device: Device) -> N
     torch.testing.assert_close(tuner.weights()["fc.weight"], mean)
 
 
-@pytest.mark.parametrize("sections", [EMA, FLIPS, BOTH], ids=["ema", "flips", "both"])
+@pytest.mark.parametrize(
+    "sections",
+    [pytest.param(EMA, marks=pytest.mark.slow), pytest.param(FLIPS, marks=pytest.mark.slow), BOTH],
+    ids=["ema", "flips", "both"],
+)
 def test_a_trial_goes_on_from_its_checkpoint_as_if_uninterrupted(
     sections: dict[str, object], tiny: TinyConfig, device: Device, tmp_path: Path
 ) -> None:

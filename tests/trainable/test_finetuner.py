@@ -478,7 +478,7 @@ class TestEnding:
 
 
 class TestLearning:
-    @pytest.mark.parametrize("depth", [1, 5])
+    @pytest.mark.parametrize("depth", [1, pytest.param(5, marks=pytest.mark.slow)])
     def test_one_batch_is_learnt_by_heart(self, depth: int, tune: Callable[..., FineTuner]) -> None:
         tuner = tune(
             model={"unfreeze_depth": depth},

@@ -166,6 +166,7 @@ def told(view: Page, card: int = 0) -> list[str]:
     return [bars.nth(BARS * card + index).inner_text().strip() for index in range(BARS)]
 
 
+@pytest.mark.slow
 def test_an_uploaded_digit_gets_the_models_answers(
     served: Served,
     visit: Callable[..., Page],
@@ -319,6 +320,7 @@ def test_it_fits_the_screen_and_follows_its_colours(
     assert (colour == "rgb(255, 255, 255)") == (scheme == "light"), colour
 
 
+@pytest.mark.slow
 def test_it_listens_on_loopback_alone(served: Served) -> None:
     server = psutil.Process(served.process.pid)
     listening = [
@@ -330,6 +332,7 @@ def test_it_listens_on_loopback_alone(served: Served) -> None:
     assert listening == ["127.0.0.1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "origin", "status"),
     [

@@ -60,6 +60,7 @@ def epochs(config: TrialConfig, device: Device, store: ArrayStore | None) -> lis
 
 
 class TestFromOutside:
+    @pytest.mark.slow
     def test_a_trial_learns_the_same_with_and_without_the_store(
         self, invert: Path, tiny: TinyConfig, device: Device
     ) -> None:

@@ -57,7 +57,7 @@ def pixels() -> Tensor:
     return torch.randint(256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("form", ["onnx", "pt2"])
+@pytest.mark.parametrize("form", [pytest.param("onnx", marks=pytest.mark.slow), "pt2"])
 def test_a_float_file_answers_as_the_classifier_for_any_number_of_images(
     form: str, classifier: Classifier, pixels: Tensor, request: pytest.FixtureRequest
 ) -> None:

@@ -12,6 +12,7 @@ from tests.helpers.doctor import check
 from tune.checks import machine
 
 
+@pytest.mark.slow
 def test_bf16_that_does_not_pay_is_told() -> None:
     """oneDNN is kept from the instructions that the processor says it has."""
     if not machine.cpu_has_bf16():

@@ -46,6 +46,7 @@ def cut(ended: Ended, log: TrialLog, epochs: int) -> None:
     DropUnneeded(ended.home, "trial", 1).changed(log)
 
 
+@pytest.mark.slow
 def test_the_best_so_far_is_registered_and_with_more_time_its_trial_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

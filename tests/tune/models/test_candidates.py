@@ -113,6 +113,7 @@ def test_a_soup_of_runs_of_several_depths_is_the_mean_of_those_that_improve_it(
     assert soup(runs[:1], home) is None
 
 
+@pytest.mark.slow
 def test_a_soup_normalizes_by_statistics_of_its_own(ledger: Ledger, home: SearchFolder) -> None:
     runs = 2 * [run(ledger, home, 0, depth=1)]
 
@@ -138,6 +139,7 @@ def test_weights_that_spoil_the_soup_are_left_out_and_one_run_is_no_soup(
     assert soup([good, bad], home) is None
 
 
+@pytest.mark.slow
 def test_a_last_batch_of_one_image_does_not_stop_the_soup(
     tmp_path: Path, home: SearchFolder
 ) -> None:

@@ -14,6 +14,7 @@ from tests.helpers.searches import FinishedSearch
 from tune.models.replay import read_trial, rebuild, replay
 
 
+@pytest.mark.slow
 def test_every_trial_of_a_search_replays_bit_for_bit(finished_search: FinishedSearch) -> None:
     for run in finished_search.runs("trial"):
         trial = read_trial(run.info.run_id, finished_search.uri)

@@ -79,6 +79,7 @@ def test_what_failed_by_its_own_fault_is_not_tried_again_and_what_was_killed_may
     assert redrawn == [], "nothing was known"
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_drawn_again_goes_on_after_a_kill_with_the_same_values(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

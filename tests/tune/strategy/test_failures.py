@@ -37,7 +37,7 @@ def rates(name: str, error: str) -> list[float]:
     return found[12:]
 
 
-@pytest.mark.parametrize("name", ["tpe", "joint_tpe", "gp"])
+@pytest.mark.parametrize("name", ["tpe", "joint_tpe", pytest.param("gp", marks=pytest.mark.slow)])
 def test_a_sampler_keeps_away_from_where_trials_fail_by_their_own_fault(name: str) -> None:
     own = sum(rate > 1e-3 for rate in rates(name, DIVERGED))
     of_machine = sum(rate > 1e-3 for rate in rates(name, "its worker died: killed"))

@@ -48,7 +48,9 @@ def run(ledger: Ledger, reopen: Callable[[], Ledger] | None = None) -> list[dict
     return made
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "gp" else n for n in ALL]
+)
 def test_the_same_seed_proposes_the_same_trials_whatever_was_drawn_before(
     name: str, tmp_path: Path
 ) -> None:

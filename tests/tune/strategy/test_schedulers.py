@@ -115,7 +115,7 @@ def run_with_kills(reopen: Callable[[], Ledger], at: set[int]) -> Ledger:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow) for name in ("asha", "median")] + ["halving"],
+    [pytest.param(name, marks=pytest.mark.slow) for name in ("asha", "halving", "median")],
 )
 def test_after_kills_the_same_is_decided_as_without(name: str, tmp_path: Path) -> None:
     config = load_config(
