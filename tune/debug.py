@@ -97,8 +97,8 @@ def _train(tuner: FineTuner, *, test: bool, save: Path | None) -> int:
             best = rank
             save_weights(tuner.weights(), save)
     if test:
-        test = tuner.evaluate("test")
-        print(f"test  accuracy {test.accuracy:.4%}, loss {test.loss:.4f}, after the last epoch")
+        tested = tuner.evaluate("test")
+        print(f"test  accuracy {tested.accuracy:.4%}, loss {tested.loss:.4f}, after the last epoch")
     return DONE
 
 
