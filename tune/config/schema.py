@@ -138,6 +138,11 @@ class SearchConfig(TrialConfig):
                 f"confirm.folds={self.confirm.folds} and data.fold={self.data.fold} exclude each "
                 "other: leave one out"
             )
+        if self.data.fold is not None and self.refit.enabled is True:
+            raise ValueError(
+                f"refit.enabled=true and data.fold={self.data.fold} exclude each other, since a "
+                "refit trains on all images: leave one out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -145,7 +145,7 @@ class ConfirmConfig(Config):
     seeds: int = Field(default=2, ge=1, le=100)
     """The number of other seeds for each. The winner has the best mean of the objective."""
 
-    folds: Annotated[int, Field(ge=0, le=100)] | Literal["auto"] = "auto"
+    folds: Annotated[int, Field(ge=0, le=100)] | Literal["auto"] = 0
     """The number of folds that each runs on instead of under other seeds: parts of training and
     validation images together, each with its share of every class, the same for all finalists.
     More than 5 are folds of further divisions into 5. 0 is none; `auto` is 5 where there are fewer
@@ -176,7 +176,7 @@ class ConfirmConfig(Config):
 class RefitConfig(Config):
     """How the winner is trained once more, on training and validation images together."""
 
-    enabled: bool | Literal["auto"] = "auto"
+    enabled: bool | Literal["auto"] = False
     """Whether it is, and registered instead of the best run or the soup. No images are left to
     judge it by. `auto` does so where the finalists ran on folds. It trains for all epochs where the
     learning rate falls to nothing (`one_cycle`, `cosine`), else for as many as were the best on

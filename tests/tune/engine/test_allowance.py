@@ -188,7 +188,13 @@ def test_the_end_is_measured_only_where_there_is_a_budget(tmp_path: Path) -> Non
     assert measure_load(limited, dataset, watch, 2, on_gpu=True).pass_seconds == 0
 
 
-FOLDS = ("confirm.top_k=2", "confirm.folds=5", "confirm.soup=false", "train.epochs=6")
+FOLDS = (
+    "confirm.top_k=2",
+    "confirm.folds=5",
+    "refit.enabled=auto",
+    "confirm.soup=false",
+    "train.epochs=6",
+)
 GROWN = Load(7.0, 0.0, 100, 400, 2, of_fold=1.2, of_all=1.5)
 
 

@@ -166,10 +166,10 @@ def test_searched_weights_that_are_not_there_are_told_at_once(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "folds"),
     [
-        (("confirm.top_k=2", "data.limit=300"), 5),
-        (("confirm.top_k=2",), 0),
-        (("confirm.top_k=2", "data.limit=300", "confirm.folds=0"), 0),
-        (("confirm.top_k=0", "data.limit=300"), 0),
+        (("confirm.top_k=2", "data.limit=300", "confirm.folds=auto"), 5),
+        (("confirm.top_k=2", "confirm.folds=auto"), 0),
+        (("confirm.top_k=2", "data.limit=300"), 0),
+        (("confirm.top_k=0", "data.limit=300", "confirm.folds=auto"), 0),
         (("confirm.top_k=2", "confirm.folds=3"), 3),
     ],
 )

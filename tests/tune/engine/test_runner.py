@@ -79,7 +79,7 @@ def test_one_that_was_begun_is_not_forgotten_for_lack_of_time(
 
 @pytest.fixture
 def on_folds(tmp_path: Path) -> Search:
-    words = ["confirm.top_k=1", "confirm.folds=2", "budget.num_samples=1"]
+    words = ["confirm.top_k=1", "confirm.folds=2", "refit.enabled=auto", "budget.num_samples=1"]
     return search_of(load_config(DIGITS, words), f"sqlite:///{tmp_path / 'optuna.db'}")
 
 

@@ -48,12 +48,13 @@ def search(tmp_path: Path, *words: str) -> Search:
 @pytest.mark.parametrize(
     ("words", "validated", "folds"),
     [
-        ((), 249, 5),
-        ((), 250, 0),
+        ((), 10, 0),
+        (("confirm.folds=auto",), 249, 5),
+        (("confirm.folds=auto",), 250, 0),
         (("confirm.folds=10",), 9999, 10),
         (("confirm.folds=0",), 10, 0),
-        (("confirm.top_k=0",), 10, 0),
-        (("data.fold=1/5",), 10, 0),
+        (("confirm.folds=auto", "confirm.top_k=0"), 10, 0),
+        (("confirm.folds=auto", "data.fold=1/5"), 10, 0),
     ],
 )
 def test_few_validation_images_are_made_folds_of(
@@ -67,6 +68,9 @@ def test_a_single_fold_and_folds_of_a_fold_are_refused() -> None:
         load_config(DIGITS, ["confirm.folds=1"])
     with pytest.raises(ConfigError, match=r"folds=5 and data\.fold=1/5 exclude each other"):
         load_config(DIGITS, ["confirm.folds=5", "data.fold=1/5"])
+    with pytest.raises(ConfigError, match=r"refit\.enabled=true and data\.fold=1/5 exclude each"):
+        load_config(DIGITS, ["refit.enabled=true", "data.fold=1/5"])
+    load_config(DIGITS, ["confirm.folds=auto", "refit.enabled=auto", "data.fold=1/5"])
 
 
 def test_all_finalists_run_on_a_fold_before_the_next(tmp_path: Path) -> None:
@@ -202,12 +206,13 @@ def test_a_refit_trains_to_the_end_of_a_schedule_that_ends_at_nothing(name: str)
     assert chosen_epochs(early, winner) == 2
 
 
-def test_by_default_the_winner_is_refitted_where_it_ran_on_folds() -> None:
+def test_with_auto_the_winner_is_refitted_where_it_ran_on_folds() -> None:
     (on_few,) = ranked([trial(7, [0.9])], on_folds(7, [0.9, 0.8]))
     (on_many,) = ranked([trial(7, [0.9])], [])
-    default = load_config(DIGITS, [])
-    assert is_refitted(default, on_few)
-    assert not is_refitted(default, on_many)
+    auto = load_config(DIGITS, ["refit.enabled=auto"])
+    assert is_refitted(auto, on_few)
+    assert not is_refitted(auto, on_many)
+    assert not is_refitted(load_config(DIGITS, []), on_few), "off by default"
     assert is_refitted(load_config(DIGITS, ["refit.enabled=true"]), on_many)
     assert not is_refitted(load_config(DIGITS, ["refit.enabled=false"]), on_few)
 

@@ -96,7 +96,9 @@ def test_a_search_that_was_not_begun_after_all_leaves_nothing(
 
 
 def test_a_search_of_before_folds_goes_on_without_them() -> None:
-    search = search_of(load_config(DIGITS, ["confirm.top_k=2"]), "sqlite:///optuna.db")
+    search = search_of(
+        load_config(DIGITS, ["confirm.top_k=2", "confirm.folds=auto"]), "sqlite:///optuna.db"
+    )
     recorded = search.model_dump(mode="json")
     del recorded["config"]["confirm"]["folds"], recorded["config"]["refit"]
     found = Search.model_validate(recorded).config
