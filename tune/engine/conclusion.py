@@ -30,7 +30,7 @@ from tune.models.registration import Challenger
 from tune.reporting.files import write_report
 from tune.reporting.results import Model, SearchResults
 from tune.strategy.confirmation import Finalist
-from tune.strategy.refit import refit_of
+from tune.strategy.refit import refit_of, refit_score, why_unfitted
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledgers
 from tune.study.search import Search
@@ -110,7 +110,7 @@ def conclude(
                 chosen, remark = _choose(home, finalists, ledgers, problems, with_soup=with_soup)
                 classifier = _as_served(chosen)
                 test = score(classifier, dataset.test, dataset.classes)
-                model = _model(chosen, finalists[0])
+                model = _model(search, chosen, finalists[0])
                 results = replace(results, model=model, test=test, remark=remark)
         with problems.noted("recording the search"):
             record = writer.finish()
@@ -149,7 +149,7 @@ def _choose(
         run = Run(winner.trial, searched)
     else:
         run = Run(again, confirmed)
-    chosen, remark = single(run, home), ""
+    chosen, remark = single(run, home), why_unfitted(searched.config, winner, ledgers)
     log = refit_of(winner, refitted) if refitted is not None else None
     if refitted is not None and log is not None:
         with problems.noted("the refit of the winner"):
@@ -172,12 +172,12 @@ def _as_served(chosen: Candidate) -> Classifier:
         return Classifier.load(Path(folder))
 
 
-def _model(chosen: Candidate, winner: Finalist) -> Model:
+def _model(search: Search, chosen: Candidate, winner: Finalist) -> Model:
     """What is registered. Of a refit, the score is that of the winner's runs that were judged."""
     epoch = chosen.runs[0].epoch if len(chosen.runs) == 1 else None
-    unjudged = chosen.name == "refit"
-    score = winner.mean if unjudged else chosen.objective.metric.of(chosen.val)
-    return Model(chosen.ingredients, epoch, score)
+    if chosen.name == "refit":
+        return Model(chosen.ingredients, epoch, refit_score(search.config, winner))
+    return Model(chosen.ingredients, epoch, chosen.objective.metric.of(chosen.val))
 
 
 def _register(
@@ -192,7 +192,9 @@ def _register(
     runs = {Tag.BEST_RUN: " ".join(map(record.child, model.runs))}
     if winner.runs:
         runs[Tag.CONFIRMED_OVER] = winner.over
-    own = {f"{model.candidate}_{results.objective.name}": model.score}
+    own = {}
+    if model.score is not None:
+        own[f"{model.candidate}_{results.objective.name}"] = model.score
     record.log_summary({**scores, **own}, {**identity, **runs})
     dataset = results.dataset
     record.log_evaluation(results.test, dataset.classes, identity, dataset.test_fingerprint())
@@ -229,11 +231,12 @@ def _scores(results: SearchResults, model: Model, test: Predictions) -> dict[str
     """The values by which a model is known, on its search's run as on its version."""
     winner, objective = results.finalists[0], results.objective
     scores = {
-        schema.best(objective): model.score,
         objective.on("test"): objective.metric.of(test),
         schema.TEST_ACC: test.accuracy,
         schema.TEST_LOSS: test.loss,
     }
+    if model.score is not None:
+        scores[schema.best(objective)] = model.score
     if winner.runs:
         scores[schema.confirmed(objective)] = winner.mean
         scores[schema.spread(objective)] = winner.spread

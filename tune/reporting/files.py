@@ -59,7 +59,7 @@ def read_results(search: Search) -> SearchResults:
 
 def _model(tags: SearchTags, ledgers: Ledgers) -> Model | None:
     """The model that a search's run names, if it has come to one."""
-    if not tags.ingredients or tags.score is None:
+    if not tags.ingredients:
         return None
     best = {
         run_name(ledger.kind, number): len(log.epochs) if ledger is ledgers.refitted else log.best

@@ -26,12 +26,13 @@ class Model:
         runs: The names of the runs whose weights are in it, such as `confirm-001`.
         epoch: Of a single run, the number of the epoch after which its weights were taken.
         score: Its value of the objective on the validation images, by which it was chosen; of a
-            refit, the mean of the winner's runs, since it has trained on those images too.
+            refit, the mean of the winner's runs after as many epochs, since it has trained on those
+            images too; None if there are none.
     """
 
     runs: tuple[str, ...]
     epoch: int | None
-    score: float
+    score: float | None
 
     @property
     def candidate(self) -> str:
@@ -108,11 +109,7 @@ class SearchResults:
         if self.model is None or not self.model.is_refit or not self.finalists:
             return ""
         images, best = len(self.dataset.train) + len(self.dataset.val), self.finalists[0]
-        of = (
-            f"the mean of its recipe over {best.over}"
-            if best.runs
-            else "its recipe's in the search"
-        )
+        of = f"the mean of its recipe over {best.over}" if best.runs else "not measured"
         return f"{of}; it has trained on all {images} images"
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from statistics import mean
 from typing import Final
 
@@ -14,7 +15,7 @@ from tune.errors import ConfigError
 from tune.strategy.confirmation import Finalist, reopened
 from tune.strategy.folds import FOLD
 from tune.strategy.schedulers import longest_trial
-from tune.study.ledger import Ledger
+from tune.study.ledger import Ledger, Ledgers
 from tune.study.opening import read_ledger
 from tune.study.plan import Plan
 from tune.study.search import Search
@@ -93,6 +94,39 @@ def refit_of(winner: Finalist, refitted: Ledger) -> TrialLog | None:
     point, runs = _point(refitted.config, winner), list(refitted.trials.values())
     complete = (run for run in runs if run.state is TrialState.COMPLETE)
     return next((run for run in complete if run.params == point), None)
+
+
+def refit_score(config: SearchConfig, winner: Finalist) -> float | None:
+    """What is known of a refit: the mean of the winner's runs, at the epoch that it is trained to.
+
+    None where there are no such runs: the search's own score is the luckiest of many.
+    """
+    epochs, objective = chosen_epochs(config, winner), winner.trial.objective
+    if not winner.runs:
+        return None
+    return mean(objective.score(run.epochs[:epochs][-1].metrics) for run in winner.runs)
+
+
+def why_unfitted(config: SearchConfig, winner: Finalist, ledgers: Ledgers) -> str:
+    """Why there is no refit, or are no folds, though they were asked for and begun; else empty.
+
+    What there was no time for is told elsewhere.
+    """
+    _, confirmed, refitted = ledgers
+    if confirmed is not None and config.confirm.over_folds and not winner.runs:
+        why = _error_of(confirmed.trials.values())
+        return f"no finalist has completed a run on folds: {why}" if why else ""
+    if refitted is None or not is_refitted(config, winner) or refit_of(winner, refitted):
+        return ""
+    point = _point(refitted.config, winner)
+    why = _error_of(run for run in refitted.trials.values() if run.params == point)
+    return f"the winner was not trained on all images: {why}" if why else ""
+
+
+def _error_of(runs: Iterable[TrialLog]) -> str:
+    """The error of the first run that failed."""
+    failed = (run for run in runs if run.state is TrialState.FAIL)
+    return next((run.error or "its run failed" for run in failed), "")
 
 
 def _point(config: SearchConfig, winner: Finalist) -> dict[str, object]:

@@ -13,9 +13,16 @@ from tune.config.loading import load_config
 from tune.errors import ConfigError
 from tune.strategy.confirmation import losers_stopped, open_confirmation, ranked
 from tune.strategy.folds import fold_names, folds_of, has_lost
-from tune.strategy.refit import chosen_epochs, is_refitted, open_refit, refit_of
+from tune.strategy.refit import (
+    chosen_epochs,
+    is_refitted,
+    open_refit,
+    refit_of,
+    refit_score,
+    why_unfitted,
+)
 from tune.strategy.schedulers import next_trial
-from tune.study.ledger import Ledger
+from tune.study.ledger import Ledger, Ledgers
 from tune.study.search import Search
 from tune.study.trial import Decision, Epoch, TrialLog
 
@@ -230,3 +237,38 @@ def test_a_refit_is_one_trial_on_all_images_and_is_found_again(tmp_path: Path) -
     log.state = TrialState.COMPLETE
     assert refit_of(winner, ledger) is log
     assert open_refit(one, winner).asked == 1
+
+
+def test_the_score_of_a_refit_is_that_of_the_epoch_that_it_is_trained_to() -> None:
+    """And not of the epoch that the search chose, nor the luckiest of the search's scores."""
+    chosen, names = [trial(7, [0.9, 0.6, 0.5])], fold_names(2)
+    runs = [trial(0, [0.9, 0.5, 0.6], 7, names[0]), trial(1, [0.9, 0.7], 7, names[1])]
+    config = load_config(DIGITS, ["schedule.name=one_cycle", "train.epochs=3"])
+    assert refit_score(config, ranked(chosen, runs)[0]) == pytest.approx(0.65)
+    assert refit_score(config, ranked(chosen, [])[0]) is None
+
+
+def test_a_refit_that_failed_is_told_with_its_error(tmp_path: Path) -> None:
+    one = search(tmp_path, "refit.enabled=auto")
+    (winner,) = ranked([trial(7, [0.9, 0.95])], on_folds(7, [0.9, 0.8]))
+    ledger = open_refit(one, winner)
+    nothing = Ledgers(ledger)
+    assert why_unfitted(one.config, winner, nothing) == ""
+    log = ledger.begin()
+    ledgers = Ledgers(nothing.searched, None, ledger)
+    assert why_unfitted(one.config, winner, ledgers) == ""
+    ledger.end(log.number, TrialState.FAIL, "DivergedError: the loss is nan")
+    assert why_unfitted(one.config, winner, ledgers) == (
+        "the winner was not trained on all images: DivergedError: the loss is nan"
+    )
+
+
+def test_where_every_run_on_folds_failed_it_is_told(tmp_path: Path) -> None:
+    one, chosen = search(tmp_path), [trial(7, [0.9])]
+    ledger = open_confirmation(one, chosen)
+    assert ledger is not None
+    while ledger.has_more():
+        ledger.end(ledger.begin().number, TrialState.FAIL, "OutOfMemoryError: full")
+    (winner,) = ranked(chosen, ledger.trials.values())
+    told = why_unfitted(one.config, winner, Ledgers(ledger, ledger))
+    assert told == "no finalist has completed a run on folds: OutOfMemoryError: full"
