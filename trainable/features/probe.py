@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trainable.augment.views import Views
 from trainable.config import TrialConfig
-from trainable.data.datasets import load_dataset
+from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.parts import SplitName
 from trainable.device import resolve_device
 from trainable.features.batches import views_of
@@ -70,9 +70,9 @@ def probe(config: TrialConfig, runtime: Runtime) -> Probe:
 
     def features(split: SplitName) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         views, labels = views_of(trial, dataset, split), dataset.split(split).labels.numpy()
-        taken = _taken(dataset.fingerprint, split, len(views))
+        taken = _taken(dataset.fingerprint, split, len(labels))
         whole = len(taken) == len(views)
-        part = views if whole else _part_of(views, taken)
+        part = views if whole else _part_of(views, _places(dataset, split, taken))
         outputs = PrefixOutputs(prefix, device, store if whole else None).on(part, 0)
         return outputs.float().numpy(), labels[taken]
 
@@ -85,6 +85,12 @@ def _taken(fingerprint: str, split: SplitName, count: int) -> NDArray[np.int64]:
     """The images of a split that are looked at, in order."""
     seed = seed_of(f"probe {fingerprint} {split}", num_bytes=4)
     return np.sort(np.random.default_rng(seed).permutation(count)[: MOST[split]])
+
+
+def _places(dataset: Dataset, split: SplitName, taken: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where images of a split lie among its views, which for a fold are those of its pool."""
+    pool = dataset.pool
+    return taken if pool is None or split not in pool.places else pool.places[split].numpy()[taken]
 
 
 def _part_of(views: Views, taken: NDArray[np.int64]) -> Views:

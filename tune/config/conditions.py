@@ -23,12 +23,12 @@ class Bounds(Config):
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
-        if not self.ends:
+        if not self.named:
             raise ValueError("a condition is a value, a list of values, or ge, gt, le or lt")
         return self
 
     @property
-    def ends(self) -> list[float]:
+    def named(self) -> list[float]:
         """The numbers that are given."""
         given = (self.ge, self.gt, self.le, self.lt)
         return [end for end in given if end is not None]
@@ -54,6 +54,11 @@ class OneOf(Config):
     """A list of values, of which it has to be one."""
 
     one_of: tuple[Value, ...]
+
+    @property
+    def named(self) -> list[Any]:
+        """The values that are given."""
+        return [*self.one_of]
 
     def holds(self, value: object) -> bool:
         """Whether a value is in the list; true is not 1."""

@@ -47,8 +47,8 @@ def load_config(given: Path | None = None, overrides: Sequence[str] = ()) -> Sea
     fixed = {key for key in set_keys & TRIAL_KEYS.keys() if not _searched(key, set_keys)}
     if isinstance(space := content.get("space"), Mapping):
         flat = flatten_space(space)
-        kept = {key: values for key, values in flat.items() if key not in fixed}
-        content["space"] = _without_idle(kept, content, fixed)
+        searched = {key: values for key, values in flat.items() if key not in fixed}
+        content["space"] = _without_idle(searched, content, fixed)
     try:
         return SearchConfig.model_validate(content)
     except ValidationError as error:
@@ -117,10 +117,10 @@ def _without_idle(space: dict[str, Any], content: Mapping[str, Any], fixed: set[
     own = {name: content[name] for name in TrialConfig.model_fields if name in content}
     try:
         base = flatten(TrialConfig.model_validate(own).model_dump())
-        kept = without_idle(_SPACE.validate_python(space), base, fixed)
+        searched = without_idle(_SPACE.validate_python(space), base, fixed)
     except ValidationError:  # of the whole config there will be the same
         return space
-    return {key: space[key] for key in kept}
+    return {key: space[key] for key in searched}
 
 
 def _one_line(error: ValidationError, given: Path, overridden: set[str]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from itertools import islice
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from trainable.config import BUNDLED_ARCH, TrialConfig
 from trainable.runtime import Runtime
 from tune.config.keys import TRIAL_KEYS, is_whole, nearest
+from tune.config.rules import first_broken
 from tune.config.sections import (
     BudgetConfig,
     CacheConfig,
@@ -23,7 +25,7 @@ from tune.config.sections import (
     TrackingConfig,
 )
 from tune.config.space import Choices, Range, Values, flatten, flatten_space
-from tune.config.walk import check_conditions, count_trials
+from tune.config.walk import check_conditions, count_trials, samples
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """The rule for names of experiments and searches: safe in a path, a URL and a table."""
@@ -32,6 +34,14 @@ NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SEARCHABLE_DATA = {"data.image_size", "data.mirror"}
 """What may be searched of the data. All else says which images a trial is trained on and compared
 by: one trial's validation images could be another's training images."""
+
+
+TOGETHER: Final = {"data.mirror", "augment.policy", "predict.flips"}
+"""Keys of a trial that have rules between them, but for those that `_bundled_fits_every_arch` is
+about."""
+_LOOKED_AT: Final = 2_000
+"""The trials of a space that are checked for these rules. Should one come up that breaks them all
+the same, it fails alone."""
 
 
 class SearchConfig(TrialConfig):
@@ -129,6 +139,7 @@ class SearchConfig(TrialConfig):
             for value in _extremes(key, values):
                 self._check_value(key, value)
         check_conditions(self.space, self.own)
+        self._check_together()
         return self
 
     @model_validator(mode="after")
@@ -171,8 +182,24 @@ class SearchConfig(TrialConfig):
         try:
             self.trial({key: value})
         except ValidationError as error:
-            rule = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise ValueError(f"space.{key} holds {value}: {rule}") from error
+            broken = first_broken(error)
+            if key not in TOGETHER or broken.where:
+                raise ValueError(f"space.{key} holds {value}: {broken.rule}") from error
+
+    def _check_together(self) -> None:
+        """Check that the values of keys that have a rule between them make a trial."""
+        if not TOGETHER & self.space.keys():
+            return
+        for values in islice(samples(self.space, self.own, TOGETHER), _LOOKED_AT):
+            try:
+                self.trial(values)
+            except ValidationError as error:
+                rule = first_broken(error).rule
+                keys = [key for key in values if key in TOGETHER and key in rule]
+                shown = " with ".join(f"space.{key}={values[key]}" for key in keys)
+                if len(keys) == 1:
+                    raise ValueError(f"space.{keys[0]} holds {values[keys[0]]}: {rule}") from error
+                raise ValueError(f"the space holds {shown}: {rule}") from error
 
 
 def _extremes(key: str, values: Range | Choices) -> list[Any]:

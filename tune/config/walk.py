@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import islice, pairwise
 from typing import Any, Final
@@ -57,6 +57,21 @@ def walk(space: Space, own: Mapping[str, Any], draw: Callable[[str], Any]) -> di
     return found
 
 
+def planned(space: Space, own: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """A point less the values of keys that its trial will not have."""
+    found: dict[str, Any] = {}
+    unsure = set[str]()  # keys that are drawn later
+    for key in ordered(space):
+        when = {name: each for name, each in space[key].when.items() if name not in unsure}
+        if not hold(when, {**own, **found}):
+            continue
+        if key in point:
+            found[key] = point[key]
+        if key not in point or when.keys() != space[key].when.keys():
+            unsure.add(key)
+    return found
+
+
 def is_whole_trial(space: Space, own: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
     """Whether values are those of all keys that a trial has, and of no other."""
     try:
@@ -88,6 +103,27 @@ def every_trial(space: Space, own: Mapping[str, Any]) -> Iterator[dict[str, Any]
             yield from below(depth + 1, {**found, key: value})
 
     return below(0, {})
+
+
+def samples(space: Space, own: Mapping[str, Any], keys: set[str]) -> Iterator[dict[str, Any]]:
+    """The values of some keys in every trial; of an endless range, one of each kind.
+
+    Args:
+        space: What is searched.
+        own: The config's own values.
+        keys: Searched keys; those that their conditions name come with them.
+    """
+    wanted, named = set[str](), keys & space.keys()
+    while named:
+        wanted |= named
+        named = {name for key in named for name in space[key].when if name in space} - wanted
+    conditions = [each for key in wanted for each in space[key].when.items()]
+
+    def listed(key: str) -> Choices:
+        found = possible_values(key, space[key], [each for name, each in conditions if name == key])
+        return Choices(choices=tuple(found), when=space[key].when)
+
+    return every_trial({key: listed(key) for key in space if key in wanted}, own)
 
 
 def count_trials(space: Space, own: Mapping[str, Any], most: int) -> int:
@@ -153,23 +189,32 @@ def without_idle(space: Space, own: Mapping[str, Any], fixed: set[str]) -> dict[
             for other, condition in values.when.items()
         )
 
-    gone = {key for key, values in space.items() if idle(values)}
-    kept = {key: values for key, values in space.items() if key not in gone}
-    return without_idle(kept, own, fixed | gone) if gone else kept
+    dropped = {key for key, values in space.items() if idle(values)}
+    rest = {key: values for key, values in space.items() if key not in dropped}
+    return without_idle(rest, own, fixed | dropped) if dropped else rest
 
 
 def _may_hold(condition: Bounds | OneOf, key: str, space: Space, own: Mapping[str, Any]) -> bool:
     """Whether a key of a trial may ever have a value for which a condition holds."""
     values = space.get(key)
     candidates = possible(space, own, key)
-    if isinstance(values, Range) and enumerated(values, whole=is_whole(key)) is None:
-        if isinstance(condition, OneOf):
-            candidates = [*candidates, *filter(values.holds, condition.one_of)]
-        else:  # between two ends of bounds a condition holds everywhere or nowhere
-            ends = sorted({values.low, values.high, *filter(values.holds, condition.ends)})
-            between = [low / 2 + high / 2 for low, high in pairwise(ends)]
-            candidates = [*candidates, *ends, *between]
+    if values is not None:
+        candidates = [*candidates, *possible_values(key, values, [condition])]
     return any(map(condition.holds, candidates))
+
+
+def possible_values(
+    key: str, values: Values, conditions: Sequence[Bounds | OneOf]
+) -> list[str | bool | int | float]:
+    """The values of a key; of an endless range, enough for each condition that may hold to hold."""
+    found = enumerated(values, whole=is_whole(key))
+    if found is not None:
+        return found
+    assert isinstance(values, Range)
+    named = [end for each in conditions for end in each.named if values.holds(end)]
+    ends = sorted({values.low, values.high, *named})
+    # Between two of these ends a condition holds everywhere or nowhere.
+    return [*ends, *(low / 2 + high / 2 for low, high in pairwise(ends))]
 
 
 def in_words(values: Range | Choices) -> str:

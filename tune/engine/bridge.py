@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from pydantic import ValidationError
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from trainable.ray_trainable import TrialSpec
+from tune.config.rules import first_broken
 from tune.engine.pressure import MemoryPressure
 from tune.engine.ray_compat import DriverOnly, Workers, error_of, killed_for_memory
 from tune.engine.resources import TrialResources
@@ -21,7 +23,7 @@ from tune.errors import Halt
 from tune.strategy.schedulers import Scheduler, next_trial
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
-from tune.study.trial import Decision, Epoch, TrialLog, TrialState
+from tune.study.trial import NO_TRIAL, Decision, Epoch, TrialLog, TrialState
 
 
 class Watcher(Protocol):
@@ -69,19 +71,24 @@ class LedgerSearcher(DriverOnly, Searcher):
             # While nothing runs, Ray asks here alone.
             return Searcher.FINISHED if self._budget.stop_all() else None
         log = next_trial(self._ledger, self._scheduler)
-        while log is not None and not self._scheduler.wants(self._ledger, log):
-            self._end_unrun(log)
+        while log is not None:
+            if not self._scheduler.wants(self._ledger, log):
+                self._end_unrun(log)
+            else:
+                try:
+                    return dict(self._spec(log))
+                except ValidationError as error:
+                    self._end_unrun(log, f"{NO_TRIAL}: {first_broken(error).rule}")
             log = next_trial(self._ledger, self._scheduler)
-        if log is not None:
-            return dict(self._spec(log))
         if self._ledger.running:
             return None
         for paused in self._ledger.paused:  # no one lets them go on any more
             self._end_unrun(paused)
         return Searcher.FINISHED
 
-    def _end_unrun(self, log: TrialLog) -> None:
-        self._ledger.end(log.number, TrialState.PRUNED)
+    def _end_unrun(self, log: TrialLog, error: str | None = None) -> None:
+        state = TrialState.PRUNED if error is None else TrialState.FAIL
+        self._ledger.end(log.number, state, error)
         for watcher in self._watchers:
             watcher.changed(log)
 

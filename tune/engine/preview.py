@@ -77,11 +77,14 @@ def _say_points(config: SearchConfig, dataset: Dataset | None, say: Say) -> None
     if points and PROBE not in facts and any(PROBE in point.when for point in points):
         say(f"         {PROBE} is measured at the start, and points that ask for it left out here")
     portfolio = choose(config, points, facts)
-    say(f"first    {len(portfolio.points)} of {config.num_trials} trials:")
-    for number, point in enumerate(portfolio.points):
+    asked = config.num_trials
+    tried, beyond = portfolio.points[:asked], portfolio.points[asked:]
+    say(f"first    {len(tried)} of {asked} trials:")
+    for number, point in enumerate(tried):
         say(f"{number:6d}   {point.name}: {point.why}")
         say(f"         {' '.join(f'{key}={value}' for key, value in point.values.items())}")
-    for name, reason in portfolio.dropped:
+    late = [(point.name, f"there are {asked} trials") for point in beyond]
+    for name, reason in (*portfolio.dropped, *late):
         say(f"     -   {name}: not tried, {reason}")
     sampler = config.sampler
     starts = f", which draws at random until {sampler.startup_trials} trials have ended"

@@ -12,7 +12,7 @@ from tune.config.keys import is_whole
 from tune.config.points import BATCH, DEPTH, LR, OPTIMIZER, FirstPoint, Point
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range, Values
-from tune.config.walk import walk
+from tune.config.walk import is_whole_trial, planned, walk
 from tune.strategy.samplers import search_sampler
 from tune.study.ledger import Ledger
 from tune.study.opening import open_ledger, read_ledger
@@ -79,8 +79,14 @@ def read_search(search: Search) -> Ledger:
 
 
 def first_points(config: SearchConfig) -> list[dict[str, Any]]:
-    """The config's own points, else the base trial's own values."""
-    return list(config.sampler.points) or [starting_point(config)]
+    """The config's own points, else the base trial's own values; each trial once."""
+    space, own = config.space, config.own
+    found = list[dict[str, Any]]()
+    for given in config.sampler.points or (starting_point(config),):
+        point = planned(space, own, given)
+        if point not in found or not is_whole_trial(space, own, point):
+            found.append(point)
+    return found
 
 
 def starting_point(config: SearchConfig) -> dict[str, Any]:
@@ -99,21 +105,21 @@ def choose(config: SearchConfig, points: Sequence[Point], facts: Facts) -> Portf
     """
     given = bool(config.sampler.points)
     why = "sampler.points of the config" if given else "the config's own values"
-    kept = [
+    chosen = [
         FirstPoint(name=f"{OWN}-{number}" if given else OWN, why=why, values=values)
         for number, values in enumerate(first_points(config), 1)
     ]
     dropped = []
     for point in points:
         reason, values = _fitted(config, point, facts)
-        twin = next((other.name for other in kept if _same(config, other.values, values)), None)
+        twin = next((other.name for other in chosen if _same(config, other.values, values)), None)
         if reason is None and twin is not None:
             reason = f"in this space it is {twin}"
         if reason is not None:
             dropped.append((point.name, reason))
         else:
-            kept.append(FirstPoint(name=point.name, why=point.why, values=values))
-    return Portfolio(tuple(kept), tuple(dropped))
+            chosen.append(FirstPoint(name=point.name, why=point.why, values=values))
+    return Portfolio(tuple(chosen), tuple(dropped))
 
 
 def _same(config: SearchConfig, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

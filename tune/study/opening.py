@@ -27,7 +27,7 @@ from tune.study.storage import (
     storage_url,
     unusable,
 )
-from tune.study.trial import CUT_SHORT, ERROR
+from tune.study.trial import CUT_SHORT, ERROR, TrialState
 
 _SEARCH: Final = "search"
 """Attribute of a study: the identity of the search that it belongs to."""
@@ -61,7 +61,7 @@ def open_ledger(search: Search, plan: Plan) -> Ledger:
         if owner == search.identity:
             if plan.kind == "trial":
                 write_definition(study, search)
-            _enqueue(study, plan.points)
+            _enqueue(study, plan.points[: plan.asked])
     except (*UNUSABLE, ValueError) as error:
         raise unusable(url, error) from error
     _check_owner(search, owner, url)
@@ -143,10 +143,12 @@ def read_ledger(config: SearchConfig, plan: Plan) -> Ledger:
 
 
 def _enqueue(study: Study, points: Sequence[Mapping[str, Any]]) -> None:
-    """Have the points tried first, but for those that a run before this one enqueued."""
-    there = {trial.user_attrs.get(_POINT) for trial in study.get_trials(deepcopy=False)}
+    """Have the points tried first, but for those that a run before this one enqueued or drew."""
+    trials = study.get_trials(deepcopy=False)
+    there = {trial.user_attrs.get(_POINT) for trial in trials}
+    drawn = [trial.params for trial in trials if trial.state is not TrialState.WAITING]
     for point in points:
         mark = json.dumps(dict(point), sort_keys=True)
-        if mark not in there:
+        if mark not in there and dict(point) not in drawn:
             study.enqueue_trial(dict(point), user_attrs={_POINT: mark})
             there.add(mark)

@@ -15,6 +15,7 @@ __all__ = [
     "CUT_SHORT",
     "ERROR",
     "FACTS",
+    "NO_TRIAL",
     "Decision",
     "Epoch",
     "TrialLog",
@@ -33,7 +34,9 @@ _AT, _STOPPED, _PAUSED = "at", "stopped", "paused"
 """What the attribute of an epoch holds beside its metrics."""
 
 
-_OWN_FAULTS: Final = ("DivergedError", "OutOfMemoryError")
+NO_TRIAL: Final = "NoTrialError"
+"""What the error of a trial begins with whose values break a rule between keys."""
+_OWN_FAULTS: Final = ("DivergedError", "OutOfMemoryError", NO_TRIAL)
 """What the error of a trial begins with that failed for its values, and would again."""
 
 

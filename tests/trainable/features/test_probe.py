@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
+from trainable.augment.views import Views
 from trainable.config import DataConfig, ModelConfig, TrialConfig
+from trainable.data.datasets import load_dataset
 from trainable.features import probe as module
 from trainable.features.probe import probe
 from trainable.features.store import ArrayStore
@@ -48,3 +54,21 @@ def test_of_many_images_some_are_looked_at_and_nothing_is_stored(
     assert (found.trained, found.tested) == (50, 20)
     assert ArrayStore(tmp_path).entries() == []
     assert probe(CONFIG, runtime).accuracy == found.accuracy
+
+
+def test_of_a_fold_it_is_fitted_to_the_folds_training_images_alone(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG.model_copy(update={"data": CONFIG.data.model_copy(update={"fold": "1/3"})})
+    dataset = load_dataset(config.data)
+    taken = []
+
+    def part_of(views: Views, places: NDArray[np.int64]) -> Views:
+        taken.append(views.images[places])
+        return replace(views, images=taken[-1])
+
+    monkeypatch.setattr(module, "_part_of", part_of)
+    found = probe(config, runtime)
+    assert (found.trained, found.tested) == (len(dataset.train), len(dataset.val))
+    assert torch.equal(taken[0], dataset.train.images)
+    assert torch.equal(taken[1], dataset.val.images)

@@ -218,3 +218,21 @@ def test_the_readmes_example_is_a_config(tmp_path: Path) -> None:
         "augment.policy",
     }
     assert len(drawn(config, unfreeze_depth=1, policy="trivial")) == 4
+
+
+PAIR = ("space.data.mirror=[true, false]", "augment.policy=none")
+
+
+def test_values_that_make_no_trial_together_are_refused_before_the_start() -> None:
+    told = r"the space holds space\.data\.mirror=False with space\.predict\.flips=True: predict\."
+    with pytest.raises(ConfigError, match=told):
+        load_config(DIGITS, [*PAIR, "space.predict.flips=[true, false]"])
+
+
+def test_values_that_a_condition_keeps_apart_are_searched() -> None:
+    when = "{values: [true, false], when: {data.mirror: true}}"
+    words = ["data.mirror=false", *PAIR, f"space.predict.flips={when}"]
+    assert "predict.flips" in load_config(DIGITS, words).space
+    words[-1] = words[-1].replace("data.mirror: true", "data.mirror: false")
+    with pytest.raises(ConfigError, match=r"space\.data\.mirror=False with space\.predict\.flips"):
+        load_config(DIGITS, words)

@@ -117,3 +117,9 @@ def test_a_mistake_in_a_dry_run_is_told_as_ever(
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_points_beyond_the_number_of_trials_are_not_shown(tmp_path: Path) -> None:
+    output = dry_run(tmp_path, POINTS, *SMALL, "--num-samples=1")
+    assert "first    1 of 1 trials:" in output
+    assert "slow: not tried, there are 1 trials" in output

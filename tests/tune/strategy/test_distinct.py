@@ -136,3 +136,26 @@ FIRST_DRAWN: dict[str, Any] = {
     "model.unfreeze_depth": 2,
     "augment.policy": "trivial",
 }
+
+
+def test_points_that_are_one_trial_are_tried_once(tmp_path: Path, url: str) -> None:
+    """They differ in a key that neither has."""
+    points = (
+        "{model.unfreeze_depth: 1, optim.layer_decay: 1}, "
+        "{model.unfreeze_depth: 1, optim.layer_decay: 0.5}, {model.unfreeze_depth: 2}"
+    )
+    ledger = ledger_of(small(tmp_path, f"sampler.points=[{points}]"), url)
+    assert [ledger.begin().params for _ in range(2)] == [
+        {"model.unfreeze_depth": depth} for depth in (1, 2)
+    ]
+
+
+def test_points_beyond_the_number_of_trials_wait_for_an_extension(tmp_path: Path, url: str) -> None:
+    points = ", ".join(f"{{model.unfreeze_depth: {depth}}}" for depth in (2, 1, 0))
+    words = [f"sampler.points=[{points}]", "budget.num_samples=1"]
+    assert run(lambda: ledger_of(small(tmp_path, *words), url)) == [{"model.unfreeze_depth": 2}]
+    assert len(ledger_of(small(tmp_path, *words), url).study.trials) == 1
+    words[1] = "budget.num_samples=3"
+    found = run(lambda: ledger_of(small(tmp_path, *words), url))
+    assert found == [{"model.unfreeze_depth": depth} for depth in (1, 0)]
+    assert len(ledger_of(small(tmp_path, *words), url).study.trials) == 3
