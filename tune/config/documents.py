@@ -42,12 +42,13 @@ _UNREADABLE: Final = (
 RecursionError for OmegaConf's interpolations inside each other."""
 
 
-def read_file(path: Path, source: str) -> dict[Any, Any]:
+def read_file(path: Path, source: str, *, quoted: bool = True) -> dict[Any, Any]:
     """The keys and values of a YAML file.
 
     Args:
         path: The file.
         source: The file as errors name it, such as `--config digits`.
+        quoted: Whether an error may quote what the file holds.
 
     Raises:
         ConfigError: It cannot be read, or holds no keys and values.
@@ -59,7 +60,7 @@ def read_file(path: Path, source: str) -> dict[Any, Any]:
         _check_structure(text)
         return OmegaConf.load(io.StringIO(text))
 
-    return _plain(load, source)
+    return _plain(load, source, quoted=quoted)
 
 
 def read_word(word: str) -> dict[Any, Any]:
@@ -95,13 +96,17 @@ def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, node
 
 
-def _plain(load: Callable[[], DictConfig | ListConfig], source: str) -> dict[Any, Any]:
+def _plain(
+    load: Callable[[], DictConfig | ListConfig], source: str, *, quoted: bool = True
+) -> dict[Any, Any]:
     try:
         content = OmegaConf.to_container(load())
         for key, value in leaves(content):
             _check_value(key, value)
     except _UNREADABLE as error:
-        raise ConfigError(f"{source}: not usable as YAML: {squeeze(error, 400)}") from error
+        shown = quoted or isinstance(error, OSError)
+        reason = squeeze(error, 400) if shown else type(error).__name__
+        raise ConfigError(f"{source}: not usable as YAML: {reason}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: must hold keys and values, not a list")
     return content

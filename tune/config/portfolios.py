@@ -26,7 +26,7 @@ def read_portfolio(config: StrategyConfig) -> tuple[Point, ...]:
     if given == NONE:
         return ()
     source = f"strategy.portfolio={squeeze(given)}"
-    content = read_file(find_portfolio(given), source)
+    content = read_file(find_portfolio(given), source, quoted=False)
     try:
         return Points.model_validate(content).points
     except ValidationError as error:

@@ -18,6 +18,10 @@ UNCONDITIONAL: Final = ("model.arch", "model.weights")
 """Keys that every trial has or none: what they name is checked and hashed before the first."""
 
 
+_REPEATED: Final = ("train.seed", "train.stop_after", "data.fold")
+"""Keys that the confirmation and the refit set anew."""
+
+
 def ordered(space: Space) -> list[str]:
     """The keys as they are decided: each after those that its conditions name, else as given.
 
@@ -158,13 +162,7 @@ def check_conditions(space: Space, own: Mapping[str, Any]) -> None:
         ValueError: A condition names no key of a trial or can never hold, or it names the key
             itself, at last.
     """
-    for key, values in space.items():
-        if values.when and key in UNCONDITIONAL:
-            raise ValueError(f"space.{key}.when: every trial has {key}; search it without one")
-        for other in values.when:
-            if other not in TRIAL_KEYS:
-                hint = nearest(other, TRIAL_KEYS)
-                raise ValueError(f"space.{key}.when: {other} is no key of a trial{hint}")
+    _check_names(space)
     ordered(space)
     for key, values in space.items():
         for other, condition in values.when.items():
@@ -178,6 +176,22 @@ def check_conditions(space: Space, own: Mapping[str, Any]) -> None:
                     f"space.{key}.when: {other} {has}, so the condition never holds "
                     f"({describe({other: condition})}); change it, or search {other}"
                 )
+
+
+def _check_names(space: Space) -> None:
+    """Check that conditions stand where they may, and name keys that they may."""
+    for key, values in space.items():
+        if values.when and key in UNCONDITIONAL:
+            raise ValueError(f"space.{key}.when: every trial has {key}; search it without one")
+        for other in values.when:
+            if other in _REPEATED:
+                raise ValueError(
+                    f"space.{key}.when: {other} differs when the best run again, and {key} must "
+                    "not: name another key"
+                )
+            if other not in TRIAL_KEYS:
+                hint = nearest(other, TRIAL_KEYS)
+                raise ValueError(f"space.{key}.when: {other} is no key of a trial{hint}")
 
 
 def without_idle(space: Space, own: Mapping[str, Any], fixed: set[str]) -> dict[str, Values]:

@@ -236,3 +236,10 @@ def test_values_that_a_condition_keeps_apart_are_searched() -> None:
     words[-1] = words[-1].replace("data.mirror: true", "data.mirror: false")
     with pytest.raises(ConfigError, match=r"space\.data\.mirror=False with space\.predict\.flips"):
         load_config(DIGITS, words)
+
+
+@pytest.mark.parametrize("key", ["train.seed", "train.stop_after", "data.fold"])
+def test_what_differs_when_the_best_run_again_is_no_condition(key: str) -> None:
+    when = f"{{low: 0, high: 1, when: {{{key}: 1}}}}"
+    with pytest.raises(ConfigError, match="differs when the best run again"):
+        load_config(DIGITS, [f"space.augment.mixup={when}"])

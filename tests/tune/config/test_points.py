@@ -87,3 +87,15 @@ def test_a_mistake_in_a_list_of_points_says_in_which(in_tmp_path: Path) -> None:
 def test_an_unknown_portfolio_is_told_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"strategy\.portfolio=lit: no such .* none, literature"):
         read_portfolio(StrategyConfig(portfolio="lit"))
+
+
+def test_the_error_of_a_portfolio_that_is_no_yaml_quotes_nothing_of_the_file(
+    tmp_path: Path,
+) -> None:
+    """A config from elsewhere may name any file."""
+    path = tmp_path / "secret.yaml"
+    path.write_text("password: [hunter2\n")
+    config = load_config(DIGITS, [f"strategy.portfolio={path}"])
+    with pytest.raises(ConfigError, match="not usable as YAML: ParserError") as caught:
+        read_portfolio(config.strategy)
+    assert "hunter2" not in str(caught.value)
