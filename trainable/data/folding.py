@@ -6,6 +6,7 @@ in the fold of its duplicates. They depend on the images and how they were split
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,6 +51,9 @@ def fold_of(
     if fold.folds > (there := len(np.unique(groups))):
         raise ValueError(f"data.fold={name}: {there} images that are not alike are too few")
     splitter = StratifiedGroupKFold(fold.folds, shuffle=True, random_state=fold.repeat)
-    parts = list(splitter.split(np.zeros(len(labels)), labels, groups))
+    with warnings.catch_warnings():
+        # A class of fewer images than folds is in some folds only, which is as good as it gets.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        parts = list(splitter.split(np.zeros(len(labels)), labels, groups))
     train, val = parts[fold.number - 1]
     return train.astype(np.int64), val.astype(np.int64)

@@ -44,7 +44,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
             # Trained in full, a network takes any weights of its shape; the frozen part is checked.
             build(arch, len(dataset.classes), _least_depth(config), weights)
         weights_hash = _hash(config, choices)
-        folds = _folds(config, dataset)
+        folds = _folds(config, dataset, console)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     sizes = " + ".join(f"{len(dataset.split(part))} {part}" for part in ("train", "val", "test"))
@@ -113,7 +113,7 @@ def _weights(config: SearchConfig) -> list[str]:
     return [resolve_weights(config.model.weights, *config.archs)]
 
 
-def _folds(config: SearchConfig, dataset: Dataset) -> int:
+def _folds(config: SearchConfig, dataset: Dataset, console: Console) -> int:
     """The number of folds that the finalists are to run on.
 
     Raises:
@@ -128,9 +128,11 @@ def _folds(config: SearchConfig, dataset: Dataset) -> int:
     for division in {Fold.parse(name).repeat: name for name in fold_names(count)}.values():
         try:
             dataset.folded(division)
-        except ValueError:
+        except ValueError as error:
             if config.confirm.folds != "auto":
                 raise
+            why = squeeze(f"folds    none, though confirm.folds=auto: {error}", _NOTE)
+            console.print(why, soft_wrap=True, markup=False)
             return 0
     return count
 

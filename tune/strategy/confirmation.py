@@ -12,7 +12,7 @@ from optuna.samplers import RandomSampler
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices
 from tune.errors import ConfigError
-from tune.strategy.folds import FOLD, StopLosers, fold_names, scores_by_fold
+from tune.strategy.folds import FOLD, StopLosers, fold_names, has_lost, scores_by_fold
 from tune.study.ledger import Ledger
 from tune.study.opening import open_ledger, read_ledger, reopen_cut_short
 from tune.study.plan import Plan
@@ -185,7 +185,7 @@ def ranked(chosen: Sequence[TrialLog], runs: Iterable[TrialLog]) -> list[Finalis
     found = [Finalist(trial, _runs_of(trial, complete)) for trial in chosen]
     # One whose every run failed was lucky indeed, and is not taken if there is another.
     confirmed = [finalist for finalist in found if finalist.runs] or found
-    lost = {id(each) for each in confirmed if _was_stopped(each.trial, runs)}
+    lost = _lost(confirmed, runs)
     shared = _shared([each for each in confirmed if id(each) not in lost])
 
     def place(finalist: Finalist) -> tuple[bool, float, tuple[float, float, int]]:
@@ -207,6 +207,23 @@ def losers_stopped(config: SearchConfig, chosen: Sequence[TrialLog]) -> StopLose
         return next((trial.number for trial in chosen if _runs_of(trial, [run])), None)
 
     return StopLosers(config, scores, finalist_of)
+
+
+def _lost(confirmed: Sequence[Finalist], runs: Sequence[TrialLog]) -> set[int]:
+    """The ids of those that were stopped, and have clearly lost to one that is a finalist now."""
+    scores = {
+        id(each): scores_by_fold(each.trial, each.runs) for each in confirmed if each.is_over_folds
+    }
+    planned = len({run.params[FOLD] for run in runs if FOLD in run.params})
+    return {
+        id(each)
+        for each in confirmed
+        if id(each) in scores
+        and _was_stopped(each.trial, runs)
+        and has_lost(
+            scores[id(each)], [one for key, one in scores.items() if key != id(each)], planned
+        )
+    }
 
 
 def _was_stopped(trial: TrialLog, runs: Sequence[TrialLog]) -> bool:

@@ -6,6 +6,7 @@ import torch
 
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, Split, load_dataset
+from trainable.data.folding import fold_of
 from trainable.folds import ALL, Fold
 
 FOLDS = [f"{number}/5" for number in range(1, 6)]
@@ -105,3 +106,10 @@ def test_the_whole_data_is_read_once_for_all_folds(monkeypatch: pytest.MonkeyPat
         load_dataset(DataConfig(fold=name))
     assert read == [1]
     load_dataset.cache_clear()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_class_of_fewer_images_than_folds_is_divided_without_a_warning() -> None:
+    labels = np.array([0] * 20 + [1] * 20 + [2] * 3)
+    train, val = fold_of("1/5", labels, np.arange(43, dtype=np.uint64), 10, ["a", "b", "c"])
+    assert sorted([*train, *val]) == list(range(43))

@@ -182,3 +182,23 @@ def test_a_search_without_validation_images_is_refused() -> None:
     words = ["data.image_size=16", "model.weights=random", "data.fold=all"]
     with pytest.raises(ConfigError, match=r"data\.fold=all trains on the validation images"):
         settle(load_config(DIGITS, words), "one", Console(quiet=True))
+
+
+def test_that_a_class_is_too_small_for_folds_is_told(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for label, count in (("ants", 20), ("bees", 20), ("wasps", 3)):
+        (tmp_path / "few" / label).mkdir(parents=True)
+        for number in range(count):
+            pixels = draw.integers(0, 255, (16, 16, 3), dtype=np.uint8)
+            if label == "wasps":
+                pixels = np.zeros((16, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "few" / label / f"{number}.png")
+    load_dataset.cache_clear()
+    words = ["data.source=image_folder", f"data.root={tmp_path / 'few'}", "data.image_size=16"]
+    auto = ["model.weights=random", "confirm.top_k=2", "confirm.folds=auto"]
+    stream = io.StringIO()
+    found = settle(load_config(DIGITS, [*words, *auto]), "one", Console(file=stream, width=400))
+    assert found.config.confirm.folds == 0
+    assert "none, though confirm.folds=auto: data.fold=1/5: class wasps has a single" in (
+        stream.getvalue()
+    )

@@ -272,3 +272,16 @@ def test_where_every_run_on_folds_failed_it_is_told(tmp_path: Path) -> None:
     (winner,) = ranked(chosen, ledger.trials.values())
     told = why_unfitted(one.config, winner, Ledgers(ledger, ledger))
     assert told == "no finalist has completed a run on folds: OutOfMemoryError: full"
+
+
+def test_who_lost_to_a_former_finalist_alone_may_win() -> None:
+    """The search grew, and the one that was clearly better is no finalist any more."""
+    stopped = trial(20, [], of=7, fold="4/5")
+    stopped.state = TrialState.PRUNED
+    runs = [*on_folds(7, [0.5, 0.51, 0.52]), stopped]
+    runs += on_folds(3, [0.9, 0.9, 0.91, 0.9, 0.9], first=30)
+    worse = on_folds(5, [0.4, 0.6, 0.4, 0.5, 0.5], first=40)
+    before = ranked([trial(7, [0.95]), trial(3, [0.9])], runs)
+    assert [one.trial.number for one in before] == [3, 7]
+    now = ranked([trial(7, [0.95]), trial(5, [0.94])], [*runs, *worse])
+    assert [one.trial.number for one in now] == [7, 5]
