@@ -118,10 +118,13 @@ class FineTuner:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or early stopping says that it is enough."""
-        patience = self.config.train.early_stopping
+        """Whether all epochs are done, or early stopping says that it is enough.
+
+        Without validation images nothing tells it: the loss on images trained on keeps falling.
+        """
+        train, judged = self.config.train, not self.config.data.keeps_no_validation
+        patience = train.early_stopping if judged else None
         stopped = patience is not None and self._epochs_without_gain >= patience
-        train = self.config.train
         return stopped or self.epoch >= min(train.epochs, train.stop_after or train.epochs)
 
     @torch.no_grad()

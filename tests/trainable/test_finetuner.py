@@ -456,6 +456,18 @@ class TestEnding:
             since = end - 1 - losses.index(min(losses[:end]))
             assert since < patience
 
+    def test_on_all_images_nothing_stops_a_trial_early(
+        self, tune: Callable[..., FineTuner]
+    ) -> None:
+        """Its only loss is that of images that it trains on."""
+        train = {"epochs": 12, "early_stopping": 1}
+        tuner = tune(
+            data={"fold": "all"}, optim={"lr": 0.5}, schedule={"name": "constant"}, train=train
+        )
+        losses = until_the_end(tuner)
+        assert len(losses) == 12
+        assert losses != sorted(losses, reverse=True), "with patience 1 it would have stopped"
+
     def test_without_early_stopping_a_trial_goes_on(self, tune: Callable[..., FineTuner]) -> None:
         tuner = tune(optim={"lr": 0.5}, schedule={"name": "constant"}, train={"epochs": 30})
 

@@ -25,7 +25,7 @@ from tune.config.sections import (
     TrackingConfig,
 )
 from tune.config.space import Choices, Range, Values, flatten, flatten_space
-from tune.config.walk import check_conditions, count_trials, samples
+from tune.config.walk import check_conditions, count_trials, possible, samples
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """The rule for names of experiments and searches: safe in a path, a URL and a table."""
@@ -153,6 +153,13 @@ class SearchConfig(TrialConfig):
             raise ValueError(
                 f"refit.enabled=true and data.fold={self.data.fold} exclude each other, since a "
                 "refit trains on all images: leave one out"
+            )
+        if self.refit.enabled is True and "plateau" in possible(
+            self.space, self.own, "schedule.name"
+        ):
+            raise ValueError(
+                "refit.enabled=true and schedule.name=plateau exclude each other, since a refit "
+                "has no validation loss for the schedule to go by: leave one out"
             )
         return self
 

@@ -34,6 +34,8 @@ def is_refitted(config: SearchConfig, winner: Finalist) -> bool:
     """
     if winner.trial.state is not TrialState.COMPLETE:
         return False
+    if config.trial(winner.trial.params).schedule.name == "plateau":
+        return False  # it goes by a validation loss, and there is none
     asked = config.refit.enabled
     return winner.is_over_folds if asked == "auto" else asked
 

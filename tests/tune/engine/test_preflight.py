@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from torchvision.models import ResNet18_Weights, ResNet34_Weights, resnet18, res
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.networks import random_state
-from trainable.data.datasets import load_dataset
+from trainable.data.datasets import Dataset, load_dataset
+from trainable.data.folding import fold_of
 from tune.config.loading import check_files, load_config
-from tune.engine.preflight import check_unchanged, settle
+from tune.engine.preflight import _folds, check_unchanged, settle
 from tune.errors import ConfigError
 from tune.study.fingerprints import hash_of, hash_of_arch
 from tune.study.search import Search
@@ -184,21 +186,18 @@ def test_a_search_without_validation_images_is_refused() -> None:
         settle(load_config(DIGITS, words), "one", Console(quiet=True))
 
 
-def test_that_a_class_is_too_small_for_folds_is_told(tmp_path: Path) -> None:
-    draw = np.random.default_rng(0)
-    for label, count in (("ants", 20), ("bees", 20), ("wasps", 3)):
-        (tmp_path / "few" / label).mkdir(parents=True)
-        for number in range(count):
-            pixels = draw.integers(0, 255, (16, 16, 3), dtype=np.uint8)
-            if label == "wasps":
-                pixels = np.zeros((16, 16, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "few" / label / f"{number}.png")
-    load_dataset.cache_clear()
-    words = ["data.source=image_folder", f"data.root={tmp_path / 'few'}", "data.image_size=16"]
-    auto = ["model.weights=random", "confirm.top_k=2", "confirm.folds=auto"]
+def test_that_a_class_is_too_small_for_folds_is_told() -> None:
+    """Of a folder that comes with its splits, a class may have one image to train on."""
+    labels, groups = np.array([0] * 20 + [1] * 20 + [2]), np.arange(41, dtype=np.uint64)
+
+    def folded(name: str) -> object:
+        return fold_of(name, labels, groups, 10, ["ants", "bees", "wasps"])
+
+    few = cast("Dataset", SimpleNamespace(val=range(10), folded=folded))
     stream = io.StringIO()
-    found = settle(load_config(DIGITS, [*words, *auto]), "one", Console(file=stream, width=400))
-    assert found.config.confirm.folds == 0
-    assert "none, though confirm.folds=auto: data.fold=1/5: class wasps has a single" in (
-        stream.getvalue()
-    )
+    config = load_config(DIGITS, ["confirm.top_k=2", "confirm.folds=auto"])
+    assert _folds(config, few, Console(file=stream, width=400)) == 0
+    told = "folds    none, though confirm.folds=auto: data.fold=1/5: class wasps has a single image"
+    assert stream.getvalue().startswith(told)
+    with pytest.raises(ValueError, match="class wasps has a single image"):
+        _folds(load_config(DIGITS, ["confirm.top_k=2", "confirm.folds=5"]), few, Console())

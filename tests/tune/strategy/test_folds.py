@@ -285,3 +285,14 @@ def test_who_lost_to_a_former_finalist_alone_may_win() -> None:
     assert [one.trial.number for one in before] == [3, 7]
     now = ranked([trial(7, [0.95]), trial(5, [0.94])], [*runs, *worse])
     assert [one.trial.number for one in now] == [7, 5]
+
+
+@pytest.mark.parametrize("word", ["schedule.name=plateau", "space.schedule.name=[plateau,cosine]"])
+def test_a_schedule_that_goes_by_the_validation_loss_is_not_refitted(word: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"refit\.enabled=true and schedule\.name=plateau exclude"
+    ):
+        load_config(DIGITS, ["refit.enabled=true", word])
+    auto = load_config(DIGITS, ["refit.enabled=auto", "schedule.name=plateau"])
+    (winner,) = ranked([trial(7, [0.9])], on_folds(7, [0.9, 0.8]))
+    assert not is_refitted(auto, winner)
