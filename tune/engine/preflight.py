@@ -131,7 +131,7 @@ def _folds(config: SearchConfig, dataset: Dataset, console: Console) -> int:
         except ValueError as error:
             if config.confirm.folds != "auto":
                 raise
-            why = squeeze(f"folds    none, though confirm.folds=auto: {error}", _NOTE)
+            why = f"folds    none, though confirm.folds=auto: {squeeze(error, _NOTE)}"
             console.print(why, soft_wrap=True, markup=False)
             return 0
     return count

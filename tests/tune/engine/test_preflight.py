@@ -197,7 +197,7 @@ def test_that_a_class_is_too_small_for_folds_is_told() -> None:
     stream = io.StringIO()
     config = load_config(DIGITS, ["confirm.top_k=2", "confirm.folds=auto"])
     assert _folds(config, few, Console(file=stream, width=400)) == 0
-    told = "folds    none, though confirm.folds=auto: data.fold=1/5: class wasps has a single image"
+    told = "folds    none, though confirm.folds=auto: data.fold=5/5: class wasps has a single image"
     assert stream.getvalue().startswith(told)
     with pytest.raises(ValueError, match="class wasps has a single image"):
         _folds(load_config(DIGITS, ["confirm.top_k=2", "confirm.folds=5"]), few, Console())
