@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
@@ -45,11 +46,22 @@ def save_int8(source: Path, target: Path, calibration: Tensor) -> None:
             _Batches(calibration),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_OPERATORS,
+            nodes_to_exclude=_after_softmax(fused),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             reduce_range=_sums_overflow(),
         )
+
+
+def _after_softmax(path: Path) -> list[str]:
+    """The nodes that probabilities go through, such as the mean of an image's and its mirror's."""
+    given, found = set[str](), list[str]()
+    for node in onnx.load(path).graph.node:  # in the order in which they are computed
+        if node.op_type == "Softmax" or given.intersection(node.input):
+            given.update(node.output)
+            found.append(node.name)
+    return found
 
 
 class _Batches(CalibrationDataReader):

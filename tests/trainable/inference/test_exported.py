@@ -119,3 +119,23 @@ def test_an_onnx_file_is_one_file(onnx_file: Path, int8_file: Path) -> None:
     for path in (onnx_file, int8_file):
         model = onnx.load(path, load_external_data=False)
         assert not any(value.external_data for value in model.graph.initializer)
+
+
+@pytest.mark.slow
+def test_the_mean_of_both_answers_is_taken_of_floats(
+    pretrained: dict[str, Tensor], pixels: Tensor, tmp_path: Path
+) -> None:
+    flipping = Classifier(Spec("resnet18", CLASSES, 32, 32, flips=True), pretrained)
+    save_onnx(flipping, tmp_path / "model.onnx")
+    save_int8(tmp_path / "model.onnx", tmp_path / "int8.onnx", pixels)
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    given: set[str] = set()
+    after = []
+    for node in graph.node:
+        if node.op_type == "Softmax" or given.intersection(node.input):
+            given.update(node.output)
+            after.append(node.op_type)
+    assert "Add" in after
+    assert not {"QuantizeLinear", "DequantizeLinear"} & set(after)
+    found, expected = open_onnx(tmp_path / "int8.onnx")(pixels), flipping.probabilities(pixels)
+    assert np.abs(found - expected).max() < 0.1
