@@ -118,7 +118,9 @@ def _epoch_seconds(fingerprint: str) -> float | None:
         with suppress(ConfigError):  # of a search that cannot be read, nothing is known
             search = home.load()
             known = search.data_fingerprint == fingerprint
-            if known and has_study(storage_url(search.config), search.name):
+            url = storage_url(search.config)
+            # A dry run asks no database elsewhere, which may be slow or away.
+            if known and url.startswith("sqlite:") and has_study(url, search.name):
                 seconds = usual_epoch(read_search(search).trials.values())
                 if seconds:
                     return seconds

@@ -109,6 +109,7 @@ def resume_search(
             reopen_cut_short(search, search.name)
         ledger = open_search(search)
         console.print(f"resumed  with {ledger.ended} of {ledger.asked} trials ended")
+        _say_fewer(ledger, console)
         return _run(search, home, ledger, resources, console, watch)
 
 

@@ -77,8 +77,8 @@ def _make_private(url: str) -> None:
     """Make the file of a new SQLite database for its owner alone: SQLite takes an empty one."""
     folder = Path(url.removeprefix(_SQLITE)).parent
     if url.startswith(_SQLITE) and is_folder(folder):
-        with suppress(OSError):  # of which the database says more
-            Path(url.removeprefix(_SQLITE)).touch(mode=0o600)
+        with suppress(OSError):  # it is there already, or the database says more
+            Path(url.removeprefix(_SQLITE)).touch(mode=0o600, exist_ok=False)
 
 
 def has_study(url: str, name: str) -> bool:

@@ -98,8 +98,11 @@ def test_the_cost_is_that_of_the_last_search_on_these_images(
     home.begin(search)
     ledger = open_search(search)
     add_trial(ledger, [0.5, 0.6])
+    database = tmp_path / "mlruns" / "optuna.db"
+    written = database.stat().st_mtime_ns
     assert "epochs   about 38" not in dry_run(tmp_path, *SMALL)
     assert "s of trial time, at 0.55 s an epoch as before" in dry_run(tmp_path, *SMALL)
+    assert database.stat().st_mtime_ns == written
 
 
 @pytest.mark.parametrize(
