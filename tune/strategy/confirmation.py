@@ -37,10 +37,11 @@ class Finalist:
 
     @property
     def mean(self) -> float:
-        """The mean of its runs' scores: the search has not chosen among these.
+        """The mean of its runs' scores.
 
-        Each is that of the epoch that the search chose: the best of each run's epochs would be
-        partly luck again.
+        The search has not chosen among these, but for folds: some of their validation images are
+        those by which it chose. Each is that of the epoch that the search chose: the best of each
+        run's epochs would be partly luck again.
         """
         return mean(self.scores)
 
