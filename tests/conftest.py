@@ -58,7 +58,10 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first, and skip what needs data or a device that is not here."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)  # so that the workers end together
+    # Real searches first, so that the workers end together, and the files that look at the shared
+    # search all on one worker: another would wait for it.
+    shared = {item.path for item in items if "finished_search" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path not in shared, "e2e" not in item.path.parts))
     reasons = {
         "realdata": None if os.environ.get("TUNE_REAL_DATA") else "TUNE_REAL_DATA is not set",
         "slow": None if os.environ.get("TUNE_SLOW") else "TUNE_SLOW is not set: it takes minutes",

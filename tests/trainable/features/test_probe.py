@@ -27,6 +27,7 @@ def runtime(tmp_path: Path) -> Runtime:
     return Runtime(threads=1, use_gpu=False, cache_root=str(tmp_path), cache_bytes=10**9)
 
 
+@pytest.mark.slow
 def test_it_says_how_well_the_features_tell_the_classes_apart(runtime: Runtime) -> None:
     found = probe(CONFIG, runtime)
     assert found.accuracy > 0.6

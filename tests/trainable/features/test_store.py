@@ -505,6 +505,7 @@ class TestCap:
         assert store.entries() == []
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     policy=st.sampled_from(["none", "flip", "flip_crop", "trivial", "rand"]),

@@ -152,6 +152,7 @@ def test_a_schema_of_a_later_version_fails(
     assert "fffffffffffe, which mlflow" in found.message
 
 
+@pytest.mark.slow
 def test_a_database_that_another_process_has_locked_is_told(
     finished_search: FinishedSearch, in_tmp_path: Path
 ) -> None:

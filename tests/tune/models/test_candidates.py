@@ -77,6 +77,7 @@ def test_a_best_checkpoint_that_is_broken_or_gone_is_trained_again(
     assert torch.equal(again.evaluate("val").logits, whole.evaluate("val").logits)
 
 
+@pytest.mark.slow
 def test_a_single_run_is_as_good_as_it_was_recorded(ledger: Ledger, home: SearchFolder) -> None:
     one = run(ledger, home, 0, depth=1)
     candidate = single(one, home)

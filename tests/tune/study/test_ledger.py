@@ -222,6 +222,7 @@ def test_a_locked_storage_is_waited_for(reopen: Callable[..., Ledger], tmp_path:
     other.close()
 
 
+@pytest.mark.slow
 def test_a_storage_that_stays_away_halts_the_search(
     config: SearchConfig, url: str, tmp_path: Path
 ) -> None:

@@ -176,6 +176,7 @@ def test_a_database_that_was_half_made_by_a_killed_process_is_never_there(
     assert not list(tmp_path.glob("mlflow.db.*"))
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_finds_the_record_complete_when_it_is_back(
     fresh: Server, ledger: Ledger
 ) -> None:
