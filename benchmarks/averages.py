@@ -17,16 +17,11 @@ Gains are paired over draws, depths and seeds.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import torch
-from searches import versions
-from small_data import TASKS, Task, curve, forget, paired, tuner_of
+from small_data import Point, Task, compare, curve, forget, options, paired, tuner_of
 from torch import Tensor
 
 from trainable.config import PredictConfig
@@ -37,34 +32,13 @@ from trainable.network.cut_network import CutNetwork
 SEEDS: Final = 2
 DECAYS: Final = (0.9, 0.97, 0.99)
 
-Point = dict[str, float]
-
 
 def main() -> None:
-    """Print a table for each task, then one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one draw, three epochs")
-    parser.add_argument("--only", choices=TASKS, help="one task")
-    parser.add_argument("--draws", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    """Compare on each task."""
+    parser = options(__doc__, 4, "one draw, three epochs")
     given = parser.parse_args()
-    real = os.environ.get("TUNE_REAL_DATA")
-    if real is None:
-        print(json.dumps({}))
-        return
-    print(f"{os.cpu_count()} CPUs, {versions()}", flush=True)
-    torch.set_num_threads(given.threads)
-    figures = {}
-    for name in [given.only] if given.only else TASKS:
-        points = []
-        with tempfile.TemporaryDirectory() as folder:
-            for number in range(1 if given.quick else given.draws):
-                points += drawing(TASKS[name], Path(folder), Path(real), number, quick=given.quick)
-                print(name, json.dumps(points[-1]), flush=True)
-        figures[name] = summary(points)
-        for line in figures[name]:
-            print(f"{name:14s} {line}", flush=True)
-    print(json.dumps(figures))
+    draws = 1 if given.quick else given.draws
+    compare(given, draws, partial(drawing, quick=given.quick), summary)
 
 
 def drawing(task: Task, folder: Path, real: Path, number: int, *, quick: bool) -> list[Point]:

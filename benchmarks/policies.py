@@ -4,9 +4,9 @@
 
 An epoch whose view nobody has computed yet: the images are rendered, the frozen layers make
 what they make of them, and the tail is trained and validated, on one core. At 64, 128 and 224 px,
-of the tails that train the head alone (where rendering weighs most) and half of the layers. The
-policies take turns, and the ratio is of medians. Seconds are of processor time. The digits where
-`TUNE_REAL_DATA` is not set, else CIFAR-10 (JPEG) at 64 px and hymenoptera above.
+of 200 images, with tails that train the head alone (where rendering weighs most) and half of the
+layers. The policies take turns, and the ratio is of medians. Seconds are of processor time. The
+digits where `TUNE_REAL_DATA` is not set, else CIFAR-10 (JPEG) at 64 px and hymenoptera above.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import argparse
 import json
 import os
 import statistics
-import tarfile
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from searches import versions
+from searches import unpack, versions
 
 from trainable.config import TrialConfig
 from trainable.device import resolve_device
@@ -34,16 +33,16 @@ POLICIES = ("flip_crop", "trivial", "rand")
 def main() -> None:
     """Measure all of them and print the ratios, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two epochs each, not five")
+    parser.add_argument("--quick", action="store_true", help="two epochs, not at 224 px")
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
     print(f"{os.cpu_count()} CPUs, {versions()}", flush=True)
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
         roots = unpacked(Path(name))
-        for side in (64, 128, 224):
+        for side in (64, 128) if quick else (64, 128, 224):
             for depth in (0, 3):
-                seconds = measured(data(roots, side), depth, 2 if quick else 5)
+                seconds = measured(data(roots, side), depth, 2 if quick else 4)
                 found |= ratios(f"{side}px_depth{depth}", seconds)
     print(json.dumps({"most": max(found.values()), **found}))
 
@@ -75,7 +74,7 @@ def tuner(data: dict[str, Any], policy: str, depth: int, epochs: int) -> FineTun
     """A trial of a policy, without a store."""
     config = TrialConfig.model_validate(
         {
-            "data": {**data, "limit": 400},
+            "data": {**data, "limit": 200},
             "model": {"unfreeze_depth": depth},
             "augment": {"policy": policy, "num_views": epochs},
             "train": {"epochs": epochs},
@@ -89,17 +88,18 @@ def unpacked(folder: Path) -> dict[str, Path]:
     real = os.environ.get("TUNE_REAL_DATA")
     if not real:
         return {}
-    for name in ("cifar10-jpeg.tar.gz", "hymenoptera.tar"):
-        with tarfile.open(Path(real) / "data" / name) as tar:
-            tar.extractall(folder / name.partition(".")[0], filter="data")
-    return {path.name: next(path.iterdir()) for path in folder.iterdir()}
+    archives = {"cifar10": "cifar10-jpeg.tar.gz", "hymenoptera": "hymenoptera.tar"}
+    return {
+        name: unpack(Path(real) / "data" / archive, str(folder / name))
+        for name, archive in archives.items()
+    }
 
 
 def data(roots: dict[str, Path], side: int) -> dict[str, Any]:
     """The images at a size."""
     if not roots:
         return {"image_size": side}
-    root = roots["cifar10-jpeg" if side == 64 else "hymenoptera"]
+    root = roots["cifar10" if side == 64 else "hymenoptera"]
     return {"source": "image_folder", "root": str(root), "image_size": side}
 
 

@@ -21,18 +21,23 @@ are drawn from the archive's training images (for hymenoptera, from all), and se
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Final
 
-import torch
-from searches import versions
-from small_data import TASKS, Task, best_of, curve, forget, paired, tuner_of
+from small_data import (
+    Point,
+    Task,
+    best_of,
+    compare,
+    curve,
+    forget,
+    options,
+    paired,
+    tuner_of,
+)
 from torch import Tensor
 
 from trainable.config import TrialConfig
@@ -42,40 +47,19 @@ from trainable.network.soup import average
 SEEDS: Final = 2
 FOLDS: Final = 5
 
-Point = dict[str, float]
-
 
 def main() -> None:
-    """Print a table for each task, then one line of JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two draws, three epochs")
+    """Compare on each task."""
+    parser = options(__doc__, 5, "two draws, three epochs")
     parser.add_argument("--short", action="store_true", help="one seed, no folds, no soup")
-    parser.add_argument("--only", choices=TASKS, help="one task")
-    parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
     given = parser.parse_args()
-    real = os.environ.get("TUNE_REAL_DATA")
-    if real is None:
-        print(json.dumps({}))
-        return
-    print(f"{os.cpu_count()} CPUs, {versions()}", flush=True)
-    torch.set_num_threads(given.threads)
-    figures = {}
-    for name in [given.only] if given.only else TASKS:
-        task, epochs = TASKS[name], {"epochs": 3} if given.quick else {}
-        points = []
-        with tempfile.TemporaryDirectory() as folder:
-            for number in range(2 if given.quick else given.draws):
-                points += drawing(task, Path(folder), Path(real), number, epochs, short=given.short)
-                print(name, json.dumps(points[-len(task.depths) :]), flush=True)
-        figures[name] = summary(points)
-        for line in figures[name]:
-            print(f"{name:14s} {line}", flush=True)
-    print(json.dumps(figures))
+    epochs = {"epochs": 3} if given.quick else {}
+    draws = 2 if given.quick else given.draws
+    compare(given, draws, partial(drawing, epochs=epochs, short=given.short), summary)
 
 
 def drawing(
-    task: Task, folder: Path, real: Path, number: int, epochs: dict[str, int], *, short: bool
+    task: Task, folder: Path, real: Path, number: int, *, epochs: dict[str, int], short: bool
 ) -> list[Point]:
     """The test accuracies on one drawing, for each depth."""
     forget()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import json
 import os
 import tarfile
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Final
 
+import torch
 from scipy.stats import ttest_rel
+from searches import versions
 
 from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
@@ -100,6 +105,60 @@ TASKS: Final[dict[str, Task]] = {
     "cifar10_2000": Task("cifar10-jpeg.tar.gz", TO_LAYER3, 200, 100),
 }
 """By name. CIFAR-10 is CIFAR-10 (JPEG), with images for the test from its training images too."""
+
+
+Point = dict[str, float]
+"""The figures on one drawing."""
+
+
+def options(description: str | None, draws: int, quick: str) -> argparse.ArgumentParser:
+    """The options of a script that compares on drawings.
+
+    Args:
+        description: The script's.
+        draws: How many drawings, unless told otherwise.
+        quick: What `--quick` does.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--only", choices=TASKS, help="one task")
+    parser.add_argument("--draws", type=int, default=draws)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    return parser
+
+
+def compare(
+    given: argparse.Namespace,
+    draws: int,
+    drawing: Callable[[Task, Path, Path, int], list[Point]],
+    summary: Callable[[list[Point]], Sequence[Mapping[str, float | str]]],
+) -> None:
+    """Print a table for each task, then one line of JSON; nothing without the real data.
+
+    Args:
+        given: The :func:`options`.
+        draws: How many drawings of each task.
+        drawing: The figures on one, by task, folder, folder of real data, and number.
+        summary: The lines of the table.
+    """
+    real = os.environ.get("TUNE_REAL_DATA")
+    if real is None:
+        print(json.dumps({}))
+        return
+    print(f"{os.cpu_count()} CPUs, {versions()}", flush=True)
+    torch.set_num_threads(given.threads)
+    figures = {}
+    for name in [given.only] if given.only else TASKS:
+        points: list[Point] = []
+        with tempfile.TemporaryDirectory() as folder:
+            for number in range(draws):
+                found = drawing(TASKS[name], Path(folder), Path(real), number)
+                print(name, json.dumps(found), flush=True)
+                points += found
+        figures[name] = summary(points)
+        for line in figures[name]:
+            print(f"{name:14s} {line}", flush=True)
+    print(json.dumps(figures))
 
 
 def tuner_of(config: TrialConfig, store: Path) -> FineTuner:

@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path not in shared, "e2e" not in item.path.parts))
     reasons = {
         "realdata": None if os.environ.get("TUNE_REAL_DATA") else "TUNE_REAL_DATA is not set",
-        "slow": None if os.environ.get("TUNE_SLOW") else "TUNE_SLOW is not set: it takes minutes",
+        "slow": None if os.environ.get("TUNE_SLOW") else "TUNE_SLOW is not set: it is slow",
         "gpu": None if _has_cuda(items) else "no CUDA device",
     }
     for item in items:

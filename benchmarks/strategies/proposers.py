@@ -53,9 +53,12 @@ class Drawn(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """One value."""
-        if param_name in self._given:
-            return within(param_distribution, self._given[param_name])
-        return evenly(self._seed, trial.number, param_name, param_distribution)
+        return self._value(study, trial, param_name, param_distribution)
+
+    def _value(self, study: Study, trial: FrozenTrial, key: str, values: BaseDistribution) -> Any:
+        if key in self._given:
+            return within(values, self._given[key])
+        return evenly(self._seed, trial.number, key, values)
 
     def _generator(self, trial: FrozenTrial, *words: str) -> np.random.Generator:
         return np.random.default_rng(seed_of("proposer", self._seed, trial.number, *words))
@@ -76,40 +79,26 @@ class Prior(Drawn):
         super().__init__(seed)
         self._prior = prior
 
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """One value, from the source that the trial's number draws."""
+    def _value(self, study: Study, trial: FrozenTrial, key: str, values: BaseDistribution) -> Any:
         source = self._generator(trial).random()
         known = best(study)
         trusted = 1 / 3 + 1 / 3 * (0 if known is None else min(trial.number / 20, 1))
         if source < 1 / 3:
-            return evenly(self._seed, trial.number, param_name, param_distribution)
+            return evenly(self._seed, trial.number, key, values)
         near = known if known is not None and source < trusted else self._prior
-        value = within(param_distribution, near[param_name])
-        return round_about(param_distribution, value, self._generator(trial, param_name))
+        value = within(values, near[key])
+        return round_about(values, value, self._generator(trial, key))
 
 
 class Perturbed(Drawn):
     """Draws round one of the best three so far, or at random while there are none."""
 
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """One value."""
+    def _value(self, study: Study, trial: FrozenTrial, key: str, values: BaseDistribution) -> Any:
         rank = int(self._generator(trial).choice(3, p=[0.6, 0.25, 0.15]))
         near = best(study, rank)
         if near is None:
-            return evenly(self._seed, trial.number, param_name, param_distribution)
-        return round_about(param_distribution, near[param_name], self._generator(trial, param_name))
+            return evenly(self._seed, trial.number, key, values)
+        return round_about(values, near[key], self._generator(trial, key))
 
 
 class ShortFirst(Drawn):
@@ -126,22 +115,15 @@ class ShortFirst(Drawn):
         super().__init__(seed)
         self._count, self._short, self._full = count, short, full
 
-    def sample_independent(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """One value."""
+    def _value(self, study: Study, trial: FrozenTrial, key: str, values: BaseDistribution) -> Any:
         is_short = trial.number < self._count
-        if param_name == "train.epochs":
+        if key == "train.epochs":
             return self._short if is_short else self._full
         if is_short:
-            return evenly(self._seed, trial.number, param_name, param_distribution)
+            return evenly(self._seed, trial.number, key, values)
         shorter = [each for each in ranked(study) if each.params["train.epochs"] == self._short]
         place = (trial.number - self._count) % max(len(shorter), 1)
-        return shorter[place].params[param_name]
+        return shorter[place].params[key]
 
 
 class _OnceDrawn(RepeatableSampler):
