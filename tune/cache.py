@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from tune.cli import DONE, Door, open_console
-from tune.errors import ConfigError
+from tune.cli import Door, open_console
+from tune.errors import DONE, ConfigError
+from tune.reporting.occupied import megabytes, print_entries, print_searches
 from tune.study.folder import SearchFolder, checked_name, searches_in
-
-if TYPE_CHECKING:
-    from trainable.features.store import ArrayStore
 
 app = Door("tune.cache")
 
@@ -75,61 +70,21 @@ def main(
         named = [checked_name(name, "--clear-search") for name in clear_search or ()]
         _clear_searches([SearchFolder(name) for name in named or _finished()])
     if not (clear or clear_finished or clear_search):
-        _list_entries(store)
-        _list_searches()
+        console = open_console()
+        print_entries(store, console)
+        print_searches([SearchFolder(name) for name in searches_in()], console)
     return DONE
 
 
 def _finished() -> list[str]:
     """The searches that have nothing left to do."""
-    return [name for name in searches_in() if _state(SearchFolder(name)) == "finished"]
-
-
-def _state(home: SearchFolder) -> str:
-    try:
-        search = home.load()
-    except ConfigError:
-        return "damaged"
-    if home.is_running:
-        return "running"
-    return "finished" if search.concluded and not search.cut_short else "unfinished"
+    return [name for name in searches_in() if SearchFolder(name).state == "finished"]
 
 
 def _clear_searches(homes: Sequence[SearchFolder]) -> None:
     for home in homes:
         home.load()  # an unknown name is a mistake, and leaves no folder
         print(f"{home.shown}: {megabytes(home.clear_checkpoints())} deleted")
-
-
-def _list_entries(store: ArrayStore) -> None:
-    entries = store.entries()
-    table = Table("used", "size", "data", "split", "policy", "px", "type", box=None)
-    for entry in entries:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        columns = ("data", "split", "policy", "image_size", "dtype")
-        cells = [str(entry.key.get(column, ""))[:14] for column in columns]
-        table.add_row(used, megabytes(entry.size), *cells)
-    if entries:
-        open_console().print(table)
-    total = megabytes(sum(entry.size for entry in entries))
-    print(f"{store.root}: {len(entries)} entries, {total}")
-
-
-def _list_searches() -> None:
-    homes = [SearchFolder(name) for name in searches_in()]
-    if not homes:
-        return
-    table, total = Table("search", "size", "state", box=None), 0
-    for home in homes:
-        total += (size := home.size)
-        table.add_row(Text(home.name), megabytes(size), _state(home))
-    open_console().print("", table)
-    print(f"{homes[0].shown.parent}: {len(homes)} searches, {megabytes(total)}")
-
-
-def megabytes(size: int) -> str:
-    """A number of bytes as megabytes."""
-    return f"{size / 10**6:,.1f} MB"
 
 
 if __name__ == "__main__":

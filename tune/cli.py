@@ -16,12 +16,8 @@ from typer.core import TyperCommand
 from trainable.text import printable
 from tune.config.presets import DEFAULT
 from tune.environment import prepare_environment
-from tune.errors import ConfigError, squeeze
+from tune.errors import MISTAKE, ConfigError, squeeze
 from tune.passwords import masked
-
-DONE, FAILED, MISTAKE = 0, 1, 2
-"""Exit codes; a mistake is one in the command or in the config. A command that Ctrl-C interrupts
-ends with 130."""
 
 _Main = TypeVar("_Main", bound=Callable[..., Any])
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.cli import DONE, FAILED, ConfigOption, Door, OverridesArgument
+from tune.cli import ConfigOption, Door, OverridesArgument
 from tune.config.loading import check_files, load_config
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError
+from tune.errors import DONE, FAILED, ConfigError
 
 if TYPE_CHECKING:
     from trainable.finetuner import FineTuner

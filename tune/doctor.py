@@ -10,7 +10,8 @@ import typer
 
 from tune.checks.examination import examine
 from tune.checks.finding import Finding
-from tune.cli import DONE, FAILED, Door, open_console
+from tune.cli import Door, open_console
+from tune.errors import DONE, FAILED
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 

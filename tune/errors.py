@@ -1,11 +1,28 @@
-"""The errors for users: mistakes in a config, and searches that cannot go on."""
+"""The errors for users: mistakes in a config, and searches that cannot go on; and exit codes."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from trainable.errors import first_line
 from tune.passwords import masked
 
-__all__ = ["ConfigError", "Halt", "first_line", "squeeze"]
+__all__ = [
+    "DONE",
+    "FAILED",
+    "INTERRUPTED",
+    "MISTAKE",
+    "ConfigError",
+    "Halt",
+    "first_line",
+    "squeeze",
+]
+
+DONE: Final = 0
+FAILED: Final = 1
+MISTAKE: Final = 2
+INTERRUPTED: Final = 130
+"""Exit codes: done, failed, a mistake in the command or in the config, stopped by a signal."""
 
 MOST_CHARACTERS = 900
 """The greatest length of a :class:`ConfigError`'s line."""

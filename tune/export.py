@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.cli import DONE, FAILED, Door, ModelOption, UriOption
-from tune.errors import ConfigError
+from tune.cli import Door, ModelOption, UriOption
+from tune.errors import DONE, FAILED, ConfigError
 from tune.models.formats import Form, check_file, file_name
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from trainable.text import printable
-from tune.cli import DONE, FAILED, Door, ModelOption, UriOption
-from tune.errors import ConfigError
+from tune.cli import Door, ModelOption, UriOption
+from tune.errors import DONE, FAILED, ConfigError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from tune.cli import DONE, FAILED, Door, UriOption, open_console
-from tune.errors import ConfigError
+from tune.cli import Door, UriOption, open_console
+from tune.errors import DONE, FAILED, ConfigError
 from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tune.cli import DONE, Door
+from tune.cli import Door
+from tune.errors import DONE
 from tune.study.folder import SearchFolder, checked_name, latest_search
 from tune.study.search import HOME
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune.cli import DONE, FAILED, MISTAKE, ConfigOption, Door, OverridesArgument, open_console
-from tune.engine.launch import Launch, checked_config, new_search, resumed_search
+from tune.cli import ConfigOption, Door, OverridesArgument, open_console
+from tune.engine.foreground import run
+from tune.engine.launch import checked_config, new_search, resumed_search
 from tune.engine.signals import catch_signals, interruption, interruption_code
-from tune.engine.startup import import_beside_ray, leave
-from tune.errors import ConfigError, Halt
+from tune.engine.startup import leave
+from tune.errors import DONE, ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +31,12 @@ def main(
         str | None,
         typer.Option(
             metavar="TIME", help="The time for all of it, resumes included: 90s, 30m or 1h30m."
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUE", help="The validation accuracy (or other objective) that is enough."
         ),
     ] = None,
     name: Annotated[
@@ -74,7 +79,7 @@ def main(
     Exit code: 0 done, 1 failed, 2 a mistake in the command or the config, 130 interrupted.
     """
     catch_signals()
-    given = {"num_samples": num_samples, "time": time_budget}
+    given = {"num_samples": num_samples, "time": time_budget, "target": target}
     budget = {key: value for key, value in given.items() if value is not None}
     console = open_console()
     words = [*(overrides or []), *(f"budget.{key}={value}" for key, value in budget.items())]
@@ -85,8 +90,8 @@ def main(
             launch = new_search(config, words, name)
         elif config or name or overrides:
             raise ConfigError(
-                "--resume goes on with a search as it is: beside it, only --num-samples and "
-                "--time-budget can be given"
+                "--resume goes on with a search as it is: beside it, only --num-samples, "
+                "--time-budget and --target can be given"
             )
         else:
             launch = resumed_search(resume, budget)
@@ -94,7 +99,7 @@ def main(
         app.complain(interruption())
         return interruption_code()
     if not launch.finished:
-        leave(_run(launch, console))  # it starts Ray, which must be stopped
+        leave(run(launch, console, app.complain))  # it starts Ray, which must be stopped
     console.print(launch.already)
     return DONE
 
@@ -108,41 +113,6 @@ def _preview(given: Path | None, words: list[str], resume: str | None, console: 
 
     preview(config, console)
     return DONE
-
-
-def _run(launch: Launch, console: Console) -> int:
-    """Run a search, and print its results or why it stopped."""
-    start = time.monotonic()
-
-    def goodbye() -> None:
-        app.complain(f"{interruption()}{launch.advice}")
-
-    console.print(f"search   {launch.home.name}")
-    try:
-        import_beside_ray("tune.engine.runner")  # PyTorch, Ray and MLflow: only now worth the wait
-        catch_signals(goodbye)
-        results = launch.run(console)
-    except ConfigError as error:
-        app.complain(error)
-        return MISTAKE
-    except KeyboardInterrupt:
-        goodbye()
-        return interruption_code()
-    except Halt as halt:
-        app.complain(f"{halt}{launch.advice}")
-        return FAILED
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        app.complain(f"no space is left on the disk ({error}); make some{launch.advice}")
-        return FAILED
-    from tune.reporting.terminal import print_ending
-
-    seconds = time.monotonic() - start
-    complaints = print_ending(results, launch.home, launch.advice, seconds, console)
-    for complaint in complaints:
-        app.complain(complaint)
-    return FAILED if complaints else DONE
 
 
 if __name__ == "__main__":

@@ -15,13 +15,18 @@ from typing import Any
 import yaml
 from mlflow import MlflowClient
 
+from trainable.device import bf16_pays
 from versus.material import Material
 
 REPOSITORY = Path(__file__).parents[2]
 TUTORIAL: dict[str, Any] = {"precision": "float32", "channels_last": False, "reuse_actors": False}
 """The plain program as tutorials write it."""
-TUNED: dict[str, Any] = {"precision": "bf16", "channels_last": True, "reuse_actors": True}
-"""The plain program with what makes it faster on such a processor, and is a setting each."""
+TUNED: dict[str, Any] = {
+    "precision": "bf16" if bf16_pays() else "float32",
+    "channels_last": True,
+    "reuse_actors": True,
+}
+"""The plain program with what makes it faster on this processor, and is a setting each."""
 
 
 @dataclass(frozen=True)

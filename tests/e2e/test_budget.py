@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 from tests.helpers.commands import DIGITS, SMALL, run_module
 from tests.helpers.searches import FinishedSearch, trials_in
 
-WORDS = ("--config", str(DIGITS), *SMALL, "train.epochs=10000", "--num-samples=2", "--name=first")
+ENDLESS = (*SMALL, "train.epochs=10000", "scheduler.name=fifo")  # ASHA might stop one of them
+WORDS = ("--config", str(DIGITS), *ENDLESS, "--num-samples=2", "--name=first")
 
 
 def registered(folder: Path) -> list[str]:

@@ -99,8 +99,11 @@ def test_resuming_a_finished_search_says_so_and_changes_nothing(
         (["--resume", "../first"], "letters, digits"),
         (["--resume", "first", "--num-samples", "3"], "the search has 5; give more"),
         (["--resume", "first", "--num-samples", "x"], "budget.num_samples=x"),
-        (["--resume", "first", "train.epochs=5"], "only --num-samples and --time-budget"),
-        (["--resume", "first", "--name", "second"], "only --num-samples and --time-budget"),
+        (["--resume", "first", "train.epochs=5"], "only --num-samples, --time-budget and --target"),
+        (
+            ["--resume", "first", "--name", "second"],
+            "only --num-samples, --time-budget and --target",
+        ),
         (["--config", str(DIGITS), "--name", "first"], "go on with it by --resume first"),
     ],
 )
@@ -155,9 +158,11 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     with running_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path) as search:
         wait_until(lambda: epochs_in(tmp_path) > 1, by=search)
         processes = family(search.pid)
-        search.send_signal(signal.SIGTERM)
-        time.sleep(0.1)
-        search.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while search.poll() is None and time.monotonic() < deadline:
+            # Again and again: two that come before the first is handled are one to a process.
+            search.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
         _, errors = search.communicate(timeout=30)
         assert search.returncode == 130
         assert "interrupted by" not in errors, "it took its time to close its records and say so"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 
-from trainable.device import cpu_has_bf16, resolve_device
+from tests.helpers.processes import run
+from trainable.device import bf16_pays, resolve_device
 
 
 def product(dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -39,22 +42,47 @@ def test_a_precision_asked_for_is_had(
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "precision"),
+    ("capabilities", "gain", "precision"),
     [
-        ({}, "fp32"),
-        ({"avx512_bf16": False, "amx_bf16": False}, "fp32"),
-        ({"avx512_bf16": True}, "bf16"),
-        ({"amx_bf16": True}, "bf16"),
+        ({}, 3.0, "fp32"),
+        ({"avx512_bf16": False, "amx_bf16": False}, 3.0, "fp32"),
+        ({"avx512_bf16": True}, 0.5, "fp32"),
+        ({"avx512_bf16": True}, 1.1, "fp32"),
+        ({"avx512_bf16": True}, 1.5, "bf16"),
+        ({"amx_bf16": True}, 3.0, "bf16"),
     ],
 )
-def test_auto_is_bf16_where_the_cpu_multiplies_it(
-    capabilities: dict[str, bool], precision: str, monkeypatch: pytest.MonkeyPatch
+def test_auto_is_bf16_where_the_cpu_has_it_and_is_faster_by_it(
+    capabilities: dict[str, bool],
+    gain: float,
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
+    unmeasured: None,
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr("trainable.device.bf16_gain", lambda: gain)
 
-    assert cpu_has_bf16() is (precision == "bf16")
+    assert bf16_pays() is (precision == "bf16")
     assert resolve_device("auto").precision == precision
     assert resolve_device().precision == precision
+
+
+@pytest.fixture
+def unmeasured() -> Iterator[None]:
+    """As in a new process, before and after."""
+    bf16_pays.cache_clear()
+    yield
+    bf16_pays.cache_clear()
+
+
+@pytest.mark.slow
+def test_it_is_measured_whether_bf16_is_faster() -> None:
+    """oneDNN is kept from all instructions for bf16: then it cannot be, whatever the flags say."""
+    program = "from trainable.device import bf16_gain, bf16_pays; print(bf16_gain(), bf16_pays())"
+    done = run([sys.executable, "-c", program], env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"})
+    gain, pays = done.stdout.split()
+    assert float(gain) < 1
+    assert pays == "False"
 
 
 def test_a_trial_computes_on_the_cpu_where_there_is_no_gpu() -> None:

@@ -27,7 +27,7 @@ from tune.study.folder import SearchFolder
         (["model.weights=missing.pt"], "missing.pt"),
         (["--name", "../escape"], "--name ../escape"),
         (["--resume", "first"], "search first: no search was started in this folder"),
-        (["--resume", "first", "train.epochs=5"], "only --num-samples and --time-budget"),
+        (["--resume", "first", "train.epochs=5"], "only --num-samples, --time-budget and --target"),
         (["--resume", "../first"], "--resume ../first: letters, digits"),
         (["tracking.uri=mlruns"], "tracking.uri=mlruns: MLflow keeps no records in plain files"),
         (["--time-budget", "soon"], "budget.time=soon"),
@@ -74,7 +74,7 @@ def test_it_leaves_by_its_exit_code_once_ray_may_have_started(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(search, "leave", leave)
-    monkeypatch.setattr(search, "import_beside_ray", full)
+    monkeypatch.setattr("tune.engine.foreground.import_beside_ray", full)
     done = invoke("tune.search", "--name=first", cwd=tmp_path)
     assert (done.returncode, left) == (1, [1])
     assert done.stdout == "search   first\n"

@@ -8,33 +8,36 @@ can only ever save time.
 
 A lock on the store is held for moments, while entries come, go or are opened. A process that
 has an entry open, or computes it, holds a shared lock on its data, which keeps it from being
-deleted for room; `filelock` has no shared ones, so it is `fcntl`'s. All locks are the system's
-own, and end with the process.
+deleted for room (:mod:`trainable.features.entries`). All locks are the system's own, and end with
+the process.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import math
 import os
 import shutil
 import warnings
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from filelock import FileLock
 from torch import Tensor
 
 from trainable.errors import first_line
 from trainable.features.chunks import Assembly, Chunks, verify
-from trainable.features.description import DATA, DESCRIPTION, Description, read_description
+from trainable.features.description import DATA, DESCRIPTION, read_description
+from trainable.features.entries import (
+    delete_unless_open,
+    is_damaged,
+    is_open,
+    map_array,
+    promised,
+)
 
 DEFAULT_MAX_BYTES: Final = 20 * 10**9
 _ASIDE: Final = ".part"
@@ -125,7 +128,7 @@ class ArrayStore:
         if not self.root.is_dir():
             return 0
         with self._lock():
-            return sum(_delete_unless_open(folder) for folder in self._folders())
+            return sum(delete_unless_open(folder) for folder in self._folders())
 
     def _folders(self) -> list[Path]:
         """The folders of the entries."""
@@ -163,7 +166,7 @@ class ArrayStore:
             asked = (dict(key), chunks.rows, chunks.size)
             if (content.key, content.shape[0], content.chunk) != asked:
                 raise ValueError("it describes another array")
-            array = _map(folder / DATA, content)
+            array = map_array(folder / DATA, content)
             if self._writable:
                 os.utime(folder / DESCRIPTION)
             mark = (folder.name, (folder / DATA).stat().st_mtime_ns)
@@ -193,7 +196,7 @@ class ArrayStore:
                         aside.rename(folder)
         except OSError:
             with self._lock():
-                _delete_unless_open(aside)
+                delete_unless_open(aside)
             raise
 
     @contextmanager
@@ -215,93 +218,26 @@ class ArrayStore:
         with self._lock():
             total = size
             for folder in self.root.glob(f"*{_ASIDE}"):
-                if folder != own and not _delete_unless_open(folder):  # of a killed process
-                    total += _promised(folder)
-            for folder in filter(_is_damaged, self._folders()):
-                _delete_unless_open(folder)
+                if folder != own and not delete_unless_open(folder):  # of a killed process
+                    total += promised(folder)
+            for folder in filter(is_damaged, self._folders()):
+                delete_unless_open(folder)
             entries = self.entries()
             total += sum(entry.size for entry in entries)
-            free = [entry for entry in reversed(entries) if not _is_open(entry.folder)]
+            free = [entry for entry in reversed(entries) if not is_open(entry.folder)]
             if total - sum(entry.size for entry in free) > self.max_bytes:
                 raise OSError(
                     f"an array of {size:,} bytes does not fit beside what is in use: the cap is "
                     f"{self.max_bytes:,}"
                 )
             for entry in free:
-                if total > self.max_bytes and _delete_unless_open(entry.folder):
+                if total > self.max_bytes and delete_unless_open(entry.folder):
                     total -= entry.size
             yield
 
 
 def _name(key: Key) -> str:
     return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _map(path: Path, content: Description) -> Tensor:
-    """Map an array, and hold a shared lock on its data for as long as it lives.
-
-    Raises:
-        OSError: It cannot be opened or mapped.
-        ValueError: It has another length.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_size != content.size:
-            raise ValueError("its data has another length")
-        count = math.prod(content.shape)
-        flat = torch.from_file(str(path), shared=False, size=count, dtype=content.torch_dtype)
-    except RuntimeError as error:  # of PyTorch, where no file can be opened or no memory is left
-        os.close(descriptor)
-        raise OSError(first_line(error)) from error
-    except BaseException:
-        os.close(descriptor)
-        raise
-    array = flat.view(content.shape)
-    weakref.finalize(array, os.close, descriptor)
-    return array
-
-
-def _is_damaged(folder: Path) -> bool:
-    """Whether an entry cannot be read by anybody, at any time."""
-    try:
-        read_description(folder)
-    except (ValueError, FileNotFoundError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _promised(folder: Path) -> int:
-    """How many bytes an entry that is being written will have."""
-    try:
-        return read_description(folder).size
-    except (OSError, ValueError):  # none was promised yet
-        return 0
-
-
-def _is_open(folder: Path) -> bool:
-    """Whether a process has an entry open or is writing it."""
-    try:
-        with (folder / DATA).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
-
-
-def _delete_unless_open(folder: Path) -> bool:
-    """Delete an entry, unless a process has it open or is writing it."""
-    try:
-        with (folder / DATA).open("ab") as file:  # which makes one that is missing
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder)
-    except OSError:
-        return False
-    return True
 
 
 def _warn(message: str) -> None:

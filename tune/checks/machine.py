@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 import warnings
 from pathlib import Path
 from typing import Final
 
 import psutil
 import torch
-from torch.nn.functional import conv2d
 
-from trainable.device import cpu_has_bf16
+from trainable.device import bf16_gain, bf16_pays
 from tune.checks.finding import Finding, gigabytes
 
 TRIAL_BYTES: Final = 10**9
@@ -25,10 +23,6 @@ GOOD_DISK: Final = 5 * 10**9
 LEAST_SHARED: Final = 2**30
 """Bytes of shared memory below which Ray may put its objects on the disk."""
 
-_SECONDS: Final = 1.2
-"""How long convolutions are timed."""
-_FASTER: Final = 1.2
-"""The ratio from which a type counts as faster: less is a busy machine's noise."""
 _SHARED: Final = Path("/dev/shm")  # noqa: S108
 
 
@@ -38,40 +32,10 @@ def check_cpu() -> Finding:
     names = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
     flags = torch.cpu.get_capabilities()
     has = [name.upper() for name in names if flags.get(name)] or ["no vector instructions known"]
-    ratio = _bf16_gain()
+    ratio = bf16_gain()
     pays = f"in bf16 a convolution runs {ratio:.1f} times as fast as in fp32"
     message = f"{cpus} CPUs, {' '.join(has)}; {pays}"
-    native = cpu_has_bf16()
-    if native and ratio < 1 / _FASTER:
-        return Finding("cpu", "warn", message, "set train.precision=fp32: auto takes bf16 here")
-    if not native and ratio > _FASTER:
-        return Finding("cpu", "warn", message, "set train.precision=bf16: auto takes fp32 here")
-    return Finding("cpu", "ok", f"{message}; auto takes {'bf16' if native else 'fp32'}")
-
-
-def _bf16_gain() -> float:
-    """How many times as fast one of layer1's convolutions is in bfloat16, in one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    best = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))
-    pairs = {dtype: _operands(dtype) for dtype in best}
-    end = time.monotonic() + _SECONDS
-    with torch.inference_mode():
-        # In turn, and the best of each: whatever else runs here slows down both.
-        while time.monotonic() < end:
-            for dtype, (images, weight) in pairs.items():
-                start = time.perf_counter()
-                conv2d(images, weight, padding=1)
-                best[dtype] = min(best[dtype], time.perf_counter() - start)
-    torch.set_num_threads(threads)
-    return best[torch.float32] / best[torch.bfloat16]
-
-
-def _operands(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    shapes = ((4, 64, 56, 56), (64, 64, 3, 3))
-    images, weight = (torch.ones(shape, dtype=dtype) for shape in shapes)
-    last = torch.channels_last
-    return images.contiguous(memory_format=last), weight.contiguous(memory_format=last)
+    return Finding("cpu", "ok", f"{message}; auto takes {'bf16' if bf16_pays() else 'fp32'}")
 
 
 def check_memory(trial_bytes: int = TRIAL_BYTES) -> Finding:

@@ -31,7 +31,7 @@ LR, BATCH, OPTIMIZER, DEPTH = (
 )
 """Keys that decide a learning rate."""
 
-_NO_POINT: Final = ("data.", "objective.", "train.seed")
+NOT_OF_POINTS: Final = ("data.", "objective.", "train.seed")
 """What keys begin with that are no point's business."""
 
 
@@ -76,7 +76,7 @@ class Point(Config):
             if key not in TRIAL_KEYS:
                 hint = nearest(key, TRIAL_KEYS)
                 raise ValueError(f"values.{key}: no such key of a trial{hint}")
-            if key.startswith(_NO_POINT):
+            if key.startswith(NOT_OF_POINTS):
                 raise ValueError(f"values.{key}: a point leaves this to the config")
             section, _, field = key.partition(".")
             tree.setdefault(section, {})[field] = value

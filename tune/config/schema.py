@@ -125,6 +125,13 @@ class SearchConfig(TrialConfig):
         )
 
     @model_validator(mode="after")
+    def _target_can_be_reached(self) -> Self:
+        target, name = self.budget.target, self.objective.metric
+        if target is not None and name == "val_acc" and not 0 < target <= 1:
+            raise ValueError(f"budget.target={target:g}: {name} is above 0 and at most 1")
+        return self
+
+    @model_validator(mode="after")
     def _space_makes_trials(self) -> Self:
         for key, values in self.space.items():
             if key not in TRIAL_KEYS:

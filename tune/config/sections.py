@@ -71,6 +71,11 @@ class StrategyConfig(Config):
     """Points that are tried first, after the config's own, as far as they suit the data: a file,
     the name of one in `configs/portfolios/`, a list of points, or `none`."""
 
+    transfer: bool = True
+    """Whether the best trials of earlier searches in the same storage of Optuna's are tried first
+    too, after the config's own: those on the same images, or on images of the same classes, from
+    the same weights. Not where `sampler.points` are given."""
+
 
 class SchedulerConfig(Config):
     """How trials are stopped early."""
@@ -98,6 +103,10 @@ class BudgetConfig(Config):
     )
     """The time that the whole search may take, over all its runs (`90s`, `30m`, `1h30m`): trials,
     confirmation, test and report. What does not fit any more is cut short or left out."""
+
+    target: float | None = None
+    """The value of the objective at which the search has found enough: a trial that reaches it goes
+    on to its end, all others stop, and no more begin. Confirmation follows as ever."""
 
     max_failures: int = Field(default=2, ge=0)
     """How often a trial is resumed from its last checkpoint after its worker died."""

@@ -23,7 +23,7 @@ from tune.strategy.budget import (
 )
 from tune.strategy.confirmation import finalists
 from tune.strategy.folds import FOLDS, LEAST_PAIRS
-from tune.strategy.schedulers import longest_trial
+from tune.strategy.schedulers import build_scheduler, longest_trial
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.stopwatch import Stopwatch
 from tune.study.trial import TrialLog, TrialState
@@ -104,6 +104,23 @@ class Allowance:
         if self.total == math.inf:
             return math.inf
         return self.remaining - self._end(searched.trials.values())
+
+    def after_trials(self, searched: Ledger) -> float:
+        """The seconds from the end of a search's trials to its own, as it looks now."""
+        trained = (log for log in searched.trials.values() if log.epochs)
+        chosen = sorted(trained, key=lambda log: log.rank)[::-1][: self._config.confirm.top_k]
+        return self._confirming(chosen) + self.after_runs(searched, chosen)
+
+    def after_runs(self, searched: Ledger, chosen: Sequence[TrialLog] = ()) -> float:
+        """The seconds from the end of the finalists' runs to the search's, as it looks now.
+
+        Args:
+            searched: The search's trials.
+            chosen: The finalists; none after the winner's refit.
+        """
+        merging = soup_seconds(chosen, self._config.confirm)
+        refitting = self._refitting(chosen[0]) if chosen else 0.0
+        return merging + refitting + self._end(searched.trials.values())
 
     def lacks_confirmation(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
         """Why the finalists cannot be run again in what is left; None if they can.
@@ -188,7 +205,8 @@ def undone(
         return ""
     searched, confirmed, refitted = ledgers
     cut = sum(log.cut_short for log in searched.trials.values())
-    unstarted = searched.asked - len(searched.trials)
+    reached = build_scheduler(config).has_enough(searched)
+    unstarted = 0 if reached else searched.asked - len(searched.trials)
     left = [
         f"{cut} of {searched.asked} trials were cut short" if cut else "",
         f"{unstarted} were not started" if unstarted else "",

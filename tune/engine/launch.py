@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from trainable.metrics import Objective
 from tune.config.loading import check_files, load_config, with_budget
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
@@ -33,6 +34,7 @@ class Launch:
         run: Runs it, and prints its progress.
         finished: Whether nothing is left to be done, or no time to do it in.
         cut_short: Whether it is for lack of time that it is finished.
+        reached_target: Whether it is finished because it has found what it looked for.
     """
 
     home: SearchFolder
@@ -40,6 +42,7 @@ class Launch:
     run: Callable[[Console], SearchResults]
     finished: bool = False
     cut_short: bool = False
+    reached_target: bool = False
 
     @property
     def advice(self) -> str:
@@ -54,6 +57,9 @@ class Launch:
         if self.cut_short:
             seconds = f"{self.config.budget.time:g} s"
             return f"{name} has used up its {seconds}; for more: --time-budget"
+        if self.reached_target:
+            target = f"{self.config.budget.target:g}"
+            return f"{name} has reached its target of {target}; for more: --target"
         more = "--num-samples"
         if trials < self.config.budget.num_samples:
             more = "another space, for this one has no others"
@@ -113,7 +119,7 @@ def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
 
     Args:
         name: Its name.
-        budget: New values of `budget.num_samples` and `budget.time`, by their last names.
+        budget: New values of keys of `budget`, by their last names.
 
     Raises:
         ConfigError: There is no such search, or it could not run.
@@ -134,7 +140,8 @@ def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
 
         return resume_search(search, home, console, watch)
 
-    return Launch(home, search.config, run, search.concluded, search.cut_short)
+    ended = (search.concluded, search.cut_short, search.reached_target)
+    return Launch(home, search.config, run, *ended)
 
 
 def _extended(search: Search, budget: Mapping[str, str], elapsed: float) -> Search:
@@ -150,6 +157,18 @@ def _extended(search: Search, budget: Mapping[str, str], elapsed: float) -> Sear
             f"--time-budget {time_budget:g}s: it is counted over all runs of a search, and this "
             f"one has taken {elapsed:.0f} s; give more"
         )
+    if search.reached_target and not _is_harder(config, search.config):
+        reached = f"the search has reached its target of {search.config.budget.target:g}"
+        if "target" not in budget:
+            raise ConfigError(f"--num-samples {asked}: {reached}; add --target MORE")
+        raise ConfigError(f"--target {config.budget.target:g}: {reached}; give more")
     if asked < before:
         raise ConfigError(f"--num-samples {asked}: the search has {before}; give more")
     return search.model_copy(update={"config": config, "concluded": False})
+
+
+def _is_harder(config: SearchConfig, before: SearchConfig) -> bool:
+    """Whether a target is harder to reach than that of before."""
+    target, reached = config.budget.target, before.budget.target
+    signed = Objective.named(config.objective.metric).signed
+    return target is None or reached is None or signed(target) > signed(reached)

@@ -21,8 +21,9 @@ from tune.config.walk import possible
 from tune.errors import ConfigError, squeeze
 from tune.strategy.facts import facts_of
 from tune.strategy.folds import fold_names, folds_of
+from tune.strategy.memory import remembered
 from tune.strategy.portfolio import choose
-from tune.study.fingerprints import hash_searched, hash_weights
+from tune.study.fingerprints import hash_classes, hash_searched, hash_weights
 from tune.study.search import Search
 
 _WEIGHTS: Final = "model.weights"
@@ -61,26 +62,31 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         config=config.model_copy(update={"model": model, "confirm": confirm}),
         data_fingerprint=dataset.fingerprint,
         weights_hash=weights_hash,
+        classes_hash=hash_classes(dataset.classes),
         duplicates=copies,
     )
 
 
 def choose_points(search: Search, console: Console) -> Search:
-    """The search with what it tries first of its portfolio, if it has one.
+    """The search with what it tries first of earlier searches and of its portfolio, if anything.
 
     Chosen once: a search that is resumed, wherever, goes on with the same points.
 
     Raises:
         ConfigError: There is no such portfolio.
     """
-    config = search.config
-    points = read_portfolio(config.strategy)
+    config, dataset = search.config, load_dataset(search.config.data)
+    earlier = remembered(config, dataset)
+    points = (*earlier, *read_portfolio(config.strategy))
     if not points:
         return search
-    facts = facts_of(config, load_dataset(config.data), points, console.print)
+    facts = facts_of(config, dataset, points, console.print)
     portfolio = choose(config, points, facts)
     names = ", ".join(point.name for point in portfolio.points)
     console.print(f"first    {names}", soft_wrap=True)
+    for point in portfolio.points:
+        if point.name in {each.name for each in earlier}:
+            console.print(f"         {point.name}: {point.why}", soft_wrap=True)
     return search.model_copy(update={"facts": facts, "points": portfolio.points})
 
 

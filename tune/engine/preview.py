@@ -18,6 +18,7 @@ from tune.config.walk import in_words
 from tune.errors import ConfigError
 from tune.strategy.budget import usual_epoch
 from tune.strategy.facts import PROBE, Say, describe_facts, facts_of
+from tune.strategy.memory import remembered
 from tune.strategy.portfolio import choose, read_search
 from tune.strategy.schedulers import course, longest_trial
 from tune.study.folder import SearchFolder, searches_in
@@ -70,6 +71,9 @@ def _say_space(config: SearchConfig, say: Say) -> None:
 
 def _say_points(config: SearchConfig, dataset: Dataset | None, say: Say) -> None:
     points, facts = read_portfolio(config.strategy), dict[str, Any]()
+    # A dry run asks no database elsewhere, and opens none that no search has made.
+    if dataset is not None and config.tracking.study is None and searches_in():
+        points = (*remembered(config, dataset), *points)
     if dataset is not None:
         probed = points if _is_here(config.model.weights[0], config.model.arch) else ()
         facts = facts_of(config, dataset, probed, say)

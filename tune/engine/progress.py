@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -32,7 +31,7 @@ class Progress:
     Args:
         ledger: Of the search.
         console: Where to show it. The table is live where this is a terminal.
-        remaining: The seconds that are left for trials; infinite without a time budget.
+        remaining: The seconds until all is done, as it looks now; None if nobody knows yet.
         clock: Seconds that never run backwards.
     """
 
@@ -40,13 +39,12 @@ class Progress:
         self,
         ledger: Ledger,
         console: Console,
-        remaining: Callable[[], float] = lambda: math.inf,
+        remaining: Callable[[], float | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config, self._ledger = ledger.config, ledger
         self._objective = ledger.objective
-        self._console, self._time, self._clock = console, remaining, clock
-        self._before = ledger.ended
+        self._console, self._remaining, self._clock = console, remaining, clock
         self._started = clock()
         self._live = Live(
             get_renderable=self._render,
@@ -89,12 +87,14 @@ class Progress:
         counts, total = self._ledger.counts(), self._ledger.asked
         ended, paused = self._ledger.ended, len(self._ledger.paused)
         waiting = f", {paused} paused" if paused else ""
+        seconds = self._remaining()
+        remaining = "?" if seconds is None else f"about {_clock(seconds)}"
         return (
             f"{ended}/{total} ended ({counts[TrialState.COMPLETE]} complete, "
             f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed), "
             f"{counts[TrialState.RUNNING] - paused} running{waiting}, "
             f"best {self._objective.name} {self._objective.show(self._best())}, "
-            f"{_clock(self.elapsed)} elapsed, {self._remaining(ended, total)} remaining"
+            f"{_clock(self.elapsed)} elapsed, {remaining} remaining"
         )
 
     def _best(self) -> float | None:
@@ -102,14 +102,6 @@ class Progress:
         ended = [trial for trial in trials if trial.state.is_finished() and trial.epochs]
         best = max(ended, key=lambda trial: trial.rank, default=None)
         return None if best is None else best.score
-
-    def _remaining(self, ended: int, total: int) -> str:
-        here = ended - self._before
-        guess = self.elapsed * (total - ended) / here if here else None
-        budget = max(0.0, self._time())
-        if budget < math.inf:
-            guess = budget if guess is None else min(guess, budget)
-        return "?" if guess is None else f"about {_clock(guess)}"
 
     def _render(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="bold")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,6 +19,7 @@ from tune.engine.cluster import start_ray
 from tune.engine.fractions import measure, trials_per_gpu
 from tune.engine.preflight import check_unchanged, choose_points, settle
 from tune.engine.ray_compat import use_waiting_workers
+from tune.engine.reruns import Reruns
 from tune.engine.resources import TrialResources, fit_resources
 from tune.engine.stopping import TimeBudget
 from tune.engine.trials import clear_away, run_trials
@@ -28,20 +29,16 @@ from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import (
     Finalist,
     finalists,
-    losers_stopped,
-    open_confirmation,
     ranked,
-    read_confirmation,
 )
 from tune.strategy.portfolio import open_search
-from tune.strategy.refit import is_refitted, open_refit, read_refit
-from tune.strategy.schedulers import Scheduler, build_scheduler, run_all
+from tune.strategy.refit import is_refitted
+from tune.strategy.schedulers import build_scheduler
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.opening import check_name, check_study, conclude_study, reopen_cut_short
 from tune.study.search import Search
 from tune.study.stopwatch import Stopwatch
-from tune.study.trial import TrialLog
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
 _GOODBYE_SECONDS: Final = 8.0
@@ -122,6 +119,13 @@ def _say_fewer(ledger: Ledger, console: Console) -> None:
         )
 
 
+def _say_reached(ledger: Ledger, console: Console) -> None:
+    """Say that the target has been reached, and by how many trials of those asked for."""
+    target, name = ledger.config.budget.target, ledger.objective.name
+    trials = f"by {len(ledger.trials)} of {ledger.asked} trials"
+    console.print(f"target   {name} {ledger.objective.show(target)} reached {trials}")
+
+
 def _prepare(config: SearchConfig) -> None:
     """Start Ray, leave the terminal to the progress, and check that a trial could ever start."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -169,12 +173,20 @@ def _run(
         console=console,
     )
     try:
-        run(ledger, build_scheduler(config), TimeBudget(lambda: allowance.for_trials(ledger)))
+        budget = TimeBudget(
+            lambda: allowance.for_trials(ledger), lambda: allowance.after_trials(ledger)
+        )
+        scheduler = build_scheduler(config)
+        run(ledger, scheduler, budget)
+        reached = scheduler.has_enough(ledger)
+        if reached:
+            _say_reached(ledger, console)
         timed = config.budget.time is not None
         chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k), timed=timed)
-        confirmed = _confirm(search, ledger, chosen, allowance, writer, run, console)
+        reruns = Reruns(search, ledger, allowance, writer, run, console)
+        confirmed = reruns.confirm(chosen)
         order = ranked(chosen, confirmed.trials.values() if confirmed is not None else ())
-        refitted = _refit(search, ledger, order, allowance, writer, run, console)
+        refitted = reruns.refit(order)
         no_soup = allowance.lacks_soup(ledger, chosen) if confirmed is not None else None
         if no_soup is not None:
             console.print(f"soup     skipped: {no_soup}")
@@ -187,7 +199,13 @@ def _run(
     refits = bool(order) and is_refitted(config, order[0])
     results = replace(results, undone=undone(config, chosen, ledgers, refits=refits))
     if results.unfinished is None:
-        concluded = search.model_copy(update={"concluded": True, "cut_short": bool(results.undone)})
+        concluded = search.model_copy(
+            update={
+                "concluded": True,
+                "cut_short": bool(results.undone),
+                "reached_target": reached,
+            }
+        )
         conclude_study(ledger, concluded)
         home.save(concluded)
         clear_away(home)
@@ -200,57 +218,6 @@ def _allowance(config: SearchConfig, resources: TrialResources, watch: Stopwatch
     dataset, on_gpu = load_dataset(config.data), resources.gpu > 0  # it has been loaded before
     load = measure_load(config, dataset, watch, resources.concurrent, on_gpu=on_gpu)
     return Allowance(config, watch, load)
-
-
-def _confirm(
-    search: Search,
-    searched: Ledger,
-    chosen: Sequence[TrialLog],
-    allowance: Allowance,
-    writer: RecordWriter,
-    run: Callable[[Ledger, Scheduler, TimeBudget], None],
-    console: Console,
-) -> Ledger | None:
-    """Run the finalists again, as far as there is time; None if there is to be none.
-
-    What a run before this one has begun goes on as long as it can.
-    """
-    lack = allowance.lacks_confirmation(searched, chosen)
-    if lack is not None and read_confirmation(search, chosen) is None:
-        console.print(f"confirm  skipped: {lack}")
-        return None
-    confirmed = open_confirmation(search, chosen)
-    if confirmed is not None:
-        writer.ledgers.append(confirmed)
-        if search.config.confirm.over_folds:
-            console.print(f"confirm  on {search.config.confirm.runs} folds each")
-            scheduler: Scheduler = losers_stopped(search.config, chosen)
-        else:
-            scheduler = run_all(search.config)
-        run(confirmed, scheduler, TimeBudget(lambda: allowance.for_runs(searched)))
-    return confirmed
-
-
-def _refit(
-    search: Search,
-    searched: Ledger,
-    order: Sequence[Finalist],
-    allowance: Allowance,
-    writer: RecordWriter,
-    run: Callable[[Ledger, Scheduler, TimeBudget], None],
-    console: Console,
-) -> Ledger | None:
-    """Train the winner once more on all images, if that is asked for and there is time."""
-    if not order or not is_refitted(search.config, order[0]):
-        return None
-    lack = allowance.lacks_refit(searched, order[0].trial)
-    if lack is not None and read_refit(search, order[0]) is None:
-        console.print(f"refit    skipped: {lack}")
-        return None
-    refitted = open_refit(search, order[0])
-    writer.ledgers.append(refitted)
-    run(refitted, run_all(search.config), TimeBudget(lambda: allowance.for_runs(searched)))
-    return refitted
 
 
 def _conclude(

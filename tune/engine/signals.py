@@ -15,8 +15,7 @@ from typing import Final
 
 import psutil
 
-INTERRUPTED: Final = 130
-"""The exit code of a search that a signal stopped."""
+from tune.errors import FAILED, INTERRUPTED
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OWN: Final = signal.SIGUSR2
@@ -62,7 +61,7 @@ def interruption() -> str:
 
 def interruption_code() -> int:
     """Exit code of an interruption: 130 of a signal, else 1."""
-    return INTERRUPTED if not _heard or _heard[0] in signal.Signals.__members__ else 1
+    return INTERRUPTED if not _heard or _heard[0] in signal.Signals.__members__ else FAILED
 
 
 def interrupt(reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -23,13 +24,17 @@ class TimeBudget(DriverOnly, Stopper):
 
     Args:
         estimate: The seconds that are left for trials, as it looks now; infinite without a budget.
+        after: The seconds that what follows the trials takes, as it looks now.
         clock: Seconds that never run backwards.
     """
 
     def __init__(
-        self, estimate: Callable[[], float], clock: Callable[[], float] = time.monotonic
+        self,
+        estimate: Callable[[], float],
+        after: Callable[[], float] = lambda: 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._estimate, self._clock = estimate, clock
+        self._estimate, self._after, self._clock = estimate, after, clock
         self._end = self._next = -1.0
 
     def remaining(self) -> float:
@@ -40,6 +45,16 @@ class TimeBudget(DriverOnly, Stopper):
             taken = self._clock() - now
             self._next = now + max(_LEAST_PAUSE, taken / _SHARE)
         return self._end - now
+
+    def until_end(self, trials: float | None) -> float | None:
+        """The seconds until all is done, trials and what follows them; None if nobody knows.
+
+        Args:
+            trials: Those until the last trial ends by itself, as it looks now.
+        """
+        left = max(0.0, self.remaining())
+        known = left if trials is None else min(trials, left)
+        return None if known == math.inf else known + self._after()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether one trial is to stop: never by this."""

@@ -22,6 +22,7 @@ from tune.engine.signals import interrupted
 from tune.engine.stopping import TimeBudget
 from tune.engine.watchers import DropUnneeded, GiveUp
 from tune.errors import Halt, first_line
+from tune.strategy.remaining import remaining_seconds
 from tune.strategy.schedulers import Scheduler
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
@@ -61,11 +62,15 @@ def run_trials(
     drop = DropUnneeded(home, ledger.kind, _kept(ledger))
     for log in ledger.trials.values():  # a kill may have come before it was done
         drop.changed(log)
-    if remaining <= 0:
+    if remaining <= 0 or (scheduler.has_enough(ledger) and not ledger.unfinished):
         return
     what = "trials" if ledger.kind == "trial" else ledger.kind
     console.print(f"{what:8s} {remaining}, {resources.describe()}")
-    with Progress(ledger, console, budget.remaining) as progress:
+
+    def left() -> float | None:
+        return budget.until_end(remaining_seconds(ledger, scheduler, resources.concurrent))
+
+    with Progress(ledger, console, left) as progress:
         watchers: list[Watcher] = [record, progress, drop, GiveUp(remaining)]
         if budget.stop_all():
             _end_unfinished(ledger, watchers)
@@ -91,7 +96,7 @@ def run_trials(
             raise KeyboardInterrupt
         if budget.stop_all():
             _end_unfinished(ledger, watchers)
-        elif ledger.ended < ledger.asked:
+        elif ledger.ended < ledger.asked and not scheduler.has_enough(ledger):
             raise Halt("Ray has ended before the last trial did")
 
 

@@ -172,6 +172,8 @@ def scaled_rate(rate: float, factor: float, optimizer: str) -> float:
     Linear with SGD (Goyal et al. 2017), as the square root with Adam and AdamW (Malladi et al.
     2022).
     """
+    if factor == 1:
+        return rate
     return float(f"{rate * (factor if optimizer == 'sgd' else math.sqrt(factor)):.3g}")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import numpy as np
 from optuna.pruners import BasePruner, MedianPruner
@@ -18,7 +17,7 @@ from tune.config.schema import SearchConfig
 from tune.config.sections import SchedulerConfig
 from tune.config.walk import possible
 from tune.study.ledger import Ledger
-from tune.study.trial import Decision, Epoch, TrialLog
+from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 
 
 @SCHEDULERS.register("fifo")
@@ -43,9 +42,17 @@ class Scheduler:
         """
         return Decision.GO_ON
 
+    def expected_share(self, epoch: int) -> float:
+        """The share of the trials that reach an epoch which is to be expected to go on."""
+        return 1.0
+
     def wants(self, study: Ledger, trial: TrialLog) -> bool:
         """Whether a trial that was planned is still worth its time; else it ends unrun."""
         return True
+
+    def has_enough(self, study: Ledger) -> bool:
+        """Whether no trial is to begin any more, whatever number was asked for."""
+        return False
 
     def next_paused(self, study: Ledger) -> TrialLog | None:
         """A paused trial that is to go on before any other begins, if there is one.
@@ -56,8 +63,21 @@ class Scheduler:
         return None
 
 
+class ByRungs(Scheduler):
+    """The base of those that let one trial in `reduction_factor` go on from each rung."""
+
+    @property
+    def rungs(self) -> list[int]:
+        """The epochs at which trials are compared."""
+        return rungs(self.config, self.longest)
+
+    def expected_share(self, epoch: int) -> float:
+        """One in `reduction_factor` at a rung."""
+        return 1 / self.config.reduction_factor if epoch in self.rungs else 1.0
+
+
 @SCHEDULERS.register("asha")
-class Asha(Scheduler):
+class Asha(ByRungs):
     """Asynchronous successive halving (Li et al. 2020), as Ray Tune has it.
 
     A trial that reaches a rung goes on unless it is below the quantile of those that were there
@@ -67,7 +87,7 @@ class Asha(Scheduler):
     def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
         """Stop a trial that is among the weaker ones at a rung."""
         rung = len(trial.epochs) + 1
-        if rung not in rungs(self.config, self.longest):
+        if rung not in self.rungs:
             return Decision.GO_ON
         before = [value for _, value in scores_at(study, rung)]
         share = 1 - 1 / self.config.reduction_factor
@@ -77,7 +97,7 @@ class Asha(Scheduler):
 
 
 @SCHEDULERS.register("halving")
-class Halving(Scheduler):
+class Halving(ByRungs):
     """Successive halving (Jamieson & Talwalkar 2016): all trials pause at a rung, the best go on.
 
     Once every trial that can come to a rung is there, one in `reduction_factor` goes on to the
@@ -86,14 +106,14 @@ class Halving(Scheduler):
 
     def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
         """Pause at each rung."""
-        at_rung = len(trial.epochs) + 1 in rungs(self.config, self.longest)
+        at_rung = len(trial.epochs) + 1 in self.rungs
         return Decision.PAUSE if at_rung else Decision.GO_ON
 
     def next_paused(self, study: Ledger) -> TrialLog | None:
         """The best of those that wait at the lowest rung from which there are any left to go on."""
         waiting = {log.number for log in study.paused}
         candidates, expected = set(study.trials), study.asked
-        for rung in rungs(self.config, self.longest):
+        for rung in self.rungs:
             there = [each for each in scores_at(study, rung) if each[0] in candidates]
             lost = sum(_ended_before(study.trials[number], rung) for number in candidates)
             if len(there) + lost < expected:
@@ -124,14 +144,63 @@ class Pruned(Scheduler):
 
 
 @SCHEDULERS.register("median")
-def median(config: SchedulerConfig, longest: int) -> Scheduler:
+class Median(Pruned):
     """Stops a trial whose best is below the median of the others' at its epoch (Golovin 2017)."""
-    pruner = MedianPruner(n_startup_trials=4, n_warmup_steps=config.grace_epochs)
-    return Pruned(config, longest, pruner)
+
+    def __init__(self, config: SchedulerConfig, longest: int) -> None:
+        pruner = MedianPruner(n_startup_trials=4, n_warmup_steps=config.grace_epochs)
+        super().__init__(config, longest, pruner)
+
+    def expected_share(self, epoch: int) -> float:
+        """Half of them at the first epoch at which any are stopped."""
+        return 0.5 if epoch == self.config.grace_epochs else 1.0
 
 
-_BY_RUNGS: Final = ("asha", "halving")
-"""The schedulers that let one trial in `reduction_factor` go on from each rung."""
+class UntilTarget(Scheduler):
+    """Another scheduler, until a trial reaches the target: that one goes on, and nothing else does.
+
+    Args:
+        other: The other scheduler.
+        config: The search's, with a target.
+    """
+
+    def __init__(self, other: Scheduler, config: SearchConfig) -> None:
+        super().__init__(other.config, other.longest)
+        assert config.budget.target is not None
+        self._other, self._target = other, config.budget.target
+
+    def reached(self, study: Ledger) -> list[TrialLog]:
+        """The trials that have reached the target, and have not failed since."""
+        logs = [log for log in study.trials.values() if log.state is not TrialState.FAIL]
+        return [log for log in logs if log.epochs and self._is_enough(study, log.score)]
+
+    def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
+        """Let a trial go on that has reached the target, and stop others once there is one."""
+        best = [study.objective.score(epoch.metrics), *([trial.score] if trial.epochs else [])]
+        if any(self._is_enough(study, score) for score in best):
+            return Decision.GO_ON
+        return Decision.STOP if self.reached(study) else self._other.decide(study, trial, epoch)
+
+    def wants(self, study: Ledger, trial: TrialLog) -> bool:
+        """Whether it may still be what is looked for."""
+        reached = self.reached(study)
+        return self._other.wants(study, trial) if not reached else trial in reached
+
+    def has_enough(self, study: Ledger) -> bool:
+        """Whether a trial has reached the target."""
+        return bool(self.reached(study))
+
+    def next_paused(self, study: Ledger) -> TrialLog | None:
+        """What the other scheduler says, as long as the target is not reached."""
+        return None if self.has_enough(study) else self._other.next_paused(study)
+
+    def expected_share(self, epoch: int) -> float:
+        """What the other scheduler says."""
+        return self._other.expected_share(epoch)
+
+    def _is_enough(self, study: Ledger, score: float | None) -> bool:
+        objective = study.objective
+        return score is not None and objective.signed(score) >= objective.signed(self._target)
 
 
 def next_trial(study: Ledger, scheduler: Scheduler) -> TrialLog | None:
@@ -139,7 +208,7 @@ def next_trial(study: Ledger, scheduler: Scheduler) -> TrialLog | None:
     paused = scheduler.next_paused(study)
     if paused is not None:
         return study.go_on(paused.number)
-    return study.begin() if study.has_more() else None
+    return study.begin() if study.has_more(new=not scheduler.has_enough(study)) else None
 
 
 def build_scheduler(config: SearchConfig) -> Scheduler:
@@ -148,7 +217,8 @@ def build_scheduler(config: SearchConfig) -> Scheduler:
     make: Callable[[SchedulerConfig, int], Scheduler] = SCHEDULERS[config.scheduler.name]
     if longest <= config.scheduler.grace_epochs:
         make = Scheduler
-    return make(config.scheduler, longest)
+    scheduler = make(config.scheduler, longest)
+    return scheduler if config.budget.target is None else UntilTarget(scheduler, config)
 
 
 def run_all(config: SearchConfig) -> Scheduler:
@@ -176,14 +246,13 @@ def course(config: SearchConfig) -> list[tuple[int, int]]:
         Epochs and trials, the fewest epochs first; a scheduler without rungs has all trials train
         all epochs, as far as one can tell.
     """
-    trials, longest = config.num_trials, longest_trial(config)
-    if config.scheduler.name not in _BY_RUNGS or longest <= config.scheduler.grace_epochs:
-        return [(longest, trials)]
-    ends, found = [*rungs(config.scheduler, longest), longest], []
-    for epochs in ends:
-        found.append((epochs, trials))
-        trials = max(1, int(trials / config.scheduler.reduction_factor))
-    return found
+    scheduler, trials, found = build_scheduler(config), config.num_trials, []
+    for epoch in range(1, scheduler.longest):
+        share = scheduler.expected_share(epoch)
+        if share < 1:
+            found.append((epoch, trials))
+            trials = max(1, int(trials * share))
+    return [*found, (scheduler.longest, trials)]
 
 
 def scores_at(study: Ledger, epoch: int) -> Sequence[tuple[int, float]]:

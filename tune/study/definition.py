@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from optuna.study import Study
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from tune.errors import ConfigError
 from tune.passwords import without_passwords
 from tune.study.search import Search
-from tune.study.storage import has_study, load_study
+from tune.study.storage import UNUSABLE, has_study, load_study, open_storage, unusable
 
 _DEFINITION: Final = "definition"
 """Name of the study's attribute."""
@@ -41,3 +42,23 @@ def read_definition(url: str, name: str) -> Search | None:
     except (ConfigError, KeyError, ValidationError):
         pass
     return None
+
+
+def read_definitions(url: str) -> list[Search]:
+    """The searches of a storage that is there, the latest first; each with that storage.
+
+    Raises:
+        ConfigError: The storage cannot be used.
+    """
+    found = []
+    try:
+        studies = open_storage(url).get_all_studies()
+    except UNUSABLE as error:
+        raise unusable(url, error) from error
+    for study in sorted(studies, key=lambda one: -one._study_id):
+        with suppress(KeyError, ValidationError):
+            search = Search.model_validate(study.user_attrs[_DEFINITION])
+            tracking = search.config.tracking.model_copy(update={"study": url})
+            config = search.config.model_copy(update={"tracking": tracking})
+            found.append(search.model_copy(update={"config": config}))
+    return found

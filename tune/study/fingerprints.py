@@ -1,9 +1,10 @@
-"""Hashes that say whether a search starts from the same weights as before."""
+"""Hashes that say whether a search has the same weights or classes as another."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from trainable.network.weights import load_weights, state_hash
 
@@ -14,6 +15,11 @@ def hash_weights(weights: str, archs: Sequence[str]) -> str:
     if len(hashes) == 1:
         return hashes[archs[0]]
     return " ".join(f"{arch}={digest}" for arch, digest in hashes.items())
+
+
+def hash_classes(classes: Iterable[str]) -> str:
+    """SHA-256 (hex) of the names of classes, in any order."""
+    return hashlib.sha256(json.dumps(sorted(classes)).encode()).hexdigest()
 
 
 def hash_searched(choices: Sequence[str], archs: Sequence[str]) -> str:

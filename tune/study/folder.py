@@ -58,6 +58,17 @@ class SearchFolder:
             return True
 
     @property
+    def state(self) -> str:
+        """`damaged`, `running`, `finished` or `unfinished`."""
+        try:
+            search = self.load()
+        except ConfigError:
+            return "damaged"
+        if self.is_running:
+            return "running"
+        return "finished" if search.concluded and not search.cut_short else "unfinished"
+
+    @property
     def has_trials(self) -> bool:
         """Whether a trial has run in it."""
         return any(self.folder.glob("trial-*"))

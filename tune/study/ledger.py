@@ -79,9 +79,13 @@ class Ledger:
         assert number not in self._handles
         return self._take(patiently(find, self._patience))
 
-    def has_more(self) -> bool:
-        """Whether :meth:`begin` has a trial to give."""
-        return len(self.trials) < self.asked or any(
+    def has_more(self, *, new: bool = True) -> bool:
+        """Whether :meth:`begin` has a trial to give.
+
+        Args:
+            new: Whether it may be one that was never started.
+        """
+        return (new and len(self.trials) < self.asked) or any(
             not log.is_paused and log.number not in self._handles for log in self.unfinished
         )
 

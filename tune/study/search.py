@@ -42,6 +42,9 @@ class Search(Config):
     weights_hash: str | None
     """The hash of the first weights, for each architecture; None where they are random."""
 
+    classes_hash: str = ""
+    """The hash of the names of the classes; empty where a search is older than it."""
+
     duplicates: str = ""
     """What was found of duplicates among the images, in words."""
 
@@ -59,6 +62,9 @@ class Search(Config):
 
     cut_short: bool = False
     """Whether its time was up before it had done all that it was asked for."""
+
+    reached_target: bool = False
+    """Whether it has ended because a trial reached its target."""
 
     @model_validator(mode="before")
     @classmethod

@@ -81,14 +81,18 @@ def _make_private(url: str) -> None:
             Path(url.removeprefix(_SQLITE)).touch(mode=0o600, exist_ok=False)
 
 
+def is_there(url: str) -> bool:
+    """Whether a storage is there, as far as that can be seen without opening it."""
+    return not url.startswith(_SQLITE) or Path(url.removeprefix(_SQLITE)).is_file()
+
+
 def has_study(url: str, name: str) -> bool:
     """Whether a storage holds a study; none is made by looking.
 
     Raises:
         ConfigError: The storage cannot be used.
     """
-    path = Path(url.removeprefix(_SQLITE))
-    if url.startswith(_SQLITE) and not path.is_file():
+    if not is_there(url):
         return False
     try:
         return name in optuna.get_all_study_names(open_storage(url))

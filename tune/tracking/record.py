@@ -85,6 +85,7 @@ class SearchRecord:
         self.client.set_experiment_tag(
             self.experiment_id, Tag.EXPERIMENT_KIND, "custom_model_development"
         )
+        self._points = search.points or ()
         self.run_id = self._parent(search)
         self._children = dict(self._find_children())
 
@@ -205,6 +206,9 @@ class SearchRecord:
             Tag.NUMBER: str(trial.number),
             Tag.CONFIG: ledger.config.trial(trial.params).model_dump_json(),
         }
+        point = next((p for p in self._points if p.values.items() <= trial.params.items()), None)
+        if point is not None and ledger.kind == "trial":
+            tags[Tag.FIRST_POINT] = f"{point.name}: {point.why}"
         return _Child(self._create(run_name(ledger.kind, trial.number), tags, trial.started))
 
     def _log_epochs(self, child: _Child, trial: TrialLog) -> None:

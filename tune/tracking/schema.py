@@ -32,6 +32,8 @@ class Tag:
     WEIGHTS: Final = "tune.weights"
     NUMBER: Final = "tune.number"
     CONFIG: Final = "tune.config"
+    FIRST_POINT: Final = "tune.first_point"
+    """On a trial that was tried first: the point's name, and why it was tried."""
     STATE: Final = "tune.state"
     ERROR: Final = "tune.error"
     CUT_SHORT: Final = "tune.cut_short"

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from tests.helpers.doctor import check
+from trainable.device import bf16_pays
 from tune.checks import machine
 
 
-@pytest.mark.slow
-def test_bf16_that_does_not_pay_is_told() -> None:
-    """oneDNN is kept from the instructions that the processor says it has."""
-    if not machine.cpu_has_bf16():
-        pytest.skip("this processor has no bf16 to be kept from")
-    found = check("machine", "check_cpu", ONEDNN_MAX_CPU_ISA="AVX2")
-    assert found.state == "warn"
-    assert "train.precision=fp32" in str(found.fix)
+def test_it_is_told_what_bf16_gains_and_what_is_taken() -> None:
+    found = machine.check_cpu()
+    taken = "bf16" if bf16_pays() else "fp32"
+    assert re.search(
+        rf"in bf16 a convolution runs \d+\.\d times .*; auto takes {taken}", found.message
+    )
+    assert found.state == "ok"
 
 
 def test_memory_for_fewer_trials_than_cpus_is_told() -> None:

@@ -228,3 +228,20 @@ def test_the_refit_is_left_out_where_there_is_no_time_for_it(tmp_path: Path) -> 
     bench.now = 50.0
     lack = bench.allowance.lacks_refit(bench.ledger, winner)
     assert lack == "about 45 s, and 40 s of the time budget are left"
+
+
+def test_what_follows_the_trials_is_known_without_a_budget_too(tmp_path: Path) -> None:
+    words = ("confirm.top_k=2", "confirm.seeds=2", "confirm.soup=false", "train.epochs=6")
+    bench = Bench(tmp_path, *words)
+    bench.trial(epochs=1, seconds=2.0)
+    end = 6 + 4 * (2.0 * 100 / 400)
+    assert bench.allowance.after_trials(bench.ledger) == 3 + 1 * (2.0 * 6) + end
+    bench.trial(epochs=1, seconds=2.0)
+    assert bench.allowance.after_trials(bench.ledger) == 3 + 2 * (2.0 * 6) + end
+    assert bench.allowance.after_runs(bench.ledger) == end
+    chosen = list(bench.ledger.trials.values())
+    assert bench.allowance.after_runs(bench.ledger, chosen) == end
+    soup = Bench(tmp_path / "soup", "confirm.top_k=1", "confirm.seeds=2")
+    soup.trial(epochs=1, seconds=2.0)
+    runs = list(soup.ledger.trials.values())
+    assert soup.allowance.after_runs(soup.ledger, runs) == end + 3 * 0.5 * 2.0

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 
 from tests.helpers.commands import DIGITS
 from tune.config.loading import load_config
-from tune.engine.launch import _extended
+from tune.engine.launch import Launch, _extended
 from tune.errors import ConfigError
+from tune.study.folder import SearchFolder
 from tune.study.search import Search
 
 
@@ -41,3 +45,48 @@ def test_an_extension_that_changes_nothing_is_refused_by_what_was_given(
 def test_more_trials_and_time_are_taken(search: Search) -> None:
     more = _extended(search, {"num_samples": "40", "time": "1h"}, elapsed=22).config.budget
     assert (more.num_samples, more.time) == (40, 3600)
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        (
+            {"num_samples": "40"},
+            "--num-samples 40: the search has reached its target of 0.9; add --target MORE",
+        ),
+        ({"target": "0.9"}, "--target 0.9: the search has reached its target of 0.9; give more"),
+        ({"target": "0.8"}, "--target 0.8: the search has reached its target of 0.9; give more"),
+        ({"target": "95"}, "budget.target=95: val_acc is above 0 and at most 1"),
+    ],
+)
+def test_a_search_that_has_reached_its_target_needs_a_harder_one(
+    search: Search, budget: dict[str, str], told: str
+) -> None:
+    reached = _reached(search, "budget.target=0.9")
+    with pytest.raises(ConfigError) as caught:
+        _extended(reached, budget, elapsed=2)
+    assert told in str(caught.value)
+    assert _extended(reached, {"target": "0.95"}, elapsed=2).config.budget.target == 0.95
+
+
+def test_a_loss_is_harder_where_it_is_lower(search: Search) -> None:
+    reached = _reached(search, "budget.target=0.5", "objective.metric=val_loss")
+    assert _extended(reached, {"target": "0.4"}, elapsed=2).config.budget.target == 0.4
+    with pytest.raises(ConfigError, match=r"--target 0\.6: the search has reached"):
+        _extended(reached, {"target": "0.6"}, elapsed=2)
+
+
+def _reached(search: Search, *given: str) -> Search:
+    config = load_config(DIGITS, ["budget.num_samples=4", *given])
+    return search.model_copy(update={"config": config, "concluded": True, "reached_target": True})
+
+
+def test_what_a_search_that_is_finished_has_come_to_is_said(tmp_path: Path) -> None:
+    config = load_config(DIGITS, ["budget.target=0.9", "budget.time=60s"])
+    home = SearchFolder("one", tmp_path)
+    ended = partial(Launch, home, config, print, True)
+    assert (
+        "search one has reached its target of 0.9; for more: --target" in ended(False, True).already
+    )
+    assert "has used up its 60 s; for more: --time-budget" in ended(True, False).already
+    assert "is finished, with 20 trials; for more: --num-samples" in ended(False, False).already

@@ -8,19 +8,23 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from optuna.trial import TrialState
 from PIL import Image
 from rich.console import Console
 from torchvision.models import ResNet18_Weights, ResNet34_Weights, resnet18, resnet34
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.networks import random_state
+from tests.helpers.studies import reported
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.folding import fold_of
 from tune.config.loading import check_files, load_config
-from tune.engine.preflight import _folds, check_unchanged, settle
+from tune.engine.preflight import _folds, check_unchanged, choose_points, settle
 from tune.errors import ConfigError
+from tune.strategy.portfolio import open_search
 from tune.study.fingerprints import hash_of, hash_of_arch
 from tune.study.search import Search
+from tune.study.trial import Decision
 
 
 @pytest.fixture
@@ -201,3 +205,22 @@ def test_that_a_class_is_too_small_for_folds_is_told() -> None:
     assert stream.getvalue().startswith(told)
     with pytest.raises(ValueError, match="class wasps has a single image"):
         _folds(load_config(DIGITS, ["confirm.top_k=2", "confirm.folds=5"]), few, Console())
+
+
+def test_what_an_earlier_search_found_is_tried_and_said(photos: Path, tmp_path: Path) -> None:
+    url = f"tracking.study=sqlite:///{tmp_path / 'optuna.db'}"
+    first = begun(photos, url).model_copy(update={"name": "first", "identity": "first"})
+    ledger = open_search(first)
+    for number in range(2):
+        ledger.begin()
+        ledger.add_epoch(number, 1, reported(0.5 + number / 10), Decision.GO_ON)
+        ledger.end(number, TrialState.COMPLETE)
+    output = io.StringIO()
+    console = Console(file=output, width=200)
+    second = choose_points(begun(photos, url), console)
+    assert second.points is not None
+    assert [point.name for point in second.points] == ["config", "earlier-1"]
+    assert second.points[1].values == ledger.trials[1].params
+    assert "first    config, earlier-1\n" in output.getvalue()
+    assert "earlier-1: trial 1 of search first, its best on the same images" in output.getvalue()
+    assert choose_points(begun(photos, url, "strategy.transfer=false"), console).points is None

@@ -2,133 +2,16 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
-from optuna.trial import TrialState
 from rich.console import Console
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial
 from tests.helpers.studies import search_of
 from tune.config.loading import load_config
-from tune.config.sections import BudgetConfig
-from tune.engine.allowance import Allowance, undone
-from tune.engine.runner import _confirm, _refit, _say_fewer
-from tune.strategy.confirmation import finalists, ranked, read_confirmation
+from tune.engine.runner import _say_fewer, _say_reached
 from tune.strategy.portfolio import open_search
-from tune.study.ledger import Ledger, Ledgers
-from tune.study.search import Search
-from tune.tracking.writer import RecordWriter
-
-
-@pytest.fixture
-def search(tmp_path: Path) -> Search:
-    words = ["confirm.top_k=1", "confirm.seeds=2", "budget.time=60s", "budget.num_samples=2"]
-    return search_of(load_config(DIGITS, words), f"sqlite:///{tmp_path / 'optuna.db'}")
-
-
-@pytest.fixture
-def searched(search: Search) -> Ledger:
-    ledger = open_search(search)
-    for score in (0.9, 0.8):
-        add_trial(ledger, [score] * 6)
-    return ledger
-
-
-def confirm(search: Search, searched: Ledger, lack: str | None, runs: int) -> tuple[Any, str]:
-    """The confirmation, of which as many runs are done as there is time for."""
-    chosen = finalists(searched.trials.values(), 1)
-    allowance = cast("Allowance", SimpleNamespace(lacks_confirmation=lambda *_: lack))
-    writer, stream = cast("RecordWriter", SimpleNamespace(ledgers=[])), io.StringIO()
-
-    def run(ledger: Ledger, *_: object) -> None:
-        for _ in range(runs):
-            add_trial(ledger, [0.7])
-
-    console = Console(file=stream)
-    return _confirm(search, searched, chosen, allowance, writer, run, console), stream.getvalue()
-
-
-def test_a_confirmation_that_there_is_no_time_for_is_skipped_in_a_line(
-    search: Search, searched: Ledger
-) -> None:
-    confirmed, told = confirm(search, searched, "about 90 s, and 4 s are left", runs=2)
-    assert confirmed is None
-    assert told == "confirm  skipped: about 90 s, and 4 s are left\n"
-    chosen = finalists(searched.trials.values(), 1)
-    assert undone(search.config, chosen, Ledgers(searched)) == "the finalists were not confirmed"
-
-
-def test_one_that_was_begun_is_not_forgotten_for_lack_of_time(
-    search: Search, searched: Ledger
-) -> None:
-    confirm(search, searched, None, runs=1)
-    confirmed, told = confirm(search, searched, "no time", runs=0)
-    assert told == ""
-    assert [log.state for log in confirmed.trials.values()] == [TrialState.COMPLETE]
-    chosen = finalists(searched.trials.values(), 1)
-    assert (
-        undone(search.config, chosen, Ledgers(searched, confirmed))
-        == "the confirmation was cut short"
-    )
-    confirmed, _ = confirm(search, searched, None, runs=1)
-    assert undone(search.config, chosen, Ledgers(searched, confirmed)) == ""
-
-
-@pytest.fixture
-def on_folds(tmp_path: Path) -> Search:
-    words = ["confirm.top_k=1", "confirm.folds=2", "refit.enabled=auto", "budget.num_samples=1"]
-    return search_of(load_config(DIGITS, words), f"sqlite:///{tmp_path / 'optuna.db'}")
-
-
-def refit(search: Search, searched: Ledger, lack: str | None = None) -> tuple[Any, list[Ledger]]:
-    """The refit of a search whose finalist has run on folds."""
-    _, told = confirm(search, searched, None, runs=2)
-    assert told == "confirm  on 2 folds each\n"
-    chosen = finalists(searched.trials.values(), 1)
-    confirmed = read_confirmation(search, chosen)
-    assert confirmed is not None
-    allowance = cast("Allowance", SimpleNamespace(lacks_refit=lambda *_: lack))
-    writer, stream = cast("RecordWriter", SimpleNamespace(ledgers=[])), io.StringIO()
-
-    def run(ledger: Ledger, *_: object) -> None:
-        add_trial(ledger, [0.7])
-
-    order = ranked(chosen, confirmed.trials.values())
-    console = Console(file=stream)
-    found = _refit(search, searched, order, allowance, writer, run, console)
-    return found, writer.ledgers
-
-
-def test_the_winner_on_folds_is_trained_again_on_all_images(on_folds: Search) -> None:
-    searched = open_search(on_folds)
-    add_trial(searched, [0.7, 0.9])
-    found, recorded = refit(on_folds, searched)
-    assert recorded == [found]
-    (log,) = found.trials.values()
-    assert (log.params["data.fold"], log.params["train.stop_after"]) == ("all", 6)
-
-
-def test_a_refit_that_there_is_no_time_for_is_skipped(on_folds: Search) -> None:
-    searched = open_search(on_folds)
-    add_trial(searched, [0.7, 0.9])
-    assert refit(on_folds, searched, "no time") == (None, [])
-    config = on_folds.config.model_copy(update={"budget": BudgetConfig(time=60)})
-    chosen = finalists(searched.trials.values(), 1)
-    confirmed = read_confirmation(on_folds, chosen)
-    ledgers = Ledgers(searched, confirmed)
-    assert undone(config, chosen, ledgers, refits=True) == (
-        "the winner was not trained on all images"
-    )
-
-
-def test_after_seeds_there_is_no_refit_by_default(search: Search, searched: Ledger) -> None:
-    confirmed, _ = confirm(search, searched, None, runs=2)
-    order = ranked(finalists(searched.trials.values(), 1), confirmed.trials.values())
-    nothing: Any = None
-    assert _refit(search, searched, order, nothing, nothing, nothing, nothing) is None
 
 
 @pytest.mark.parametrize(("depths", "told"), [("0, 1", True), ("0, 1, 2, 3", False)])
@@ -142,3 +25,12 @@ def test_a_space_that_holds_too_few_trials_is_told_in_a_line(
     _say_fewer(ledger, Console(file=stream, width=200))
     line = "space    holds no more different trials than 2, of 3 asked for\n"
     assert stream.getvalue() == (line if told else "")
+
+
+def test_a_target_that_was_reached_is_told_with_the_trials_that_it_took(tmp_path: Path) -> None:
+    config = load_config(DIGITS, ["budget.target=0.85", "budget.num_samples=9"])
+    ledger = open_search(search_of(config, f"sqlite:///{tmp_path / 'o.db'}"))
+    add_trial(ledger, [0.9] * 6)
+    stream = io.StringIO()
+    _say_reached(ledger, Console(file=stream))
+    assert stream.getvalue() == "target   val_acc 85.00% reached by 1 of 9 trials\n"

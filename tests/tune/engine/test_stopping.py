@@ -30,7 +30,7 @@ def test_what_is_left_is_estimated_anew_but_not_all_the_time() -> None:
         asked.append(now)
         return 10.0 if now < 5 else 1.0  # it turns out that the end takes longer
 
-    budget = TimeBudget(estimate, lambda: now)
+    budget = TimeBudget(estimate, clock=lambda: now)
     found = []
     for tick in range(13):
         now = tick / 2
@@ -39,3 +39,15 @@ def test_what_is_left_is_estimated_anew_but_not_all_the_time() -> None:
     assert not any(found)
     now = 6.5
     assert budget.remaining() == 0.5
+
+
+def test_the_end_comes_after_the_trials_within_the_budget_and_what_follows() -> None:
+    endless = TimeBudget(lambda: math.inf, lambda: 5.0)
+    assert endless.until_end(None) is None
+    assert endless.until_end(60.0) == 65.0
+    bounded = TimeBudget(lambda: 20.0, lambda: 5.0, clock=lambda: 0.0)
+    assert bounded.until_end(None) == 25.0
+    assert bounded.until_end(60.0) == 25.0
+    assert bounded.until_end(10.0) == 15.0
+    over = TimeBudget(lambda: -3.0, lambda: 5.0, clock=lambda: 0.0)
+    assert over.until_end(60.0) == 5.0

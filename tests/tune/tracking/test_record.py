@@ -17,10 +17,12 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_of, reported
 from trainable.data.datasets import load_dataset
 from tune.config.loading import load_config
+from tune.config.points import FirstPoint
 from tune.errors import ConfigError
 from tune.models.lookup import load_model
 from tune.models.promotion import settle_champion
 from tune.models.replay import read_trial
+from tune.strategy.portfolio import open_search, starting_point
 from tune.study.search import Search
 from tune.study.trial import Decision, Epoch
 from tune.tracking.database import make_database
@@ -142,3 +144,30 @@ def test_what_the_user_has_set_and_started_in_mlflow_is_left_alone(
     assert own.search_registered_models() == []
     with pytest.raises(ConfigError, match="no model is registered"):
         load_model(None)
+
+
+def test_the_run_of_a_trial_that_was_tried_first_says_why(
+    empty_database: Path, tmp_path: Path
+) -> None:
+    search = search_at(database_in(tmp_path / "here", empty_database))
+    config, why = search.config, "trial 3 of search zero"
+    own = starting_point(config)
+    other = {**own, "optim.lr": 2e-3}
+    points = (
+        FirstPoint(name="config", why="the config's own values", values=own),
+        FirstPoint(name="earlier-1", why=why, values=other),
+    )
+    tracking = config.tracking.model_copy(update={"study": f"sqlite:///{tmp_path / 'optuna.db'}"})
+    config = config.model_copy(update={"tracking": tracking})
+    search = search.model_copy(update={"points": points, "config": config})
+    ledger = open_search(search)
+    record = SearchRecord(search)
+    for _ in range(3):
+        ledger.begin()
+    record.sync(ledger)
+    tags = [record.client.get_run(record.child(f"trial-00{n}")).data.tags for n in range(3)]
+    assert [each.get("tune.first_point") for each in tags] == [
+        "config: the config's own values",
+        f"earlier-1: {why}",
+        None,
+    ]

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import mean
+from typing import Any
+
+import pytest
+
+from tests.helpers.commands import DIGITS
+from tests.helpers.studies import ledger_in_memory, reported
+from tune.config.loading import load_config
+from tune.config.schema import SearchConfig
+from tune.strategy.remaining import remaining_seconds
+from tune.strategy.schedulers import build_scheduler
+from tune.strategy.simulation import simulate
+from tune.study.ledger import Ledger
+from tune.study.trial import Decision, TrialLog, TrialState
+
+
+def config(*given: str) -> SearchConfig:
+    words = ["train.epochs=6", "budget.num_samples=20", "sampler.name=random"]
+    return load_config(DIGITS, [*words, *given])
+
+
+def curve(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Six epochs, the longer the deeper, to an accuracy that the learning rate decides."""
+    seconds, rate = 1.0 + params["model.unfreeze_depth"], params["optim.lr"]
+    return [
+        {**reported(min(0.99, rate * 50 + epoch / 20)), "epoch_seconds": seconds}
+        for epoch in range(6)
+    ]
+
+
+def errors(given: SearchConfig, concurrent: int, share: float) -> float:
+    """By how much of the true remaining time an estimate is off at a share of a search."""
+    ledger, scheduler = ledger_in_memory(given), build_scheduler(given)
+    seen: list[tuple[float, float]] = []
+
+    def watch(now: float, _: TrialLog) -> None:
+        guess = remaining_seconds(ledger, scheduler, concurrent)
+        assert guess is not None
+        seen.append((now, guess))
+
+    end = simulate(ledger, scheduler, curve, concurrent, watch=watch)
+    now, guess = next(each for each in seen if each[0] >= share * end)
+    return abs(guess - (end - now)) / end
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"), [("fifo", 0.15), ("asha", 0.2), ("halving", 0.2), ("median", 0.5)]
+)
+@pytest.mark.parametrize("concurrent", [1, 2])
+def test_from_a_quarter_on_it_is_off_by_a_fifth_of_the_whole_on_average(
+    name: str, allowed: float, concurrent: int
+) -> None:
+    """More with the median: its first four trials say nothing of how many it will stop."""
+    for share in (0.25, 0.5, 0.75):
+        found = [
+            errors(config(f"scheduler.name={name}", f"sampler.seed={seed}"), concurrent, share)
+            for seed in range(4)
+        ]
+        assert mean(found) < allowed, (share, found)
+
+
+def test_what_is_paused_goes_on_as_far_as_its_scheduler_has_places_left() -> None:
+    given = config("scheduler.name=halving", "budget.num_samples=3", "train.epochs=3")
+    ledger, scheduler = ledger_in_memory(given), build_scheduler(given)
+    for number in range(3):
+        ledger.begin()
+        ledger.add_epoch(number, 1, reported(0.5 + number / 10), Decision.PAUSE)
+        ledger.release(number)
+    # One of three goes on, for two more epochs.
+    assert remaining_seconds(ledger, scheduler, 1) == pytest.approx(2 * 2, abs=0.1)
+    ledger.go_on(2)
+    ledger.add_epoch(2, 2, reported(0.7), Decision.GO_ON)
+    assert remaining_seconds(ledger, scheduler, 1) == pytest.approx(2, abs=0.1)
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return ledger_in_memory(config("budget.num_samples=2", "scheduler.name=fifo"))
+
+
+def test_nobody_knows_before_an_epoch(ledger: Ledger) -> None:
+    scheduler = build_scheduler(ledger.config)
+    assert remaining_seconds(ledger, scheduler, 1) is None
+    ledger.begin()
+    assert remaining_seconds(ledger, scheduler, 1) is None
+
+
+def test_trials_that_run_to_their_end_are_counted_to_the_second(ledger: Ledger) -> None:
+    scheduler = build_scheduler(ledger.config)
+    ledger.begin()
+    ledger.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
+    assert remaining_seconds(ledger, scheduler, 1) == pytest.approx(2 * (5 + 6), abs=0.1)
+    for epoch in range(2, 7):
+        ledger.add_epoch(0, epoch, reported(0.5), Decision.GO_ON)
+    ledger.end(0, TrialState.COMPLETE)
+    assert remaining_seconds(ledger, scheduler, 1) == pytest.approx(2 * 6, abs=0.1)
+    ledger.begin()
+    for epoch in range(1, 7):
+        ledger.add_epoch(1, epoch, reported(0.5), Decision.GO_ON)
+    ledger.end(1, TrialState.COMPLETE)
+    assert remaining_seconds(ledger, scheduler, 1) == 0
+
+
+def test_a_trial_that_failed_before_its_first_epoch_is_not_run_again(ledger: Ledger) -> None:
+    scheduler = build_scheduler(ledger.config)
+    for number in (0, 1):
+        ledger.begin()
+        ledger.add_epoch(number, 1, reported(0.5), Decision.GO_ON)
+        ledger.end(number, TrialState.FAIL, "MemoryError: no room")
+    assert remaining_seconds(ledger, scheduler, 1) == 0

@@ -1,0 +1,25 @@
+"""The base of every configuration, and types that several sections use."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from trainable.registries import Registry
+
+ImageSize = Annotated[int, Field(ge=8, le=1024)]
+"""The side of the square that a network sees, in pixels."""
+
+
+class Config(BaseModel):
+    """Base of every configuration: immutable, hashable, closed to unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+def registered(registry: Registry[Any]) -> AfterValidator:
+    """A validator that takes the names of a registry alone."""
+    return AfterValidator(registry.check)

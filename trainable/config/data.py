@@ -1,0 +1,92 @@
+"""The `data` section: which images, and how they are split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from trainable.config.base import Config, ImageSize, registered
+from trainable.folds import ALL, checked
+from trainable.registries import SOURCES
+
+Source = Annotated[str, registered(SOURCES)]
+
+
+class DataConfig(Config):
+    """Which images, and how they are split."""
+
+    source: Source = "digits"
+    """`digits` (scikit-learn's, no download), `cifar10` (torchvision's, downloaded
+    into `root`) or `image_folder` (`root` with one folder per class, or with
+    `train/`, `val/`, `test/` folders of those)."""
+
+    root: Path | None = None
+    """Folder of the images. Required for `image_folder`; for `cifar10` where the
+    files are kept (default: torchvision's cache folder)."""
+
+    limit: int | None = Field(default=None, ge=2)
+    """At most so many images of the training split, taken class by class before the
+    validation images are split off. The test split is never cut."""
+
+    image_size: ImageSize = 64
+    """Side of the square the network sees, in pixels."""
+
+    val_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the training images held out for validation, where the data has no
+    validation split of its own."""
+
+    test_fraction: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the images held out for the test, where the data has no test split of
+    its own."""
+
+    split_rule: Literal[1, 2] = 2
+    """How images are split. 2: by the content of each image, so that it stays in its split
+    whatever is added, removed or renamed, and by groups of duplicates. 1: by the place of an
+    image in the source, as searches before this key did."""
+
+    mirror: bool | None = None
+    """Whether a mirrored image keeps its label. By default true for everything but
+    digits. Where it is false, `flip` is refused and `flip_crop` only crops."""
+
+    fold: Annotated[str, AfterValidator(checked)] | None = None
+    """Which part of the training and validation images together is validated on, and the rest
+    trained on: `2/5` is the second of five parts, each with its share of every class, and
+    duplicates in one; `2/5r3` the same of a third division. `all` trains on all of them, and
+    leaves none to judge by. By default they are as they are split. The test images stay."""
+
+    @property
+    def unfolded(self) -> DataConfig:
+        """The same without folds."""
+        return self if self.fold is None else self.model_copy(update={"fold": None})
+
+    @property
+    def keeps_no_validation(self) -> bool:
+        """Whether the validation images are trained on too."""
+        return self.fold == ALL
+
+    @property
+    def mirrors(self) -> bool:
+        """`mirror`, with its default by source."""
+        if self.mirror is not None:
+            return self.mirror
+        return getattr(SOURCES[self.source], "mirrors", True)
+
+    @model_validator(mode="after")
+    def _has_the_root_it_needs(self) -> DataConfig:
+        if self.root is None and getattr(SOURCES[self.source], "needs_root", False):
+            raise ValueError(f"data.root is required with data.source={self.source}")
+        return self
+
+
+def with_recorded_rule(tree: Any) -> Any:
+    """A recorded config with the rule by which its images were split.
+
+    Args:
+        tree: A trial's or a search's config. Without a `data.split_rule`, it is older than that
+            key, and rule 1 was the only one.
+    """
+    if not isinstance(tree, dict) or not isinstance(tree.get("data", {}), dict):
+        return tree  # and the check of all keys complains
+    return {**tree, "data": {"split_rule": 1, **tree.get("data", {})}}

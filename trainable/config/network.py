@@ -1,0 +1,50 @@
+"""The `model` section: which network, its weights, and how much of it is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field
+
+from trainable.config.base import Config, registered
+from trainable.registries import ARCHS
+
+Arch = Annotated[str, registered(ARCHS)]
+
+BUNDLED_ARCH: Final = "resnet18"
+"""The architecture of the weights that come with this package."""
+
+WEIGHTS_NAMES = ("bundled", "imagenet", "random")
+"""What `model.weights` may name beside a path."""
+
+MAX_DEPTH = 5
+"""Unfreeze depth that trains everything: head, layer4, layer3, layer2, layer1, stem."""
+
+
+def _as_tuple(value: Any) -> Any:
+    """A single weights name as a list of one."""
+    return (value,) if isinstance(value, str | Path) else value
+
+
+class ModelConfig(Config):
+    """Which network, where its weights come from, and how much of it is trained."""
+
+    arch: Arch = "resnet18"
+    """A ResNet of torchvision (He et al. 2016), a wide one (Zagoruyko & Komodakis 2016),
+    a ResNeXt (Xie et al. 2017), or what a plugin registers."""
+
+    weights: Annotated[
+        tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_as_tuple)
+    ] = Field(default=("bundled",), min_length=1)
+    """`bundled` (comes with this package: a resnet18 trained on CIFAR-10), `imagenet`
+    (torchvision's), `random`, or the path of a state dict (`.pt`, `.pth`,
+    `.safetensors`). Of a list, the first that is available.
+
+    `imagenet` is IMAGENET1K_V1, which every ResNet has: V2 was trained
+    with label smoothing, which makes features that transfer worse (Kornblith et al.
+    2021)."""
+
+    unfreeze_depth: int = Field(default=1, ge=0, le=MAX_DEPTH)
+    """0 trains the head alone, 1 adds layer4, 2 layer3, 3 layer2, 4 layer1, and 5 the
+    stem: everything."""

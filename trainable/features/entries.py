@@ -1,0 +1,87 @@
+"""One entry of the store as files: mapped, in use, damaged, deleted.
+
+A process that has an entry open, or writes it, holds a shared lock on its data; `filelock` has no
+shared ones, so it is `fcntl`'s.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import shutil
+import weakref
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trainable.errors import first_line
+from trainable.features.description import DATA, Description, read_description
+
+
+def map_array(path: Path, content: Description) -> Tensor:
+    """Map an array, and hold a shared lock on its data for as long as it lives.
+
+    Raises:
+        OSError: It cannot be opened or mapped.
+        ValueError: It has another length.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_size != content.size:
+            raise ValueError("its data has another length")
+        count = math.prod(content.shape)
+        flat = torch.from_file(str(path), shared=False, size=count, dtype=content.torch_dtype)
+    except RuntimeError as error:  # of PyTorch, where no file can be opened or no memory is left
+        os.close(descriptor)
+        raise OSError(first_line(error)) from error
+    except BaseException:
+        os.close(descriptor)
+        raise
+    array = flat.view(content.shape)
+    weakref.finalize(array, os.close, descriptor)
+    return array
+
+
+def is_damaged(folder: Path) -> bool:
+    """Whether an entry cannot be read by anybody, at any time."""
+    try:
+        read_description(folder)
+    except (ValueError, FileNotFoundError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def promised(folder: Path) -> int:
+    """How many bytes an entry that is being written will have."""
+    try:
+        return read_description(folder).size
+    except (OSError, ValueError):  # none was promised yet
+        return 0
+
+
+def is_open(folder: Path) -> bool:
+    """Whether a process has an entry open or is writing it."""
+    try:
+        with (folder / DATA).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def delete_unless_open(folder: Path) -> bool:
+    """Delete an entry, unless a process has it open or is writing it."""
+    try:
+        with (folder / DATA).open("ab") as file:  # which makes one that is missing
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+    except OSError:
+        return False
+    return True
