@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from mlflow import MlflowClient
+
+from trainable.device import bf16_pays
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -91,8 +92,8 @@ def main() -> None:
 def versions() -> str:
     """The machine's precision and the packages that matter."""
     names = ("torch", "torchvision", "ray", "optuna", "mlflow")
-    bf16 = "bf16" if torch.cpu.get_capabilities().get("avx512_bf16") else "no bf16"
-    return ", ".join([bf16, *(f"{name} {version(name)}" for name in names)])
+    precision = "bf16" if bf16_pays() else "fp32"
+    return ", ".join([precision, *(f"{name} {version(name)}" for name in names)])
 
 
 def run(search: Search, real: str | None, extra: list[str]) -> dict[str, float]:

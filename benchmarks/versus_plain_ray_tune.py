@@ -7,9 +7,9 @@ Both sides train the same 12 trials for the same 2 epochs on the same 500 images
 (JPEG) at 112 px in batches of 32, and validate on the same 100; each through Ray, two trials at
 once on two cores, one side after the other. Two lists, with depths 0 to 5 evenly: the policies of
 the image folders' default space, evenly (`default`), and none and flip alone, of which the store
-keeps more (`none_and_flip`). Two plain sides: `tuned`, channels last, with its actors reused, and in
-bf16 where that is faster, and `tutorial`, without these. Ours runs each list with an empty store (`cold`), and once
-more (`warm`).
+keeps more (`none_and_flip`). Two plain sides: `tuned`, channels last, with its actors reused, and
+in bf16 where that is faster, and `tutorial`, without these. Ours runs each list with an empty store
+(`cold`), and once more (`warm`).
 
 The sizes are such that all of it fits into one call: two epochs a trial are about what the default
 scheduler leaves of nine on average (20, 7 and 2 of 20 trials go on to epoch 1, 3 and 9); fewer
