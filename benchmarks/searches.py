@@ -26,7 +26,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from trainable.device import bf16_pays
+from trainable.device import cpu_precision
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -92,7 +92,7 @@ def main() -> None:
 def versions() -> str:
     """The machine's precision and the packages that matter."""
     names = ("torch", "torchvision", "ray", "optuna", "mlflow")
-    precision = "bf16" if bf16_pays() else "fp32"
+    precision = cpu_precision("auto")
     return ", ".join([precision, *(f"{name} {version(name)}" for name in names)])
 
 

@@ -79,6 +79,7 @@ def resolve_device(
     num_threads: int | None = None,
     memory_fraction: float | None = None,
     use_gpu: bool = True,
+    on_cpu: str = "auto",
 ) -> Device:
     """Choose the GPU where there is one, and set this process up for it.
 
@@ -88,6 +89,7 @@ def resolve_device(
         memory_fraction: The share of the GPU's memory that this process may take, CUDA's own part
             (:data:`CONTEXT_BYTES`) included; None is all.
         use_gpu: Whether to take a GPU where there is one.
+        on_cpu: What `auto` is on a CPU: see :func:`cpu_precision`.
     """
     if num_threads is not None:
         torch.set_num_threads(num_threads)
@@ -99,7 +101,7 @@ def resolve_device(
     use_bf16 = precision == "bf16"
     if precision == "auto":
         on_chip = partial(torch.cuda.is_bf16_supported, including_emulation=False)
-        use_bf16 = on_chip() if on_gpu else bf16_pays()
+        use_bf16 = on_chip() if on_gpu else cpu_precision(on_cpu) == "bf16"
     return Device(
         torch_device=torch.device("cuda" if on_gpu else "cpu"),
         dtype=torch.bfloat16 if use_bf16 else torch.float32,
@@ -166,20 +168,30 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-@cache
-def bf16_pays() -> bool:
-    """Whether this CPU computes faster in bfloat16, measured once in a process.
+def cpu_precision(rule: str) -> Literal["fp32", "bf16"]:
+    """The precision that `auto` is on this CPU.
 
-    That it has instructions for it says little: with AMX a convolution runs three times as fast as
-    in float32, with AVX512-BF16 alone twice as fast on one processor and half as fast on another.
+    Args:
+        rule: `auto` takes what is measured to be faster; `flags` is the rule of searches before
+            that was measured, which took bf16 where the processor has instructions for it; `fp32`
+            and `bf16` were decided elsewhere.
     """
-    flags = torch.cpu.get_capabilities()
-    native = flags.get("avx512_bf16") or flags.get("amx_bf16")
-    return bool(native) and bf16_gain() >= FASTER
+    if rule == "auto":
+        return "bf16" if bf16_gain() >= FASTER else "fp32"
+    if rule == "flags":
+        flags = torch.cpu.get_capabilities()
+        return "bf16" if flags.get("avx512_bf16") or flags.get("amx_bf16") else "fp32"
+    return "bf16" if rule == "bf16" else "fp32"
 
 
+@cache
 def bf16_gain() -> float:
-    """How many times as fast one of layer1's convolutions is in bfloat16, in one thread."""
+    """How many times as fast this CPU is in bfloat16, measured once in a process.
+
+    By one of layer1's convolutions, in one thread. That a processor has instructions for it says
+    little: with AMX a convolution runs three times as fast as in float32, with AVX512-BF16 alone
+    twice as fast on one processor and half as fast on another.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     best = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))

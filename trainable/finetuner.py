@@ -83,7 +83,11 @@ class FineTuner:
     def on(cls, runtime: Runtime, config: TrialConfig, micro_batches: int = 1) -> FineTuner:
         """The trial as a search runs it: its device set up, its store opened."""
         device = resolve_device(
-            config.train.precision, runtime.threads, runtime.memory_fraction, runtime.use_gpu
+            config.train.precision,
+            runtime.threads,
+            runtime.memory_fraction,
+            runtime.use_gpu,
+            runtime.cpu_precision,
         )
         cap = runtime.gpu_cache_bytes if device.is_gpu else runtime.cache_bytes
         return cls(config, device, open_store(runtime.cache_root, cap), micro_batches)

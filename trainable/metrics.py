@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
 from trainable.registries import METRICS, PLUGINS
@@ -146,3 +147,22 @@ class Objective:
         if value is None:
             return "-"
         return f"{value:.2%}" if self.metric.is_share else f"{value:.4g}"
+
+    def difference(self, value: float, rounding: str = ROUND_HALF_EVEN) -> str:
+        """A difference as people read it: `0.6 points` of a share, else a number.
+
+        Args:
+            value: The difference.
+            rounding: One of :mod:`decimal`'s: an upper bound is rounded up, to stay one.
+        """
+        exact = Decimal(repr(round(value, 9)))  # what floats add is no difference
+        if not self.metric.is_share:
+            places = 2 - exact.adjusted() if exact else 0
+            return f"{float(round_to(exact, places, rounding)):.3g}"
+        points = f"{round_to(100 * exact, 2, rounding):f}".rstrip("0").rstrip(".")
+        return f"{points} point" if points == "1" else f"{points} points"
+
+
+def round_to(value: Decimal, places: int, rounding: str) -> Decimal:
+    """A number with so many decimal places, which may be negative."""
+    return value.quantize(Decimal(1).scaleb(-places), rounding)

@@ -16,6 +16,8 @@ class Runtime:
         cache_root: The folder of the node's store of activations, or None for the default.
         cache_bytes: The cap of that store for a trial on a CPU; 0 is no store.
         gpu_cache_bytes: The same for a trial on a GPU.
+        cpu_precision: What `train.precision=auto` is on a CPU; see
+            :func:`trainable.device.cpu_precision`.
     """
 
     threads: int | None = None
@@ -24,3 +26,4 @@ class Runtime:
     cache_root: str | None = None
     cache_bytes: int = 0
     gpu_cache_bytes: int = 0
+    cpu_precision: str = "auto"

@@ -68,7 +68,8 @@ def main(
         print(f"{store.root}: {store.clear()} entries deleted")
     if clear_finished or clear_search:
         named = [checked_name(name, "--clear-search") for name in clear_search or ()]
-        _clear_searches([SearchFolder(name) for name in named or _finished()])
+        finished = _finished() if clear_finished else []
+        _clear_searches([SearchFolder(name) for name in dict.fromkeys([*named, *finished])])
     if not (clear or clear_finished or clear_search):
         console = open_console()
         print_entries(store, console)

@@ -9,7 +9,7 @@ import typer
 
 from tune.cli import ConfigOption, Door, OverridesArgument, open_console
 from tune.engine.foreground import run
-from tune.engine.launch import checked_config, new_search, resumed_search
+from tune.engine.launch import checked_config, free_home, new_search, resumed_search
 from tune.engine.signals import catch_signals, interruption, interruption_code
 from tune.engine.startup import leave
 from tune.errors import DONE, ConfigError
@@ -85,7 +85,7 @@ def main(
     words = [*(overrides or []), *(f"budget.{key}={value}" for key, value in budget.items())]
     try:
         if dry_run:
-            return _preview(config, words, resume, console)
+            return _preview(config, words, name, resume, console)
         if resume is None:
             launch = new_search(config, words, name)
         elif config or name or overrides:
@@ -104,11 +104,14 @@ def main(
     return DONE
 
 
-def _preview(given: Path | None, words: list[str], resume: str | None, console: Console) -> int:
+def _preview(
+    given: Path | None, words: list[str], name: str | None, resume: str | None, console: Console
+) -> int:
     """Print what a search would try first, and why."""
     if resume is not None:
         raise ConfigError(f"--dry-run is about a new search, and --resume {resume} has begun")
     config = checked_config(given, words)
+    free_home(config, name)
     from tune.engine.preview import preview  # with PyTorch, after what is checked without
 
     preview(config, console)

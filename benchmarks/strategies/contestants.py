@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,9 +158,11 @@ class Contestant:
         return once_drawn(config) if isinstance(self.sampler, str) else self.sampler(seed)
 
 
-@cache
-def _base(task: str, contestant: str) -> SearchConfig:
-    (given,) = (each for each in CONTESTANTS if each.name == contestant)
+_BASES: Final[dict[tuple[str, str], SearchConfig]] = {}
+"""Of each task and contestant: what all its searches have."""
+
+
+def _base(task: str, given: Contestant) -> SearchConfig:
     base = TASKS[task].config(Path("replayed"), Path("replayed"))
     tree = base.model_dump(mode="json")
     name = given.sampler if isinstance(given.sampler, str) else "random"
@@ -176,7 +177,8 @@ def _base(task: str, contestant: str) -> SearchConfig:
 
 
 def _config(task: str, contestant: Contestant, seed: int) -> SearchConfig:
-    base = _base(task, contestant.name)
+    key = task, contestant.name
+    base = _BASES[key] = _BASES.get(key) or _base(task, contestant)
     return base.model_copy(update={"sampler": base.sampler.model_copy(update={"seed": seed})})
 
 

@@ -15,14 +15,14 @@ from typing import Any
 import yaml
 from mlflow import MlflowClient
 
-from trainable.device import bf16_pays
+from trainable.device import cpu_precision
 from versus.material import Material
 
 REPOSITORY = Path(__file__).parents[2]
 TUTORIAL: dict[str, Any] = {"precision": "float32", "channels_last": False, "reuse_actors": False}
 """The plain program as tutorials write it."""
 TUNED: dict[str, Any] = {
-    "precision": "bf16" if bf16_pays() else "float32",
+    "precision": {"bf16": "bf16", "fp32": "float32"}[cpu_precision("auto")],
     "channels_last": True,
     "reuse_actors": True,
 }

@@ -273,3 +273,19 @@ def test_the_best_configs_are_recorded_again_under_other_seeds(
     monkeypatch.setattr(record, "curve", lambda config, trial: ([{"seed": trial.train.seed}], None))
     seeds = [record._record((job, folder, np.inf))["seed"] for job in jobs[:2]]
     assert len({*seeds, *(r["seed"] for r in full)}) == len(full) + 2
+
+
+def test_the_remaining_time_is_judged_for_each_scheduler(
+    folder: Path,
+    script: Import,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    remaining = script("remaining")
+    monkeypatch.setattr(sys, "argv", ["remaining.py", "--seeds", "1", "--curves", str(folder)])
+    monkeypatch.setattr(remaining, "SCHEDULERS", {"fifo": {"name": "fifo"}})
+    remaining.main()
+    *_, last = capsys.readouterr().out.splitlines()
+    (rows,) = json.loads(last).values()
+    assert len(rows) == len(remaining.SHARES)
+    assert all(row["of_whole_median"] < 0.3 for row in rows)

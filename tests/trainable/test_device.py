@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.helpers.processes import run
-from trainable.device import bf16_pays, resolve_device
+from trainable.device import cpu_precision, resolve_device
 
 
 def product(dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -42,47 +42,44 @@ def test_a_precision_asked_for_is_had(
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "gain", "precision"),
+    ("rule", "gain", "capabilities", "precision"),
     [
-        ({}, 3.0, "fp32"),
-        ({"avx512_bf16": False, "amx_bf16": False}, 3.0, "fp32"),
-        ({"avx512_bf16": True}, 0.5, "fp32"),
-        ({"avx512_bf16": True}, 1.1, "fp32"),
-        ({"avx512_bf16": True}, 1.5, "bf16"),
-        ({"amx_bf16": True}, 3.0, "bf16"),
+        ("auto", 0.5, {"avx512_bf16": True}, "fp32"),
+        ("auto", 1.1, {"avx512_bf16": True}, "fp32"),
+        ("auto", 1.5, {"avx512_bf16": True}, "bf16"),
+        ("auto", 3.0, {}, "bf16"),  # as on a processor whose flags have other names
+        ("flags", 0.5, {"avx512_bf16": True}, "bf16"),
+        ("flags", 0.5, {"amx_bf16": True}, "bf16"),
+        ("flags", 3.0, {"avx512_bf16": False}, "fp32"),
+        ("fp32", 3.0, {"avx512_bf16": True}, "fp32"),
+        ("bf16", 0.5, {}, "bf16"),
     ],
 )
-def test_auto_is_bf16_where_the_cpu_has_it_and_is_faster_by_it(
-    capabilities: dict[str, bool],
+def test_auto_is_what_is_faster_on_a_cpu_or_what_was_decided(
+    rule: str,
     gain: float,
+    capabilities: dict[str, bool],
     precision: str,
     monkeypatch: pytest.MonkeyPatch,
-    unmeasured: None,
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     monkeypatch.setattr("trainable.device.bf16_gain", lambda: gain)
 
-    assert bf16_pays() is (precision == "bf16")
-    assert resolve_device("auto").precision == precision
-    assert resolve_device().precision == precision
-
-
-@pytest.fixture
-def unmeasured() -> Iterator[None]:
-    """As in a new process, before and after."""
-    bf16_pays.cache_clear()
-    yield
-    bf16_pays.cache_clear()
+    assert cpu_precision(rule) == precision
+    assert resolve_device("auto", use_gpu=False, on_cpu=rule).precision == precision
+    assert resolve_device("fp32", use_gpu=False, on_cpu=rule).precision == "fp32"
+    assert resolve_device("bf16", use_gpu=False, on_cpu=rule).precision == "bf16"
 
 
 @pytest.mark.slow
 def test_it_is_measured_whether_bf16_is_faster() -> None:
     """oneDNN is kept from all instructions for bf16: then it cannot be, whatever the flags say."""
-    program = "from trainable.device import bf16_gain, bf16_pays; print(bf16_gain(), bf16_pays())"
+    words = "from trainable.device import bf16_gain, cpu_precision"
+    program = f"{words}; print(bf16_gain(), cpu_precision('auto'))"
     done = run([sys.executable, "-c", program], env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"})
-    gain, pays = done.stdout.split()
+    gain, precision = done.stdout.split()
     assert float(gain) < 1
-    assert pays == "False"
+    assert precision == "fp32"
 
 
 def test_a_trial_computes_on_the_cpu_where_there_is_no_gpu() -> None:

@@ -422,7 +422,7 @@ class TestRuntime:
         tuner = FineTuner.on(runtime, tiny(), micro_batches=2)
         tuner.train_epoch()
 
-        assert asked == [("fp32", 1, 0.5, False)]
+        assert asked == [("fp32", 1, 0.5, False, "auto")]
         assert tuner.micro_batches == 2
         assert any(tmp_path.iterdir()) == cached
 

@@ -19,7 +19,7 @@ from trainable.config import TrialConfig
 from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
 from trainable.metrics import Objective
-from tune.debug import _train
+from tune.models.rehearsal import train
 from tune.study.trial import Epoch, TrialLog
 
 
@@ -123,7 +123,7 @@ def test_the_epoch_that_is_saved_is_the_one_that_a_search_takes(
             self.network.net.bias.data.fill_(self.epoch)
             return reports[self.epoch - 1]
 
-    assert _train(cast("FineTuner", Tuner()), test=False, save=tmp_path / "best.safetensors") == 0
+    train(cast("FineTuner", Tuner()), test=False, save=tmp_path / "best.safetensors")
     assert load_file(tmp_path / "best.safetensors")["bias"].item() == log.best
 
 
@@ -134,7 +134,7 @@ def test_the_epoch_that_is_saved_is_the_one_that_a_search_takes(
         (["--save", "model.bin"], ".safetensors"),
         (["model.weights=missing.pt"], "missing.pt"),
         (["data.limit=3"], "data.limit"),
-        (["--from-run", "x", "optim.lr=1"], "takes the trial as it was recorded, and nothing else"),
+        (["--from-run", "x", "optim.lr=1"], "the trial as it was recorded; only --save goes along"),
     ],
 )
 def test_a_mistake_ends_with_2_and_one_line(words: list[str], told: str, tmp_path: Path) -> None:

@@ -62,7 +62,12 @@ def probe(config: TrialConfig, runtime: Runtime) -> Probe:
     )
     dataset, device = (
         load_dataset(config.data),
-        resolve_device(config.train.precision, runtime.threads, use_gpu=False),
+        resolve_device(
+            config.train.precision,
+            runtime.threads,
+            use_gpu=False,
+            on_cpu=runtime.cpu_precision,
+        ),
     )
     weights = resolve_weights(config.model.weights, config.model.arch)
     prefix = build(config.model.arch, len(dataset.classes), 0, weights).prefix

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trainable.data.datasets import Split
 from trainable.data.decoding import as_png
+from trainable.data.hashing import hash_file
 from trainable.device import available_cores
 from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import BATCH, ImageSource, label
@@ -53,11 +54,24 @@ def _answers(classifier: Classifier, split: Split) -> Iterator[NDArray[np.float3
         for images in split.images.split(BATCH):
             yield classifier.probabilities(images)
         return
+    _check_unchanged(split)
     sources: Sequence[ImageSource] = split.files or [_file_of(image) for image in split.images]
     for answer in label(classifier, sources):
         if isinstance(answer.probabilities, ValueError):
             raise answer.probabilities
         yield answer.probabilities[None]
+
+
+def _check_unchanged(split: Split) -> None:
+    """Check that the files are those that were split.
+
+    Raises:
+        ValueError: One is not: it could be an image that the model was trained on.
+    """
+    for path, known in zip(split.files, split.hashes.tolist(), strict=False):
+        # What is not there any more is reported where it is decoded.
+        if path.is_file() and hash_file(path) != known:
+            raise ValueError(f"{path} has changed since the images were loaded")
 
 
 def _file_of(image: Tensor) -> io.BytesIO:

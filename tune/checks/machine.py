@@ -11,7 +11,7 @@ from typing import Final
 import psutil
 import torch
 
-from trainable.device import bf16_gain, bf16_pays
+from trainable.device import bf16_gain, cpu_precision
 from tune.checks.finding import Finding, gigabytes
 
 TRIAL_BYTES: Final = 10**9
@@ -35,7 +35,7 @@ def check_cpu() -> Finding:
     ratio = bf16_gain()
     pays = f"in bf16 a convolution runs {ratio:.1f} times as fast as in fp32"
     message = f"{cpus} CPUs, {' '.join(has)}; {pays}"
-    return Finding("cpu", "ok", f"{message}; auto takes {'bf16' if bf16_pays() else 'fp32'}")
+    return Finding("cpu", "ok", f"{message}; auto takes {cpu_precision('auto')}")
 
 
 def check_memory(trial_bytes: int = TRIAL_BYTES) -> Finding:

@@ -80,6 +80,8 @@ class Point(Config):
                 raise ValueError(f"values.{key}: a point leaves this to the config")
             section, _, field = key.partition(".")
             tree.setdefault(section, {})[field] = value
+        # Which weights a search has, it says itself; the default ones fit one architecture.
+        tree.setdefault("model", {}).setdefault("weights", "random")
         try:
             TrialConfig.model_validate(tree)
         except ValidationError as error:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from trainable.config import BUNDLED_ARCH, TrialConfig
+from trainable.metrics import Objective
 from trainable.runtime import Runtime
 from tune.config.keys import TRIAL_KEYS, is_whole, nearest
 from tune.config.rules import first_broken
@@ -119,6 +120,7 @@ class SearchConfig(TrialConfig):
             threads=self.resources.threads,
             memory_fraction=memory_fraction,
             use_gpu=self.resources.gpu != 0,
+            cpu_precision=self.resources.cpu_precision,
             cache_root=None if root is None else str(root.resolve()),
             cache_bytes=self.cache.max_bytes(on_gpu=False),
             gpu_cache_bytes=self.cache.max_bytes(on_gpu=True),
@@ -126,9 +128,13 @@ class SearchConfig(TrialConfig):
 
     @model_validator(mode="after")
     def _target_can_be_reached(self) -> Self:
-        target, name = self.budget.target, self.objective.metric
-        if target is not None and name == "val_acc" and not 0 < target <= 1:
-            raise ValueError(f"budget.target={target:g}: {name} is above 0 and at most 1")
+        target, objective = self.budget.target, Objective.named(self.objective.metric)
+        if target is None:
+            return self
+        if objective.metric.is_share and not 0 < target <= 1:
+            raise ValueError(f"budget.target={target:g}: {objective.name} is above 0 and at most 1")
+        if not objective.maximizes and target <= 0:
+            raise ValueError(f"budget.target={target:g}: {objective.name} is above 0")
         return self
 
     @model_validator(mode="after")

@@ -61,7 +61,7 @@ class SamplerConfig(Config):
 
 
 class StrategyConfig(Config):
-    """What is known before the search begins."""
+    """What is tried first, and by what else than the objective a model is chosen."""
 
     portfolio: Annotated[
         Annotated[str, Tag("PortfolioName")]
@@ -75,6 +75,14 @@ class StrategyConfig(Config):
     """Whether the best trials of earlier searches in the same storage of Optuna's are tried first
     too, after the config's own: those on the same images, or on images of the same classes, from
     the same weights. Not where `sampler.points` are given."""
+
+    cost: Literal["none", "size", "seconds"] = "none"
+    """What a model should have little of besides a good objective: `size`, the megabytes of its
+    weights, or `seconds`, those that it takes for an image on this machine's CPU, measured before
+    the first trial. Of models within `tolerance` of the best one, the cheapest is chosen."""
+
+    tolerance: float = Field(default=0.01, ge=0)
+    """How much of the objective, in its own units, may be given for a lower cost."""
 
 
 class SchedulerConfig(Config):
@@ -125,6 +133,11 @@ class ResourcesConfig(Config):
 
     max_concurrent: int | None = Field(default=None, ge=1)
     """The greatest number of trials at once, if the machine could run more."""
+
+    cpu_precision: Literal["auto", "fp32", "bf16", "flags"] = "auto"
+    """What `train.precision=auto` is on a CPU: by default what is measured to be faster, once for
+    all trials of a search. `flags` is the rule of older searches: bf16 where the processor has
+    instructions for it, though some are slower by them."""
 
     @field_validator("gpu", mode="before")
     @classmethod

@@ -107,7 +107,7 @@ class Allowance:
 
     def after_trials(self, searched: Ledger) -> float:
         """The seconds from the end of a search's trials to its own, as it looks now."""
-        trained = (log for log in searched.trials.values() if log.epochs)
+        trained = [log for log in list(searched.trials.values()) if log.epochs]
         chosen = sorted(trained, key=lambda log: log.rank)[::-1][: self._config.confirm.top_k]
         return self._confirming(chosen) + self.after_runs(searched, chosen)
 
@@ -120,7 +120,7 @@ class Allowance:
         """
         merging = soup_seconds(chosen, self._config.confirm)
         refitting = self._refitting(chosen[0]) if chosen else 0.0
-        return merging + refitting + self._end(searched.trials.values())
+        return merging + refitting + self._end(list(searched.trials.values()))
 
     def lacks_confirmation(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
         """Why the finalists cannot be run again in what is left; None if they can.

@@ -29,6 +29,7 @@ from tune.models.promotion import settle_champion
 from tune.models.registration import Challenger
 from tune.reporting.files import write_report
 from tune.reporting.results import Model, SearchResults
+from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist
 from tune.strategy.refit import refit_of, refit_score, why_unfitted
 from tune.study.folder import SearchFolder
@@ -101,13 +102,16 @@ def conclude(
         with_soup: Whether the finalists' soup is made, if the config asks for one.
     """
     dataset = load_dataset(search.config.data)  # which has been loaded before
-    results = SearchResults(search.name, ledgers.searched, dataset, tuple(finalists))
+    choice = Choice.of(search)
+    results = SearchResults(search.name, ledgers.searched, dataset, tuple(finalists), choice=choice)
     problems, classifier, record = _Problems(home), None, None
     (home.folder / _ERRORS).unlink(missing_ok=True)  # of an attempt before this one
     with _scratch(home):
         if finalists:
             with problems.noted("testing the best checkpoint"):
-                chosen, remark = _choose(home, finalists, ledgers, problems, with_soup=with_soup)
+                # A soup may have the network of any finalist: of none that costs more.
+                cheap = choice.as_cheap(finalists)
+                chosen, remark = _choose(home, cheap, ledgers, problems, with_soup=with_soup)
                 classifier = _as_served(chosen)
                 test = score(classifier, dataset.test, dataset.classes)
                 model = _model(search, chosen, finalists[0])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
@@ -84,6 +84,23 @@ def checked_config(given: Path | None, words: Sequence[str]) -> SearchConfig:
     return config
 
 
+def free_home(config: SearchConfig, name: str | None) -> SearchFolder:
+    """The folder of a new search.
+
+    Args:
+        config: The search.
+        name: Its name; by default the config's name and the time.
+
+    Raises:
+        ConfigError: It is no name, or there is a search of that name.
+    """
+    name = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    home = SearchFolder(checked_name(name, "--name"))
+    if home.exists:
+        raise ConfigError(home.taken())
+    return home
+
+
 def new_search(given: Path | None, words: Sequence[str], name: str | None) -> Launch:
     """A search that has not been started.
 
@@ -96,11 +113,8 @@ def new_search(given: Path | None, words: Sequence[str], name: str | None) -> La
         ConfigError: It could not run.
     """
     config = checked_config(given, words)
-    name = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    home = SearchFolder(checked_name(name, "--name"))
+    home = free_home(config, name)
     watch = Stopwatch(home)
-    if home.exists:
-        raise ConfigError(home.taken())
     uri = tracking_uri(config.tracking.uri)
     check_tracking(uri)
     tracking = config.tracking.model_copy(update={"uri": uri})
@@ -144,27 +158,39 @@ def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
     return Launch(home, search.config, run, *ended)
 
 
+_OPTIONS: Final = {"num_samples": "--num-samples", "time": "--time-budget", "target": "--target"}
+"""The options that change a search's budget, by its keys."""
+
+
 def _extended(search: Search, budget: Mapping[str, str], elapsed: float) -> Search:
-    """The search with more trials or time."""
-    config = with_budget(search.config, budget)
-    time_budget = config.budget.time
-    asked, before = config.budget.num_samples, search.config.budget.num_samples
-    if time_budget is not None and time_budget <= elapsed:
+    """The search with more trials, more time or another target.
+
+    Raises:
+        ConfigError: With these it could not go on.
+    """
+    config, before = with_budget(search.config, budget), search.config.budget
+    given = " ".join(f"{_OPTIONS[key]} {value}" for key, value in budget.items())
+    now = config.budget
+    if now.time is not None and now.time <= elapsed:
         if "time" not in budget:
-            used = f"the search has used up its {time_budget:g} s; add --time-budget MORE"
-            raise ConfigError(f"--num-samples {asked}: {used}")
+            used = f"the search has used up its {now.time:g} s; add --time-budget MORE"
+            raise ConfigError(f"{given}: {used}")
         raise ConfigError(
-            f"--time-budget {time_budget:g}s: it is counted over all runs of a search, and this "
+            f"--time-budget {now.time:g}s: it is counted over all runs of a search, and this "
             f"one has taken {elapsed:.0f} s; give more"
         )
-    if search.reached_target and not _is_harder(config, search.config):
-        reached = f"the search has reached its target of {search.config.budget.target:g}"
-        if "target" not in budget:
-            raise ConfigError(f"--num-samples {asked}: {reached}; add --target MORE")
-        raise ConfigError(f"--target {config.budget.target:g}: {reached}; give more")
-    if asked < before:
-        raise ConfigError(f"--num-samples {asked}: the search has {before}; give more")
-    return search.model_copy(update={"config": config, "concluded": False})
+    done = search.reached_target and not search.cut_short
+    if done and not _is_harder(config, search.config):
+        more = "give more" if "target" in budget else "add --target MORE"
+        raise ConfigError(
+            f"{given}: the search has reached its target of {before.target:g}; {more}"
+        )
+    if now.num_samples < before.num_samples:
+        raise ConfigError(
+            f"--num-samples {now.num_samples}: the search has {before.num_samples}; give more"
+        )
+    ended = {"concluded": False, "cut_short": False, "reached_target": False}
+    return search.model_copy(update={"config": config, **ended})
 
 
 def _is_harder(config: SearchConfig, before: SearchConfig) -> bool:

@@ -11,6 +11,7 @@ from rich.console import Console
 from trainable.config import ModelConfig
 from trainable.data.copies import copy_groups, describe_copies
 from trainable.data.datasets import Dataset, load_dataset
+from trainable.device import cpu_precision
 from trainable.folds import Fold
 from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights
@@ -19,6 +20,7 @@ from tune.config.schema import SearchConfig
 from tune.config.space import Choices
 from tune.config.walk import possible
 from tune.errors import ConfigError, squeeze
+from tune.strategy.choice import UNITS, measure_costs
 from tune.strategy.facts import facts_of
 from tune.strategy.folds import fold_names, folds_of
 from tune.strategy.memory import remembered
@@ -44,8 +46,9 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         for arch, weights in product(config.archs, choices):
             # Trained in full, a network takes any weights of its shape; the frozen part is checked.
             build(arch, len(dataset.classes), _least_depth(config), weights)
-        weights_hash = _hash(config, choices)
+        weights_hash = hash_first_weights(config, choices)
         folds = _folds(config, dataset, console)
+        costs = measure_costs(config, len(dataset.classes))
     except ValueError as error:
         raise ConfigError(str(error)) from error
     sizes = " + ".join(f"{len(dataset.split(part))} {part}" for part in ("train", "val", "test"))
@@ -55,14 +58,22 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     copies = describe_copies(copy_groups(dataset))
     for note in (*dataset.notes, *([copies] if copies else [])):
         console.print(f"         {squeeze(note, _NOTE)}", soft_wrap=True, markup=False)
+    if costs:
+        shown = ", ".join(f"{name}: {cost:g}" for name, cost in costs.items())
+        console.print(f"cost     {UNITS[config.strategy.cost]}, {shown}", soft_wrap=True)
     model = ModelConfig(**{**config.model.model_dump(), "weights": choices[0]})
     confirm = config.confirm.model_copy(update={"folds": folds})
+    precision = cpu_precision(config.resources.cpu_precision)
+    resources = config.resources.model_copy(update={"cpu_precision": precision})
     return Search(
         name=name,
-        config=config.model_copy(update={"model": model, "confirm": confirm}),
+        config=config.model_copy(
+            update={"model": model, "confirm": confirm, "resources": resources}
+        ),
         data_fingerprint=dataset.fingerprint,
         weights_hash=weights_hash,
         classes_hash=hash_classes(dataset.classes),
+        costs=costs,
         duplicates=copies,
     )
 
@@ -76,7 +87,7 @@ def choose_points(search: Search, console: Console) -> Search:
         ConfigError: There is no such portfolio.
     """
     config, dataset = search.config, load_dataset(search.config.data)
-    earlier = remembered(config, dataset)
+    earlier = remembered(config, dataset, search.weights_hash)
     points = (*earlier, *read_portfolio(config.strategy))
     if not points:
         return search
@@ -143,7 +154,8 @@ def _folds(config: SearchConfig, dataset: Dataset, console: Console) -> int:
     return count
 
 
-def _hash(config: SearchConfig, choices: Sequence[str]) -> str | None:
+def hash_first_weights(config: SearchConfig, choices: Sequence[str]) -> str | None:
+    """The hash of the first weights that a search's trials may have; None where they are random."""
     if _WEIGHTS in config.space:
         return hash_searched(choices, config.archs)
     return None if choices == ["random"] else hash_weights(choices[0], config.archs)

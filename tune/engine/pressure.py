@@ -21,7 +21,7 @@ class MemoryPressure:
     runs at once; and one more again for each trial that ends by itself.
 
     Args:
-        say: Is told of it, the first time.
+        say: Prints it, the first time.
         patience: Seconds from the first kill without an epoch until the search halts.
         clock: Seconds that never run backwards.
     """

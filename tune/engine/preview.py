@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -12,9 +13,11 @@ from rich.console import Console
 from trainable.data.datasets import Dataset, is_local, load_dataset
 from trainable.network.weights import resolve_weights
 from trainable.registries import ARCHS
+from tune.config.points import Point
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.config.walk import in_words
+from tune.engine.preflight import hash_first_weights
 from tune.errors import ConfigError
 from tune.strategy.budget import usual_epoch
 from tune.strategy.facts import PROBE, Say, describe_facts, facts_of
@@ -22,7 +25,7 @@ from tune.strategy.memory import remembered
 from tune.strategy.portfolio import choose, read_search
 from tune.strategy.schedulers import course, longest_trial
 from tune.study.folder import SearchFolder, searches_in
-from tune.study.storage import has_study, storage_url
+from tune.study.storage import has_study, holds_studies, storage_url
 
 _LOOKED_AT: Final = 10
 """The searches of this folder that are asked how long an epoch took, the latest."""
@@ -71,9 +74,8 @@ def _say_space(config: SearchConfig, say: Say) -> None:
 
 def _say_points(config: SearchConfig, dataset: Dataset | None, say: Say) -> None:
     points, facts = read_portfolio(config.strategy), dict[str, Any]()
-    # A dry run asks no database elsewhere, and opens none that no search has made.
-    if dataset is not None and config.tracking.study is None and searches_in():
-        points = (*remembered(config, dataset), *points)
+    if dataset is not None:
+        points = (*_remembered(config, dataset, say), *points)
     if dataset is not None:
         probed = points if _is_here(config.model.weights[0], config.model.arch) else ()
         facts = facts_of(config, dataset, probed, say)
@@ -93,6 +95,19 @@ def _say_points(config: SearchConfig, dataset: Dataset | None, say: Say) -> None
     sampler = config.sampler
     starts = f", which draws at random until {sampler.startup_trials} trials have ended"
     say(f"then     by {sampler.name}{starts if sampler.name != 'random' else ''}")
+
+
+def _remembered(config: SearchConfig, dataset: Dataset, say: Say) -> Sequence[Point]:
+    """What earlier searches give, as far as that can be seen without a network."""
+    url, weights = storage_url(config), config.model.weights
+    here = all(_is_here(weights[0], arch) for arch in config.archs)
+    if not url.startswith("sqlite:") or not here or "model.weights" in config.space:
+        if config.strategy.transfer and not config.sampler.points:
+            say("         what earlier searches found is looked up at the start")
+        return ()
+    if not holds_studies(url):
+        return ()
+    return remembered(config, dataset, hash_first_weights(config, list(weights)))
 
 
 def _say_course(config: SearchConfig, dataset: Dataset | None, say: Say) -> None:

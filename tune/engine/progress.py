@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -46,6 +47,8 @@ class Progress:
         self._objective = ledger.objective
         self._console, self._remaining, self._clock = console, remaining, clock
         self._started = clock()
+        self._next = self._known_at = -math.inf
+        self._seconds: float | None = None
         self._live = Live(
             get_renderable=self._render,
             console=console,
@@ -70,7 +73,7 @@ class Progress:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the search began."""
+        """Seconds since these trials began: the search's, or those that confirm its best."""
         return self._clock() - self._started
 
     def _line(self, trial: TrialLog) -> str:
@@ -87,7 +90,7 @@ class Progress:
         counts, total = self._ledger.counts(), self._ledger.asked
         ended, paused = self._ledger.ended, len(self._ledger.paused)
         waiting = f", {paused} paused" if paused else ""
-        seconds = self._remaining()
+        seconds = self._left()
         remaining = "?" if seconds is None else f"about {_clock(seconds)}"
         return (
             f"{ended}/{total} ended ({counts[TrialState.COMPLETE]} complete, "
@@ -96,6 +99,15 @@ class Progress:
             f"best {self._objective.name} {self._objective.show(self._best())}, "
             f"{_clock(self.elapsed)} elapsed, {remaining} remaining"
         )
+
+    def _left(self) -> float | None:
+        """The seconds until all is done; estimated at most once a second."""
+        now = self._clock()
+        if now >= self._next:
+            self._seconds, self._next = self._remaining(), now + 1
+            self._known_at = now
+        past = now - self._known_at
+        return None if self._seconds is None else max(0.0, self._seconds - past)
 
     def _best(self) -> float | None:
         trials = list(self._ledger.trials.values())

@@ -78,5 +78,6 @@ class Reruns:
         budget = TimeBudget(
             lambda: self.allowance.for_runs(self.searched),
             lambda: self.allowance.after_runs(self.searched, chosen),
+            lambda: self.allowance.remaining,
         )
         self.run(ledger, scheduler, budget)

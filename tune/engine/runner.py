@@ -26,10 +26,9 @@ from tune.engine.trials import clear_away, run_trials
 from tune.engine.watchers import drop_former
 from tune.errors import ConfigError
 from tune.reporting.results import SearchResults
+from tune.strategy.choice import Choice
 from tune.strategy.confirmation import (
     Finalist,
-    finalists,
-    ranked,
 )
 from tune.strategy.portfolio import open_search
 from tune.strategy.refit import is_refitted
@@ -163,9 +162,10 @@ def _run(
 ) -> SearchResults:
     """Run what trials are left, confirm the best ones, and then test and register the winner."""
     config, writer, recorded = search.config, RecordWriter(search, ledger), False
-    allowance = _allowance(config, resources, watch)
+    allowance, choice = _allowance(config, resources, watch), Choice.of(search)
     run = partial(
         run_trials,
+        choice=choice,
         home=home,
         resources=resources,
         fingerprint=search.data_fingerprint,
@@ -174,7 +174,9 @@ def _run(
     )
     try:
         budget = TimeBudget(
-            lambda: allowance.for_trials(ledger), lambda: allowance.after_trials(ledger)
+            lambda: allowance.for_trials(ledger),
+            lambda: allowance.after_trials(ledger),
+            lambda: allowance.remaining,
         )
         scheduler = build_scheduler(config)
         run(ledger, scheduler, budget)
@@ -182,10 +184,11 @@ def _run(
         if reached:
             _say_reached(ledger, console)
         timed = config.budget.time is not None
-        chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k), timed=timed)
+        count = max(1, config.confirm.top_k)
+        chosen = choice.finalists(ledger.trials.values(), count, timed=timed)
         reruns = Reruns(search, ledger, allowance, writer, run, console)
         confirmed = reruns.confirm(chosen)
-        order = ranked(chosen, confirmed.trials.values() if confirmed is not None else ())
+        order = choice.ranked(chosen, confirmed.trials.values() if confirmed is not None else ())
         refitted = reruns.refit(order)
         no_soup = allowance.lacks_soup(ledger, chosen) if confirmed is not None else None
         if no_soup is not None:

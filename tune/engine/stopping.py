@@ -25,6 +25,7 @@ class TimeBudget(DriverOnly, Stopper):
     Args:
         estimate: The seconds that are left for trials, as it looks now; infinite without a budget.
         after: The seconds that what follows the trials takes, as it looks now.
+        whole: The seconds that are left for all of it; infinite without a budget.
         clock: Seconds that never run backwards.
     """
 
@@ -32,9 +33,10 @@ class TimeBudget(DriverOnly, Stopper):
         self,
         estimate: Callable[[], float],
         after: Callable[[], float] = lambda: 0.0,
+        whole: Callable[[], float] = lambda: math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._estimate, self._after, self._clock = estimate, after, clock
+        self._estimate, self._after, self._whole, self._clock = estimate, after, whole, clock
         self._end = self._next = -1.0
 
     def remaining(self) -> float:
@@ -54,7 +56,10 @@ class TimeBudget(DriverOnly, Stopper):
         """
         left = max(0.0, self.remaining())
         known = left if trials is None else min(trials, left)
-        return None if known == math.inf else known + self._after()
+        whole = max(0.0, self._whole())
+        if known == whole == math.inf:
+            return None
+        return min(known + self._after(), whole)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether one trial is to stop: never by this."""

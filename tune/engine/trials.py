@@ -22,6 +22,7 @@ from tune.engine.signals import interrupted
 from tune.engine.stopping import TimeBudget
 from tune.engine.watchers import DropUnneeded, GiveUp
 from tune.errors import Halt, first_line
+from tune.strategy.choice import Choice
 from tune.strategy.remaining import remaining_seconds
 from tune.strategy.schedulers import Scheduler
 from tune.study.folder import SearchFolder
@@ -37,6 +38,7 @@ def run_trials(
     scheduler: Scheduler,
     budget: TimeBudget,
     *,
+    choice: Choice,
     home: SearchFolder,
     resources: TrialResources,
     fingerprint: str,
@@ -49,6 +51,7 @@ def run_trials(
         ledger: What has run so far, and what is to run.
         scheduler: Decides which trials go on.
         budget: When the time is up.
+        choice: Says which trials' checkpoints are kept.
         home: The search's folder.
         resources: What a trial gets.
         fingerprint: The images' that each trial is to find.
@@ -59,7 +62,7 @@ def run_trials(
         Halt: It cannot go on for now.
     """
     remaining = ledger.asked - ledger.ended
-    drop = DropUnneeded(home, ledger.kind, _kept(ledger))
+    drop = DropUnneeded(home, ledger.kind, _kept(ledger), choice)
     for log in ledger.trials.values():  # a kill may have come before it was done
         drop.changed(log)
     if remaining <= 0 or (scheduler.has_enough(ledger) and not ledger.unfinished):
@@ -96,7 +99,9 @@ def run_trials(
             raise KeyboardInterrupt
         if budget.stop_all():
             _end_unfinished(ledger, watchers)
-        elif ledger.ended < ledger.asked and not scheduler.has_enough(ledger):
+        elif ledger.unfinished or not (
+            ledger.ended >= ledger.asked or scheduler.has_enough(ledger)
+        ):
             raise Halt("Ray has ended before the last trial did")
 
 
@@ -113,7 +118,7 @@ def _fit(tuner: Tuner) -> None:
     try:
         tuner.fit()
     except (RayError, RuntimeError) as error:
-        # What waits for a worker may be told of its end by an error of its own.
+        # What waits for a worker may learn of its end by an error of its own.
         if not isinstance(error, RayError) and not is_of_memory(error):
             raise
         raise Halt(f"Ray could not go on: {first_line(error)}") from error

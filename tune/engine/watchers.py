@@ -7,7 +7,8 @@ from typing import Final
 
 from trainable.checkpoints import BEST, LAST
 from tune.errors import Halt
-from tune.strategy.confirmation import Finalist, finalists
+from tune.strategy.choice import Choice
+from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.search import Kind
@@ -27,23 +28,26 @@ class DropUnneeded:
         home: The search's folder.
         kind: What the trials are.
         keep: How many of the best are kept.
+        choice: Says which are the best.
     """
 
-    def __init__(self, home: SearchFolder, kind: Kind, keep: int) -> None:
-        self._home, self._kind, self._keep = home, kind, keep
-        self._kept: dict[int, TrialLog] = {}
+    def __init__(self, home: SearchFolder, kind: Kind, keep: int, choice: Choice) -> None:
+        self._home, self._kind, self._keep, self._choice = home, kind, keep, choice
+        self._ended: dict[int, TrialLog] = {}
+        self._kept = set[int]()
 
     def changed(self, trial: TrialLog) -> None:
         """Delete what nobody will ask for any more."""
         if not trial.state.is_finished() or trial.cut_short:
             return
         self._delete(trial, f"{LAST}*")
-        rivals = self._kept | {trial.number: trial}
-        best = finalists(rivals.values(), self._keep, timed=True)
-        self._kept = {log.number: log for log in best}
-        for number, log in rivals.items():
-            if number not in self._kept:
-                self._delete(log, BEST)
+        self._ended[trial.number] = trial
+        # Of all, not of those that are left: what is cheap is compared with the best there was.
+        best = self._choice.finalists(self._ended.values(), self._keep, timed=True)
+        now = {log.number for log in best}
+        for number in (self._kept | {trial.number}) - now:
+            self._delete(self._ended[number], BEST)
+        self._kept = now
 
     def _delete(self, trial: TrialLog, pattern: str) -> None:
         for path in self._home.trial(trial.number, self._kind).glob(pattern):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR
 from typing import Final
 
 import numpy as np
@@ -69,17 +70,14 @@ class Comparison:
 
     def points(self, value: float) -> str:
         """A difference as people read it: `0.6 points` of a share, else a number."""
-        if not self.objective.metric.is_share:
-            return f"{value:.3g}"
-        points = f"{100 * value:.2f}".rstrip("0").rstrip(".")
-        return f"{points} point" if points == "1" else f"{points} points"
+        return self.objective.difference(value)
 
     def in_words(self, other: str) -> str:
         """What was shown: `0.6 points worse at most than the champion, with 95 % confidence`."""
         if self.most_lost >= 0:
-            shown = f"{self.points(self.most_lost)} worse at most"
+            shown = f"{self.objective.difference(self.most_lost, ROUND_CEILING)} worse at most"
         else:
-            shown = f"at least {self.points(-self.most_lost)} better"
+            shown = f"at least {self.objective.difference(-self.most_lost, ROUND_FLOOR)} better"
         return f"{shown} than {other}, with {100 * (1 - self.alpha):.4g} % confidence"
 
     def figures(self, other: str) -> str:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study, create_study
 from optuna.trial import create_trial
@@ -122,17 +123,28 @@ def compared(
 def comparable_study(results: SearchResults) -> Study:
     """The trials as a study in which each has the value of the same epoch."""
     study = create_study(direction=results.objective.metric.goal)
-    searched = distributions(results.config.space)
+    searched = {key: _as_text(one) for key, one in distributions(results.config.space).items()}
     for log in results.comparable:
         epoch = log.epochs[results.common_epoch - 1]
         study.add_trial(
             create_trial(
                 value=results.objective.score(epoch.metrics),
-                params=log.params,
+                params={key: _text(value) for key, value in log.params.items()},
                 distributions={key: searched[key] for key in log.params},
             )
         )
     return study
+
+
+def _as_text(values: BaseDistribution) -> BaseDistribution:
+    """A distribution whose choices Plotly shows as they are: a path may hold HTML."""
+    if not isinstance(values, CategoricalDistribution):
+        return values
+    return CategoricalDistribution([_text(choice) for choice in values.choices])
+
+
+def _text(value: Any) -> Any:
+    return plotly_text(value) if isinstance(value, str) else value
 
 
 def importances(study: Study, target: str) -> go.Figure | None:

@@ -9,7 +9,8 @@ from tune.errors import ConfigError
 from tune.reporting.page import page
 from tune.reporting.png import write_pictures
 from tune.reporting.results import Model, SearchResults
-from tune.strategy.confirmation import finalists, ranked, read_confirmation
+from tune.strategy.choice import Choice
+from tune.strategy.confirmation import read_confirmation
 from tune.strategy.portfolio import read_search
 from tune.strategy.refit import read_refit
 from tune.study.ledger import Ledgers
@@ -37,14 +38,15 @@ def read_results(search: Search) -> SearchResults:
     if not any(log.epochs for log in ledger.trials.values()):
         raise ConfigError(f"search {search.name}: there is nothing to show before the first epoch")
     timed = config.budget.time is not None
-    chosen = finalists(ledger.trials.values(), max(1, config.confirm.top_k), timed=timed)
+    choice = Choice.of(search)
+    chosen = choice.finalists(ledger.trials.values(), max(1, config.confirm.top_k), timed=timed)
     try:
         dataset = load_dataset(config.data)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     confirmed = read_confirmation(search, chosen)
     test, tags = read_outcome(search)
-    order = ranked(chosen, confirmed.trials.values() if confirmed else ())
+    order = choice.ranked(chosen, confirmed.trials.values() if confirmed else ())
     refitted = read_refit(search, order[0]) if order else None
     return SearchResults(
         name=search.name,
@@ -54,6 +56,7 @@ def read_results(search: Search) -> SearchResults:
         test=test,
         model=_model(tags, Ledgers(ledger, confirmed, refitted)) if tags else None,
         decision=tags.decision if tags else "",
+        choice=choice,
     )
 
 

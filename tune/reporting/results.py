@@ -10,6 +10,7 @@ from trainable.data.datasets import Dataset
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
+from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist
 from tune.study.ledger import Ledger
 from tune.study.trial import TrialLog, TrialState
@@ -69,6 +70,7 @@ class SearchResults:
         unfinished: What failed after the last trial, or is not recorded, if anything.
         undone: What there was no time for, in words; empty where all was done.
         remark: What else is to be said of how the model was chosen.
+        choice: The rule by which it was chosen; None is by the objective alone.
     """
 
     name: str
@@ -83,6 +85,7 @@ class SearchResults:
     unfinished: str | None = None
     undone: str = ""
     remark: str = ""
+    choice: Choice | None = None
 
     @property
     def config(self) -> SearchConfig:
@@ -127,6 +130,14 @@ class SearchResults:
     def common_epoch(self) -> int:
         """The last epoch, from 1, that all comparable trials reached."""
         return min(len(log.epochs) for log in self.comparable)
+
+    @property
+    def costs(self) -> dict[int, float]:
+        """What each trial's model costs, by its number; empty where no cost counts."""
+        if self.choice is None:
+            return {}
+        costs = {log.number: self.choice.cost(log.params) for log in self.trials}
+        return {number: cost for number, cost in costs.items() if cost is not None}
 
     @property
     def error(self) -> str | None:

@@ -13,7 +13,7 @@ from plotly.graph_objects import Figure
 
 from trainable.predictions import Predictions
 from trainable.registries import load_plugins
-from tune.reporting import duplicates, figures, predictions
+from tune.reporting import costs, duplicates, figures, predictions
 from tune.reporting.results import SearchResults
 
 Make = Callable[[SearchResults], Figure | None]
@@ -54,12 +54,15 @@ def _overfitting(results: SearchResults) -> str:
     return f"Far {'below' if results.objective.maximizes else 'above'} the line: overfitting."
 
 
+_ALIKE = "all trials that did not fail, pruned ones included,"
+
+
 def _importances(results: SearchResults) -> str:
-    return f"PED-ANOVA over all trials, pruned ones included, after epoch {results.common_epoch}."
+    return f"PED-ANOVA over {_ALIKE} after epoch {results.common_epoch}."
 
 
 def _compared(results: SearchResults) -> str:
-    return f"All trials after epoch {results.common_epoch}, the last that all of them reached."
+    return f"{_ALIKE.capitalize()} after epoch {results.common_epoch}, the last that each reached."
 
 
 SECTIONS: list[Section] = [
@@ -86,6 +89,7 @@ SECTIONS: list[Section] = [
         "many epochs, show how much.",
         figures.finalists,
     ),
+    Section("Costs", costs.caption, costs.costs),
     Section(
         "Confusion",
         lambda results: predictions.confusion_caption(len(results.dataset.classes)),

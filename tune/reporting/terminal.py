@@ -66,6 +66,10 @@ def print_results(results: SearchResults, console: Console) -> None:
         mean, spread = objective.show(best.mean), objective.show(best.spread)
         over = f"{best.over} after epoch {winner.best}"
         console.print(f"  confirmed           {mean} ± {spread}, {over}")
+    if winner.number in results.costs and results.choice is not None:
+        within = objective.difference(results.config.strategy.tolerance)
+        cost = f"{results.costs[winner.number]:g} {results.choice.unit}"
+        console.print(f"  cost                {cost}, the least within {within} of the best")
     _print_model(results, console)
     if results.standing is not None:
         _print_standing(results.config, results.standing, console)

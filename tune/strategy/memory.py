@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from trainable.config import DataConfig
 from trainable.data.datasets import Dataset
 from tune.config.points import BATCH, DEPTH, LR, NOT_OF_POINTS, OPTIMIZER, Point
 from tune.config.schema import SearchConfig
@@ -17,15 +19,20 @@ from tune.strategy.portfolio import read_search
 from tune.study.definition import read_definitions
 from tune.study.fingerprints import hash_classes
 from tune.study.search import Search
-from tune.study.storage import is_there, storage_url
+from tune.study.storage import UNUSABLE, holds_studies, storage_url
 
 MOST_POINTS: Final = 2
 """The points that earlier searches give, at most."""
 MOST_READ: Final = 20
-"""The studies that are read for them, at most."""
+"""The searches whose trials are read for them, at most."""
+
+_SPLIT: Final = ("val_fraction", "test_fraction", "split_rule", "fold")
+"""Keys that decide which of the same images are tested."""
 
 
-def remembered(config: SearchConfig, dataset: Dataset) -> tuple[Point, ...]:
+def remembered(
+    config: SearchConfig, dataset: Dataset, weights_hash: str | None
+) -> tuple[Point, ...]:
     """The best trials of earlier searches that had the same images, or else the same classes.
 
     Of each search its best complete trial; those on the same images first, then the latest. They
@@ -34,36 +41,55 @@ def remembered(config: SearchConfig, dataset: Dataset) -> tuple[Point, ...]:
     Args:
         config: A new search, whose weights are decided.
         dataset: Its images.
+        weights_hash: The hash of its first weights; None where they are random.
     """
     url = storage_url(config)
-    if not config.strategy.transfer or config.sampler.points or not is_there(url):
+    if not config.strategy.transfer or config.sampler.points or not holds_studies(url):
         return ()
-    try:
-        earlier = read_definitions(url)
-    except ConfigError:  # the search complains itself when it opens its study
-        return ()
-    same = [search for search in earlier if _is_alike(search.config, config)]
-    fingerprint, classes = dataset.fingerprint, hash_classes(dataset.classes)
-    kin = [search for search in same if search.data_fingerprint == fingerprint]
-    kin += [s for s in same if s.classes_hash == classes and s not in kin]
     found = list[Point]()
-    for search in kin[:MOST_READ]:
-        images = len(dataset.train) if search.data_fingerprint == fingerprint else None
-        for point in _best(search, config, f"earlier-{len(found) + 1}", images):
-            if point.values not in [each.values for each in found]:
-                found.append(point)
-        if len(found) == MOST_POINTS:
-            break
+    with suppress(ConfigError, *UNUSABLE):  # the search complains itself when it opens its study
+        for search in islice(_kin(url, config, dataset, weights_hash), MOST_READ):
+            same = search.data_fingerprint == dataset.fingerprint
+            images = len(dataset.train) if same else None
+            for point in _best(search, config, f"earlier-{len(found) + 1}", images):
+                if point.values not in [each.values for each in found]:
+                    found.append(point)
+            if len(found) == MOST_POINTS:
+                break
     return tuple(found)
 
 
-def _is_alike(earlier: SearchConfig, config: SearchConfig) -> bool:
-    """Whether a trial of one search says something about a trial of another."""
-    return (
-        earlier.objective == config.objective
-        and earlier.model.weights == config.model.weights
-        and set(earlier.archs) == set(config.archs)
-    )
+def _kin(
+    url: str, config: SearchConfig, dataset: Dataset, weights_hash: str | None
+) -> Iterator[Search]:
+    """The searches of a storage whose trials say something about a trial of this one."""
+    fingerprint, classes = dataset.fingerprint, hash_classes(dataset.classes)
+
+    def alike(search: Search) -> bool:
+        earlier = search.config
+        return (
+            earlier.objective == config.objective
+            and search.weights_hash == weights_hash
+            and set(earlier.archs) == set(config.archs)
+        )
+
+    def has_images(content: Mapping[str, Any]) -> bool:
+        return content.get("data_fingerprint") == fingerprint
+
+    def has_classes(content: Mapping[str, Any]) -> bool:
+        return content.get("classes_hash") == classes and not has_images(content)
+
+    yield from filter(alike, read_definitions(url, has_images))
+    for search in filter(alike, read_definitions(url, has_classes)):
+        if not _is_split_otherwise(search.config.data, config.data):
+            yield search
+
+
+def _is_split_otherwise(earlier: DataConfig, data: DataConfig) -> bool:
+    """Whether the same images were split in another way: they may have chosen by test images."""
+    if (earlier.source, earlier.root) != (data.source, data.root):
+        return False
+    return any(getattr(earlier, key) != getattr(data, key) for key in _SPLIT)
 
 
 def _best(search: Search, config: SearchConfig, name: str, images: int | None) -> Iterator[Point]:
@@ -75,10 +101,7 @@ def _best(search: Search, config: SearchConfig, name: str, images: int | None) -
         name: The point's name.
         images: How many training images both have; None where they are not the same images.
     """
-    try:
-        ledger = read_search(search)
-    except ConfigError:  # it was deleted meanwhile
-        return
+    ledger = read_search(search)
     for log in finalists(ledger.trials.values(), 1):
         trial = {**search.config.own, **log.params}
         wanted = {*config.space, OPTIMIZER, DEPTH} & set(trial)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import mean, median
+from statistics import mean
 from typing import Final
 
 from tune.strategy.budget import usual_epoch
@@ -24,7 +25,7 @@ def remaining_seconds(study: Ledger, scheduler: Scheduler, concurrent: int) -> f
     long as its own; one that has not started, as far as all others, in epochs of the mean length.
 
     Args:
-        study: All trials so far.
+        study: All trials so far. Another thread may change them meanwhile.
         scheduler: What stops trials.
         concurrent: How many trials run at once.
     """
@@ -35,12 +36,16 @@ def remaining_seconds(study: Ledger, scheduler: Scheduler, concurrent: int) -> f
     course = _Course(scheduler, trained)
     seconds = [epoch.metrics["epoch_seconds"] for log in trained for epoch in log.epochs]
     usual, start = mean(seconds), _start_seconds(trained)
-    new = start + usual * course.expected(0)
-    running = [_rest(log, course, usual, start) for log in logs if not log.state.is_finished()]
+    new = start + usual * course.expected(0, scheduler.longest)
+    running = [
+        _rest(log, course, usual, start, _own_epochs(log, scheduler.longest))
+        for log in logs
+        if not log.state.is_finished()
+    ]
     waiting = 0 if scheduler.has_enough(study) else max(0, study.asked - len(logs))
     total = sum(running) + new * waiting
     # In the end, workers wait for the one that began last.
-    alone = (concurrent - 1) / 2 * new if total > new else 0.0
+    alone = (concurrent - 1) / 2 * new if waiting else 0.0
     return max((total + alone) / concurrent, *running, 0.0) if running else total / concurrent
 
 
@@ -53,16 +58,27 @@ class _Course:
     """
 
     def __init__(self, scheduler: Scheduler, logs: Sequence[TrialLog]) -> None:
-        epochs = range(1, scheduler.longest)
-        self._longest = scheduler.longest
-        self._stands = [_Stand.at(epoch, scheduler.expected_share(epoch), logs) for epoch in epochs]
+        reached = Counter(len(log.epochs) for log in logs)
+        ended = Counter(len(log.epochs) for log in logs if _has_ended(log))
+        paused = Counter(len(log.epochs) for log in logs if log.is_paused)
+        self._stands, beyond = list[_Stand](), len(logs)
+        for epoch in range(1, scheduler.longest):
+            beyond -= reached[epoch]
+            prior = scheduler.expected_share(epoch)
+            self._stands.append(_Stand(prior, beyond, ended[epoch], paused[epoch]))
 
-    def expected(self, trained: int, *, paused: bool = False) -> float:
-        """The further epochs of a trial that is running after so many, or that is paused."""
-        further = reached = 1.0 if trained < self._longest else 0.0
-        if paused and reached:
-            further = reached = self._stands[trained - 1].paused_share
-        for stand in self._stands[trained:]:
+    def expected(self, trained: int, own: int, *, paused: bool = False) -> float:
+        """The further epochs of a trial that is running after so many, or that is paused.
+
+        Args:
+            trained: How many epochs it has.
+            own: How many it has at the end if nothing stops it.
+            paused: Whether it is paused.
+        """
+        if trained >= own:
+            return 0.0
+        further = reached = self._stands[trained - 1].paused_share if paused else 1.0
+        for stand in self._stands[trained : own - 1]:
             reached *= stand.share
             further += reached
         return further
@@ -75,52 +91,55 @@ class _Stand:
     Attributes:
         prior: The share of them that the scheduler is to be expected to let go on.
         went_on: How many have.
-        stopped: How many were stopped.
+        ended: How many were stopped there, or ended themselves.
         paused: How many wait.
     """
 
     prior: float
     went_on: int
-    stopped: int
+    ended: int
     paused: int
-
-    @classmethod
-    def at(cls, epoch: int, prior: float, logs: Sequence[TrialLog]) -> _Stand:
-        there = [log for log in logs if len(log.epochs) == epoch]
-        went_on = sum(len(log.epochs) > epoch for log in logs)
-        paused = sum(log.is_paused for log in there)
-        return cls(prior, went_on, sum(map(_was_stopped, there)), paused)
 
     @property
     def share(self) -> float:
         """The share that goes on of those that come there."""
-        seen = self.went_on + self.stopped
+        seen = self.went_on + self.ended
         return (self.went_on + PRIOR_TRIALS * self.prior) / (seen + PRIOR_TRIALS)
 
     @property
     def paused_share(self) -> float:
         """The share that goes on of those that wait: what is left of the scheduler's share."""
-        there = self.went_on + self.stopped + self.paused
+        there = self.went_on + self.ended + self.paused
         left = self.prior * there - self.went_on
-        return min(1.0, max(0.0, left / self.paused))
+        return min(1.0, max(0.0, left / self.paused)) if self.paused else self.prior
 
 
-def _rest(log: TrialLog, course: _Course, usual: float, start: float) -> float:
+def _rest(log: TrialLog, course: _Course, usual: float, start: float, own: int) -> float:
     """The seconds that a running trial is expected to take from its last epoch on."""
-    if not log.epochs:
-        return start + usual * course.expected(0)
-    further = course.expected(len(log.epochs), paused=log.is_paused)
-    return usual_epoch([log]) * further
+    trained = len(log.epochs)
+    if not trained:
+        return start + usual * course.expected(0, own)
+    return usual_epoch([log]) * course.expected(trained, own, paused=log.is_paused)
 
 
-def _was_stopped(log: TrialLog) -> bool:
-    return log.state is TrialState.PRUNED and not log.cut_short
+def _own_epochs(log: TrialLog, longest: int) -> int:
+    """The epochs of a trial that nothing stops."""
+    own = (log.params.get("train.epochs"), log.params.get("train.stop_after"))
+    return min([longest, *(int(each) for each in own if each is not None)])
+
+
+def _has_ended(log: TrialLog) -> bool:
+    """Whether a trial will have no more epochs, for other reasons than a fault or the time."""
+    return log.state in (TrialState.PRUNED, TrialState.COMPLETE) and not log.cut_short
 
 
 def _start_seconds(logs: Iterable[TrialLog]) -> float:
-    """The seconds from a trial's start to its first epoch's, by the median."""
-    waited = [
+    """The seconds from a trial's start to its first epoch's.
+
+    The least of them: one that was killed before its first epoch waited for the next run.
+    """
+    waited = (
         (log.epochs[0].at - log.started) / 1000 - log.epochs[0].metrics["epoch_seconds"]
         for log in logs
-    ]
-    return max(0.0, median(waited))
+    )
+    return max(0.0, min(waited))

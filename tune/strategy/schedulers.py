@@ -64,12 +64,15 @@ class Scheduler:
 
 
 class ByRungs(Scheduler):
-    """The base of those that let one trial in `reduction_factor` go on from each rung."""
+    """The base of those that let one trial in `reduction_factor` go on from each rung.
 
-    @property
-    def rungs(self) -> list[int]:
-        """The epochs at which trials are compared."""
-        return rungs(self.config, self.longest)
+    Attributes:
+        rungs: The epochs at which trials are compared.
+    """
+
+    def __init__(self, config: SchedulerConfig, longest: int) -> None:
+        super().__init__(config, longest)
+        self.rungs = rungs(config, longest)
 
     def expected_share(self, epoch: int) -> float:
         """One in `reduction_factor` at a rung."""
@@ -170,8 +173,9 @@ class UntilTarget(Scheduler):
         self._other, self._target = other, config.budget.target
 
     def reached(self, study: Ledger) -> list[TrialLog]:
-        """The trials that have reached the target, and have not failed since."""
-        logs = [log for log in study.trials.values() if log.state is not TrialState.FAIL]
+        """The trials that have reached the target, and have completed or may yet."""
+        able = (TrialState.RUNNING, TrialState.COMPLETE)
+        logs = [log for log in list(study.trials.values()) if log.state in able]
         return [log for log in logs if log.epochs and self._is_enough(study, log.score)]
 
     def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
@@ -191,8 +195,12 @@ class UntilTarget(Scheduler):
         return bool(self.reached(study))
 
     def next_paused(self, study: Ledger) -> TrialLog | None:
-        """What the other scheduler says, as long as the target is not reached."""
-        return None if self.has_enough(study) else self._other.next_paused(study)
+        """What the other says; once the target is reached, a trial that has reached it."""
+        reached = self.reached(study)
+        if not reached:
+            return self._other.next_paused(study)
+        paused = {log.number for log in study.paused}  # since before there was a target
+        return next((log for log in reached if log.number in paused), None)
 
     def expected_share(self, epoch: int) -> float:
         """What the other scheduler says."""

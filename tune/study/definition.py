@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from optuna.study import Study
 from pydantic import ValidationError
@@ -44,21 +45,26 @@ def read_definition(url: str, name: str) -> Search | None:
     return None
 
 
-def read_definitions(url: str) -> list[Search]:
+def read_definitions(url: str, wanted: Callable[[Mapping[str, Any]], bool]) -> Iterator[Search]:
     """The searches of a storage that is there, the latest first; each with that storage.
+
+    Args:
+        url: The storage.
+        wanted: Says of a definition, as it was written, whether the search is to be read.
 
     Raises:
         ConfigError: The storage cannot be used.
     """
-    found = []
     try:
         studies = open_storage(url).get_all_studies()
     except UNUSABLE as error:
         raise unusable(url, error) from error
     for study in sorted(studies, key=lambda one: -one._study_id):
-        with suppress(KeyError, ValidationError):
-            search = Search.model_validate(study.user_attrs[_DEFINITION])
+        content = study.user_attrs.get(_DEFINITION)
+        if not isinstance(content, Mapping) or not wanted(content):
+            continue
+        with suppress(ValidationError):
+            search = Search.model_validate(content)
             tracking = search.config.tracking.model_copy(update={"study": url})
             config = search.config.model_copy(update={"tracking": tracking})
-            found.append(search.model_copy(update={"config": config}))
-    return found
+            yield search.model_copy(update={"config": config})

@@ -57,12 +57,16 @@ class Ledger:
         self._distributions, self._own = distributions(plan.space), config.own
         self._handles: dict[int, Trial] = {}
         self.trials: dict[int, TrialLog] = {}
+        self._undrawn = set[int]()
+        """The trials of which a process that was killed had not drawn all values."""
         stored, planned = self._stored(), len(study.get_trials(deepcopy=False))
         # Older searches may have more trials than differ from each other.
         self.asked = planned if plan.asked is None else max(plan.asked, len(stored))
         for frozen in stored:
             if is_whole_trial(plan.space, self._own, frozen.params):
                 self.trials[frozen.number] = TrialLog.of(frozen, self.objective)
+            elif frozen.state is TrialState.RUNNING:
+                self._undrawn.add(frozen.number)
 
     def begin(self) -> TrialLog:
         """The next trial to run: a new one, or one that was neither ended nor paused."""
@@ -85,9 +89,8 @@ class Ledger:
         Args:
             new: Whether it may be one that was never started.
         """
-        return (new and len(self.trials) < self.asked) or any(
-            not log.is_paused and log.number not in self._handles for log in self.unfinished
-        )
+        waiting = (not log.is_paused and log.number not in self._handles for log in self.unfinished)
+        return (new and len(self.trials) < self.asked) or bool(self._undrawn) or any(waiting)
 
     def release(self, number: int) -> None:
         """Let a trial go that nobody runs any more, to be taken up again."""
@@ -183,6 +186,7 @@ class Ledger:
     def _take(self, handle: Trial) -> TrialLog:
         number = handle.number
         self._handles[number] = handle
+        self._undrawn.discard(number)
         if number not in self.trials:
             started = milliseconds(handle.datetime_start)
             params = dict(handle.params)

@@ -54,6 +54,10 @@ class Search(Config):
     points: tuple[FirstPoint, ...] | None = None
     """What is tried first of a portfolio, chosen by these facts once for all; None without one."""
 
+    costs: dict[str, float] = Field(default_factory=dict)
+    """What each network costs that a trial may have, by its name, as it was before the first
+    trial; empty where no cost counts."""
+
     identity: str = Field(default_factory=lambda: uuid.uuid4().hex)
     """Unlike the name, unique everywhere."""
 
@@ -75,5 +79,8 @@ class Search(Config):
             confirm = config.get("confirm", {})
             if isinstance(confirm, dict):
                 config = {**config, "confirm": {"folds": 0, **confirm}}
+            resources = config.get("resources", {})
+            if isinstance(resources, dict):
+                config = {**config, "resources": {"cpu_precision": "flags", **resources}}
             return {**given, "config": {"refit": {"enabled": False}, **config}}
         return given

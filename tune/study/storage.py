@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -81,9 +81,19 @@ def _make_private(url: str) -> None:
             Path(url.removeprefix(_SQLITE)).touch(mode=0o600, exist_ok=False)
 
 
-def is_there(url: str) -> bool:
-    """Whether a storage is there, as far as that can be seen without opening it."""
-    return not url.startswith(_SQLITE) or Path(url.removeprefix(_SQLITE)).is_file()
+def holds_studies(url: str) -> bool:
+    """Whether a storage may hold studies; a file is looked at without changing it."""
+    if not url.startswith(_SQLITE):
+        return True
+    path = Path(url.removeprefix(_SQLITE))
+    if not path.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as file:
+            names = file.execute("SELECT name FROM sqlite_master WHERE name = 'studies'")
+            return names.fetchone() is not None
+    except sqlite3.Error:
+        return False
 
 
 def has_study(url: str, name: str) -> bool:
@@ -92,7 +102,7 @@ def has_study(url: str, name: str) -> bool:
     Raises:
         ConfigError: The storage cannot be used.
     """
-    if not is_there(url):
+    if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).is_file():
         return False
     try:
         return name in optuna.get_all_study_names(open_storage(url))
@@ -168,7 +178,7 @@ def patiently(action: Callable[[], _Result], patience: float) -> _Result:
 
 
 def _is_away(error: BaseException) -> bool:
-    """Whether a storage could not be reached, also where it is told as a mistake in the config."""
+    """Whether a storage could not be reached, also where a mistake in the config is raised."""
     return isinstance(error, _AWAY) or isinstance(error.__cause__, _AWAY)
 
 

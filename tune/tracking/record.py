@@ -25,6 +25,7 @@ from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten
 from tune.passwords import masked
+from tune.strategy.choice import Choice
 from tune.study.ledger import Ledger
 from tune.study.search import Search, run_name
 from tune.study.trial import TrialLog, TrialState
@@ -40,6 +41,7 @@ from tune.tracking.schema import (
     Artifact,
     Tag,
     TrialTags,
+    cost_metric,
     facts_as_tags,
     space_param,
 )
@@ -85,7 +87,7 @@ class SearchRecord:
         self.client.set_experiment_tag(
             self.experiment_id, Tag.EXPERIMENT_KIND, "custom_model_development"
         )
-        self._points = search.points or ()
+        self._points, self._choice = search.points or (), Choice.of(search)
         self.run_id = self._parent(search)
         self._children = dict(self._find_children())
 
@@ -206,14 +208,17 @@ class SearchRecord:
             Tag.NUMBER: str(trial.number),
             Tag.CONFIG: ledger.config.trial(trial.params).model_dump_json(),
         }
-        point = next((p for p in self._points if p.values.items() <= trial.params.items()), None)
-        if point is not None and ledger.kind == "trial":
-            tags[Tag.FIRST_POINT] = f"{point.name}: {point.why}"
+        if ledger.kind == "trial" and trial.number < len(self._points):  # tried in their order
+            point = self._points[trial.number]
+            if point.values.items() <= trial.params.items():
+                tags[Tag.FIRST_POINT] = f"{point.name}: {point.why}"
         return _Child(self._create(run_name(ledger.kind, trial.number), tags, trial.started))
 
     def _log_epochs(self, child: _Child, trial: TrialLog) -> None:
         if not child.params:
-            self.client.log_batch(child.run_id, params=_params(trial.params))
+            cost, kind = self._choice.cost(trial.params), self._choice.config.strategy.cost
+            named = [] if cost is None else [Metric(cost_metric(kind), cost, trial.started, 0)]
+            self.client.log_batch(child.run_id, named, params=_params(trial.params))
             child.params = True
         new = trial.epochs[child.epochs :]  # the others are not looked at again
         if new and child.epochs == 0:

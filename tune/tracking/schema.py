@@ -100,6 +100,11 @@ def champion_score(objective: Objective) -> str:
     return f"{_OWN}champion_{objective.on('test')}"
 
 
+def cost_metric(kind: str) -> str:
+    """Name of the metric that says what a trial's model costs, by `strategy.cost`."""
+    return {"size": "model_megabytes", "seconds": "seconds_an_image"}[kind]
+
+
 def space_param(key: str) -> str:
     """Name of the parameter that holds what a search may choose from for a key."""
     return f"space.{key}"

@@ -98,3 +98,12 @@ def test_it_computes_with_all_cores_and_leaves_the_threads_as_they_were(
     score(large, dataset.test, dataset.classes)
     assert set(used) == {3}
     assert torch.get_num_threads() == 1
+
+
+def test_a_file_that_has_changed_is_named_and_not_scored(
+    large: Classifier, dataset: Dataset
+) -> None:
+    changed, other = dataset.test.files[3], dataset.test.files[4]
+    changed.write_bytes(other.read_bytes())
+    with pytest.raises(ValueError, match=rf"{changed.name} has changed since the images were"):
+        score(large, dataset.test, dataset.classes)

@@ -14,6 +14,7 @@ from tests.helpers.plugins import use_plugin
 from tests.helpers.searches import runs
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 from tune.engine.watchers import DropUnneeded
+from tune.strategy.choice import Choice
 from tune.strategy.portfolio import open_search
 from tune.study.ledger import Ledger
 from tune.study.opening import reopen_cut_short
@@ -43,7 +44,7 @@ def cut(ended: Ended, log: TrialLog, epochs: int) -> None:
     for epoch in range(1, epochs + 1):
         ledger.add_epoch(log.number, epoch, trainable.step(), Decision.GO_ON)
     ledger.end(log.number, TrialState.PRUNED, cut_short=True)
-    DropUnneeded(ended.home, "trial", 1).changed(log)
+    DropUnneeded(ended.home, "trial", 1, Choice(ended.search.config)).changed(log)
 
 
 @pytest.mark.slow

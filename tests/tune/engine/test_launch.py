@@ -69,6 +69,24 @@ def test_a_search_that_has_reached_its_target_needs_a_harder_one(
     assert _extended(reached, {"target": "0.95"}, elapsed=2).config.budget.target == 0.95
 
 
+def test_what_was_cut_short_on_the_way_goes_on_with_more_time(search: Search) -> None:
+    reached = _reached(search, "budget.target=0.9", "budget.time=20s")
+    cut = reached.model_copy(update={"cut_short": True})
+    more = _extended(cut, {"time": "1h"}, elapsed=22)
+    assert (more.concluded, more.cut_short, more.reached_target) == (False, False, False)
+
+
+def test_an_extension_that_was_killed_can_be_given_again(search: Search) -> None:
+    once = _extended(_reached(search, "budget.target=0.9"), {"target": "0.95"}, elapsed=2)
+    again = _extended(once, {"target": "0.95"}, elapsed=2)
+    assert again.config.budget.target == 0.95
+
+
+def test_the_options_that_were_given_are_named(search: Search) -> None:
+    with pytest.raises(ConfigError, match=r"--target 0\.95: the search has used up its 20 s"):
+        _extended(search, {"target": "0.95"}, elapsed=22)
+
+
 def test_a_loss_is_harder_where_it_is_lower(search: Search) -> None:
     reached = _reached(search, "budget.target=0.5", "objective.metric=val_loss")
     assert _extended(reached, {"target": "0.4"}, elapsed=2).config.budget.target == 0.4

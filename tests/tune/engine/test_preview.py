@@ -111,6 +111,7 @@ def test_the_cost_is_that_of_the_last_search_on_these_images(
         (["--resume", "one"], "--dry-run is about a new search, and --resume one has begun"),
         (["strategy.portfolio=lit"], "strategy.portfolio=lit: no such file or portfolio"),
         (["optim.lrr=1"], "nearest: optim.lr"),
+        (["--name", "../escape"], "--name ../escape"),
     ],
 )
 def test_a_mistake_in_a_dry_run_is_told_as_ever(
@@ -126,3 +127,22 @@ def test_points_beyond_the_number_of_trials_are_not_shown(tmp_path: Path) -> Non
     output = dry_run(tmp_path, POINTS, *SMALL, "--num-samples=1")
     assert "first    1 of 1 trials:" in output
     assert "slow: not tried, there are 1 trials" in output
+
+
+def test_what_an_earlier_search_would_give_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(DIGITS, [*SMALL, "sampler.name=random"])
+    search = search_of(config, "sqlite:///mlruns/optuna.db").model_copy(
+        update={"data_fingerprint": load_dataset(config.data).fingerprint}
+    )
+    SearchFolder("one").begin(search)
+    ledger = open_search(search)
+    for score in (0.5, 0.8):
+        add_trial(ledger, [score] * 3)
+    taken = invoke("tune.search", "--dry-run", "--name", "one", cwd=tmp_path)
+    assert (taken.returncode, "go on with it by --resume one" in taken.stderr) == (2, True)
+    told = "earlier-1: trial 1 of search one, its best on the same images: val_acc 80.00%"
+    assert told in dry_run(tmp_path, *SMALL)
+    assert "earlier-1" not in dry_run(tmp_path, *SMALL, "strategy.transfer=false")

@@ -51,3 +51,8 @@ def test_the_end_comes_after_the_trials_within_the_budget_and_what_follows() -> 
     assert bounded.until_end(10.0) == 15.0
     over = TimeBudget(lambda: -3.0, lambda: 5.0, clock=lambda: 0.0)
     assert over.until_end(60.0) == 5.0
+    # What follows may be more than is kept for it: then some of it is left out.
+    short = TimeBudget(lambda: 20.0, lambda: 90.0, lambda: 31.0, clock=lambda: 0.0)
+    assert short.until_end(None) == short.until_end(60.0) == 31.0
+    late = TimeBudget(lambda: 20.0, lambda: 90.0, lambda: -2.0, clock=lambda: 0.0)
+    assert late.until_end(60.0) == 0.0

@@ -9,9 +9,12 @@ from tests.helpers.studies import ledger_in_memory
 from tune.config.loading import load_config
 from tune.engine.watchers import DropUnneeded, GiveUp, drop_former
 from tune.errors import Halt
+from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist, finalists
 from tune.study.folder import SearchFolder
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState
+
+BY_SCORE = Choice(load_config(DIGITS))
 
 
 def ended(number: int, state: TrialState) -> TrialLog:
@@ -75,14 +78,14 @@ def test_of_a_trial_that_has_ended_what_may_be_asked_for_stays(
 ) -> None:
     home = SearchFolder("one", tmp_path)
     log = TrialLog(0, {}, 0, [Epoch({"val_acc": 0.5, "val_loss": 1.0}, 0, decision)], state=state)
-    DropUnneeded(home, "trial", 1).changed(with_checkpoints(home, log))
+    DropUnneeded(home, "trial", 1, BY_SCORE).changed(with_checkpoints(home, log))
     assert checkpoints(home) == [f"trial-000/{name}" for name in left]
 
 
 def test_of_equals_that_were_stopped_the_one_stays_that_would_be_chosen(tmp_path: Path) -> None:
     home, watcher = (
         SearchFolder("one", tmp_path),
-        DropUnneeded(SearchFolder("one", tmp_path), "trial", 1),
+        DropUnneeded(SearchFolder("one", tmp_path), "trial", 1, BY_SCORE),
     )
     logs = [
         TrialLog(
@@ -120,7 +123,7 @@ def scored(number: int, score: float, state: TrialState, *, cut_short: bool = Fa
 
 def test_of_the_completed_trials_the_best_ones_checkpoints_stay(tmp_path: Path) -> None:
     home = SearchFolder("one", tmp_path)
-    watcher = DropUnneeded(home, "trial", 2)
+    watcher = DropUnneeded(home, "trial", 2, BY_SCORE)
     for number, score in enumerate((0.5, 0.9, 0.7, 0.6)):
         watcher.changed(with_checkpoints(home, scored(number, score, TrialState.COMPLETE)))
     assert checkpoints(home) == ["trial-001/best.pt", "trial-002/best.pt"]
@@ -130,7 +133,7 @@ def test_as_long_as_no_trial_has_completed_the_best_of_the_stopped_ones_stays(
     tmp_path: Path,
 ) -> None:
     home = SearchFolder("one", tmp_path)
-    watcher = DropUnneeded(home, "trial", 2)
+    watcher = DropUnneeded(home, "trial", 2, BY_SCORE)
     for number, score in enumerate((0.5, 0.9, 0.7)):
         watcher.changed(with_checkpoints(home, scored(number, score, TrialState.PRUNED)))
     assert checkpoints(home) == ["trial-001/best.pt"]
@@ -140,7 +143,7 @@ def test_as_long_as_no_trial_has_completed_the_best_of_the_stopped_ones_stays(
 
 def test_what_was_cut_short_can_go_on(tmp_path: Path) -> None:
     home = SearchFolder("one", tmp_path)
-    watcher = DropUnneeded(home, "trial", 1)
+    watcher = DropUnneeded(home, "trial", 1, BY_SCORE)
     log = scored(0, 0.2, TrialState.PRUNED, cut_short=True)
     watcher.changed(with_checkpoints(home, log))
     watcher.changed(with_checkpoints(home, scored(1, 0.9, TrialState.COMPLETE)))
@@ -165,3 +168,21 @@ def test_runs_of_former_finalists_leave_no_checkpoint(tmp_path: Path) -> None:
     winner = Finalist(scored(7, 0.9, TrialState.COMPLETE), [confirmed.trials[1]])
     drop_former(home, confirmed, [winner])
     assert [name for name in checkpoints(home) if "best" in name] == ["trial-001/best.pt"]
+
+
+def test_the_checkpoint_of_the_cheapest_within_the_tolerance_of_all_that_ended_stays(
+    tmp_path: Path,
+) -> None:
+    home = SearchFolder("one", tmp_path)
+    given = ["strategy.cost=size", "strategy.tolerance=0.01", "model.weights=random"]
+    config = load_config(DIGITS, [*given, "space.model.arch=[resnet18, resnet34, resnet50]"])
+    costs = {"resnet18": 45.0, "resnet34": 85.0, "resnet50": 95.0}
+    watcher = DropUnneeded(home, "trial", 1, Choice(config, costs))
+    for number, (arch, score) in enumerate(
+        [("resnet50", 0.95), ("resnet34", 0.945), ("resnet18", 0.936)]
+    ):
+        log = scored(number, score, TrialState.COMPLETE)
+        log.params["model.arch"] = arch
+        watcher.changed(with_checkpoints(home, log))
+    # The third is within the tolerance of the second, but not of the first, which was dropped.
+    assert checkpoints(home) == ["trial-001/best.pt"]

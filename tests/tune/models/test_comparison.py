@@ -125,9 +125,9 @@ def test_the_words_name_what_is_compared() -> None:
         "89.00% against 81.00% of the old one on the same 100 test images, p = 0.021, difference "
         "+2.00 to +14.00 points"
     )
-    assert found.in_words("it") == "at least 3.31 points better than it, with 95 % confidence"
+    assert found.in_words("it") == "at least 3.3 points better than it, with 95 % confidence"
     equal = compare_answers(*answers(80, 5, 5, 10), alpha=0.1)
-    assert equal.in_words("it") == "4.3 points worse at most than it, with 90 % confidence"
+    assert equal.in_words("it") == "4.31 points worse at most than it, with 90 % confidence"
     loss = Comparison(LOSS, 0.25, 0.125, 0.01, -0.2, -0.05, 60, 0.05, -0.0612, 0.1)
     assert loss.figures("it") == (
         "loss 0.125 against 0.25 of it on the same 60 test images, p = 0.01, difference "

@@ -75,8 +75,8 @@ def words(rule: Rule, *pairs: tuple[int, int], count: int = 2000, judged: int = 
 
 def test_a_promotion_says_how_much_worse_it_may_be_than_each() -> None:
     assert words("not-worse", (10, 12), (8, 11)).startswith(
-        "promoted (not-worse): 0.3 points worse at most than the champion (version 3), with 95 % "
-        "confidence, and registry.margin allows 1 point; 0.22 points worse at most than the best "
+        "promoted (not-worse): 0.31 points worse at most than the champion (version 3), with 95 % "
+        "confidence, and registry.margin allows 1 point; 0.23 points worse at most than the best "
         "one so far (version 2), with 95 % confidence, and registry.margin allows 1 point; 99.50% "
         "against 99.40% of the champion (version 3) on the same 2000 test images, p = 0.83"
     )

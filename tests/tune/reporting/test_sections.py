@@ -71,7 +71,10 @@ def test_before_the_test_a_report_has_no_section_of_it(dataset: Dataset) -> None
 
 def test_captions_say_what_was_compared(dataset: Dataset) -> None:
     text = page(results_of(dataset, 4))
-    assert "All trials after epoch 1, the last that all of them reached." in text
+    assert (
+        "All trials that did not fail, pruned ones included, after epoch 1, the last that each"
+        in text
+    )
     assert "Far below the line: overfitting." in text
 
 

@@ -132,7 +132,6 @@ def test_where_a_value_is_drawn_from_a_range_the_proposals_are_as_they_were(url:
 
 FIRST_DRAWN: dict[str, Any] = {
     "optim.lr": 0.008119052727954464,
-    "optim.weight_decay": 0.0006039377274330511,
     "model.unfreeze_depth": 2,
     "augment.policy": "trivial",
 }

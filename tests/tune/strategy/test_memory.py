@@ -17,6 +17,8 @@ from tune.study.fingerprints import hash_classes
 from tune.study.search import Search
 from tune.study.trial import Decision
 
+WEIGHTS = "hash of the first weights"
+
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
@@ -41,6 +43,7 @@ def earlier(
     known = {
         "data_fingerprint": dataset.fingerprint,
         "classes_hash": hash_classes(dataset.classes),
+        "weights_hash": WEIGHTS,
         **changed,
     }
     search = search_of(config, url, name, name).model_copy(update=known)
@@ -55,7 +58,7 @@ def earlier(
 def names(url: str, *given: str) -> list[str]:
     """The searches from which a new one takes points."""
     config = config_of(url, *given)
-    found = remembered(config, load_dataset(config.data))
+    found = remembered(config, load_dataset(config.data), WEIGHTS)
     return [point.why.split("search ")[1].split(",")[0] for point in found]
 
 
@@ -65,7 +68,7 @@ def test_the_best_trial_of_a_search_on_the_same_images_is_tried_after_the_own_re
     search = earlier(url, "photos")
     config = config_of(url)
     dataset = load_dataset(config.data)
-    (point,) = remembered(config, dataset)
+    (point,) = remembered(config, dataset, WEIGHTS)
     assert point.why == "trial 1 of search photos, its best on the same images: val_acc 90.00%"
     portfolio = choose(config, [point], {"images": len(dataset.train)})
     assert [each.name for each in portfolio.points] == ["config", "earlier-1"]
@@ -93,13 +96,27 @@ def test_the_same_images_come_before_the_same_classes_and_the_latest_first(url: 
     assert names(url, other) == ["fourth", "second"]
 
 
-@pytest.mark.parametrize(
-    "given", ["objective.metric=val_loss", "model.weights=random", "model.arch=resnet34"]
-)
-def test_what_started_or_aimed_elsewhere_is_no_kin(given: str, url: str) -> None:
-    words = [given, *(["model.weights=random"] if "arch" in given else [])]
-    earlier(url, "photos", *words)
+def test_what_started_or_aimed_elsewhere_is_no_kin(url: str) -> None:
+    earlier(url, "loss", "objective.metric=val_loss")
+    earlier(url, "deeper", "model.arch=resnet34", "model.weights=random")
+    earlier(url, "elsewhere", weights_hash="of a file that was overwritten since")
+    earlier(url, "random", weights_hash=None)
     assert names(url) == []
+
+
+def test_images_that_were_split_otherwise_are_no_kin(url: str) -> None:
+    """What is tested now may have been validated on then."""
+    earlier(url, "more", "data.test_fraction=0.5", data_fingerprint="split otherwise")
+    assert names(url) == []
+
+
+def test_a_trial_of_a_searched_architecture_is_taken(url: str) -> None:
+    words = ("space.model.arch=[resnet18, resnet34]", "model.weights=random")
+    search = earlier(url, "both", *words, scores=(0.4, 0.5, 0.6, 0.9), weights_hash=None)
+    config = config_of(url, *words)
+    (point,) = remembered(config, load_dataset(config.data), None)
+    log = open_search(search).trials[3]
+    assert point.values["model.arch"] == log.params["model.arch"]
 
 
 def test_a_search_without_a_complete_trial_gives_nothing(url: str) -> None:
@@ -118,7 +135,7 @@ def test_its_rate_is_for_the_batch_that_it_was_trained_in(url: str) -> None:
     space = ["space.optim={lr: {low: 1e-4, high: 1e-2, log: true}}", "train.batch_size=64"]
     config = config_of(url, *space, "data.limit=1000")
     config = config.model_copy(update={"data": config_of(url).data})
-    (point,) = remembered(config, load_dataset(config.data))
+    (point,) = remembered(config, load_dataset(config.data), WEIGHTS)
     chosen = choose(config, [point], {"images": 1000})
     (found,) = [each for each in chosen.points if each.name == "earlier-1"]
     assert found.values["optim.lr"] == pytest.approx(0.002 * 2, rel=0.01)  # AdamW: the square root

@@ -28,7 +28,6 @@ def config() -> SearchConfig:
 def test_each_key_has_the_distribution_of_its_type(config: SearchConfig) -> None:
     assert distributions(config.space) == {
         "optim.lr": FloatDistribution(1e-4, 1e-2, log=True),
-        "optim.weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
         "model.unfreeze_depth": IntDistribution(0, 5),
         "augment.policy": CategoricalDistribution(["none", "flip_crop", "trivial", "rand"]),
     }
@@ -49,7 +48,7 @@ def test_the_starting_point_is_the_base_trial(config: SearchConfig) -> None:
 
 def test_the_starting_point_leaves_out_what_lies_outside_the_space() -> None:
     config = load_config(DIGITS, ["space.optim.lr.high=1e-3", "space.augment.policy=[rand]"])
-    assert starting_point(config).keys() == {"optim.weight_decay", "model.unfreeze_depth"}
+    assert starting_point(config).keys() == {"model.unfreeze_depth"}
 
 
 def test_the_starting_point_comes_first_unless_other_points_are_given(

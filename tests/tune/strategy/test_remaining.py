@@ -10,7 +10,7 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_in_memory, reported
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.strategy.remaining import remaining_seconds
+from tune.strategy.remaining import _Stand, remaining_seconds
 from tune.strategy.schedulers import build_scheduler
 from tune.strategy.simulation import simulate
 from tune.study.ledger import Ledger
@@ -111,3 +111,38 @@ def test_a_trial_that_failed_before_its_first_epoch_is_not_run_again(ledger: Led
         ledger.add_epoch(number, 1, reported(0.5), Decision.GO_ON)
         ledger.end(number, TrialState.FAIL, "MemoryError: no room")
     assert remaining_seconds(ledger, scheduler, 1) == 0
+
+
+def test_trials_that_end_themselves_early_are_not_expected_to_train_on() -> None:
+    given = config("budget.num_samples=3", "scheduler.name=fifo")
+    ledger, scheduler = ledger_in_memory(given), build_scheduler(given)
+    for number in (0, 1):
+        ledger.begin()
+        for epoch in range(1, 4):
+            ledger.add_epoch(number, epoch, reported(0.5), Decision.GO_ON)
+        ledger.end(number, TrialState.COMPLETE)
+    # Two of two ended after three epochs, beside eight that the scheduler would let go on.
+    expected = 3 + 0.8 * 3
+    assert remaining_seconds(ledger, scheduler, 1) == pytest.approx(2 * expected, abs=0.1)
+
+
+def test_a_trial_has_no_more_epochs_than_its_own() -> None:
+    given = config("space.train.epochs=[2, 6]", "budget.num_samples=1", "scheduler.name=fifo")
+    ledger, scheduler = ledger_in_memory(given), build_scheduler(given)
+    log = ledger.begin()
+    log.params["train.epochs"] = 2
+    ledger.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
+    assert remaining_seconds(ledger, scheduler, 1) == pytest.approx(2, abs=0.1)
+
+
+def test_a_night_between_two_runs_is_no_start(ledger: Ledger) -> None:
+    scheduler = build_scheduler(ledger.config)
+    for number, late in ((0, 43_200_000), (1, 0)):
+        log = ledger.begin()
+        ledger.add_epoch(number, 1, reported(0.5), Decision.GO_ON)
+        log.started -= late
+    assert remaining_seconds(ledger, scheduler, 2) == pytest.approx(2 * 5, abs=0.1)
+
+
+def test_a_trial_that_pauses_while_it_is_looked_at_does_no_harm() -> None:
+    assert _Stand(prior=0.3, went_on=0, ended=0, paused=0).paused_share == 0.3

@@ -16,7 +16,7 @@ from tune.strategy.remaining import remaining_seconds
 from tune.strategy.schedulers import build_scheduler, next_trial
 from tune.strategy.simulation import simulate
 from tune.study.ledger import Ledger
-from tune.study.trial import Decision, TrialState
+from tune.study.trial import Decision, Epoch, TrialState
 
 
 def config(*given: str) -> SearchConfig:
@@ -87,6 +87,27 @@ def test_a_trial_that_failed_after_reaching_it_does_not_count() -> None:
     assert next_trial(ledger, scheduler) is not None
 
 
+def test_a_target_that_comes_later_counts_what_may_still_end_well_alone() -> None:
+    """As on a resume, after a scheduler has stopped or paused what had reached it."""
+    before = config("scheduler.name=halving")
+    plan = search_plan("one", before)
+    study = create_study(direction="maximize", sampler=plan.sampler)
+    ledger = Ledger(study, before, plan)
+    for number, score in enumerate((0.9, 0.7, 0.8)):
+        ledger.begin()
+        ledger.add_epoch(number, 1, reported(score), Decision.PAUSE)
+        ledger.release(number)
+    ledger.end(0, TrialState.PRUNED)
+    given = config("scheduler.name=halving", "budget.target=0.75")
+    after, scheduler = Ledger(study, given, plan), build_scheduler(given)
+    log = next_trial(after, scheduler)
+    assert log is not None
+    assert log.number == 2  # the first was stopped for good
+    assert scheduler.wants(after, log)
+    assert scheduler.decide(after, log, Epoch(reported(0.6), 0)) is Decision.GO_ON
+    assert next_trial(after, scheduler) is None
+
+
 def test_after_a_kill_what_ran_ends_and_nothing_else_begins() -> None:
     given = config("budget.target=0.679", "scheduler.name=fifo")
     plan = search_plan("one", given)
@@ -99,6 +120,18 @@ def test_after_a_kill_what_ran_ends_and_nothing_else_begins() -> None:
     taken = [next_trial(after, scheduler) for _ in range(3)]
     assert [log and log.number for log in taken] == [0, 1, None]
     assert [scheduler.wants(after, log) for log in taken if log] == [False, True]
+
+
+@pytest.mark.parametrize("value", ["0", "-0.5"])
+def test_a_loss_that_nothing_can_reach_is_a_mistake(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"budget.target=.*val_loss is above 0"):
+        config(f"budget.target={value}", "objective.metric=val_loss")
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_target_is_a_number(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"budget\.target"):
+        config(f"budget.target=.{value}", "objective.metric=val_loss")
 
 
 @pytest.mark.parametrize("value", ["0", "1.2", "95"])

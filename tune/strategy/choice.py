@@ -1,0 +1,162 @@
+"""Which of several good models is chosen, where one costs less than another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Final, TypeVar
+
+import torch
+from torch import nn
+
+from trainable.inference.classifier import Answering
+from trainable.metrics import Objective
+from trainable.network.cut_network import build
+from tune.config.keys import is_whole
+from tune.config.schema import SearchConfig
+from tune.config.space import enumerated
+from tune.config.walk import possible
+from tune.strategy.confirmation import Finalist, finalists, ranked
+from tune.study.search import Search
+from tune.study.trial import TrialLog
+
+UNITS: Final = {"size": "MB of weights", "seconds": "seconds an image"}
+"""What a cost is counted in."""
+MOST_MEASURED: Final = 40
+"""The networks whose time is measured, at most."""
+
+_ARCH, _SIZE, _FLIPS = "model.arch", "data.image_size", "predict.flips"
+_TIMED: Final = 7
+_One = TypeVar("_One")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The rule by which a search's finalists and its winner are chosen.
+
+    The best by the objective; or, where costs count, the cheapest of those that are within a
+    tolerance of the best.
+
+    Attributes:
+        config: The search's.
+        costs: The cost of each network that a trial may have, by its name; empty where none counts.
+    """
+
+    config: SearchConfig
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, search: Search) -> Choice:
+        """The rule of a search."""
+        return cls(search.config, search.costs)
+
+    @property
+    def unit(self) -> str:
+        """What costs are counted in."""
+        return UNITS[self.config.strategy.cost]
+
+    def cost(self, params: Mapping[str, Any]) -> float | None:
+        """What a trial's model costs; None where no cost counts."""
+        if not self.costs:
+            return None
+        return self.costs[network_of(self.config, params)]
+
+    def finalists(
+        self, trials: Iterable[TrialLog], count: int, *, timed: bool = False
+    ) -> list[TrialLog]:
+        """What :func:`~tune.strategy.confirmation.finalists` gives, by this rule."""
+        trials = list(trials)
+        order = finalists(trials, len(trials), timed=timed)
+        return self._cheapest_first(order, lambda log: (log, log.score))[:count]
+
+    def ranked(self, chosen: Sequence[TrialLog], runs: Iterable[TrialLog]) -> list[Finalist]:
+        """What :func:`~tune.strategy.confirmation.ranked` gives, by this rule."""
+        return self._cheapest_first(ranked(chosen, runs), lambda one: (one.trial, one.mean))
+
+    def as_cheap(self, order: Sequence[Finalist]) -> list[Finalist]:
+        """The winner and the finalists that cost no more than it; all, where no cost counts."""
+        costs = [self.cost(one.trial.params) or 0.0 for one in order]
+        return [one for one, cost in zip(order, costs, strict=True) if cost <= costs[0]]
+
+    def _cheapest_first(
+        self, order: list[_One], of: Callable[[_One], tuple[TrialLog, float | None]]
+    ) -> list[_One]:
+        """What is within the tolerance of the best by its cost, and then the rest.
+
+        Args:
+            order: The best first.
+            of: Gives the trial and the score of one.
+        """
+        if not self.costs or not order:
+            return order
+        signed = Objective.named(self.config.objective.metric).signed
+        scores = [signed(score) for _, score in map(of, order) if score is not None]
+        least = scores[0] - self.config.strategy.tolerance
+        near = [one for one, score in zip(order, scores, strict=True) if score >= least]
+        far = [one for one, score in zip(order, scores, strict=True) if score < least]
+        return [*sorted(near, key=lambda one: self.cost(of(one)[0].params) or 0.0), *far]
+
+
+def network_of(config: SearchConfig, params: Mapping[str, Any]) -> str:
+    """The name of the network that answers for a trial, with all that its cost depends on."""
+    values = {**config.own, **params}
+    if config.strategy.cost == "size":
+        return str(values[_ARCH])
+    mirrored = ", mirrored too" if values[_FLIPS] else ""
+    return f"{values[_ARCH]} at {values[_SIZE]} px{mirrored}"
+
+
+def measure_costs(config: SearchConfig, num_classes: int) -> dict[str, float]:
+    """The cost of each network that a trial of a search may have; none where no cost counts.
+
+    Args:
+        config: The search's.
+        num_classes: The outputs of its networks.
+
+    Raises:
+        ValueError: There are too many networks to measure.
+    """
+    if config.strategy.cost == "none":
+        return {}
+    keys = (_ARCH, _SIZE, _FLIPS)
+    values = [_values(config, key) for key in keys]
+    if config.strategy.cost == "size":
+        values[1:] = [values[1][:1], values[2][:1]]
+    trials = [dict(zip(keys, each, strict=True)) for each in product(*values)]
+    if len(trials) > MOST_MEASURED:
+        raise ValueError(
+            f"strategy.cost=seconds: the space has {len(trials)} networks, of which each is "
+            f"measured, and {MOST_MEASURED} are the most: give {_SIZE} as a short list"
+        )
+    return {network_of(config, trial): _cost(config, trial, num_classes) for trial in trials}
+
+
+def _values(config: SearchConfig, key: str) -> list[Any]:
+    """The values that trials may have of a key."""
+    if key in config.space and enumerated(config.space[key], whole=is_whole(key)) is None:
+        raise ValueError(f"strategy.cost=seconds: {key} has too many values; give a short list")
+    return possible(config.space, config.own, key)
+
+
+def _cost(config: SearchConfig, trial: Mapping[str, Any], num_classes: int) -> float:
+    network = build(trial[_ARCH], num_classes, depth=0)
+    if config.strategy.cost == "size":
+        tensors = network.net.state_dict().values()
+        return round(sum(each.nbytes for each in tensors) / 10**6, 3)
+    whole = network.whole.eval().to(memory_format=torch.channels_last)
+    return _seconds(Answering(whole, flips=trial[_FLIPS]).eval(), trial[_SIZE])
+
+
+@torch.inference_mode()
+def _seconds(answering: nn.Module, side: int) -> float:
+    """The seconds of one image alone, as it is served: the least of a few passes."""
+    image = torch.zeros((1, 3, side, side), dtype=torch.uint8)
+    image = image.contiguous(memory_format=torch.channels_last)
+    found = []
+    for _ in range(_TIMED):
+        start = time.perf_counter()
+        answering(image)
+        found.append(time.perf_counter() - start)
+    return float(f"{min(found):.3g}")
