@@ -20,6 +20,7 @@ WORDS = (
     # What has learnt nothing knows the images that it was trained on no better than others.
     *("model.weights=bundled", "data.image_size=32", "train.batch_size=32", "optim.lr=3e-3"),
     *("scheduler.name=fifo", "augment.policy=none", "model.unfreeze_depth=1"),
+    "space.optim.weight_decay={low: 1e-5, high: 1e-1, log: true}",
     *("--num-samples=2", "--name=first"),
 )
 
