@@ -25,7 +25,7 @@ from tune.strategy.memory import remembered
 from tune.strategy.portfolio import choose, read_search
 from tune.strategy.schedulers import course, longest_trial
 from tune.study.folder import SearchFolder, searches_in
-from tune.study.storage import has_study, holds_studies, storage_url
+from tune.study.storage import has_study, storage_url
 
 _LOOKED_AT: Final = 10
 """The searches of this folder that are asked how long an epoch took, the latest."""
@@ -104,8 +104,6 @@ def _remembered(config: SearchConfig, dataset: Dataset, say: Say) -> Sequence[Po
     if not url.startswith("sqlite:") or not here or "model.weights" in config.space:
         if config.strategy.transfer and not config.sampler.points:
             say("         what earlier searches found is looked up at the start")
-        return ()
-    if not holds_studies(url):
         return ()
     return remembered(config, dataset, hash_first_weights(config, list(weights)))
 

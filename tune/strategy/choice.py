@@ -120,10 +120,8 @@ def measure_costs(config: SearchConfig, num_classes: int) -> dict[str, float]:
     """
     if config.strategy.cost == "none":
         return {}
-    keys = (_ARCH, _SIZE, _FLIPS)
-    values = [_values(config, key) for key in keys]
-    if config.strategy.cost == "size":
-        values[1:] = [values[1][:1], values[2][:1]]
+    keys = (_ARCH,) if config.strategy.cost == "size" else (_ARCH, _SIZE, _FLIPS)
+    values = (_values(config, key) for key in keys)
     trials = [dict(zip(keys, each, strict=True)) for each in product(*values)]
     if len(trials) > MOST_MEASURED:
         raise ValueError(

@@ -78,6 +78,14 @@ def test_a_size_is_that_of_the_weights_in_float32() -> None:
     assert costs["resnet50"] == pytest.approx(94.3, abs=0.4)
 
 
+def test_a_size_does_not_depend_on_the_images() -> None:
+    endless = "space.data.image_size={low: 16, high: 1000}"
+    assert set(measure_costs(config("strategy.cost=size", ARCHS, endless), 10)) == {
+        "resnet18",
+        "resnet50",
+    }
+
+
 def test_seconds_are_measured_for_each_network() -> None:
     given = config(
         "strategy.cost=seconds", SIZES, "data.mirror=true", "space.predict.flips=[true, false]"
