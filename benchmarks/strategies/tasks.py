@@ -73,7 +73,8 @@ class Task:
                 "data": data,
                 "model": {"weights": weights},
                 "augment": {"num_views": max(LENGTHS)},
-                "train": {"epochs": max(LENGTHS)},
+                # Named, so that each machine that records computes the same curves.
+                "train": {"epochs": max(LENGTHS), "precision": "fp32"},
                 "space": {**SPACE, **(self.space or {})},
                 "sampler": {"name": "random"},
                 "resources": {"cpu": 1, "gpu": 0},
@@ -114,7 +115,7 @@ def _cifar10(side: int, per_class: int, classes: tuple[str, ...] = (), tested: i
 
 
 TASKS: Final[dict[str, Task]] = {
-    "digits": Task(48, "bundled", space=DIGITS_SPACE),
+    "digits": Task(32, "bundled", space=DIGITS_SPACE),
     "hymenoptera": Task(96, COMPLETE, "hymenoptera.tar", tested=100),
     "cifar10_500": _cifar10(64, 50),
     "cifar10_2000": _cifar10(48, 200),
