@@ -146,11 +146,11 @@ class Place:
         """Delete what killed processes had half written.
 
         Args:
-            names: The names of the files.
+            names: The names of the files; all, if none is given.
             spare_running: Whether other processes may be writing them just now, on this machine.
         """
         # What SQLite keeps beside its databases has a - and a word more.
-        name = "|".join(map(re.escape, names))
+        name = "|".join(map(re.escape, names)) or ".+"
         half = re.compile(rf"(?:{name})\.(\d{{1,9}})-[0-9a-f]{{8}}\.part(?:-\w+)?")
         for found in filter(None, map(half.fullmatch, self.names())):
             if not (spare_running and _is_running(int(found[1]))):

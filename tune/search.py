@@ -99,7 +99,8 @@ def main(
         app.complain(interruption())
         return interruption_code()
     if not launch.finished:
-        leave(run(launch, console, app.complain))  # it starts Ray, which must be stopped
+        code = run(launch, console, app.complain)
+        leave(code, clean=launch.home.clear_halves)  # it starts Ray, which must be stopped
     console.print(launch.already)
     return DONE
 

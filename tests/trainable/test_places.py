@@ -150,3 +150,5 @@ def test_halves_of_killed_processes_go_and_nothing_else(place: Place) -> None:
     assert place.names() == sorted([*others, of_running])
     place.clear_halves("a", "c")
     assert place.names() == sorted(others)
+    place.clear_halves()
+    assert place.names() == sorted({*others} - {f"ab.1{mark}", f"b.1{mark}"})

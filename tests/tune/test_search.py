@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_it_leaves_by_its_exit_code_once_ray_may_have_started(
 ) -> None:
     left: list[int] = []
 
-    def leave(code: int) -> None:
+    def leave(code: int, clean: Callable[[], None]) -> None:
         left.append(code)
         raise SystemExit(code)
 

@@ -100,8 +100,10 @@ def _leave_at_once(*_: object) -> None:
     os._exit(INTERRUPTED)
 
 
-def kill_children() -> None:
-    """End all processes that this one has started, and that those have."""
-    for process in psutil.Process().children(recursive=True):
+def kill_children() -> list[psutil.Process]:
+    """End all processes that this one has started, and that those have; returns them."""
+    processes = psutil.Process().children(recursive=True)
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    return processes

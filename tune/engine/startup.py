@@ -8,15 +8,18 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Final, NoReturn
 
+import psutil
+
 from tune.engine.signals import kill_children
 
 _LEAVE_SECONDS: Final = 5.0
+_DEATH_SECONDS: Final = 1.0
 
 
 def import_beside_ray(name: str) -> ModuleType:
@@ -38,10 +41,14 @@ def import_beside_ray(name: str) -> ModuleType:
             return importing.result()
 
 
-def leave(code: int) -> NoReturn:
+def leave(code: int, clean: Callable[[], object]) -> NoReturn:
     """Stop Ray and end the process, without taking PyTorch and the rest apart first.
 
     Taking them apart costs two seconds and nobody needs it: the system takes back all there is.
+
+    Args:
+        code: The process's exit code.
+        clean: What is left to do once nothing of Ray's runs any more.
     """
     late = threading.Timer(_LEAVE_SECONDS, os._exit, [code])  # Ray may wait for what is dead
     late.daemon = True
@@ -49,7 +56,9 @@ def leave(code: int) -> NoReturn:
     ray = sys.modules.get("ray")
     if ray is not None:
         ray.shutdown()
-    kill_children()  # what Ray leaves to end by itself
+    killed = kill_children()  # what Ray leaves to end by itself
+    psutil.wait_procs(killed, timeout=_DEATH_SECONDS)
+    clean()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -97,6 +97,12 @@ class SearchFolder:
             path.unlink(missing_ok=True)
         return size
 
+    def clear_halves(self) -> None:
+        """Delete what its trials' processes, which are no more, had half written."""
+        for kind in get_args(Kind):
+            for folder in self.folder.glob(f"{kind}-*"):
+                Place(folder).clear_halves()
+
     def begin(self, search: Search) -> None:
         """Take the name for a new search.
 

@@ -90,13 +90,17 @@ class _PatientClient:
         if not callable(found):
             return found
         if name.startswith(_MAKES):
-            return partial(_send_once, found)
+            return partial(self._make, found)
         if name.startswith("delete_"):
             return partial(self._delete, found)
         return partial(self._ask, found)
 
     def _ask(self, method: Callable[..., Any], *words: Any, **named: Any) -> Any:
         return self.patience.ask(lambda: method(*words, **named), is_passing)
+
+    def _make(self, method: Callable[..., Any], *words: Any, **named: Any) -> Any:
+        self.patience.check()
+        return _send_once(method, *words, **named)
 
     def _delete(self, method: Callable[..., Any], *words: Any, **named: Any) -> Any:
         """Delete something, which is gone where the answer to the first request was lost."""

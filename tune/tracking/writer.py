@@ -16,7 +16,7 @@ from tune.errors import first_line
 from tune.study.ledger import Ledger
 from tune.study.search import Search
 from tune.study.trial import TrialLog
-from tune.tracking.patience import Patience
+from tune.tracking.patience import GivenUpError, Patience
 
 if TYPE_CHECKING:
     from tune.tracking.record import SearchRecord
@@ -43,7 +43,7 @@ class RecordWriter:
     def __init__(self, search: Search, *ledgers: Ledger) -> None:
         self._search, self.ledgers = search, list(ledgers)
         self._wake = threading.Condition()
-        self._news = self._closing = self._given_up = self.started = False
+        self._news = self._closing = self.started = False
         self._error: str | None = None
         self._patience = Patience()
         self._closed = 0
@@ -77,7 +77,7 @@ class RecordWriter:
         while self._thread.is_alive() and not self._patience.is_exhausted:
             self._thread.join(_LOOK)
         if self._thread.is_alive() or self._record is None:
-            self._given_up = True
+            self._patience.give_up()
             raise UnrecordedError(self._missing())
         return self._record
 
@@ -102,6 +102,8 @@ class RecordWriter:
         try:
             while self._has_news():
                 self._write_patiently()
+        except GivenUpError:
+            self._record = None
         except Exception as error:  # noqa: BLE001 - whatever it is, the record is not complete
             self._error = f"{type(error).__name__}: {first_line(error)}"
             self._record = None
@@ -112,7 +114,7 @@ class RecordWriter:
             while not self._news and not self._closing:
                 self._wake.wait()
             news, self._news = self._news, False
-            return news and not self._given_up
+            return news
 
     def _write_patiently(self) -> None:
         """Write what is new, again and again while MLflow is away, until it is given up."""
@@ -121,7 +123,7 @@ class RecordWriter:
         attempts = Retrying(
             retry=retry_if_exception_type(FAILURES),
             wait=wait_exponential(_FIRST_PAUSE, max=_LONGEST_PAUSE),
-            stop=lambda _: self._given_up or self._patience.is_exhausted,
+            stop=lambda _: self._patience.is_exhausted,
             after=self._fail,
             retry_error_callback=lambda _: None,
         )

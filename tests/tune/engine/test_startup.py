@@ -28,7 +28,7 @@ if __name__ == "__main__":
     run_config = tune.RunConfig(storage_path=sys.argv[1], verbose=0)
     results = tune.Tuner(trainable, run_config=run_config).fit()
     print("ready:", [result.metrics["ready"] for result in results])
-    leave(7)
+    leave(7, clean=lambda: print("clean"))
 """
 
 
@@ -43,12 +43,13 @@ def test_a_trial_starts_in_a_worker_that_has_loaded_pytorch(tmp_path: Path) -> N
         timeout=120,
         check=False,
     )
-    assert done.stdout.splitlines()[-1] == "ready: [True]", done.stderr
+    assert done.stdout.splitlines()[-1] == "clean", done.stderr
+    assert done.stdout.splitlines()[-2] == "ready: [True]"
     assert done.returncode == 7
 
 
 def test_leaving_writes_what_was_printed() -> None:
-    program = "import sys; from tune.engine.startup import leave; print('x' * 100_000); leave(3)"
+    program = "from tune.engine.startup import leave; print('x' * 100_000); leave(3, int)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert done.returncode == 3
     assert done.stdout == b"x" * 100_000 + b"\n"

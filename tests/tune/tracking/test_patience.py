@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from threading import Timer
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from mlflow import MlflowClient
@@ -23,8 +26,8 @@ from tune.config.loading import load_config
 from tune.models.promotion import settle_champion
 from tune.study.ledger import Ledger
 from tune.tracking import patience as waiting
-from tune.tracking.client import is_full, is_passing, why
-from tune.tracking.patience import Patience
+from tune.tracking.client import is_full, is_passing, patient, why
+from tune.tracking.patience import GivenUpError, Patience
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
 DATASET = dataset_of([str(number) for number in range(10)], images=4)
@@ -103,6 +106,26 @@ def test_a_server_that_always_fails_is_given_up(fresh: Server, ledger: Ledger) -
         with pytest.raises(UnrecordedError, match=r"4 of 4 trials, nor the model: .*500"):
             writer.finish(1)
         assert time.monotonic() - start < 4
+
+
+def test_who_is_given_up_on_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience, sent = Patience(), list[str]()
+
+    def fail() -> None:
+        sent.append("fail")
+        raise Unreachable
+
+    monkeypatch.setattr(waiting, "_FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(waiting, "_LONGEST_PAUSE", 0.2)
+    late = Timer(0.1, patience.give_up)
+    late.start()
+    with pytest.raises(GivenUpError):  # in the pause before the second time
+        patience.ask(fail, is_passing)
+    assert sent == ["fail"]
+    client = patient(cast("MlflowClient", SimpleNamespace(create_run=fail)), patience)
+    with pytest.raises(GivenUpError):
+        client.create_run("1")
+    assert sent == ["fail"]
 
 
 def test_patience_is_time_without_an_answer() -> None:

@@ -182,13 +182,17 @@ def test_a_server_that_goes_away_finds_the_record_complete_when_it_is_back(
 ) -> None:
     search = search_at(fresh.uri)
     writer = RecordWriter(search, ledger)
-    events: list[int] = []
+    client, events = MlflowClient(fresh.uri), list[int]()
+
+    def is_written() -> bool:
+        begun = client.get_experiment_by_name("digits") is not None
+        return begun and len(runs(client, "trial")) == 1
 
     def changed(log: Any) -> None:
         writer.changed(log)
         events.append(log.number)
         if len(events) == 3:
-            wait_until(lambda: len(runs(MlflowClient(fresh.uri), "trial")) == 1)
+            wait_until(is_written)
             fresh.stop()
 
     run_trials(ledger, changed)
