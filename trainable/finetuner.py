@@ -17,6 +17,7 @@ from trainable.data.seen import Seen
 from trainable.device import Device, resolve_device
 from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, PrefixOutputs, as_tail_input
+from trainable.features.probe import linear_head
 from trainable.features.store import ArrayStore, open_store
 from trainable.inference.classifier import Classifier, Spec
 from trainable.metrics import Objective
@@ -67,6 +68,8 @@ class FineTuner:
         self.device = device or resolve_device(config.train.precision)
         self.dataset: Dataset = dataset or load_dataset(config.data)
         self.network = self._build_network()
+        if config.model.head == "probe":
+            self.network.set_head(*linear_head(config, self.dataset, self.device, store))
         self.epoch = 0
         outputs = PrefixOutputs(
             self.network.prefix, self.device, store, resident=micro_batches == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -48,3 +48,8 @@ class ModelConfig(Config):
     unfreeze_depth: int = Field(default=1, ge=0, le=MAX_DEPTH)
     """0 trains the head alone, 1 adds layer4, 2 layer3, 3 layer2, 4 layer1, and 5 the
     stem: everything."""
+
+    head: Literal["random", "probe"] = "random"
+    """What the head starts from: `random` weights, or a linear classifier (`probe`) that is fitted
+    to what the frozen network makes of at most 2,000 training images (LP-FT, Kumar et al. 2022).
+    It takes weights that lack no layer."""

@@ -5,23 +5,28 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from trainable.augment.views import Views
 from trainable.config import TrialConfig
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.parts import SplitName
-from trainable.device import resolve_device
+from trainable.device import Device, resolve_device
 from trainable.features.batches import views_of
 from trainable.features.prefix import PrefixOutputs
-from trainable.features.store import open_store
-from trainable.network.cut_network import build
+from trainable.features.store import ArrayStore, open_store
+from trainable.network.cut_network import CutNetwork, build
 from trainable.network.weights import resolve_weights
 from trainable.runtime import Runtime
 from trainable.seeding import seed_of
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 MOST: Final[dict[SplitName, int]] = {"train": 2000, "val": 1000}
 """The images of a split that are looked at: of more, so many by chance."""
@@ -57,33 +62,91 @@ def probe(config: TrialConfig, runtime: Runtime) -> Probe:
         runtime: Threads and store.
     """
     start = time.perf_counter()
-    trial = config.model_copy(
-        update={"augment": config.augment.model_copy(update={"policy": "none"})}
+    device = resolve_device(
+        config.train.precision,
+        runtime.threads,
+        use_gpu=False,
+        on_cpu=runtime.cpu_precision,
     )
-    dataset, device = (
-        load_dataset(config.data),
-        resolve_device(
-            config.train.precision,
-            runtime.threads,
-            use_gpu=False,
-            on_cpu=runtime.cpu_precision,
-        ),
-    )
-    weights = resolve_weights(config.model.weights, config.model.arch)
-    prefix = build(config.model.arch, len(dataset.classes), 0, weights).prefix
     store = open_store(runtime.cache_root, runtime.cache_bytes)
-
-    def features(split: SplitName) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        views, labels = views_of(trial, dataset, split), dataset.split(split).labels.numpy()
-        taken = _taken(dataset.fingerprint, split, len(labels))
-        whole = len(taken) == len(views)
-        part = views if whole else _part_of(views, _places(dataset, split, taken))
-        outputs = PrefixOutputs(prefix, device, store if whole else None).on(part, 0)
-        return outputs.float().numpy(), labels[taken]
-
-    (inputs, labels), (tested, truth) = features("train"), features("val")
-    accuracy = float((_classify(inputs, labels, tested) == truth).mean())
+    features = _Features(config, load_dataset(config.data), device, store)
+    (inputs, labels), (tested, truth) = features.of("train"), features.of("val")
+    accuracy = float((_fitted(inputs, labels).predict(tested) == truth).mean())
     return Probe(accuracy, len(labels), len(truth), time.perf_counter() - start)
+
+
+def linear_head(
+    config: TrialConfig, dataset: Dataset, device: Device, store: ArrayStore | None
+) -> tuple[Tensor, Tensor]:
+    """The same classifier as the weights of a head: what LP-FT starts from.
+
+    Training the head alone first spares the pretrained layers the large gradients of a random one
+    (Kumar et al. 2022, arXiv 2202.10054).
+
+    Args:
+        config: The trial.
+        dataset: Its images.
+        device: Where the network computes; the classifier is fitted on the CPU.
+        store: Where the features are, or are put; None computes them.
+
+    Returns:
+        Weight (classes, features) and bias (classes,), float32.
+
+    Raises:
+        ValueError: :func:`check_features` says why there are no features.
+    """
+    inputs, labels = _Features(config, dataset, device, store).of("train")
+    scaler, linear = _fitted(inputs, labels).named_steps.values()
+    coefficients, bias = linear.coef_ / scaler.scale_, linear.intercept_
+    bias = bias - coefficients @ scaler.mean_
+    if len(coefficients) == 1:  # of two classes: the logit of the second
+        coefficients = np.stack([-coefficients[0], coefficients[0]]) / 2
+        bias = np.array([-bias[0], bias[0]]) / 2
+    # A class without an image is never the answer.
+    weight = torch.zeros(len(dataset.classes), inputs.shape[1])
+    offset = torch.full((len(dataset.classes),), float(bias.min()))
+    known = torch.from_numpy(linear.classes_)
+    weight[known] = torch.from_numpy(coefficients).float()
+    offset[known] = torch.from_numpy(bias).float()
+    return weight, offset
+
+
+def check_features(arch: str, classes: int, weights: str, seed: int = 0) -> CutNetwork:
+    """A network whose features are those of a head.
+
+    Raises:
+        ValueError: Its weights lack a layer below the head.
+    """
+    try:
+        return build(arch, classes, 0, weights, seed)
+    except ValueError as error:
+        raise ValueError(f"model.head=probe takes the whole network's features: {error}") from error
+
+
+class _Features:
+    """What a network makes of images, at its head; of a large split, of some of them."""
+
+    def __init__(
+        self, config: TrialConfig, dataset: Dataset, device: Device, store: ArrayStore | None
+    ) -> None:
+        augment = config.augment.model_copy(update={"policy": "none"})
+        self._trial = config.model_copy(update={"augment": augment})
+        self._dataset, self._device, self._store = dataset, device, store
+        weights = resolve_weights(config.model.weights, config.model.arch)
+        network = check_features(
+            config.model.arch, len(dataset.classes), weights, config.train.seed
+        )
+        self._prefix = network.prefix.to(device.torch_device)
+
+    def of(self, split: SplitName) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Features (n, C) of the images that are looked at, and their labels."""
+        labels = self._dataset.split(split).labels.numpy()
+        views = views_of(self._trial, self._dataset, split)
+        taken = _taken(self._dataset.fingerprint, split, len(labels))
+        whole = len(taken) == len(views)
+        part = views if whole else _part_of(views, _places(self._dataset, split, taken))
+        outputs = PrefixOutputs(self._prefix, self._device, self._store if whole else None)
+        return outputs.on(part, 0).float().cpu().numpy(), labels[taken]
 
 
 def _taken(fingerprint: str, split: SplitName, count: int) -> NDArray[np.int64]:
@@ -102,11 +165,9 @@ def _part_of(views: Views, taken: NDArray[np.int64]) -> Views:
     return replace(views, images=views.images[taken])
 
 
-def _classify(
-    inputs: NDArray[np.float32], labels: NDArray[np.int64], asked: NDArray[np.float32]
-) -> NDArray[np.int64]:
-    """The answers of a classifier that was fitted to some features, on others."""
-    # Slow to import, and for a portfolio that asks for it alone.
+def _fitted(inputs: NDArray[np.float32], labels: NDArray[np.int64]) -> Pipeline:
+    """A classifier that is fitted to features, which it scales."""
+    # Slow to import, and for what asks for it alone.
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415
@@ -114,5 +175,4 @@ def _classify(
 
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=_STEPS))
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        answers: NDArray[np.int64] = classifier.fit(inputs, labels).predict(asked)
-    return answers
+        return classifier.fit(inputs, labels)

@@ -155,6 +155,21 @@ class CutNetwork:
             )
         self.net.load_state_dict(state, strict=False)
 
+    def set_head(self, weight: Tensor, bias: Tensor) -> None:
+        """Give the head the weights of a linear classifier.
+
+        Args:
+            weight: Of shape (classes, features).
+            bias: Of shape (classes,).
+
+        Raises:
+            ValueError: The head is no such classifier.
+        """
+        head = self.tail[-1]
+        if not isinstance(head, nn.Linear) or head.weight.shape != weight.shape:
+            raise ValueError(f"model.head=probe: the head of {self._family.arch} is not linear")
+        head.load_state_dict({"weight": weight, "bias": bias})
+
     def reestimate(self, batches: Iterable[Tensor]) -> None:
         """Measure the statistics that the tail normalizes by anew, on batches of its input."""
         self._family.reestimate(self.tail, batches)

@@ -12,6 +12,7 @@ from trainable.config import ModelConfig
 from trainable.data.copies import copy_groups, describe_copies
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.device import cpu_precision
+from trainable.features.probe import check_features
 from trainable.folds import Fold
 from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights
@@ -44,8 +45,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         dataset = load_dataset(config.data)
         console.print(f"weights  {', '.join(choices)}")
         for arch, weights in product(config.archs, choices):
-            # Trained in full, a network takes any weights of its shape; the frozen part is checked.
-            build(arch, len(dataset.classes), _least_depth(config), weights)
+            _check_weights(config, arch, len(dataset.classes), weights)
         weights_hash = hash_first_weights(config, choices)
         folds = _folds(config, dataset, console)
         costs = measure_costs(config, len(dataset.classes))
@@ -161,6 +161,15 @@ def hash_first_weights(config: SearchConfig, choices: Sequence[str]) -> str | No
     return None if choices == ["random"] else hash_weights(choices[0], config.archs)
 
 
-def _least_depth(config: SearchConfig) -> int:
-    """The depth at which most of the network is frozen."""
-    return int(min(possible(config.space, config.own, "model.unfreeze_depth")))
+def _check_weights(config: SearchConfig, arch: str, classes: int, weights: str) -> None:
+    """Check that weights have what any trial leaves frozen, or starts its head from.
+
+    Trained in full, a network takes any weights of its shape.
+
+    Raises:
+        ValueError: They have not.
+    """
+    depths = possible(config.space, config.own, "model.unfreeze_depth")
+    build(arch, classes, int(min(depths)), weights)
+    if "probe" in possible(config.space, config.own, "model.head"):
+        check_features(arch, classes, weights)

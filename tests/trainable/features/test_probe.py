@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 from numpy.typing import NDArray
 
 from trainable.augment.views import Views
 from trainable.config import DataConfig, ModelConfig, TrialConfig
-from trainable.data.datasets import load_dataset
+from trainable.data.datasets import Dataset, Split, load_dataset
+from trainable.device import resolve_device
 from trainable.features import probe as module
-from trainable.features.probe import probe
+from trainable.features.probe import linear_head, probe
 from trainable.features.store import ArrayStore
 from trainable.finetuner import FineTuner
 from trainable.runtime import Runtime
@@ -73,3 +75,51 @@ def test_of_a_fold_it_is_fitted_to_the_folds_training_images_alone(
     assert (found.trained, found.tested) == (len(dataset.train), len(dataset.val))
     assert torch.equal(taken[0], dataset.train.images)
     assert torch.equal(taken[1], dataset.val.images)
+
+
+def of_two_classes(dataset: Dataset) -> Dataset:
+    def part(split: Split) -> Split:
+        kept = split.labels < 2
+        return replace(split, images=split.images[kept], labels=split.labels[kept])
+
+    parts = {name: part(dataset.split(name)) for name in ("train", "val", "test")}
+    return replace(dataset, classes=dataset.classes[:2], fingerprint="two", **parts)
+
+
+@pytest.mark.parametrize("classes", [10, 2])
+def test_a_head_can_start_as_the_classifier(runtime: Runtime, classes: int) -> None:
+    """Before any training, the network answers as the classifier that was fitted to features."""
+    dataset = load_dataset(CONFIG.data)
+    if classes == 2:
+        dataset = of_two_classes(dataset)
+    model = CONFIG.model.model_copy(update={"head": "probe", "unfreeze_depth": 1})
+    tuner = FineTuner(CONFIG.model_copy(update={"model": model}), dataset=dataset)
+    features = module._Features(CONFIG, dataset, tuner.device, None)
+    classifier = module._fitted(*features.of("train"))
+    inputs, labels = features.of("val")
+    found = tuner.evaluate("val").logits.softmax(1)
+    expected = torch.from_numpy(classifier.predict_proba(inputs)).float()
+    assert found.shape == (len(labels), classes)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert (expected.argmax(1).numpy() == labels).mean() > 0.6
+
+
+def test_a_class_without_an_image_to_learn_is_never_the_answer(runtime: Runtime) -> None:
+    dataset = load_dataset(CONFIG.data)
+    kept = torch.nonzero(dataset.train.labels != 3).squeeze(1)
+    part = replace(
+        dataset.train, images=dataset.train.images[kept], labels=dataset.train.labels[kept]
+    )
+    device = resolve_device("fp32")
+    weight, bias = linear_head(CONFIG, replace(dataset, train=part), device, None)
+    inputs, _ = module._Features(CONFIG, dataset, device, None).of("val")
+    assert 3 not in (torch.from_numpy(inputs) @ weight.T + bias).argmax(1)
+
+
+def test_weights_that_lack_a_layer_have_no_features(tmp_path: Path) -> None:
+    state = torchvision.models.resnet18().state_dict()
+    file = tmp_path / "part.pt"
+    torch.save({k: v for k, v in state.items() if not k.startswith(("layer4", "fc"))}, file)
+    model = ModelConfig(weights=(str(file),), head="probe")
+    with pytest.raises(ValueError, match=r"model\.head=probe.*complete weights"):
+        FineTuner(CONFIG.model_copy(update={"model": model}))

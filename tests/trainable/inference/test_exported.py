@@ -72,6 +72,7 @@ def test_a_float_file_answers_as_the_classifier_for_any_number_of_images(
         np.testing.assert_allclose(found, classifier.probabilities(pixels[:count]), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_int8_file_answers_nearly_as_the_classifier(
     classifier: Classifier, int8_file: Path, pixels: Tensor
 ) -> None:

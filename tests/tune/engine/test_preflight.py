@@ -93,6 +93,15 @@ def test_weights_that_do_not_fit_are_told_before_any_trial(
         begun(photos, f"model.weights={tmp_path / 'w.pt'}")
 
 
+def test_a_head_that_starts_from_features_needs_all_layers(photos: Path, tmp_path: Path) -> None:
+    state = {k: v for k, v in random_state().items() if "layer4" not in k}
+    torch.save(state, tmp_path / "w.pt")
+    words = [f"model.weights={tmp_path / 'w.pt'}", "space.model.unfreeze_depth=[2]"]
+    assert begun(photos, *words).weights_hash
+    with pytest.raises(ConfigError, match=r"model\.head=probe takes .* lacks layer4"):
+        begun(photos, *words, "space.model.head=[random, probe]")
+
+
 def test_weights_of_other_classes_are_taken_for_their_backbone(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -39,7 +39,7 @@ def dataset() -> Dataset:
     return load_dataset(load_config(DIGITS, ["data.image_size=16"]).data)
 
 
-@pytest.fixture(scope="module", params=["database", "server"])
+@pytest.fixture(scope="module", params=["database", pytest.param("server", marks=pytest.mark.slow)])
 def uri(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, empty_database: Path
 ) -> Iterator[str]:

@@ -145,6 +145,7 @@ def test_of_many_that_are_each_a_little_worse_none_replaces_the_best(
     assert client.get_model_version(NAME, "5").tags["tune.best_champion"] == "5"
 
 
+@pytest.mark.slow
 def test_of_champions_that_noted_no_best_one_the_best_test_value_counts(
     enter: Callable[..., Standing], client: MlflowClient
 ) -> None:
@@ -157,6 +158,7 @@ def test_of_champions_that_noted_no_best_one_the_best_test_value_counts(
     assert "than the best one so far (version 2)" in standing.reason
 
 
+@pytest.mark.slow
 def test_a_best_champion_whose_files_are_gone_is_noted_on_and_told(
     enter: Callable[..., Standing], client: MlflowClient
 ) -> None:
@@ -174,6 +176,7 @@ def test_a_best_champion_whose_files_are_gone_is_noted_on_and_told(
     assert "than one of the best so far (version 2)" in enter(296, "not-worse", margin).reason
 
 
+@pytest.mark.slow
 def test_where_only_always_can_replace_the_champion_the_best_one_stays_noted(
     enter: Callable[..., Standing], client: MlflowClient
 ) -> None:
@@ -186,6 +189,7 @@ def test_where_only_always_can_replace_the_champion_the_best_one_stays_noted(
     assert "than one of the best so far (version 1)" in enter(280).reason
 
 
+@pytest.mark.slow
 def test_the_best_one_may_be_newer_than_the_champion_but_not_one_that_was_taken_back(
     enter: Callable[..., Standing], client: MlflowClient
 ) -> None:
@@ -236,6 +240,7 @@ def test_a_rollback_that_is_killed_does_not_mark_the_champion_as_taken_back(
         assert client.get_model_version(NAME, str(now)).tags["tune.promoted"] == "yes"
 
 
+@pytest.mark.slow
 def test_what_could_not_be_compared_was_judged_by_its_images_too(
     enter: Callable[..., Standing], client: MlflowClient, dataset: Dataset
 ) -> None:
