@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 from torch.nn import functional as F
@@ -45,6 +46,21 @@ class Predictions:
     def accuracy(self) -> float:
         """Share of right answers, 0 to 1."""
         return (self.logits.argmax(1) == self.labels).float().mean().item()
+
+    def accuracy_interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The accuracies that so many images leave possible: the score interval of Wilson (1927).
+
+        Unlike the normal approximation, it keeps its confidence with few images, and near 0 and 1.
+
+        Args:
+            confidence: The share of such intervals that hold the accuracy on all possible images.
+
+        Returns:
+            Both ends, 0 to 1.
+        """
+        right, images = int(self.right.sum()), len(self.labels)
+        found = binomtest(right, images).proportion_ci(confidence, method="wilson")
+        return float(found.low), float(found.high)
 
     @property
     def right(self) -> NDArray[np.bool_]:

@@ -30,7 +30,7 @@ def main(
     time_budget: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="The time for all of it, resumes included: 90s, 30m or 1h30m."
+            metavar="TIME", help="The time for all of it, resumes included: 90s, 30m, 1h30m or 2d."
         ),
     ] = None,
     target: Annotated[

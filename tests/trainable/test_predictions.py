@@ -33,6 +33,19 @@ def test_accuracy_is_the_share_of_right_answers(three_classes: Predictions) -> N
     assert three_classes.accuracy == 0.75
 
 
+def test_the_interval_of_an_accuracy_is_that_of_wilson(three_classes: Predictions) -> None:
+    z, share, images = 1.959963984540054, 0.75, 4
+    middle = (share + z**2 / (2 * images)) / (1 + z**2 / images)
+    spread = math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2))
+    half = z * spread / (1 + z**2 / images)
+    assert three_classes.accuracy_interval() == pytest.approx((middle - half, middle + half))
+
+
+def test_the_interval_of_a_model_that_is_always_right_is_not_empty() -> None:
+    low, high = predictions(10 * [[0.9, 0.1]], 10 * [0]).accuracy_interval()
+    assert (low, high) == (pytest.approx(0.7225, abs=1e-4), 1)
+
+
 def test_probabilities_are_the_softmax(three_classes: Predictions) -> None:
     assert three_classes.probabilities[3].tolist() == pytest.approx([0.25, 0.5, 0.25])
     assert three_classes.probabilities.sum(1) == pytest.approx(1)

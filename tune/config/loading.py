@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from trainable.config import WEIGHTS_NAMES, TrialConfig
 from trainable.places import is_file, is_folder
 from tune.config.documents import read_file, read_word
-from tune.config.keys import TRIAL_KEYS, keys_of, nearest
+from tune.config.keys import TRIAL_KEYS, keys_of, nearest, why_not_searched
+from tune.config.merging import keys_in, merge
 from tune.config.presets import DEFAULT, find_config
 from tune.config.references import resolve
 from tune.config.schema import SearchConfig
-from tune.config.space import Choices, Values, flatten, flatten_space
+from tune.config.space import Choices, Values, flatten
 from tune.config.walk import without_idle
 from tune.errors import ConfigError, squeeze
 
-_BRANCHES: Final = {"Range", "Choices", "Bounds", "OneOf", "PortfolioName", "PortfolioPoints"}
+_BRANCHES: Final = {
+    *("Range", "Choices", "Bounds", "OneOf", "PortfolioName", "PortfolioPoints"),
+    *("str", "bool", "int", "float"),
+}
 """Pydantic's words for the branches of unions, within the location of an error."""
 _OPEN: Final = {"space", "sampler.points", "strategy.portfolio"}
 """Keys below which an error says where it is."""
@@ -41,13 +45,12 @@ def load_config(given: Path | None = None, overrides: Sequence[str] = ()) -> Sea
         ConfigError: The file or a word cannot be read, or breaks a rule.
     """
     given = given or Path(DEFAULT)
-    documents = [read_file(find_config(given), f"--config {given}"), *map(read_word, overrides)]
-    content = resolve(reduce(_merged, documents))
-    set_keys = {word.split("=", 1)[0] for word in overrides}
-    fixed = {key for key in set_keys & TRIAL_KEYS.keys() if not _searched(key, set_keys)}
+    words = [read_word(word) for word in overrides]
+    content = resolve(merge([read_file(find_config(given), f"--config {given}"), *words]))
+    set_keys = set[str]().union(*map(keys_in, words))
+    fixed = {key for key in set_keys & TRIAL_KEYS.keys() if f"space.{key}" not in set_keys}
     if isinstance(space := content.get("space"), Mapping):
-        flat = flatten_space(space)
-        searched = {key: values for key, values in flat.items() if key not in fixed}
+        searched = {key: values for key, values in space.items() if key not in fixed}
         content["space"] = _without_idle(searched, content, fixed)
     try:
         return SearchConfig.model_validate(content)
@@ -100,18 +103,6 @@ def check_files(config: SearchConfig) -> None:
         )
 
 
-def _merged(base: Any, over: Any) -> Any:
-    """A config with another on top: only mappings are merged, all else replaces what was there."""
-    if not (isinstance(base, Mapping) and isinstance(over, Mapping)):
-        return over
-    return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
-
-
-def _searched(key: str, overridden: Iterable[str]) -> bool:
-    space = f"space.{key}"
-    return any(other == space or other.startswith(space + ".") for other in overridden)
-
-
 def _without_idle(space: dict[str, Any], content: Mapping[str, Any], fixed: set[str]) -> Any:
     """A space less the keys whose conditions cannot hold since the command line fixed others."""
     own = {name: content[name] for name in TrialConfig.model_fields if name in content}
@@ -125,17 +116,43 @@ def _without_idle(space: dict[str, Any], content: Mapping[str, Any], fixed: set[
 
 def _one_line(error: ValidationError, given: Path, overridden: set[str]) -> str:
     first = error.errors(include_url=False)[0]
-    key = _key_of(first["loc"])
-    where = "command line" if key in overridden else str(given)
-    if first["type"] == "extra_forbidden":
-        hint = nearest(key, keys_of(SearchConfig))
-        return f"{key}={first['input']}: no such key{hint} ({where})"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] in {"model_type", "dict_type"}:
-        message = "must hold keys of its own"
+    key, value = _key_of(first["loc"]), first["input"]
+    told = _told(key, value, first["type"], first["msg"].removeprefix("Value error, "))
+    below = any(each.startswith(f"{key}.") for each in overridden) if key else False
+    # A rule between keys is about all of them, but for one that says what the space holds.
+    of_one = [each for each in overridden if key or each.startswith("space.")]
+    is_word = below or any(_is_about(told, each) for each in of_one)
+    where = "command line" if is_word else given
+    return f"{told} ({where})"
+
+
+def _told(key: str, value: Any, kind: str, message: str) -> str:
+    """Key, value and rule of an error that pydantic has found."""
     if not key:  # a rule between keys names them itself
-        return f"{message} ({where})"
-    return f"{key}={squeeze(first['input'])}: {message[0].lower()}{message[1:]} ({where})"
+        return message
+    if kind == "extra_forbidden":
+        return f"{key}={squeeze(value)}: no such key{nearest(key, keys_of(SearchConfig))}"
+    if kind in {"model_type", "dict_type"}:
+        message = "must hold keys of its own"
+        if key.startswith("space."):
+            message = "must be a list of values, or a range such as {low: 1, high: 2}"
+    several = _several(key, value)
+    return f"{key}={squeeze(value)}: {several or message[0].lower() + message[1:]}"
+
+
+def _several(key: str, value: Any) -> str:
+    """What to write where a key that takes one value is given several; empty if it is not."""
+    if key not in TRIAL_KEYS or not isinstance(value, list | tuple | Mapping):
+        return ""
+    if why := why_not_searched(key):
+        return f"must be one value, since {why}"
+    shown = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
+    return f"must be one value; to search several, write space.{key}={squeeze(shown)}"
+
+
+def _is_about(told: str, key: str) -> bool:
+    """Whether an error names a key, or what is below it, at its beginning."""
+    return told.startswith(key) and told[len(key) :][:1] in {"", "=", ":", ".", " "}
 
 
 def _key_of(location: Sequence[int | str]) -> str:

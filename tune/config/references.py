@@ -11,6 +11,7 @@ from tune.errors import ConfigError, squeeze
 _REFERENCE: Final = re.compile(r"\$\{([\w.-]+)\}")
 _LONGEST: Final = 10_000
 """The greatest length of a text that refers to others: it might double with each."""
+_NOTHING: Final = object()
 _DEEPEST: Final = 20
 """The greatest number of references that lead from one to the next."""
 
@@ -60,13 +61,22 @@ class _Resolver:
 
     def _target(self, key: str, depth: int) -> Any:
         if key not in self._known:
-            node: Any = self._content
-            for name in key.split("."):
-                if not isinstance(node, Mapping) or name not in node:
-                    raise ValueError(f"the config sets no key {key}")
-                node = node[name]
+            node = _find(self._content, key)
+            if node is _NOTHING:
+                raise ValueError(f"the config sets no key {key}")
             if isinstance(node, Mapping | list):
                 raise ValueError(f"{key} has several values; name one of them")
             is_reference = isinstance(node, str) and "${" in node
             self._known[key] = self._text(node, depth + 1) if is_reference else node
         return self._known[key]
+
+
+def _find(node: Any, key: str) -> Any:
+    """What a dotted key names, whether it is written as `a: {b: 1}` or as `a.b: 1`."""
+    if not isinstance(node, Mapping):
+        return _NOTHING
+    if key in node:
+        return node[key]
+    dots = (place for place, character in enumerate(key) if character == ".")
+    found = (_find(node[key[:dot]], key[dot + 1 :]) for dot in dots if key[:dot] in node)
+    return next((each for each in found if each is not _NOTHING), _NOTHING)

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from trainable.config import BUNDLED_ARCH, TrialConfig
 from trainable.metrics import Objective
 from trainable.runtime import Runtime
-from tune.config.keys import TRIAL_KEYS, is_whole, nearest
+from tune.config.keys import TRIAL_KEYS, is_whole, nearest, why_not_searched
 from tune.config.rules import first_broken
 from tune.config.sections import (
     BudgetConfig,
@@ -30,11 +30,6 @@ from tune.config.walk import check_conditions, count_trials, possible, samples
 
 NAME_RULE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """The rule for names of experiments and searches: safe in a path, a URL and a table."""
-
-
-SEARCHABLE_DATA = {"data.image_size", "data.mirror"}
-"""What may be searched of the data. All else says which images a trial is trained on and compared
-by: one trial's validation images could be another's training images."""
 
 
 TOGETHER: Final = {"data.mirror", "augment.policy", "predict.flips"}
@@ -140,15 +135,9 @@ class SearchConfig(TrialConfig):
     @model_validator(mode="after")
     def _space_makes_trials(self) -> Self:
         for key, values in self.space.items():
-            if key not in TRIAL_KEYS:
-                hint = nearest(key, TRIAL_KEYS, "space.")
-                raise ValueError(f"space.{key}: no such key of a trial{hint}")
-            if key.startswith("objective."):
-                raise ValueError(f"space.{key}: trials of different objectives cannot be compared")
-            if key.startswith("data.") and key not in SEARCHABLE_DATA:
-                raise ValueError(
-                    f"space.{key}: trials of different images cannot be compared; set {key} itself"
-                )
+            if why := why_not_searched(key):
+                hint = "" if key in TRIAL_KEYS else nearest(key, TRIAL_KEYS, "space.")
+                raise ValueError(f"space.{key}: {why}{hint}")
             for value in _extremes(key, values):
                 self._check_value(key, value)
         check_conditions(self.space, self.own)

@@ -15,7 +15,7 @@ from tune.config.points import Point
 from tune.config.registries import SAMPLERS, SCHEDULERS
 from tune.config.space import flatten
 
-_UNITS = {"h": 3600, "m": 60, "s": 1}
+_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _LONGEST = 10**9
 """The longest duration in seconds, some 30 years: what is far longer is no number of a clock."""
 
@@ -24,18 +24,18 @@ _POINTS = "PortfolioPoints"
 
 
 def parse_duration(value: Any) -> Any:
-    """Seconds of a duration such as `90s`, `30m` or `1h30m`; numbers are seconds.
+    """Seconds of a duration such as `90s`, `30m`, `1h30m` or `2d`; numbers are seconds.
 
     Raises:
         ValueError: It is none of these.
     """
     if not isinstance(value, str):
         return value
-    if not re.fullmatch(r"([0-9]{1,18}[hms])+|[0-9]{1,18}(\.[0-9]{1,18})?", value):
-        raise ValueError("a duration is written 90s, 30m or 1h30m")
+    if not re.fullmatch(r"([0-9]{1,18}[dhms])+|[0-9]{1,18}(\.[0-9]{1,18})?", value):
+        raise ValueError("a duration is written 90s, 30m, 1h30m or 2d")
     if value[-1].isdigit():
         return float(value)
-    return sum(int(n) * _UNITS[unit] for n, unit in re.findall("([0-9]+)([hms])", value))
+    return sum(int(n) * _UNITS[unit] for n, unit in re.findall("([0-9]+)([dhms])", value))
 
 
 def _flat(point: Any) -> Any:
@@ -109,8 +109,8 @@ class BudgetConfig(Config):
     time: Annotated[float, BeforeValidator(parse_duration)] | None = Field(
         default=None, gt=0, le=_LONGEST
     )
-    """The time that the whole search may take, over all its runs (`90s`, `30m`, `1h30m`): trials,
-    confirmation, test and report. What does not fit any more is cut short or left out."""
+    """The time that the whole search may take, over all its runs (`90s`, `30m`, `1h30m`, `2d`):
+    trials, confirmation, test and report. What does not fit any more is cut short or left out."""
 
     target: float | None = None
     """The value of the objective at which the search has found enough: a trial that reaches it goes

@@ -18,6 +18,7 @@ from pydantic import (
 
 from trainable.config import Config
 from tune.config.conditions import When
+from tune.config.keys import TRIAL_KEYS
 
 
 class Searched(Config):
@@ -131,11 +132,16 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _is_leaf(key: str, value: Mapping[str, Any]) -> bool:
+    """Whether a mapping says what is searched of a key, and holds no keys of its own."""
+    return key in TRIAL_KEYS or bool(value.keys() & _LEAF)
+
+
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in node.items():
         if isinstance(value, list | tuple):
             yield f"{prefix}{key}", {"choices": value}
-        elif isinstance(value, Mapping) and not value.keys() & _LEAF:
+        elif isinstance(value, Mapping) and not _is_leaf(f"{prefix}{key}", value):
             yield from _leaves(value, f"{prefix}{key}.")
         elif isinstance(value, Mapping) and "values" in value:
             renamed = {"choices" if name == "values" else name: v for name, v in value.items()}

@@ -36,6 +36,15 @@ def test_an_override_sets_its_key() -> None:
     assert (config.data.limit, config.resources.gpu, config.budget.time) == (200, 0.25, 5400)
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("90s", 90), ("30m", 1800), ("2d", 172_800), ("1d12h", 129_600), ("1d1h1m1s", 90_061)],
+)
+def test_a_duration_may_have_days(written: str, seconds: float) -> None:
+    config = load_config(DIGITS, [f"budget.time={written}", f"tracking.patience={written}"])
+    assert (config.budget.time, config.tracking.patience) == (seconds, seconds)
+
+
 def test_an_override_of_a_searched_key_fixes_it() -> None:
     config = load_config(DIGITS, ["optim.lr=1e-3"])
     assert config.optim.lr == 1e-3
@@ -52,6 +61,11 @@ def test_an_override_of_the_space_keeps_a_key_that_is_set_too() -> None:
 def test_a_value_may_refer_to_another_key() -> None:
     config = load_config(DIGITS, ["optim.weight_decay=${optim.lr}", "optim.lr=0.5"])
     assert config.optim.weight_decay == 0.5
+
+
+def test_a_value_may_refer_to_an_end_of_a_range() -> None:
+    config = load_config(DIGITS, ["optim.weight_decay=${space.optim.lr.high}"])
+    assert config.optim.weight_decay == 0.01
 
 
 def test_an_override_fixes_a_key_that_the_file_searches_by_its_dotted_name(tmp_path: Path) -> None:
@@ -83,6 +97,47 @@ def test_lists_and_ranges_replace_each_other() -> None:
     assert warmup.space["augment.mixup"] == Range(low=0, high=1)
 
 
+ONLY_DEEP = "when: {model.unfreeze_depth: {ge: 1}}"
+RATES = Choices(choices=(0.001, 0.01))
+TENTHS = Range(low=0.1, high=1)
+DEEP_RATES = Choices(choices=(0.001, 0.01), when={"model.unfreeze_depth": {"ge": 1}})
+
+
+@pytest.mark.parametrize("file", ["space: {optim: {lr: %s}}", "space: {optim.lr: %s}"])
+@pytest.mark.parametrize(
+    ("base", "word", "expected"),
+    [
+        ("{low: 0.1, high: 1, log: true}", "=[0.001, 0.01]", RATES),
+        ("{low: 0.1, high: 1}", f"={{values: [0.001, 0.01], {ONLY_DEEP}}}", DEEP_RATES),
+        (f"{{low: 0.1, high: 1, {ONLY_DEEP}}}", "=[0.001, 0.01]", DEEP_RATES),
+        (f"{{values: [1], {ONLY_DEEP}}}", "=[0.001, 0.01]", DEEP_RATES),
+        (f"{{values: [1], {ONLY_DEEP}}}", "={low: 0.1, high: 1, when: {}}", TENTHS),
+        ("[1, 2]", "={low: 0.1, high: 1}", TENTHS),
+        ("[0.001, 0.01]", f"={{{ONLY_DEEP}}}", DEEP_RATES),
+        ("{low: 0.1, high: 1, log: true}", ".high=2", Range(low=0.1, high=2, log=True)),
+        ("{low: 0.1, high: 1, log: true}", "={high: 2}", Range(low=0.1, high=2, log=True)),
+    ],
+)
+def test_what_is_searched_of_a_key_is_replaced_by_another_kind_and_changed_in_part_by_its_own(
+    file: str, base: str, word: str, expected: Range | Choices, tmp_path: Path
+) -> None:
+    (tmp_path / "own.yaml").write_text(file % base)
+    found = load_config(tmp_path / "own.yaml", [f"space.optim.lr{word}"])
+    assert found.space == {"optim.lr": expected}
+
+
+@pytest.mark.parametrize("word", ["optim={lr: 0.3}", "optim.lr=0.3"])
+def test_a_key_is_fixed_however_the_word_is_written(word: str) -> None:
+    config = load_config(DIGITS, [word])
+    assert (config.optim.lr, "optim.lr" in config.space) == (0.3, False)
+
+
+@pytest.mark.parametrize("word", ["space={optim.lr: [0.1]}", "space.optim={lr: [0.1]}"])
+def test_a_key_is_searched_however_the_word_is_written(word: str) -> None:
+    config = load_config(DIGITS, [word, "optim.lr=0.3"])
+    assert (config.optim.lr, config.space["optim.lr"]) == (0.3, Choices(choices=(0.1,)))
+
+
 def test_points_to_try_first_may_be_nested() -> None:
     config = load_config(
         DIGITS, ["sampler.points=[{optim: {lr: 5e-4}, model.unfreeze_depth: 3}, {optim.lr: 0.01}]"]
@@ -102,7 +157,7 @@ def test_points_to_try_first_may_be_nested() -> None:
         ("optim.lr=.nan", ["optim.lr=nan"]),
         ("train=3", ["train=3", "keys of its own"]),
         ("budget.num_samples=0", ["budget.num_samples=0", "greater than or equal to 1"]),
-        ("budget.time=30x", ["budget.time=30x", "90s, 30m or 1h30m"]),
+        ("budget.time=30x", ["budget.time=30x", "90s, 30m, 1h30m or 2d"]),
         ("resources.gpu=1.5", ["resources.gpu=1.5", "whole number"]),
         ("resources.gpu=some", ["resources.gpu=some", "or auto"]),
         ("data.source=imagenet", ["data.source=imagenet", "must be one of digits,"]),
@@ -124,7 +179,23 @@ def test_points_to_try_first_may_be_nested() -> None:
         ("sampler.points=[{augment.policy: flip}]", ["augment.policy does not hold flip"]),
         ("sampler.points=[3]", ["sampler.points"]),
         ("space=null", ["space=None"]),
-        ("space.optim.lr=5", ["space.optim.lr=5", "keys of its own"]),
+        ("space.optim.lr=5", ["space.optim.lr=5", "list of values, or a range", "command line"]),
+        ("space.optim.l1={}", ["field required", "command line"]),
+        (
+            "augment.policy=[flip, rand]",
+            ["must be one value", "write space.augment.policy=[flip, rand] (command line)"],
+        ),
+        ("optim.lr={low: 0.1, high: 1}", ["space.optim.lr={low: 0.1, high: 1} (command line)"]),
+        ("data.source=[digits, cifar10]", ["must be one value, since trials of different images"]),
+        ("metric=val_loss", ["metric=val_loss", "nearest: objective.metric (command line)"]),
+        ("lr=0.1", ["lr=0.1", "nearest: optim.lr"]),
+        ("train.lr=0.1", ["train.lr=0.1", "nearest: optim.lr"]),
+        ("seed=1", ["nearest: train.seed or sampler.seed"]),
+        ("space.lr=[0.1, 0.2]", ["space.lr: no such key", "nearest: space.optim.lr (command"]),
+        (
+            "space.model.weights=[[imagenet, bundled], random]",
+            ["space.model.weights.choices.0=['imagenet', 'bundled']", "(command line)"],
+        ),
         ("space.optim.lr.low=1", ["space.optim.lr", "low=1 must not be above high=0.01"]),
         ("space.optim.lr.low=0", ["space.optim.lr", "with log"]),
         ("space.optim.lr.step=0.1", ["log and step"]),
@@ -159,9 +230,9 @@ def test_points_to_try_first_may_be_nested() -> None:
         ("train.seed=" + 5000 * "9", ["train.seed=99", "limit"]),
         ("train.seed=0x" + 5000 * "f", ["train.seed is a number of 20000 bits"]),
         ("cache.max_gb=1e308", ["cache.max_gb=1e+308", "less than or equal"]),
-        ("budget.time=" + 5000 * "9" + "h", ["budget.time=99", "90s, 30m or 1h30m"]),
-        ("budget.time=٣m", ["budget.time=٣m", "90s, 30m or 1h30m"]),
-        ("space.optim={1: 2}", ["space.optim.1=2", "keys of its own"]),
+        ("budget.time=" + 5000 * "9" + "h", ["budget.time=99", "90s, 30m, 1h30m or 2d"]),
+        ("budget.time=٣m", ["budget.time=٣m", "90s, 30m, 1h30m or 2d"]),
+        ("space.optim={1: 2}", ["space.optim.1=2", "list of values, or a range"]),
         ("train.compile=[1]", ["train.compile=[1]"]),
         ("optim=" + 2000 * "[" + 2000 * "]", ["optim=[[", "more than 20 lists and mappings"]),
         ("optim=" + 2000 * "{a: " + 2000 * "}", ["more than 20 lists and mappings"]),
@@ -262,6 +333,29 @@ VALUES = st.recursive(
     ),
     max_leaves=6,
 )
+RANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        **{part: st.floats(-1, 10) | st.integers(-1, 10) | LEAVES for part in ("low", "high")},
+        "log": st.booleans() | LEAVES,
+        "step": st.floats(0, 2) | LEAVES,
+        "when": VALUES,
+    },
+)
+LISTS = st.lists(st.sampled_from(["none", "rand", 0, 1, 0.5, True, None]) | LEAVES, max_size=4)
+LISTED = st.fixed_dictionaries(
+    {"values": LISTS | LEAVES},
+    optional={
+        "when": VALUES
+        | st.dictionaries(
+            st.sampled_from([*TRIAL_KEYS, "nothing"]),
+            st.fixed_dictionaries({"ge": LEAVES}) | LISTS | LEAVES,
+            max_size=2,
+        )
+    },
+)
+SEARCHED = st.one_of(RANGES, LISTS, LISTED, VALUES)
+"""What may be written of a searched key, right and wrong."""
 KEYS = st.sampled_from([*keys_of(SearchConfig), *(f"space.{key}" for key in TRIAL_KEYS)])
 
 
@@ -324,6 +418,32 @@ def test_a_random_file_is_valid_or_told_in_one_line(content: str | bytes, tmp_pa
 )
 def test_random_words_are_valid_or_told_in_one_line(words: list[str]) -> None:
     assert_valid_or_told(DIGITS, words)
+
+
+def in_a_word(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n...\n")
+
+
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    file=st.dictionaries(st.sampled_from([*TRIAL_KEYS]), SEARCHED, max_size=2),
+    words=st.lists(
+        st.tuples(
+            st.sampled_from([*TRIAL_KEYS]),
+            st.sampled_from(["", ".low", ".high", ".when", ".values"]),
+            SEARCHED,
+        ),
+        max_size=2,
+    ),
+)
+def test_random_values_of_the_space_are_valid_or_told_in_one_line(
+    file: dict[str, Any], words: list[tuple[str, str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "random.yaml"
+    tree = nested({f"space.{key}": value for key, value in file.items()})
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+    given = [f"space.{key}{part}={in_a_word(value)}" for key, part, value in words]
+    assert_valid_or_told(path, given)
 
 
 def test_weights_that_are_searched_must_fit_every_architecture() -> None:
