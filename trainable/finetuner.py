@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from trainable.network.averaging import MovingAverage
 from trainable.network.cut_network import CutNetwork, build
 from trainable.network.soup import StateDict
 from trainable.network.weights import resolve_weights
-from trainable.optim import Updater
+from trainable.optim import Updater, without_regularization
 from trainable.predictions import Predictions, mean_answer
 from trainable.runtime import Runtime
 from trainable.seeding import generator
@@ -162,15 +163,19 @@ class FineTuner:
         for step in range(steps):
             self._step(batches[step % len(batches)], mixer)
 
-    def overfit_batch(self, steps: int = 200) -> list[float]:
-        """Train on the first batch alone and return the loss after each step.
+    def overfit_batch(self) -> Iterator[float]:
+        """Train on the first batch alone, and yield the loss after each step, without an end.
 
-        A model that cannot overfit one batch has a bug, not a bad learning rate.
+        A model that cannot overfit one batch has a bug, not a bad learning rate: so it learns at
+        its peak rate, and nothing holds it back that is there to keep it from overfitting.
         """
         self.inputs.set_epoch(0)
         indices = self.inputs.batches(0)[0]
-        self._updater.stop_decay()
-        return [self._step(indices, mixer=None)[0].item() for _ in range(steps)]
+        config = without_regularization(self.config)
+        self._updater = Updater(config, self.network, self.device, self.micro_batches, 0)
+        self.network.tail.train()
+        while True:
+            yield self._step(indices, mixer=None)[0].item()
 
     def state_dict(self) -> dict[str, Any]:
         """Tail, optimizer, schedule and epoch: all that going on from here needs."""

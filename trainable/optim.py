@@ -42,6 +42,17 @@ def build_optimizer(config: OptimConfig, network: CutNetwork) -> Optimizer:
             return AdamW(groups, lr=config.lr, fused=True)
 
 
+def without_regularization(config: TrialConfig) -> TrialConfig:
+    """The same trial at its peak learning rate throughout, and with nothing but the loss to lower.
+
+    A warm-up begins at a small part of the rate, and with smoothed labels no loss is near zero.
+    """
+    penalties = {"weight_decay": 0.0, "l1": 0.0, "label_smoothing": 0.0}
+    constant = ScheduleConfig(name="constant", warmup=0)
+    optim = config.optim.model_copy(update=penalties)
+    return config.model_copy(update={"optim": optim, "schedule": constant})
+
+
 def penalized_weights(network: CutNetwork) -> list[nn.Parameter]:
     """The weights that weight decay and L1 act on."""
     return [p for p in network.tail.parameters() if p.ndim > 1]
@@ -92,11 +103,6 @@ class Updater:
         self._optimizer.step()
         self._optimizer.zero_grad()
         return found
-
-    def stop_decay(self) -> None:
-        """Go on without weight decay."""
-        for group in self._optimizer.param_groups:
-            group["weight_decay"] = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """What :meth:`load_state_dict` needs to go on from here."""

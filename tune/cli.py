@@ -36,8 +36,9 @@ ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="The model: models:/NAME@ALIAS, models:/NAME/VERSION, a folder with a classifier, or "
-        "imagenet; by default the champion of the only registered model.",
+        help="The model: a registered one's name, which means its champion, models:/NAME@ALIAS, "
+        "models:/NAME/VERSION, a folder with a classifier, or imagenet; by default the champion of "
+        "the only registered model.",
         show_default=False,
     ),
 ]

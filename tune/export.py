@@ -9,7 +9,7 @@ import typer
 
 from tune.cli import Door, ModelOption, UriOption
 from tune.errors import DONE, FAILED, ConfigError
-from tune.models.formats import Form, check_file, file_name
+from tune.models.formats import FORMATS, Form, check_file, file_name
 
 if TYPE_CHECKING:
     from tune.models.export import Export, Images
@@ -29,6 +29,17 @@ def main(
             metavar="FILE",
             help="The file, ending in .onnx or .pt2; one that exists is replaced. By default it is "
             "named after the model, in this folder.",
+            show_default=False,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="By how much the accuracy of an int8 file may be lower, by default "
+            f"{FORMATS['int8'].tolerance} (a point); of other files, by how much a probability may "
+            f"differ, by default {FORMATS['onnx'].tolerance}.",
             show_default=False,
         ),
     ] = None,
@@ -63,7 +74,7 @@ def main(
             f"{images.reason}"
         )
     try:
-        written = export(found, form, images, path)
+        written = export(found, form, images, path, tolerance)
     except ParityError as error:
         app.complain(f"{path} is not written: {error}")
         return FAILED

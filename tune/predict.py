@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from trainable.text import printable
 from tune.cli import Door, ModelOption, UriOption
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trainable.inference.classifier import Classifier
-    from trainable.inference.labelling import Answer, ImageSource
+    from trainable.inference.labelling import ImageSource
+    from tune.reporting.label_table import Best
 
 app = Door("tune.predict")
 
@@ -33,6 +34,16 @@ def main(
     model: ModelOption = None,
     top_k: Annotated[int, typer.Option(min=1, help="The number of labels per image.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help="Write a table instead: path, label, probability, and with --top-k label_2 and so "
+            "on. A file that exists is replaced, once the table is whole.",
+            show_default=False,
+        ),
+    ] = None,
     uri: UriOption = None,
 ) -> int:
     """Label images with a trained model.
@@ -46,9 +57,17 @@ def main(
 
     `python -m tune.predict --model imagenet --top-k 5 --json cat.jpg`
 
+    `python -m tune.predict --model resnet18-photos --csv labels.csv photos/`
+
     Exit code: 0 done, 1 an image could not be read, 2 a mistake in the command.
     """
-    from trainable.inference.labelling import find_images, name_of
+    from tune.reporting.label_table import check_table, writing_table
+
+    if as_csv is not None:
+        if as_json:
+            raise ConfigError("--csv and --json: give one of them")
+        check_table(as_csv)
+    from trainable.inference.labelling import find_images
 
     sources, problems = find_images(images or [], sys.stdin.buffer)
     if not sources:
@@ -56,14 +75,33 @@ def main(
     for problem in problems:
         app.complain(problem)
     classifier = _load(model, uri)
-    show = _as_json if as_json else _as_text
-    for answer in _answers(classifier, sources):
+    width = min(top_k, len(classifier.spec.classes))
+    printing = nullcontext(_print_json if as_json else _print_text)
+    with printing if as_csv is None else writing_table(as_csv, width) as put:
+        unreadable = _label(classifier, sources, width, put)
+    if as_csv is not None:
+        print(printable(f"{as_csv}: {len(sources) - unreadable:,} labelled"))
+    return FAILED if problems or unreadable else DONE
+
+
+def _label(
+    classifier: Classifier,
+    sources: Sequence[ImageSource],
+    width: int,
+    put: Callable[[str, Best], None],
+) -> int:
+    """Put the labels of all images that can be read; returns how many cannot."""
+    from trainable.inference.labelling import name_of
+    from tune.reporting.labelling import answers
+
+    unreadable = 0
+    for answer in answers(classifier, sources):
         if isinstance(answer.probabilities, ValueError):
-            problems.append(str(answer.probabilities))
-            app.complain(problems[-1])
+            unreadable += 1
+            app.complain(answer.probabilities)
         else:
-            print(show(name_of(answer.source), _best(answer.probabilities, classifier, top_k)))
-    return FAILED if problems else DONE
+            put(name_of(answer.source), _best(answer.probabilities, classifier, width))
+    return unreadable
 
 
 def _load(model: str | None, uri: str | None) -> Classifier:
@@ -74,37 +112,20 @@ def _load(model: str | None, uri: str | None) -> Classifier:
     return load_model(model, uri).classifier
 
 
-def _answers(classifier: Classifier, sources: Sequence[ImageSource]) -> Iterator[Answer]:
-    """Label the images, with a bar on a terminal where they are many."""
-    from trainable.inference.labelling import BATCH, label
-
-    console = Console(stderr=True)
-    bar = Progress(
-        console=console,
-        transient=True,
-        disable=not console.is_terminal or len(sources) <= BATCH,
-        redirect_stdout=sys.stdout.isatty(),  # else the labels would go where the bar is
-    )
-    with bar:
-        yield from bar.track(label(classifier, sources), len(sources), description="")
-
-
-def _best(
-    probabilities: NDArray[np.float32], classifier: Classifier, count: int
-) -> list[tuple[str, float]]:
+def _best(probabilities: NDArray[np.float32], classifier: Classifier, count: int) -> Best:
     """The most probable labels, and their probabilities."""
     order = (-probabilities).argsort(kind="stable")[:count]
     return [(classifier.spec.classes[index], float(probabilities[index])) for index in order]
 
 
-def _as_text(name: str, best: Sequence[tuple[str, float]]) -> str:
+def _print_text(name: str, best: Best) -> None:
     answers = ", ".join(f"{label} {probability:.2%}" for label, probability in best)
-    return printable(f"{name}: {answers}")
+    print(printable(f"{name}: {answers}"))
 
 
-def _as_json(name: str, best: Sequence[tuple[str, float]]) -> str:
+def _print_json(name: str, best: Best) -> None:
     top = [{"label": label, "probability": round(value, 6)} for label, value in best]
-    return json.dumps({"image": name, **top[0], "top": top})
+    print(json.dumps({"image": name, **top[0], "top": top}))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,36 +27,68 @@ def main(
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Make the previous champion the champion again.")
     ] = False,
+    promote: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="VERSION",
+            help="Make this version the champion, whatever the gate has said; that is noted on it.",
+            show_default=False,
+        ),
+    ] = None,
     uri: UriOption = None,
 ) -> int:
     """Show the versions of registered models, and why each is the champion or is not.
+
+    Where there is one model alone, --rollback and --promote need no name.
 
     Examples:
     `python -m tune.registry`
 
     `python -m tune.registry resnet18-digits --rollback`
 
-    Exit code: 0 done, 1 nothing to roll back to or it cannot be loaded, 2 a mistake in the command.
+    `python -m tune.registry resnet18-digits --promote 3`
+
+    Exit code: 0 done, 1 nothing to roll back to or a version cannot be loaded, 2 a mistake in the
+    command.
     """
+    if rollback and promote is not None:
+        raise ConfigError("--rollback and --promote: give one of them")
     check_tracking(tracking_uri(uri))
-
-    from tune.models.champion import roll_back
-
-    if rollback and name is None:
-        raise ConfigError("--rollback needs the name of a model")
     client = open_client(uri) if is_there(uri) else None  # which would make a database
     models = [] if client is None else client.search_registered_models()
     known = sorted(model.name for model in models)
     if name is not None and name not in known:
-        there = f"there is {', '.join(known)}" if known else "none is: run python -m tune.search"
-        raise ConfigError(f"{name}: no such model is registered; {there}")
+        raise ConfigError(f"{name}: no such model is registered; {_others(name, known)}")
     if client is None or not known:
         print("no model is registered here: python -m tune.search makes one")
-        return DONE
-    if name is None or not rollback:
-        for each in [name] if name else known:
-            _show(client, each)
-        return DONE
+        return FAILED if rollback or promote is not None else DONE
+    if rollback:
+        return _roll_back(client, name or _only(known, "--rollback"))
+    if promote is not None:
+        return _promote(client, name or _only(known, "--promote"), promote)
+    for each in [name] if name else known:
+        _show(client, each)
+    return DONE
+
+
+def _others(name: str, known: Sequence[str]) -> str:
+    from tune.models.lookup import nearest_names
+
+    return nearest_names(name, known) if known else "none is: run python -m tune.search"
+
+
+def _only(known: Sequence[str], option: str) -> str:
+    if len(known) > 1:
+        raise ConfigError(
+            f"{option}: several models are registered; name one of {', '.join(known)}"
+        )
+    return known[0]
+
+
+def _roll_back(client: Client, name: str) -> int:
+    from tune.models.champion import roll_back
+
     try:
         version = roll_back(client, name)
     except ConfigError as error:
@@ -67,23 +101,47 @@ def main(
     return DONE
 
 
-def _show(client: Client, name: str) -> None:
-    from tune.models.champion import champion_of, versions_of
-    from tune.tracking.schema import VersionTags
+def _promote(client: Client, name: str, number: int) -> int:
+    from tune.models.champion import promote_by_hand, versions_of
 
-    champion = champion_of(client, name)
-    table = Table("version", "", "test", "confirmed", "model", "decision", title=name, box=None)
+    versions = {int(version.version): version for version in versions_of(client, name)}
+    if number not in versions:
+        there = ", ".join(map(str, sorted(versions))) or "none"
+        raise ConfigError(f"--promote {number}: {name} has no such version; there is {there}")
+    try:
+        before = promote_by_hand(client, versions[number])
+    except ConfigError as error:
+        app.complain(error)
+        return FAILED
+    replaced = f", and no longer version {before.version}" if before else ""
+    print(f"{name} version {number} is the champion{replaced}")
+    return DONE
+
+
+def _show(client: Client, name: str) -> None:
+    """Print a model's versions as a table, and below it why each is the champion or is not."""
+    from tune.models.champion import ROLLED_BACK, champion_of, versions_of
+    from tune.tracking.schema import Tag, VersionTags
+
+    champion, console = champion_of(client, name), open_console()
+    heads = ("version", "", "registered", "test", "confirmed", "model")
+    table, decisions = Table(*heads, title=name, title_justify="left", box=None), []
     for version in versions_of(client, name):
         tags = VersionTags.of(version)
-        mark = "champion" if champion and version.version == champion.version else ""
+        mark = "rolled back" if version.tags.get(Tag.PROMOTED) == ROLLED_BACK else ""
+        mark = "champion" if champion and version.version == champion.version else mark
+        date = time.strftime("%Y-%m-%d %H:%M", time.localtime(version.creation_timestamp / 1000))
         scores = [
             "" if score is None else tags.objective.show(score)
             for score in (tags.test, tags.confirmed)
         ]
         runs = tags.ingredients
         model = f"soup of {len(runs)}" if len(runs) > 1 else " ".join(runs)
-        table.add_row(str(version.version), mark, *scores, model, tags.decision)
-    open_console().print(table)
+        table.add_row(str(version.version), mark, date, *scores, model)
+        decisions.append(f"  version {version.version}: {tags.decision or 'not decided yet'}")
+    console.print(table)
+    for decision in decisions:
+        console.print(decision, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,10 @@ from tests.helpers.commands import user_environment
 
 DOORS = tuple(
     f"tune.{name}"
-    for name in ("search", "debug", "predict", "report", "registry", "export", "doctor", "cache")
+    for name in (
+        *("search", "debug", "predict", "evaluate", "report", "registry", "export"),
+        *("doctor", "cache"),
+    )
 )
 
 

@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -16,10 +18,12 @@ from tests.helpers.commands import DIGITS, REPOSITORY, SMALL
 from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
 from trainable.config import TrialConfig
+from trainable.data.datasets import load_dataset
 from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
 from trainable.metrics import Objective
-from tune.models.rehearsal import train
+from tune.config.loading import load_config
+from tune.models.rehearsal import build, overfit, train
 from tune.study.trial import Epoch, TrialLog
 
 
@@ -41,6 +45,36 @@ def test_one_batch_is_overfitted(tmp_path: Path) -> None:
     done = invoke("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ", overfitted\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["schedule.name=one_cycle"],
+        ["optim.label_smoothing=0.1", "optim.l1=1e-3", "optim.weight_decay=0.1"],
+        ["optim.name=sgd", "optim.lr=1e-2", "schedule.name=cosine", "schedule.warmup=0.5"],
+    ],
+)
+def test_a_head_alone_overfits_a_batch_whatever_its_schedule_and_regularization(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = ["model.unfreeze_depth=0", "optim.lr=3e-3", "train.batch_size=32", "data.limit=300"]
+    assert overfit(build(load_config(DIGITS, [*head, *words])))
+    steps = int(capsys.readouterr().out.split()[2])
+    assert steps > 50
+
+
+@pytest.mark.parametrize("depth", [0, pytest.param(5, marks=pytest.mark.slow)])
+def test_labels_that_no_image_explains_are_not_overfitted(
+    depth: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data.limit=300", f"model.unfreeze_depth={depth}", "train.batch_size=16"]
+    trial = load_config(DIGITS, words).base
+    dataset = load_dataset(trial.data)
+    alike = torch.zeros_like(dataset.train.images)
+    blank = replace(dataset, train=replace(dataset.train, images=alike), fingerprint="blank")
+    assert not overfit(FineTuner(trial, resolve_device("fp32"), dataset=blank))
+    assert "something keeps it from learning" in capsys.readouterr().out
 
 
 @pytest.mark.slow

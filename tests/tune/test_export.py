@@ -21,10 +21,11 @@ from trainable.finetuner import FineTuner
 from trainable.inference.classifier import Classifier, Spec
 from trainable.inference.exported import open_onnx, open_pt2
 from tune import export as door
-from tune.models import formats, lineage, parity
+from tune.models import formats, lineage
 from tune.models.export import Images, ParityError, export, images_of
-from tune.models.formats import Form
+from tune.models.formats import FORMATS, Form
 from tune.models.lookup import Model, load_model
+from tune.models.parity import Parity
 
 
 @pytest.fixture
@@ -61,11 +62,11 @@ def test_the_champion_as_onnx_is_right_about_the_same_test_images(
 
 @pytest.mark.slow
 def test_the_champion_as_int8_is_a_quarter_as_large_and_its_speed_is_told(
-    finished_search: FinishedSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished_search: FinishedSearch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(parity, "MAX_LOSS", 0.05)  # it guesses, and a point is four images
     out = tmp_path / "digits.onnx"
-    words = [f"--out={out}", "--format=int8", "--model=models:/resnet18-digits@champion"]
+    words = [f"--out={out}", "--format=int8", "--model=resnet18-digits"]
+    words.append("--tolerance=0.05")  # it guesses, and a point is four images
     done = CliRunner().invoke(door.app, [*words, f"--uri={finished_search.uri}"])
     assert done.exit_code == 0, done.stderr
     assert done.stderr == ""
@@ -88,7 +89,7 @@ def test_a_model_that_knows_its_digits_loses_no_point_in_integers(tmp_path: Path
     written = export(Model("digits", tuner.classifier()), "int8", images, tmp_path / "a.onnx")
     assert written.parity.expected is not None
     assert written.parity.expected > 0.7
-    assert written.parity.is_as_accurate
+    assert written.parity.is_as_accurate(FORMATS["int8"].tolerance)
 
 
 def test_without_its_images_a_file_is_tried_on_random_ones(folder: Path, tmp_path: Path) -> None:
@@ -112,15 +113,13 @@ def test_a_file_is_called_as_its_model(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "pt2", pytest.param("int8", marks=pytest.mark.slow)])
 def test_a_file_that_answers_otherwise_is_not_kept(
-    form: Form, champion: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: Form, champion: Model, tmp_path: Path
 ) -> None:
     """No rounding is allowed here, and integers must be better than the model."""
-    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
-    monkeypatch.setattr(parity, "MAX_LOSS", -1.0)
     out = tmp_path / "model"
     out.write_text("of before")
     with pytest.raises(ParityError, match=r"on \d+ images"):
-        export(champion, form, images_of(champion), out)
+        export(champion, form, images_of(champion), out, tolerance=-1.0)
     assert out.read_text() == "of before"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -128,13 +127,26 @@ def test_a_file_that_answers_otherwise_is_not_kept(
 def test_the_command_then_ends_with_1(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
+    strict = replace(formats.FORMATS["pt2"], tolerance=-1.0)
+    monkeypatch.setitem(formats.FORMATS, "pt2", strict)
     out = tmp_path / "model.pt2"
     words = ["--format=pt2", f"--out={out}", f"--model={folder}"]
     done = CliRunner().invoke(door.app, words)
     assert done.exit_code == 1
     assert done.stderr.startswith(f"tune.export: {out} is not written: a probability differs by")
     assert not out.exists()
+    assert CliRunner().invoke(door.app, [*words, "--tolerance=0.5"]).exit_code == 0
+    assert out.exists()
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "tolerance", "enough"),
+    [(0.98, 0.01, True), (0.979, 0.01, False), (0.96, 0.03, True), (0.99, 0, True), (1, 0, True)],
+)
+def test_the_accuracy_may_be_lower_by_the_tolerance(
+    accuracy: float, tolerance: float, enough: bool
+) -> None:
+    assert Parity(1000, 0.5, accuracy, 0.99).is_as_accurate(tolerance) is enough
 
 
 def test_images_that_changed_since_are_not_taken_for_the_test_split(
@@ -166,6 +178,7 @@ def test_a_version_that_no_search_made_does_not_tell_its_images(champion: Model)
     ("words", "told"),
     [
         (["--out=a.bin"], "--out a.bin: with --format onnx its name must end in .onnx"),
+        (["--tolerance=2"], "--tolerance 2: input should be less than or equal to 1"),
         (["--out=a.onnx", "--format=pt2"], "its name must end in .pt2"),
         (["--out=nowhere/a.onnx"], "there is no folder nowhere"),
         (["--out=a.onnx"], "no model is registered here: python -m tune.search makes one"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -21,6 +24,7 @@ from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.labelling import Answer
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +129,56 @@ def test_what_cannot_be_read_is_told_and_does_not_stop_the_rest(
     assert "No such file" in told[1]
 
 
+def test_a_table_has_a_row_for_each_image_that_can_be_read(
+    model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    odd = [b'com,ma "quoted".png', b"no utf-8 \xff.png", b"two\nlines.png"]
+    for name in odd:
+        (tmp_path / os.fsdecode(name)).write_bytes((pictures / "0" / "000.png").read_bytes())
+    (tmp_path / "broken.png").write_bytes(b"words")
+    (tmp_path / "labels.csv").write_text("of before")
+    words = [*map(os.fsdecode, odd), "broken.png", str(pictures), f"--model={model}", "--top-k=9"]
+
+    done = invoke("tune.predict", *words, "--csv=labels.csv", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("tune.predict: broken.png cannot be read as an image")
+    paths = sorted(map(str, pictures.rglob("*.png")))
+    assert done.stdout == f"labels.csv: {len(paths) + 3} labelled\n"
+    text = (tmp_path / "labels.csv").read_bytes().decode(errors="surrogateescape")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["path"] for row in rows] == [*map(os.fsdecode, odd), *paths]
+    others = (f"{kind}_{n}" for n in (2, 3) for kind in ("label", "probability"))
+    assert list(rows[0]) == ["path", "label", "probability", *others]
+    (said,) = invoke(
+        "tune.predict", paths[0], f"--model={model}", "--json", cwd=tmp_path
+    ).stdout.splitlines()
+    assert (rows[3]["label"], float(rows[3]["probability"])) == (
+        json.loads(said)["label"],
+        json.loads(said)["probability"],
+    )
+    assert sum(float(rows[0][f"probability{n}"]) for n in ("", "_2", "_3")) == pytest.approx(
+        1, abs=1e-5
+    )
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_table_that_is_not_finished_leaves_the_one_before(
+    model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "labels.csv").write_text("of before")
+
+    def interrupted(*_: object) -> Iterator[Answer]:
+        yield Answer(Path("a.png"), np.array([0.5, 0.3, 0.2], np.float32))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tune.reporting.labelling.label", interrupted)
+    words = (str(pictures), f"--model={model}", "--csv=labels.csv")
+    invoke("tune.predict", *words, cwd=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+    assert (tmp_path / "labels.csv").read_text() == "of before"
+
+
 @pytest.mark.slow
 def test_many_have_a_bar_where_a_person_looks_and_only_there(
     model: Path, pictures: Path, tmp_path: Path
@@ -174,6 +228,9 @@ def test_imagenets_own_labels_are_told(
         (["empty"], "empty holds no image (.jpg"),
         (["a.png"], "no model is registered here: python -m tune.search makes one"),
         (["a.png", "--model=nowhere"], "--model nowhere: no such folder"),
+        (["a.png", "--csv=a.csv", "--json"], "--csv and --json: give one of them"),
+        (["a.png", "--csv=empty"], "--csv empty: that is no plain file"),
+        (["a.png", "--csv=no/a.csv"], "--csv no/a.csv: there is no folder no"),
         (["a.png", "--uri=sqlite:///nowhere/mlflow.db"], "there is no folder nowhere"),
     ],
 )

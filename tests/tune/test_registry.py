@@ -15,7 +15,10 @@ from tests.helpers.doors import invoke
         ([], 0, "no model is registered here: python -m tune.search makes one"),
         (["digits"], 2, "digits: no such model is registered; none is: run python -m tune.search"),
         (["digits", "--rollback"], 2, "digits: no such model is registered"),
-        (["--rollback"], 2, "--rollback needs the name of a model"),
+        (["--rollback"], 1, "no model is registered here: python -m tune.search makes one"),
+        (["--promote=1"], 1, "no model is registered here: python -m tune.search makes one"),
+        (["--promote=0"], 2, "--promote 0: input should be greater than or equal to 1"),
+        (["--promote=1", "--rollback"], 2, "--rollback and --promote: give one of them"),
     ],
 )
 def test_a_folder_without_a_record_is_left_empty(

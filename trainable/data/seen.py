@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from trainable.data.looks import MOST_BITS
+from trainable.data.decoding import read_both
+from trainable.data.hashing import hash_file, hash_pixels
+from trainable.data.looks import MOST_BITS, Looks
 
 if TYPE_CHECKING:  # a served model imports this file too, and has no data
     from trainable.data.datasets import Dataset
@@ -60,6 +62,26 @@ class Seen:
     def save(self, path: Path) -> None:
         """Write the hashes into a file."""
         save_file({_FILES if self.of_files else _PIXELS: self.hashes, _LOOKS: self.looks}, path)
+
+    def has_seen(self, file: Path, side: int) -> bool:
+        """Whether an image file, or a copy of it, was seen.
+
+        Args:
+            file: The image.
+            side: The side at which the images that were seen are stored, in pixels.
+
+        Raises:
+            ImageError, OSError: The file cannot be read as an image.
+        """
+        square, small = read_both(file, side)
+        known = hash_file(file) if self.of_files else hash_pixels(square[None])[0]
+        if np.isin(known, self.hashes):
+            return True
+        looks = Looks.empty(1)
+        if small is not None:
+            looks.put(0, small[None])
+        look = looks.hashes[0]
+        return bool(look > 0 and (np.bitwise_count(look ^ self.looks) <= MOST_BITS).any())
 
     def is_comparable(self, dataset: Dataset) -> bool:
         """Whether it can be known which of a dataset's images were seen."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Final
 
 from mlflow import MlflowClient
@@ -73,17 +74,63 @@ def roll_back(client: MlflowClient, name: str) -> int | None:
         ConfigError: That one cannot be loaded; nothing has changed then.
     """
     champion = champion_of(client, name)
-    if champion is None:
+    before = None if champion is None else _champion_before(client, champion)
+    if champion is None or before is None:
         return None
-    for version in versions_of(client, name):
-        number = int(version.version)
-        if number < int(champion.version) and VersionTags.of(version).promoted:
-            check_loads(client, version)
-            # A kill in between must not leave a champion that counts as taken back.
-            client.set_registered_model_alias(name, CHAMPION, str(number))
-            client.set_model_version_tag(name, champion.version, Tag.PROMOTED, ROLLED_BACK)
-            return number
-    return None
+    check_loads(client, before)
+    # A kill in between must not leave a champion that counts as taken back.
+    client.set_registered_model_alias(name, CHAMPION, before.version)
+    client.set_model_version_tag(name, champion.version, Tag.PROMOTED, ROLLED_BACK)
+    return int(before.version)
+
+
+def _champion_before(client: MlflowClient, champion: ModelVersion) -> ModelVersion | None:
+    """The one that a champion replaced by hand, else the newest champion that is older than it."""
+    past = [each for each in versions_of(client, champion.name) if VersionTags.of(each).promoted]
+    own = VersionTags.of(champion)
+    replaced = [each for each in past if str(each.version) == own.previous]
+    older = [each for each in past if int(each.version) < int(champion.version)]
+    return next(iter([*replaced, *older]), None)
+
+
+def promote_by_hand(client: MlflowClient, version: ModelVersion) -> ModelVersion | None:
+    """Make a version the champion whatever the gate has said, and note that on it.
+
+    The gate goes on from it: a later challenger meets it, and the best champion so far, as which
+    it is noted beside the ones before, since it was compared with none.
+
+    Returns:
+        The champion before.
+
+    Raises:
+        ConfigError: It cannot be loaded, or is the champion; nothing has changed then.
+    """
+    name, number = version.name, str(version.version)
+    before = champion_of(client, name)
+    if before is not None and str(before.version) == number:
+        raise ConfigError(f"{name} version {number} is the champion already")
+    check_loads(client, version)
+    for key, value in _tags_by_hand(client, version, before).items():
+        client.set_model_version_tag(name, number, key, value)
+    client.set_registered_model_alias(name, CHAMPION, number)
+    client.set_model_version_tag(name, number, Tag.PROMOTED, "yes")
+    return before
+
+
+def _tags_by_hand(
+    client: MlflowClient, version: ModelVersion, before: ModelVersion | None
+) -> dict[str, str]:
+    """What a version is tagged with that is promoted by hand: when, over which, and what before."""
+    number, decision = str(version.version), VersionTags.of(version).decision
+    when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    over = f"over version {before.version}" if before else "where there was no champion"
+    since = f"; before that: {decision}" if decision else ""
+    tags = {Tag.DECISION: f"promoted by hand, {when}, {over}{since}"}
+    if before is None:
+        return tags | {Tag.BEST_CHAMPION: number}
+    bests = {str(best.version) for best in best_champions(client, before)}
+    noted = " ".join(sorted({*bests, number}, key=int))
+    return tags | {Tag.PREVIOUS: str(before.version), Tag.BEST_CHAMPION: noted}
 
 
 def check_loads(client: MlflowClient, version: ModelVersion) -> None:

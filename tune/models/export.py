@@ -13,10 +13,10 @@ from torch import Tensor
 from trainable.data.sizes import fit
 from trainable.inference.classifier import Classifier
 from trainable.inference.exported import Runner, open_onnx, open_pt2, save_onnx, save_pt2
-from tune.models.formats import Form
+from tune.models.formats import FORMATS, Form
 from tune.models.lineage import UnknownDataError, dataset_of
 from tune.models.lookup import Model
-from tune.models.parity import MAX_LOSS, TOLERANCE, Parity, compare, rates
+from tune.models.parity import Parity, compare, rates
 
 _RANDOM_IMAGES: Final = 64
 _CALIBRATION_IMAGES: Final = 256
@@ -76,7 +76,9 @@ class Export:
     rates: tuple[float, float] | None = None
 
 
-def export(model: Model, form: Form, images: Images, out: Path) -> Export:
+def export(
+    model: Model, form: Form, images: Images, out: Path, tolerance: float | None = None
+) -> Export:
     """Write a model as a file, if that answers as the model does.
 
     Args:
@@ -84,6 +86,8 @@ def export(model: Model, form: Form, images: Images, out: Path) -> Export:
         form: The format of the file. `int8` needs images of the training split.
         images: To try it on.
         out: The file; one that is there is replaced.
+        tolerance: By how much it may fall short of the model; the format's own if it is None. Of
+            `int8` it is the accuracy's, of others any probability's.
 
     Raises:
         ParityError: It does not; `out` is as it was.
@@ -98,7 +102,7 @@ def export(model: Model, form: Form, images: Images, out: Path) -> Export:
             images.images,
             images.labels,
         )
-        _check(form, parity)
+        _check(form, parity, FORMATS[form].tolerance if tolerance is None else tolerance)
         timed = fit(images.images[:_TIMED_IMAGES], side)
         speeds = None if other is None else rates((file, other), timed)
         size = path.stat().st_size
@@ -125,15 +129,16 @@ def _write(
     return open_onnx(path), open_onnx(float32)
 
 
-def _check(form: Form, parity: Parity) -> None:
+def _check(form: Form, parity: Parity, tolerance: float) -> None:
     if form == "int8":
-        if not parity.is_as_accurate:
+        if not parity.is_as_accurate(tolerance):
             raise ParityError(
                 f"accuracy {parity.accuracy:.2%} instead of {parity.expected:.2%} on "
-                f"{parity.images} images, and it may be {MAX_LOSS:.0%} lower at most"
+                f"{parity.images} images, and it may be {100 * tolerance:.4g} points lower at "
+                "most; --tolerance allows more"
             )
-    elif not parity.is_same:
+    elif not parity.is_same(tolerance):
         raise ParityError(
             f"a probability differs by {parity.difference:.1e} on {parity.images} images, and "
-            f"may by {TOLERANCE:.0e} at most"
+            f"may by {tolerance:.0e} at most; --tolerance allows more"
         )

@@ -20,19 +20,22 @@ class FormatRules:
     Attributes:
         suffix: The suffix that a file's name must have.
         ending: The ending of the default name.
+        tolerance: By how much a file may fall short of its model, by default: the accuracy of one
+            in integers, and any probability of another, which only rounding makes different.
         packages: The packages of the extra `export` that write and read such files.
     """
 
     suffix: str
     ending: str
+    tolerance: float
     packages: tuple[str, ...] = ()
 
 
 _ONNX: Final = ("onnx", "onnxruntime", "onnxscript")
 FORMATS: Final[dict[Form, FormatRules]] = {
-    "onnx": FormatRules(".onnx", ".onnx", _ONNX),
-    "pt2": FormatRules(".pt2", ".pt2"),
-    "int8": FormatRules(".onnx", ".int8.onnx", _ONNX),
+    "onnx": FormatRules(".onnx", ".onnx", 1e-4, _ONNX),
+    "pt2": FormatRules(".pt2", ".pt2", 1e-4),
+    "int8": FormatRules(".onnx", ".int8.onnx", 0.01, _ONNX),
 }
 
 

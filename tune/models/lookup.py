@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,10 @@ UNREADABLE: Final = (OSError, RuntimeError, SafetensorError, ValueError)
 
 _REGISTERED: Final = "models:/"
 _URI: Final = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<number>\d+))")
+_NAME: Final = re.compile(r"[^/:@]+")
+"""The bare name of a registered model, which MLflow allows neither slash nor colon."""
+_MOST_NAMES: Final = 5
+"""Names of registered models that a message lists."""
 _NONE_REGISTERED: Final = (
     "no model is registered here: python -m tune.search makes one; or give --model"
 )
@@ -56,8 +62,10 @@ def load_model(given: str | None, uri: str | None = None) -> Model:
     """Load a model.
 
     Args:
-        given: `imagenet`, the folder that a classifier was saved in, `models:/NAME@ALIAS` or
-            `models:/NAME/VERSION`; None is the champion of the only registered model.
+        given: `imagenet`, the folder that a classifier was saved in, `models:/NAME@ALIAS`,
+            `models:/NAME/VERSION`, or the bare name of a registered model, which stands for its
+            champion; None is the champion of the only registered model. A folder goes before a
+            registered model of the same name.
         uri: MLflow's tracking URI, if it is not what MLflow itself takes.
 
     Raises:
@@ -68,6 +76,10 @@ def load_model(given: str | None, uri: str | None = None) -> Model:
         if not is_there(uri):
             raise ConfigError(_NONE_REGISTERED)
         return _from_registry(given, open_client(uri))
+    if _may_be_registered(given):
+        check_tracking(tracking_uri(uri))
+        if is_there(uri):
+            return _from_registry(given, open_client(uri))
     try:
         classifier = imagenet_classifier() if given == IMAGENET else _from_folder(Path(given))
     except ValueError as error:
@@ -132,6 +144,21 @@ def seen_by_registered(client: MlflowClient, version: ModelVersion) -> Seen | No
         return Seen.load(Path(path))
 
 
+def nearest_names(name: str, known: Sequence[str]) -> str:
+    """What to say of the registered models where none has a name: the nearest ones, or all."""
+    near = difflib.get_close_matches(name, known, 3)
+    if near:
+        return f"nearest: {', '.join(near)}"
+    return f"there is {', '.join(sorted(known)[:_MOST_NAMES])}" if known else "none is registered"
+
+
+def _may_be_registered(given: str) -> bool:
+    """Whether a word can only be the bare name of a registered model."""
+    path = Path(given)
+    taken = given == IMAGENET or is_folder(path) or is_file(path)
+    return bool(_NAME.fullmatch(given)) and not taken
+
+
 def _from_folder(path: Path) -> Classifier:
     folder = path.parent if is_file(path) else path  # one of a classifier's two files
     if not is_folder(folder):
@@ -146,12 +173,34 @@ def _from_registry(given: str | None, client: MlflowClient) -> Model:
     from mlflow.exceptions import MlflowException
 
     name = given or _only_champion(client)
+    address = name if name.startswith(_REGISTERED) else f"{_REGISTERED}{name}@{CHAMPION}"
     try:
-        version = find_version(client, name)
+        version = find_version(client, address)
         classifier = load_registered(client, version)
     except (MlflowException, *UNREADABLE) as error:
-        raise ConfigError(f"--model {name}: {first_line(error)}") from error
+        kinds = "registered model" if name == address else "registered model, folder or file"
+        reason = _why_not_found(client, address, kinds) or first_line(error)
+        raise ConfigError(f"--model {name}: {reason}") from error
     return Model(f"{_REGISTERED}{version.name}/{version.version}", classifier, version, client)
+
+
+def _why_not_found(client: MlflowClient, uri: str, kinds: str) -> str | None:
+    """What is wrong with a URI if no model has its name, or that model has no such alias."""
+    from mlflow.exceptions import MlflowException
+
+    parts = _URI.fullmatch(uri)
+    if parts is None:
+        return None
+    name, alias = parts["name"], parts["alias"]
+    try:
+        models = {model.name: model for model in client.search_registered_models()}
+    except MlflowException:
+        return None  # what was raised before says more
+    if name not in models:
+        return f"no such {kinds}; {nearest_names(name, list(models))}"
+    if alias is None or alias in models[name].aliases:
+        return None
+    return f"{name} has no version with the alias {alias}; give models:/{name}/VERSION"
 
 
 def _only_champion(client: MlflowClient) -> str:

@@ -12,11 +12,8 @@ from torch import Tensor
 
 from trainable.inference.exported import Runner
 
-TOLERANCE: Final = 1e-4
-"""By how much a probability of a float32 file may differ."""
-MAX_LOSS: Final = 0.01
-"""By how much the accuracy of a file in integers may be lower."""
-
+_ROUNDING: Final = 1e-9
+"""What a difference of two accuracies may be off by."""
 _BATCH: Final = 32
 _ROUNDS: Final = 5
 
@@ -37,18 +34,16 @@ class Parity:
     accuracy: float | None = None
     expected: float | None = None
 
-    @property
-    def is_same(self) -> bool:
-        """Whether the probabilities are the same, but for rounding."""
-        return self.difference <= TOLERANCE
+    def is_same(self, tolerance: float) -> bool:
+        """Whether no probability differs by more than this."""
+        return self.difference <= tolerance
 
-    @property
-    def is_as_accurate(self) -> bool:
-        """Whether the accuracy is not noticeably lower."""
+    def is_as_accurate(self, tolerance: float) -> bool:
+        """Whether the accuracy is lower by no more than this; False where it is unknown."""
         return (
             self.accuracy is not None
             and self.expected is not None
-            and self.accuracy >= self.expected - MAX_LOSS
+            and self.expected - self.accuracy <= tolerance + _ROUNDING
         )
 
 

@@ -15,6 +15,13 @@ __all__ = ["DivergedError", "build", "overfit", "replay_run", "train"]
 
 OVERFITTED: Final = 0.01
 """The loss in nats under which a batch counts as overfitted."""
+FIRST_STEPS: Final = 200
+"""Steps after which it is first asked whether more of them would help."""
+MOST_STEPS: Final = 12_800
+PROGRESS: Final = 0.25
+"""The least share by which twice as many steps lower the loss of what is still learning."""
+
+_CHECKS: Final = {FIRST_STEPS * 2**power for power in range(10)}
 
 
 class _Saver:
@@ -71,12 +78,25 @@ def train(tuner: FineTuner, *, test: bool, save: Path | None) -> None:
 
 
 def overfit(tuner: FineTuner) -> bool:
-    """Train on one batch alone; returns whether it was overfitted."""
-    losses = tuner.overfit_batch()
-    overfitted = losses[-1] < OVERFITTED
+    """Train on one batch alone; returns whether it was overfitted.
+
+    What is trained decides how many steps that takes: a whole network is done in dozens, a head on
+    frozen features may need thousands. So it goes on as long as twice the steps still lower the
+    loss noticeably, as they do by half of anything that falls like one over the steps.
+    """
+    first, step, loss, checked = math.nan, 0, math.inf, math.inf
+    for step, loss in enumerate(tuner.overfit_batch(), 1):
+        first = loss if step == 1 else first
+        if loss < OVERFITTED or not math.isfinite(loss) or step == MOST_STEPS:
+            break
+        if step in _CHECKS:
+            if loss > (1 - PROGRESS) * checked:
+                break
+            checked = loss
+    overfitted = loss < OVERFITTED
     failure = f"not under {OVERFITTED}: something keeps it from learning"
     verdict = "overfitted" if overfitted else failure
-    print(f"one batch, {len(losses)} steps: loss {losses[0]:.4f} -> {losses[-1]:.6f}, {verdict}")
+    print(f"one batch, {step} steps: loss {first:.4f} -> {loss:.6f}, {verdict}")
     return overfitted
 
 

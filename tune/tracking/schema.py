@@ -55,6 +55,8 @@ class Tag:
     MOST_LOST: Final = "tune.worse_at_most"
     BEST_CHAMPION: Final = "tune.best_champion"
     """The version that was the best champion once this one was promoted, and what may be better."""
+    PREVIOUS: Final = "tune.previous_champion"
+    """On a version that was promoted by hand: the champion that it replaced."""
     TEST_IMAGES: Final = "tune.test_images"
     """A sketch of the images by which a version met the champion: see :mod:`tune.models.judged`."""
     EXPERIMENT_KIND: Final = "mlflow.experimentKind"
@@ -220,6 +222,7 @@ class VersionTags:
         decision: The gate's, in words, once there is one.
         promoted: Whether it has been the champion and was not taken back; None while that is not
             decided.
+        previous: The version that it replaced as the champion, if it was promoted by hand.
         best_champions: The best champion so far, as of this version's promotion, and those that may
             be better but could not be compared.
         test_images: A sketch of the images by which it met the champion, if there was one.
@@ -233,6 +236,7 @@ class VersionTags:
     confirmed: float | None
     decision: str
     promoted: bool | None
+    previous: str | None
     best_champions: tuple[str, ...]
     test_images: str | None
 
@@ -251,6 +255,7 @@ class VersionTags:
             confirmed=_number(tags.get(confirmed(objective))),
             decision=tags.get(Tag.DECISION, ""),
             promoted=None if promoted is None else promoted == "yes",
+            previous=tags.get(Tag.PREVIOUS),
             best_champions=tuple(tags.get(Tag.BEST_CHAMPION, "").split()),
             test_images=tags.get(Tag.TEST_IMAGES),
         )

@@ -48,7 +48,7 @@ def test_a_folder_or_a_file_in_it_is_read(
     )
 
 
-@pytest.mark.parametrize("given", [None, "models:/resnet18-digits@champion"])
+@pytest.mark.parametrize("given", [None, "models:/resnet18-digits@champion", "resnet18-digits"])
 def test_the_champion_is_found_in_the_registry(
     given: str | None, finished_search: FinishedSearch
 ) -> None:
@@ -71,11 +71,22 @@ def test_one_of_several_must_be_named(tmp_path: Path) -> None:
         load_model(None, uri)
 
 
-def test_an_empty_folder_is_left_empty(in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_goes_before_a_registered_model_of_its_name(
+    classifier: Classifier, finished_search: FinishedSearch, in_tmp_path: Path
+) -> None:
+    classifier.save(in_tmp_path / "resnet18-digits")
+    assert load_model("resnet18-digits", finished_search.uri).version is None
+
+
+@pytest.mark.parametrize("given", [None, "nowhere"])
+def test_an_empty_folder_is_left_empty(
+    given: str | None, in_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     mlflow.set_tracking_uri(None)
-    with pytest.raises(ConfigError, match=r"no model is registered here: python -m tune\.search"):
-        load_model(None)
+    told = r"no model is registered here: python -m tune\.search|nowhere: no such folder"
+    with pytest.raises(ConfigError, match=told):
+        load_model(given)
     assert list(in_tmp_path.iterdir()) == []
 
 
@@ -84,10 +95,20 @@ def test_an_empty_folder_is_left_empty(in_tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("models:/resnet18-digits@challenger", "--model models:/resnet18-digits@challenger: "),
         ("models:/resnet18-digits/7", "--model models:/resnet18-digits/7: "),
-        ("models:/other@champion", "--model models:/other@champion: "),
+        ("models:/other@champion", "no such registered model; there is resnet18-digits"),
+        ("models:/resnet18-digit@champion", "no such registered model; nearest: resnet18-digits"),
+        (
+            "resnet18-digit",
+            "--model resnet18-digit: no such registered model, folder or file; near",
+        ),
+        (
+            "models:/resnet18-digits@staging",
+            "resnet18-digits has no version with the alias staging",
+        ),
         ("models:/resnet18-digits", "is written models:/NAME@ALIAS or models:/NAME/VERSION"),
         ("models:/resnet18-digits/latest", "is written models:/NAME@ALIAS"),
-        ("nowhere", "--model nowhere: no such folder; give one, imagenet, or models:/NAME@"),
+        ("nowhere", "--model nowhere: no such registered model, folder or file; there is resnet18"),
+        ("no/where", "--model no/where: no such folder; give one, imagenet, or models:/NAME@"),
     ],
 )
 def test_a_model_that_is_not_there_is_told_in_one_line(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -526,7 +528,10 @@ def test_the_command_shows_the_history_and_rolls_back(
     assert shown.returncode == 0, shown.stderr
     words = [line.split()[:2] for line in shown.stdout.splitlines()]
     rows = [found for found in words if found and found[0].isdigit()]
-    assert rows == [["3", "champion"], ["2", "not"], ["1", "the"]]
+    day = datetime.now().astimezone().strftime("%Y-%m-%d")  # or the one before, at midnight
+    assert rows == [["3", "champion"], ["2", day], ["1", day]]
+    assert "  version 2: not promoted (" in shown.stdout
+    assert "  version 1: the first champion\n" in shown.stdout
     assert champion(client) == 3
     back = invoke("tune.registry", NAME, "--rollback", cwd=tmp_path)
     assert back.stdout == f"{NAME} version 1 is the champion again\n"
@@ -535,7 +540,72 @@ def test_the_command_shows_the_history_and_rolls_back(
     assert none.returncode == 1
     wrong = invoke("tune.registry", "resnet18-digit", cwd=tmp_path)
     assert wrong.returncode == 2
-    assert f"there is {NAME}" in wrong.stderr
+    assert f"nearest: {NAME}" in wrong.stderr
+
+
+def test_a_version_is_promoted_by_hand_and_taken_back(
+    enter: Callable[..., Standing], client: MlflowClient, tmp_path: Path
+) -> None:
+    enter(300)
+    refused = enter(250).reason
+    done = invoke("tune.registry", "--promote=2", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{NAME} version 2 is the champion, and no longer version 1\n"
+    assert champion(client) == 2
+    tags = client.get_model_version(NAME, "2").tags
+    told = r"promoted by hand, \d{4}-\d\d-\d\d \d\d:\d\d UTC, over version 1; before that: "
+    assert re.fullmatch(told + re.escape(refused), tags["tune.decision"])
+    assert tags["tune.promoted"] == "yes"
+    # The gate still asks for what the best one reached, which the worse champion does not hide.
+    assert tags["tune.best_champion"] == "1 2"
+    assert not enter(270).promoted
+
+    again = invoke("tune.registry", "--promote=2", cwd=tmp_path)
+    assert (again.returncode, champion(client)) == (1, 2)
+    assert "version 2 is the champion already" in again.stderr
+    back = invoke("tune.registry", "--rollback", cwd=tmp_path)
+    assert back.stdout == f"{NAME} version 1 is the champion again\n"
+    assert "2        rolled back  20" in invoke("tune.registry", cwd=tmp_path).stdout
+
+
+def test_an_older_version_that_was_promoted_by_hand_gives_way_to_the_newer_one_again(
+    enter: Callable[..., Standing], client: MlflowClient, tmp_path: Path
+) -> None:
+    enter(300)
+    enter(340)
+    assert invoke("tune.registry", NAME, "--promote=1", cwd=tmp_path).returncode == 0
+    assert champion(client) == 1
+    assert roll_back(client, NAME) == 2
+    assert roll_back(client, NAME) is None  # version 1 was taken back
+    assert champion(client) == 2
+
+
+def test_what_is_not_there_or_does_not_load_is_not_promoted_by_hand(
+    enter: Callable[..., Standing], client: MlflowClient, tmp_path: Path
+) -> None:
+    enter(300)
+    enter(250)
+    missing = invoke("tune.registry", NAME, "--promote=3", cwd=tmp_path)
+    assert missing.returncode == 2
+    assert f"--promote 3: {NAME} has no such version; there is 1, 2" in missing.stderr
+    shutil.rmtree(Path(client.get_model_version_download_uri(NAME, "2")) / "artifacts")
+    before = dict(client.get_model_version(NAME, "2").tags)
+    broken = invoke("tune.registry", NAME, "--promote=2", cwd=tmp_path)
+    assert broken.returncode == 1
+    assert f"{NAME} version 2 cannot be loaded (" in broken.stderr
+    assert champion(client) == 1
+    assert client.get_model_version(NAME, "2").tags == before
+
+
+def test_of_several_models_the_one_to_change_is_named(
+    enter: Callable[..., Standing], client: MlflowClient, tmp_path: Path
+) -> None:
+    enter(300)
+    client.create_registered_model("another")
+    for option in ("--rollback", "--promote=1"):
+        done = invoke("tune.registry", option, cwd=tmp_path)
+        assert done.returncode == 2
+        assert f"several models are registered; name one of another, {NAME}" in done.stderr
 
 
 def test_a_test_split_of_other_images_has_another_fingerprint(dataset: Dataset) -> None:

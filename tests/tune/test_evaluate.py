@@ -1,0 +1,173 @@
+"""`python -m tune.evaluate`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from scipy.stats import binomtest
+
+from tests.helpers.doors import invoke
+from tests.helpers.images import write_folders
+from tests.helpers.networks import random_state
+from tests.helpers.searches import FinishedSearch
+from trainable.config import DataConfig
+from trainable.data.datasets import Dataset, Split, load_dataset
+from trainable.inference.classifier import Classifier, Spec
+
+CLASSES = ("ants", "bees", "crickets")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that needs no registry, and does not say what it has seen."""
+    folder = tmp_path_factory.mktemp("model")
+    Classifier(Spec("resnet18", CLASSES, 12, 16), random_state(3)).save(folder)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    write_folders(tmp_path / "photos", CLASSES, 4)
+    return tmp_path / "photos"
+
+
+def write_split(split: Split, classes: tuple[str, ...], folder: Path) -> None:
+    """A split as files, in a folder a class."""
+    for number, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
+        path = folder / classes[int(label)] / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset(DataConfig(image_size=16, limit=300))
+
+
+def evaluated(*words: str, cwd: Path, code: int = 0) -> dict[str, Any]:
+    done = invoke("tune.evaluate", *words, "--json", cwd=cwd)
+    assert done.returncode == code, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_on_its_test_split_the_champion_has_the_accuracy_that_its_search_recorded(
+    finished_search: FinishedSearch, dataset: Dataset, tmp_path: Path
+) -> None:
+    write_split(dataset.test, dataset.classes, tmp_path / "test")
+    words = (str(tmp_path / "test"), "--model=resnet18-digits")
+    found = evaluated(*words, cwd=finished_search.folder)
+    (search,) = finished_search.runs("search")
+    count, recorded = len(dataset.test), search.data.metrics["test_acc"]
+    assert found["accuracy"] == pytest.approx(recorded)
+    assert (found["images"], found["seen"]) == (count, 0)
+    right = round(recorded * count)
+    interval = binomtest(right, count).proportion_ci(0.95, "wilson")
+    assert found["accuracy_interval"] == pytest.approx([interval.low, interval.high])
+    assert sum(map(sum, found["confusion"])) == count
+    assert sum(row["images"] for row in found["per_class"].values()) == count
+    assert len(found["mistakes"]) == min(10, count - right)
+
+
+def test_images_of_the_models_search_are_left_out_unless_they_are_asked_for(
+    finished_search: FinishedSearch, dataset: Dataset, tmp_path: Path
+) -> None:
+    few = dataset.train
+    write_split(few, dataset.classes, tmp_path / "photos")
+    done = invoke("tune.evaluate", str(tmp_path / "photos"), cwd=finished_search.folder)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    told = f"all {len(few)} images in {tmp_path / 'photos'}, or copies of them, were seen in the"
+    assert told in done.stderr
+    write_split(dataset.test, dataset.classes, tmp_path / "both")
+    shutil.copytree(tmp_path / "photos", tmp_path / "both", dirs_exist_ok=True, copy_function=aside)
+    words = (str(tmp_path / "both"),)
+    found = evaluated(*words, cwd=finished_search.folder)
+    assert (found["images"], found["seen"]) == (len(dataset.test), len(few))
+    found = evaluated(*words, "--include-seen", cwd=finished_search.folder)
+    assert (found["images"], found["seen"]) == (len(dataset.test) + len(few), len(few))
+
+
+def aside(source: str, target: str) -> None:
+    """Copy a file under a name that no other has."""
+    shutil.copy(source, Path(target).with_stem(f"train-{Path(target).stem}"))
+
+
+def test_lines_for_people_say_what_the_document_says(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    words = ("photos", f"--model={model}", "--mistakes=2")
+    found = evaluated(*words, cwd=tmp_path)
+    done = invoke("tune.evaluate", *words, cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"{model} on photos: 12 images of 3 classes"
+    low, high = found["accuracy_interval"]
+    assert lines[1] == f"accuracy {found['accuracy']:.2%}, 95% interval {low:.2%} to {high:.2%}"
+    assert "is not known" in lines[2]
+    assert found["seen"] is None
+    for name, row in found["per_class"].items():
+        cells = [f"{row[key]:.1%}" for key in ("precision", "recall", "f1")]
+        assert [name, "4", *cells] in [line.split() for line in lines]
+    for number, (name, row) in enumerate(zip(CLASSES, found["confusion"], strict=True), 1):
+        counts = [str(count) if count else "·" for count in row]
+        assert [str(number), name, *counts] in [line.split() for line in lines]
+    assert lines[-2:] == [
+        f"  {each['path']}: {each['class']} taken for {each['label']}, {each['probability']:.2%}"
+        for each in found["mistakes"]
+    ]
+    first, second = found["mistakes"]
+    assert first["probability"] >= second["probability"]
+    assert Path(first["path"]).parent.name == first["class"] != first["label"]
+
+
+def test_a_class_may_be_missing_and_what_cannot_be_read_is_told(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(photos / "bees")
+    (photos / "ants" / "broken.png").write_bytes(b"words")
+    (photos / "notes.txt").write_text("no class")
+    (photos / ".cache").mkdir()
+    words = ("photos", f"--model={model}")
+    found = evaluated(*words, cwd=tmp_path, code=1)
+    assert (found["images"], found["per_class"]["bees"]["images"]) == (8, 0)
+    assert found["unreadable"][0].startswith("photos/ants/broken.png cannot be read as an image")
+    done = invoke("tune.evaluate", *words, cwd=tmp_path)
+    assert done.stderr.startswith("tune.evaluate: photos/ants/broken.png cannot be read")
+    assert "8 images of 2 of its 3 classes" in done.stdout
+
+
+def test_many_classes_have_the_pairs_that_were_confused_most(tmp_path: Path) -> None:
+    classes = tuple(f"class {number}" for number in range(12))
+    Classifier(Spec("resnet18", classes, 12, 16), random_state(12)).save(tmp_path / "model")
+    write_folders(tmp_path / "photos", classes, 1)
+    done = invoke("tune.evaluate", "photos", "--model=model", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "confused most" in done.stdout
+    assert " taken for class " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "missing argument 'folder'"),
+        (["nowhere"], "nowhere: no such folder"),
+        (["photos/ants"], "photos/ants has no class folder: give one with a folder a class"),
+        (["wrong"], "wrong: beetles is no class of the model, which knows ants, bees, crickets"),
+        (["splits"], "it holds splits, not classes: give one of them, such as splits/train"),
+        (["empty"], "empty holds no image (.jpg"),
+    ],
+)
+def test_a_mistake_ends_with_2_and_one_line(
+    words: list[str], told: str, model: Path, photos: Path, tmp_path: Path
+) -> None:
+    for name in ("wrong/beetles", "splits/test", "splits/train", "empty/bees"):
+        (tmp_path / name).mkdir(parents=True)
+    done = invoke("tune.evaluate", *words, f"--model={model}", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,162 @@
+"""What a model is worth on labelled files: in the terminal, and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from scipy.stats import binomtest
+
+from trainable.inference.evaluation import Judged
+from trainable.text import printable
+from tune.reporting.confusion import most_confused
+from tune.reporting.predictions import worst_mistakes
+
+CONFIDENCE: Final = 0.95
+"""Of the interval of an accuracy."""
+MATRIX: Final = 10
+"""Classes up to which the confusion matrix is printed; of more, the pairs confused most."""
+_PAIRS: Final = 10
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedModel:
+    """A model, and what it answered to labelled files.
+
+    Attributes:
+        name: The model's.
+        folder: That of the files, as it was given.
+        classes: The names of the model's classes.
+        judged: Its answers.
+        seen: How many files it, or its search, had seen, or copies of them; None if that is not
+            known.
+        seen_left_out: Whether those were left out.
+    """
+
+    name: str
+    folder: str
+    classes: tuple[str, ...]
+    judged: Judged
+    seen: int | None
+    seen_left_out: bool
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's interval of the accuracy (1927), which holds for few images and near 0 and 1."""
+        right = self.judged.predictions.right
+        found = binomtest(int(right.sum()), len(right)).proportion_ci(CONFIDENCE, "wilson")
+        return float(found.low), float(found.high)
+
+    def mistakes(self, count: int) -> list[dict[str, Any]]:
+        """The most confident mistakes: the file, its class, the answer and its probability."""
+        predictions = self.judged.predictions
+        probabilities = predictions.probabilities
+        found = []
+        for index in worst_mistakes(predictions, count):
+            answer = int(probabilities[index].argmax())
+            found.append(
+                {
+                    "path": str(self.judged.files[index].path),
+                    "class": self.classes[int(predictions.labels[index])],
+                    "label": self.classes[answer],
+                    "probability": round(float(probabilities[index, answer]), 6),
+                }
+            )
+        return found
+
+    def as_json(self, mistakes: int) -> dict[str, Any]:
+        """All of it, as JSON can hold it."""
+        summary = self.judged.predictions.summary(self.classes)
+        for row in summary["per_class"].values():
+            row["images"] = int(row.pop("support"))
+        return {
+            "model": self.name,
+            "folder": self.folder,
+            **summary,
+            "accuracy_interval": list(self.interval),
+            "confidence": CONFIDENCE,
+            "mistakes": self.mistakes(mistakes),
+            "seen": self.seen,
+            "seen_left_out": self.seen_left_out,
+            "unreadable": list(self.judged.problems),
+        }
+
+
+def print_evaluated(model: EvaluatedModel, console: Console, mistakes: int) -> None:
+    """Print what a model is worth, most important first."""
+    predictions, classes = model.judged.predictions, model.classes
+    low, high = model.interval
+    there = len(set(predictions.labels.tolist()))
+    console.print(
+        printable(
+            f"{model.name} on {model.folder}: {_count(len(predictions.labels), 'image')} of "
+            f"{there if there == len(classes) else f'{there} of its {len(classes)}'} classes"
+        ),
+        soft_wrap=True,
+    )
+    console.print(
+        f"accuracy {predictions.accuracy:.2%}, {CONFIDENCE:.0%} interval {low:.2%} to {high:.2%}"
+    )
+    console.print(_seen(model), soft_wrap=True)
+    console.print("", _per_class(model))
+    if not predictions.right.all():
+        console.print("", _matrix(model) if len(classes) <= MATRIX else _pairs(model))
+    if found := model.mistakes(mistakes):
+        console.print("\nmost confident mistakes")
+    for each in found:
+        told = f"{each['path']}: {each['class']} taken for {each['label']}"
+        console.print(printable(f"  {told}, {each['probability']:.2%}"), soft_wrap=True)
+
+
+def _seen(model: EvaluatedModel) -> str:
+    if model.seen is None:
+        return "which images it was trained on is not known: it may have seen some of these"
+    if not model.seen:
+        return "none of them was seen in its search's training or validation"
+    copies = f"{_count(model.seen, 'image')} seen in its search's training or validation, or copies"
+    if model.seen_left_out:
+        return f"{copies} of those, left out"
+    return f"{copies} of those, among them: the accuracy is too high for new images"
+
+
+def _per_class(model: EvaluatedModel) -> Table:
+    table = Table("class", box=None)
+    for name in ("images", "precision", "recall", "F1"):
+        table.add_column(name, justify="right")
+    rows = model.judged.predictions.per_class([str(n) for n in range(len(model.classes))])
+    for name, row in zip(model.classes, rows.values(), strict=True):
+        images = int(row["support"])
+        shares = [f"{row[key]:.1%}" for key in ("precision", "recall", "f1")]
+        cells = shares if images else [shares[0], "-", "-"]
+        table.add_row(Text(printable(name)), f"{images:,}", *cells)
+    return table
+
+
+def _matrix(model: EvaluatedModel) -> Table:
+    """The confusion matrix, in whose columns a class has its number alone: names are long."""
+    table = Table("true class, answer by number", box=None)
+    for number in range(len(model.classes)):
+        table.add_column(str(number + 1), justify="right")
+    counts = model.judged.predictions.confusion()
+    for number, (name, row) in enumerate(zip(model.classes, counts, strict=True)):
+        cells = [str(count) if count else "·" for count in row]
+        table.add_row(Text(f"{number + 1} {printable(name)}"), *cells)
+    return table
+
+
+def _pairs(model: EvaluatedModel) -> Table:
+    table = Table("confused most", "images", "of its class", box=None)
+    labels: Sequence[str] = [printable(name) for name in model.classes]
+    for pair in most_confused(model.judged.predictions, _PAIRS):
+        share = "" if math.isnan(pair.share) else f"{pair.share:.1%}"
+        table.add_row(Text(pair.named(labels)), str(pair.images), share)
+    return table
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

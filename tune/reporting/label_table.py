@@ -1,0 +1,61 @@
+"""The labels of images as a CSV file, which is whole or not there."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainable.places import Place, is_file, is_folder
+from tune.errors import ConfigError, first_line
+
+Best = Sequence[tuple[str, float]]
+"""The most probable labels of an image, and their probabilities."""
+
+
+def check_table(path: Path) -> None:
+    """Check that a table can be written, before anything slow is loaded.
+
+    Raises:
+        ConfigError: Its folder is not there, or what has its name is no file.
+    """
+    if path.exists() and not is_file(path):
+        raise ConfigError(f"--csv {path}: that is no plain file; give the name of one")
+    if not is_folder(path.parent):
+        raise ConfigError(f"--csv {path}: there is no folder {path.parent}")
+
+
+@contextmanager
+def writing_table(path: Path, width: int) -> Iterator[Callable[[str, Best], None]]:
+    """Write a table beside its place, and put it there when the block ends without an error.
+
+    Args:
+        path: The file; one that is there is replaced.
+        width: The number of labels of an image.
+
+    Yields:
+        What writes a row: the name of an image, as it was given, and its labels.
+
+    Raises:
+        ConfigError: It cannot be written; what was there is as it was.
+    """
+    place = Place(path.parent)
+    place.clear_halves(path.name, spare_running=True)
+    more = [f"{kind}_{n}" for n in range(2, width + 1) for kind in ("label", "probability")]
+    try:
+        # Names go out byte for byte as they came, also those that are no UTF-8.
+        with (
+            place.aside(path.name) as aside,
+            aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["path", "label", "probability", *more])
+
+            def put(name: str, best: Best) -> None:
+                cells = (cell for label, value in best for cell in (label, f"{value:.6f}"))
+                writer.writerow([name, *cells])
+
+            yield put
+    except OSError as error:
+        raise ConfigError(f"--csv {path} cannot be written: {first_line(error)}") from error
