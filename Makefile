@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install search debug ui app test nightly check bench clean
+.PHONY: help install search debug ui app test nightly check bench keys clean
 
 help: ## Explain every target
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,9 @@ app: $(INSTALLED) ## Try the registered models in a browser, on http://127.0.0.1
 
 test: $(INSTALLED) ## Run the tests; those that need real data or a GPU skip without it
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+keys: $(INSTALLED) ## Make docs/keys.md again, after a key of the config has changed
+	$(BIN)/python -m tune.keys --markdown > docs/keys.md
 
 nightly: $(INSTALLED) ## Run the benchmarks' own tests, which take about a quarter of an hour
 	$(BIN)/python -m pytest -m nightly tests/benchmarks $(ARGS)

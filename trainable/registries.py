@@ -62,6 +62,13 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
             raise ValueError(f"must be one of {', '.join(self)}{hint}")
         return name
 
+    def names(self) -> tuple[str, ...]:
+        """All names, without what is slow to import where those of this package are known."""
+        if not self.shipped:
+            return tuple(self)
+        load_plugins()
+        return tuple(dict.fromkeys((*self.shipped, *self._things)))
+
     def __getitem__(self, name: str) -> Thing:
         import_module(self._room)
         # The configs' module looks names up while it is imported; a plugin may import that module.

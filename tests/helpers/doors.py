@@ -18,7 +18,7 @@ DOORS = tuple(
     f"tune.{name}"
     for name in (
         *("search", "debug", "predict", "evaluate", "report", "registry", "export"),
-        *("doctor", "cache"),
+        *("doctor", "cache", "keys"),
     )
 )
 

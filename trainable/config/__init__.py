@@ -1,6 +1,6 @@
 """What a trial is: its sections, each with its keys, and :class:`TrialConfig` of them all."""
 
-from trainable.config.base import Config, ImageSize
+from trainable.config.base import Config, ImageSize, Unit
 from trainable.config.data import DataConfig, with_recorded_rule
 from trainable.config.network import BUNDLED_ARCH, MAX_DEPTH, WEIGHTS_NAMES, Arch, ModelConfig
 from trainable.config.training import (
@@ -31,5 +31,6 @@ __all__ = [
     "ScheduleConfig",
     "TrainConfig",
     "TrialConfig",
+    "Unit",
     "with_recorded_rule",
 ]

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from trainable.registries import Registry
 
-ImageSize = Annotated[int, Field(ge=8, le=1024)]
+
+@dataclass(frozen=True)
+class Unit:
+    """What a key's number counts, for the pages that list the keys.
+
+    Attributes:
+        name: Such as `epochs`.
+    """
+
+    name: str
+
+
+ImageSize = Annotated[int, Field(ge=8, le=1024), Unit("pixels")]
 """The side of the square that a network sees, in pixels."""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from trainable.config.base import Config, ImageSize, registered
+from trainable.config.base import Config, ImageSize, Unit, registered
 from trainable.folds import ALL, checked
 from trainable.registries import SOURCES
 
@@ -26,7 +26,7 @@ class DataConfig(Config):
     """Folder of the images. Required for `image_folder`; for `cifar10` where the
     files are kept (default: torchvision's cache folder)."""
 
-    limit: int | None = Field(default=None, ge=2)
+    limit: Annotated[int | None, Unit("images")] = Field(default=None, ge=2)
     """At most so many images of the training split, taken class by class before the
     validation images are split off. The test split is never cut."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainable.config.base import Config, registered
+from trainable.config.base import Config, Unit, registered
 from trainable.registries import METRICS, POLICIES
 
 Policy = Annotated[str, registered(POLICIES)]
@@ -27,7 +27,7 @@ class AugmentConfig(Config):
     """Alpha of CutMix (Yun et al. 2019) on what enters the trained layers; 0 is off.
     With both on, each batch takes one of them at even odds."""
 
-    num_views: int = Field(default=8, ge=1, le=1000)
+    num_views: Annotated[int, Unit("views")] = Field(default=8, ge=1, le=1000)
     """How many views a random policy has. Epoch `e` trains on view `e mod num_views`."""
 
 
@@ -80,16 +80,16 @@ class ScheduleConfig(Config):
 class TrainConfig(Config):
     """How long, in which batches and at which precision."""
 
-    epochs: int = Field(default=8, ge=1, le=10_000)
+    epochs: Annotated[int, Unit("epochs")] = Field(default=8, ge=1, le=10_000)
     """Passes over the training split."""
 
-    stop_after: int | None = Field(default=None, ge=1)
+    stop_after: Annotated[int | None, Unit("epochs")] = Field(default=None, ge=1)
     """Stop after so many epochs, on the schedule of `epochs`. Default: never."""
 
-    batch_size: int = Field(default=64, ge=2, le=65_536)
+    batch_size: Annotated[int, Unit("images")] = Field(default=64, ge=2, le=65_536)
     """Images a step. An incomplete last batch is left out."""
 
-    early_stopping: int | None = Field(default=None, ge=1)
+    early_stopping: Annotated[int | None, Unit("epochs")] = Field(default=None, ge=1)
     """Stop after so many epochs without a lower validation loss. Default: never."""
 
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -101,7 +101,7 @@ class TrainConfig(Config):
     changes metrics in their last digits. `auto` is on a GPU where so many steps pay it back."""
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    """Of the head's first weights, the order of the batches and the mixing."""
+    """The seed of the head's first weights, the order of the batches and the mixing."""
 
 
 class PredictConfig(Config):

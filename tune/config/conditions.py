@@ -17,9 +17,13 @@ class Bounds(Config):
     """Numbers at least `ge`, above `gt`, at most `le`, below `lt`, as far as these are given."""
 
     ge: float | None = None
+    """At least so much."""
     gt: float | None = None
+    """More than so much."""
     le: float | None = None
+    """At most so much."""
     lt: float | None = None
+    """Less than so much."""
 
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
@@ -54,6 +58,7 @@ class OneOf(Config):
     """A list of values, of which it has to be one."""
 
     one_of: tuple[Value, ...]
+    """The values."""
 
     @property
     def named(self) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
 
-from trainable.config import Config
+from trainable.config import Config, Unit
 from tune.config.points import Point
 from tune.config.registries import SAMPLERS, SCHEDULERS
 from tune.config.space import flatten
@@ -38,6 +38,10 @@ def parse_duration(value: Any) -> Any:
     return sum(int(n) * _UNITS[unit] for n, unit in re.findall("([0-9]+)([dhms])", value))
 
 
+Duration = Annotated[float, BeforeValidator(parse_duration), Unit("seconds")]
+"""Seconds, or a duration as people write it."""
+
+
 def _flat(point: Any) -> Any:
     return flatten(point) if isinstance(point, Mapping) else point
 
@@ -52,7 +56,7 @@ class SamplerConfig(Config):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     """The seed of the proposals."""
 
-    startup_trials: int = Field(default=6, ge=1)
+    startup_trials: Annotated[int, Unit("trials")] = Field(default=6, ge=1)
     """The number of random proposals before the sampler starts to model the trials."""
 
     points: tuple[Annotated[dict[str, Any], BeforeValidator(_flat)], ...] = ()
@@ -81,7 +85,7 @@ class StrategyConfig(Config):
     weights, or `seconds`, those that it takes for an image on this machine's CPU, measured before
     the first trial. Of models within `tolerance` of the best one, the cheapest is chosen."""
 
-    tolerance: float = Field(default=0.01, ge=0)
+    tolerance: Annotated[float, Unit("of the objective")] = Field(default=0.01, ge=0)
     """How much of the objective, in its own units, may be given for a lower cost."""
 
 
@@ -93,7 +97,7 @@ class SchedulerConfig(Config):
     at a rung and continues the best (Jamieson & Talwalkar 2016), `median` stops trials below the
     median, `fifo` stops none."""
 
-    grace_epochs: int = Field(default=1, ge=1)
+    grace_epochs: Annotated[int, Unit("epochs")] = Field(default=1, ge=1)
     """The number of epochs that every trial runs."""
 
     reduction_factor: float = Field(default=3, gt=1)
@@ -103,16 +107,14 @@ class SchedulerConfig(Config):
 class BudgetConfig(Config):
     """When a search ends."""
 
-    num_samples: int = Field(default=20, ge=1, le=100_000)
+    num_samples: Annotated[int, Unit("trials")] = Field(default=20, ge=1, le=100_000)
     """The number of trials."""
 
-    time: Annotated[float, BeforeValidator(parse_duration)] | None = Field(
-        default=None, gt=0, le=_LONGEST
-    )
+    time: Annotated[Duration | None, Field(gt=0, le=_LONGEST)] = None
     """The time that the whole search may take, over all its runs (`90s`, `30m`, `1h30m`, `2d`):
     trials, confirmation, test and report. What does not fit any more is cut short or left out."""
 
-    target: float | None = None
+    target: Annotated[float | None, Unit("of the objective")] = None
     """The value of the objective at which the search has found enough: a trial that reaches it goes
     on to its end, all others stop, and no more begin. Confirmation follows as ever."""
 
@@ -123,15 +125,15 @@ class BudgetConfig(Config):
 class ResourcesConfig(Config):
     """The resources of a trial."""
 
-    cpu: float = Field(default=1, gt=0, le=100_000)
+    cpu: Annotated[float, Unit("CPUs")] = Field(default=1, gt=0, le=100_000)
     """The CPUs of a trial; its threads are this number rounded down, at least one."""
 
-    gpu: Annotated[float, Field(ge=0, le=10_000)] | Literal["auto"] = "auto"
+    gpu: Annotated[float, Field(ge=0, le=10_000), Unit("GPUs")] | Literal["auto"] = "auto"
     """The GPUs of a trial: a fraction shares one between trials and caps the memory of each.
     `auto` shares the GPUs between as many trials as the CPUs can feed and the memory can hold,
     measured on the heaviest trial of the space; eight per GPU at most."""
 
-    max_concurrent: int | None = Field(default=None, ge=1)
+    max_concurrent: Annotated[int | None, Unit("trials")] = Field(default=None, ge=1)
     """The greatest number of trials at once, if the machine could run more."""
 
     cpu_precision: Literal["auto", "fp32", "bf16", "flags"] = "auto"
@@ -161,13 +163,13 @@ class ResourcesConfig(Config):
 class ConfirmConfig(Config):
     """How the best trials are confirmed, since the best of many scores is partly luck."""
 
-    top_k: int = Field(default=0, ge=0)
+    top_k: Annotated[int, Unit("trials")] = Field(default=0, ge=0)
     """The number of best trials that are run again; 0 takes the best by its single score."""
 
-    seeds: int = Field(default=2, ge=1, le=100)
+    seeds: Annotated[int, Unit("runs")] = Field(default=2, ge=1, le=100)
     """The number of other seeds for each. The winner has the best mean of the objective."""
 
-    folds: Annotated[int, Field(ge=0, le=100)] | Literal["auto"] = 0
+    folds: Annotated[int, Field(ge=0, le=100), Unit("folds")] | Literal["auto"] = 0
     """The number of folds that each runs on instead of under other seeds: parts of training and
     validation images together, each with its share of every class, the same for all finalists.
     More than 5 are folds of further divisions into 5. 0 is none; `auto` is 5 where there are fewer
@@ -215,7 +217,7 @@ class CacheConfig(Config):
     root: Path | None = None
     """The cache's folder; by default `TUNE_CACHE`, else one in the user's cache on each node."""
 
-    max_gb: float = Field(default=20, gt=0, le=10**9)
+    max_gb: Annotated[float, Unit("GB")] = Field(default=20, gt=0, le=10**9)
     """The greatest size; above it, the least recently used entries are deleted."""
 
     def max_bytes(self, *, on_gpu: bool) -> int:
@@ -234,9 +236,7 @@ class TrackingConfig(Config):
     study: str | None = None
     """The URL of Optuna's storage; by default `mlruns/optuna.db` here."""
 
-    patience: Annotated[float, BeforeValidator(parse_duration)] = Field(
-        default=60, ge=0, le=_LONGEST
-    )
+    patience: Annotated[Duration, Field(ge=0, le=_LONGEST)] = 60
     """How long the end of a search waits for an unreachable MLflow (`90s`, `5m`)."""
 
 
@@ -252,7 +252,7 @@ class RegistryConfig(Config):
     with the best champion so far: if it is significantly `better` than both, if it is shown to be
     worse than neither by more than `margin` (`not-worse`), `always` or `never`."""
 
-    margin: float = Field(default=0.01, ge=0)
+    margin: Annotated[float, Unit("of the objective")] = Field(default=0.01, ge=0)
     """By how much a challenger may be worse, in the objective's own units: 0.01 is one point of
     accuracy, or 0.01 nats of `val_loss`. The fewer the test images, the more must be allowed
     before anything can be shown."""

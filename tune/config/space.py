@@ -39,7 +39,9 @@ class Range(Searched):
     """Numbers from `low` to `high`, both included; whole ones if the key takes whole numbers."""
 
     low: float
+    """The least value."""
     high: float
+    """The greatest value."""
     log: bool = False
     """Whether the logarithm is searched, for what varies by factors, such as a learning rate."""
     step: float | None = Field(default=None, gt=0)
@@ -67,6 +69,7 @@ class Choices(Searched):
     """A list, of which one value is chosen; `{values: [...], when: ...}` with conditions."""
 
     choices: tuple[str | bool | int | float, ...] = Field(min_length=1)
+    """The values, one of which is chosen."""
 
     @field_validator("choices")
     @classmethod
