@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 _SETTINGS: Final = {
@@ -34,6 +36,21 @@ machines can reach.
 
 _GCS_SECONDS: Final = "RAY_gcs_rpc_server_reconnect_timeout_s"
 """How long Ray waits for its control server, which runs on this machine and is not restarted."""
+
+
+@contextmanager
+def prepared_environment() -> Iterator[None]:
+    """The same, and everything as it was at the end: of a process that is somebody else's."""
+    before = {name: os.environ.get(name) for name in (*_SETTINGS, _GCS_SECONDS, _LOOPBACK_ONLY)}
+    prepare_environment()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def prepare_environment() -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "MISTAKE",
     "ConfigError",
     "Halt",
+    "SearchStoppedError",
     "first_line",
     "squeeze",
 ]
@@ -43,6 +44,10 @@ class Halt(BaseException):
 
     def __init__(self, message: str) -> None:
         super().__init__(masked(message))
+
+
+class SearchStoppedError(RuntimeError):
+    """The search cannot go on now, and says why; `tune.resume` goes on with it."""
 
 
 def squeeze(value: object, width: int = 120) -> str:

@@ -31,7 +31,9 @@ _OPEN: Final = {"space", "sampler.points", "strategy.portfolio"}
 _SPACE: Final[TypeAdapter[dict[str, Values]]] = TypeAdapter(dict[str, Values])
 
 
-def load_config(given: Path | None = None, overrides: Sequence[str] = ()) -> SearchConfig:
+def load_config(
+    given: Path | None = None, overrides: Sequence[str] = (), source: str = "command line"
+) -> SearchConfig:
     """Read a config and set single keys of it.
 
     An override of a key that is searched fixes it: the key leaves the space, unless
@@ -40,6 +42,7 @@ def load_config(given: Path | None = None, overrides: Sequence[str] = ()) -> Sea
     Args:
         given: A YAML file, or the name of a preset; by default the preset `digits`.
         overrides: Words of the form `optim.lr=1e-3`.
+        source: Where these are from, as an error says it.
 
     Raises:
         ConfigError: The file or a word cannot be read, or breaks a rule.
@@ -55,7 +58,7 @@ def load_config(given: Path | None = None, overrides: Sequence[str] = ()) -> Sea
     try:
         return SearchConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_one_line(error, given, set_keys)) from error
+        raise ConfigError(_one_line(error, given, set_keys, source)) from error
 
 
 def with_budget(config: SearchConfig, words: Mapping[str, str]) -> SearchConfig:
@@ -114,7 +117,9 @@ def _without_idle(space: dict[str, Any], content: Mapping[str, Any], fixed: set[
     return {key: space[key] for key in searched}
 
 
-def _one_line(error: ValidationError, given: Path, overridden: set[str]) -> str:
+def _one_line(
+    error: ValidationError, given: Path, overridden: set[str], source: str = "command line"
+) -> str:
     first = error.errors(include_url=False)[0]
     key, value = _key_of(first["loc"]), first["input"]
     told = _told(key, value, first["type"], first["msg"].removeprefix("Value error, "))
@@ -122,7 +127,7 @@ def _one_line(error: ValidationError, given: Path, overridden: set[str]) -> str:
     # A rule between keys is about all of them, but for one that says what the space holds.
     of_one = [each for each in overridden if key or each.startswith("space.")]
     is_word = below or any(_is_about(told, each) for each in of_one)
-    where = "command line" if is_word else given
+    where = source if is_word else given
     return f"{told} ({where})"
 
 

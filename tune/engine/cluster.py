@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import os
-import time
-from collections.abc import Sequence
-from threading import Thread
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any, Final
 
 import psutil
 import ray
 
+from tune.engine.ray_compat import rays_own_workers
 from tune.engine.signals import interrupt
 
 _NEEDED: Final = {"raylet", "gcs_server"}
@@ -19,11 +22,25 @@ _NEEDED: Final = {"raylet", "gcs_server"}
 _WATCH_SECONDS: Final = 0.5
 
 
-def start_ray() -> None:
+_stopping = Event()
+"""Set while the local Ray is stopped, whose processes may end then."""
+_own = [False]
+"""Whether this package has started the Ray there is."""
+
+
+def is_own() -> bool:
+    """Whether the Ray that is connected to was started here, as this package needs it."""
+    return _own[0] and ray.is_initialized()
+
+
+def start_ray(on_death: Callable[[str], None] = interrupt) -> None:
     """Connect to the cluster that `RAY_ADDRESS` names, or start a local one.
 
     A local one prints nothing, and listens on loopback only: :mod:`tune.environment` sees
     to that, before Ray is imported.
+
+    Args:
+        on_death: Called, in a thread, with the reason when a local one dies.
     """
     if ray.is_initialized():
         return
@@ -37,14 +54,47 @@ def start_ray() -> None:
     )
     if not address:
         processes = [p for p in psutil.Process().children() if p.name() in _NEEDED]
-        Thread(target=_watch, args=(processes,), name="watch", daemon=True).start()
+        _stopping.clear()
+        _own[0] = True
+        watch = Thread(target=_watch, args=(processes, on_death), name="watch", daemon=True)
+        watch.start()
 
 
-def _watch(processes: Sequence[psutil.Process]) -> None:
+@contextmanager
+def borrowed_ray() -> Iterator[list[str]]:
+    """The Ray that the caller has started; else one that ends with the block.
+
+    Yields:
+        Why it has died, once it has. The main thread is interrupted then as by Ctrl-C, if it is
+        the caller: it would wait for ever.
+    """
+    reasons: list[str] = []
+    if ray.is_initialized():
+        yield reasons
+        return
+    is_main = threading.current_thread() is threading.main_thread()
+
+    def died(reason: str) -> None:
+        reasons.append(reason)
+        if is_main:
+            _thread.interrupt_main()
+
+    with rays_own_workers():
+        start_ray(died)
+        try:
+            yield reasons
+        finally:
+            _stopping.set()
+            _own[0] = False
+            ray.shutdown()
+
+
+def _watch(processes: Sequence[psutil.Process], on_death: Callable[[str], None]) -> None:
     """Stop the search when one of Ray's own processes has died: Ray would wait for it for ever."""
-    while ray.is_initialized():
+    while ray.is_initialized() and not _stopping.is_set():
         for process in processes:
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                interrupt(f"the death of Ray's {process.name()}")
+            dead = not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+            if dead and not _stopping.is_set():
+                on_death(f"the death of Ray's {process.name()}")
                 return
-        time.sleep(_WATCH_SECONDS)
+        _stopping.wait(_WATCH_SECONDS)

@@ -66,17 +66,20 @@ class Launch:
         return f"{name} is finished, with {trials} trials; for more: {more}"
 
 
-def checked_config(given: Path | None, words: Sequence[str]) -> SearchConfig:
+def checked_config(
+    given: Path | None, words: Sequence[str], where: str = "command line"
+) -> SearchConfig:
     """The config of a search, with all that can be checked without anything slow.
 
     Args:
         given: A file or a preset, or the default.
         words: Overrides of its keys.
+        where: Where they are from, as an error says it.
 
     Raises:
         ConfigError: A search of it could not run.
     """
-    config = load_config(given, words)
+    config = load_config(given, words, where)
     if not config.space:
         raise ConfigError("space is empty: name at least one key to search, such as optim.lr")
     check_files(config)
@@ -101,18 +104,24 @@ def free_home(config: SearchConfig, name: str | None) -> SearchFolder:
     return home
 
 
-def new_search(given: Path | None, words: Sequence[str], name: str | None) -> Launch:
+def new_search(
+    given: Path | None,
+    words: Sequence[str],
+    name: str | None,
+    where: str = "command line",
+) -> Launch:
     """A search that has not been started.
 
     Args:
         given: Its config: a file or a preset, or the default.
         words: Overrides of the config's keys.
         name: Its name; by default the config's name and the time.
+        where: Where the overrides are from, as an error says it.
 
     Raises:
         ConfigError: It could not run.
     """
-    config = checked_config(given, words)
+    config = checked_config(given, words, where)
     home = free_home(config, name)
     watch = Stopwatch(home)
     uri = tracking_uri(config.tracking.uri)

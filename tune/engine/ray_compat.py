@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +64,18 @@ def use_waiting_workers() -> None:
         )
         return
     setattr(controller, _NAME, WaitingWorkers)
+
+
+@contextmanager
+def rays_own_workers() -> Iterator[None]:
+    """Undo :func:`use_waiting_workers` at the end of the block."""
+    controller = importlib.import_module(_CONTROLLER)
+    before = getattr(controller, _NAME, None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            setattr(controller, _NAME, before)
 
 
 class Workers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +14,7 @@ from rich.console import Console
 from trainable.data.datasets import load_dataset
 from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
-from tune.engine.cluster import start_ray
+from tune.engine.cluster import is_own, start_ray
 from tune.engine.fractions import measure, trials_per_gpu
 from tune.engine.preflight import check_unchanged, choose_points, settle
 from tune.engine.ray_compat import use_waiting_workers
@@ -133,7 +132,7 @@ def _prepare(config: SearchConfig) -> None:
     for name in ("ray.tune", "ray.air", "mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ray()
-    if not os.environ.get("RAY_ADDRESS"):  # workers on other machines have not loaded PyTorch
+    if is_own():  # the workers of another have not loaded PyTorch
         use_waiting_workers()
     fit_resources(config.resources)
 

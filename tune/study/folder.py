@@ -136,6 +136,10 @@ class SearchFolder:
             ) from error
         self._place.clear_halves(_FILE, _ELAPSED)
 
+    def release(self) -> None:
+        """Let others in again, this process's next search too."""
+        self._lock.release()
+
     def load(self) -> Search:
         """The search as it was started: by its file, or where that is lost by its study.
 

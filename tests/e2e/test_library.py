@@ -1,0 +1,106 @@
+"""`import tune` in a script without a main guard: twice, interrupted, and beside a Ray."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.commands import REPOSITORY, user_environment
+
+SMALL = """
+import logging, os, signal, threading, time
+from pathlib import Path
+
+import tune
+
+small = dict(
+    data={"image_size": 16, "limit": 300},
+    model={"weights": "random"},
+    train={"epochs": 3, "batch_size": 64},
+    confirm={"top_k": 0},
+)
+"""
+
+TWICE = """
+handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+first = tune.run(num_samples=2, search_name="first", **small)
+second = tune.run(num_samples=1, search_name="second", show_progress=False, **small)
+assert {number: signal.getsignal(number) for number in handlers} == handlers
+assert logging.getLogger().handlers == []
+import mlflow
+import ray
+
+assert not ray.is_initialized()
+assert mlflow.active_run() is None
+assert [each.state for each in tune.searches()] == ["finished", "finished"]
+print(len(first.trials), len(second.trials), second.model_name, first.report)
+longer = tune.resume("second", num_samples=2, show_progress=False)
+print(list(longer.trials["state"]))
+from PIL import Image
+
+told = longer.model.predict([Image.new("RGB", (8, 8))])
+print(len(told), told[0].label in longer.model.classes)
+"""
+
+BESIDE = """
+import ray
+
+ray.init(num_cpus=2, include_dashboard=False)
+counter = ray.remote(lambda number: number + 1)
+
+
+def interrupt_at_the_first_epoch():
+    folder = Path("mlruns/searches/first")
+    while not list(folder.glob("trial-*/last.pt")):
+        time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+threading.Thread(target=interrupt_at_the_first_epoch, daemon=True).start()
+try:
+    small["train"] = {"epochs": 20, "batch_size": 16}
+    tune.run(num_samples=2, search_name="first", **small)
+except KeyboardInterrupt:
+    print("interrupted")
+assert ray.get(counter.remote(1)) == 2
+assert [each.state for each in tune.searches()] == ["unfinished"]
+result = tune.resume("first", show_progress=False)
+print(len(result.trials), result.unfinished)
+assert ray.get(counter.remote(2)) == 3
+"""
+
+
+def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "script.py").write_text(SMALL + script)
+    return subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        env={**user_environment(), "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_script_searches_twice_and_leaves_its_process_as_it_was(tmp_path: Path) -> None:
+    done = run(TWICE, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Registered resnet18-digits version 1, alias champion" in done.stdout
+    words = done.stdout.splitlines()[-3:]
+    assert re.fullmatch(r"2 1 models:/resnet18-digits/2 .*/first/report\.html", words[0])
+    assert words[1].count("'") == 4
+    assert words[2] == "1 True"
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_beside_a_ray_of_ones_own_it_is_interrupted_and_goes_on(tmp_path: Path) -> None:
+    done = run(BESIDE, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-2:] == ["interrupted", "2 "]

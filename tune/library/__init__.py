@@ -1,0 +1,1 @@
+"""The search as a library, for scripts and notebooks: what `import tune` gives."""

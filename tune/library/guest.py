@@ -1,0 +1,82 @@
+"""A search in a process that is somebody else's, which it leaves as it was.
+
+A command's process is its own: it sets variables that libraries read, takes signals, quiets
+loggers, and starts a Ray that ends with it. A script's or a notebook's is not.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from tune.environment import prepared_environment
+
+_SIGNALS: Final = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+    *(signal.SIGUSR1, signal.SIGUSR2),
+)
+
+
+@contextmanager
+def as_guest() -> Iterator[None]:
+    """Do what may read variables, log, or compute, and leave none of it changed."""
+    with ExitStack() as stack:
+        for kept in (prepared_environment, _signals, _loggers, _threads):
+            stack.enter_context(kept())
+        yield
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Ray sets handlers when it starts. Python lets the main thread alone do so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # else it was set by C code, which alone can set it again
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _loggers() -> Iterator[None]:
+    """The levels and handlers of all loggers; of those that are new, the levels of their kind."""
+    root = logging.getLogger()
+    levels = {name: logger.level for name, logger in _known().items()}
+    handlers, level = list(root.handlers), root.level
+    if "mlflow" in levels:  # which reads the variable for it when it is imported
+        logging.getLogger("mlflow").setLevel(max(levels["mlflow"], logging.WARNING))
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level = handlers, level
+        for name, logger in _known().items():
+            if name in levels:
+                logger.setLevel(levels[name])
+            elif name in {"mlflow", "optuna"}:  # as they come
+                logger.setLevel(logging.INFO)
+
+
+def _known() -> dict[str, logging.Logger]:
+    known = logging.root.manager.loggerDict
+    return {name: each for name, each in known.items() if isinstance(each, logging.Logger)}
+
+
+@contextmanager
+def _threads() -> Iterator[None]:
+    """How many threads PyTorch computes in, if the caller has loaded it."""
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch is not None:
+            torch.set_num_threads(before)

@@ -1,0 +1,127 @@
+"""A registered model, to be asked from Python."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+
+from tune.library.guest import as_guest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from tune.models.lookup import Model
+
+    Picture: TypeAlias = str | Path | BinaryIO | Image
+    """An image: a path, an open binary file, or an image of Pillow's."""
+    Pictures: TypeAlias = Picture | list[Picture] | tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of an image.
+
+    Attributes:
+        label: The most probable class.
+        probability: Its probability, 0 to 1.
+        probabilities: Of every class, by its name, the most probable first.
+    """
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+class PredictionModel:
+    """A trained model, which labels images in float32 on the CPU.
+
+    Attributes:
+        name: Where it is from, such as `models:/resnet18-photos/3`.
+        classes: The names of its classes, in the order of its outputs.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.name, self.classes = model.name, tuple(model.classifier.spec.classes)
+        self._classifier = model.classifier
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}, {len(self.classes)} classes>"
+
+    def predict(self, images: Pictures) -> list[Prediction]:
+        """Label images, in their order.
+
+        Args:
+            images: One, or several.
+
+        Raises:
+            ValueError: An image cannot be read; it is named.
+        """
+        return [self._prediction(row) for row in self.predict_proba(images)]
+
+    def predict_proba(self, images: Pictures) -> NDArray[np.float32]:
+        """The probabilities of images' classes, float32 of shape (images, classes).
+
+        Args:
+            images: One, or several.
+
+        Raises:
+            ValueError: An image cannot be read; it is named.
+        """
+        import numpy as np
+
+        from trainable.inference.labelling import label
+
+        given = images if isinstance(images, list | tuple) else (images,)
+        sources = [_source(image) for image in given]
+        rows = []
+        for answer in label(self._classifier, sources):
+            if isinstance(answer.probabilities, ValueError):
+                raise answer.probabilities
+            rows.append(answer.probabilities)
+        return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
+
+    def _prediction(self, row: NDArray[np.float32]) -> Prediction:
+        order = (-row).argsort(kind="stable")
+        found = {self.classes[index]: float(row[index]) for index in order}
+        label = self.classes[order[0]]
+        return Prediction(label, found[label], found)
+
+
+def load_model(name: str | None = None, *, tracking_uri: str | None = None) -> PredictionModel:
+    """Load a model.
+
+    Args:
+        name: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `imagenet`, or the folder of a
+            classifier; by default the champion of the only registered model.
+        tracking_uri: MLflow's tracking URI, if it is not what MLflow itself takes.
+
+    Raises:
+        ConfigError: There is no such model, or it cannot be read.
+    """
+    with as_guest():
+        from tune.models.lookup import load_model as load
+
+        return PredictionModel(load(name, tracking_uri))
+
+
+class _Upload(io.BytesIO):
+    """An image of Pillow's as a file."""
+
+    name = "an image"
+
+
+def _source(image: Picture) -> Path | BinaryIO:
+    if isinstance(image, str | Path):
+        return Path(image)
+    from PIL.Image import Image
+
+    if not isinstance(image, Image):
+        return image
+    file = _Upload()
+    image.save(file, "PNG")
+    file.seek(0)
+    return file
