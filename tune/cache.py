@@ -10,7 +10,7 @@ import typer
 
 from tune.cli import Door, open_console
 from tune.errors import DONE, ConfigError
-from tune.reporting.occupied import megabytes, print_entries, print_searches
+from tune.reporting.occupied import megabytes, names_of_data, print_entries, print_searches
 from tune.study.folder import SearchFolder, checked_name, searches_in
 
 app = Door("tune.cache")
@@ -43,8 +43,9 @@ def main(
 ) -> int:
     """List or clear what can be computed again: cached outputs, and checkpoints of searches.
 
-    The cache holds the outputs of frozen layers on a data set's images. It can be deleted at any
-    time: what is needed is computed again, to the same bytes.
+    The cache holds the outputs of frozen layers on a data set's images; data that a search of this
+    folder used has its name in the table. It can be deleted at any time: what is needed is computed
+    again, to the same bytes.
 
     The searches that were started in this folder keep the checkpoints of their finalists. Where
     those are deleted, registered models and reports stay, and a search that is extended or resumed
@@ -71,9 +72,9 @@ def main(
         finished = _finished() if clear_finished else []
         _clear_searches([SearchFolder(name) for name in dict.fromkeys([*named, *finished])])
     if not (clear or clear_finished or clear_search):
-        console = open_console()
-        print_entries(store, console)
-        print_searches([SearchFolder(name) for name in searches_in()], console)
+        console, homes = open_console(), [SearchFolder(name) for name in searches_in()]
+        print_entries(store, names_of_data(homes), console)
+        print_searches(homes, console)
     return DONE
 
 

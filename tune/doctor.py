@@ -10,7 +10,10 @@ import typer
 
 from tune.checks.examination import examine
 from tune.checks.finding import Finding
-from tune.cli import Door, open_console
+from tune.checks.judged import JudgedConfig
+from tune.cli import ConfigOption, Door, OverridesArgument, open_console
+from tune.config.loading import load_config
+from tune.config.presets import DEFAULT
 from tune.errors import DONE, FAILED
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -20,6 +23,8 @@ app = Door("tune.doctor")
 
 @app.command()
 def main(
+    overrides: OverridesArgument = None,
+    config: ConfigOption = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Close the runs that dead searches have left RUNNING.")
     ] = False,
@@ -28,10 +33,13 @@ def main(
     """Check whether a search would run in this folder, and say how to fix what would stop it.
 
     Each line is ok, warn (a search runs, but not as well as it could) or fail (it would not
-    run). Nothing is created or changed, except by `--fix`.
+    run). The first says which config is judged: the default, or the one that a search would be
+    started with. Nothing is created or changed, except by `--fix`.
 
     Examples:
     `python -m tune.doctor`
+
+    `python -m tune.doctor --config image_folder data.root=photos`
 
     `python -m tune.doctor --fix`
 
@@ -39,8 +47,11 @@ def main(
 
     Exit code: 0 nothing fails, 1 something does, 2 a mistake in the command.
     """
+    settings = load_config(config, overrides or [])
+    words = [str(config or DEFAULT), *(overrides or [])]
+    judged = JudgedConfig(" ".join(words) if config or overrides else None, settings)
     findings = []
-    for finding in examine(fix=fix):
+    for finding in examine(judged, fix=fix):
         findings.append(finding)
         if not as_json:
             _show(finding)

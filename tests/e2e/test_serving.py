@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -24,7 +25,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tests.helpers.commands import user_environment
+from tests.helpers.commands import REPOSITORY, user_environment
 from tests.helpers.images import bomb
 from tests.helpers.processes import family, free_port, listening, run, running, wait_until
 from tests.helpers.searches import FinishedSearch
@@ -147,6 +148,59 @@ def test_photographs_of_any_size_and_kind_are_taken(server: Server) -> None:
     answers = server.label(*kinds, base64_of(gradient.convert("RGBA")), base64_of(gradient))
     assert len(answers) == 5
     assert answers[2]["probability"] == pytest.approx(answers[4]["probability"], abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photograph of 3 MB as `photo.jpg`, and it and a small one in `pictures`."""
+    folder = tmp_path_factory.mktemp("photographs")
+    (folder / "pictures").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (1300, 1700, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "photo.jpg", quality=90)
+    assert 3_000_000 < (folder / "photo.jpg").stat().st_size < 4_000_000
+    (folder / "pictures" / "a b.jpg").hardlink_to(folder / "photo.jpg")
+    Image.linear_gradient("L").save(folder / "pictures" / "small.png")
+    return folder
+
+
+def documented_commands() -> list[str]:
+    """The commands of docs/serving.md that send images."""
+    text = (REPOSITORY / "docs" / "serving.md").read_text()
+    return [block for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "curl" in block]
+
+
+def test_the_documented_commands_send_a_photograph_of_3_mb(
+    server: Server, photographs: Path
+) -> None:
+    if shutil.which("curl") is None or shutil.which("jq") is None:
+        pytest.skip("no curl, or no jq")
+    image = base64.b64encode((photographs / "photo.jpg").read_bytes()).decode()
+    (expected,) = server.label(image)
+    counts = []
+    for command in documented_commands():
+        script = command.replace("127.0.0.1:5000", f"127.0.0.1:{server.port}")
+        done = run(["sh", "-c", script], cwd=photographs, env=environment())
+        answers = json.loads(done.stdout)["predictions"]
+        assert answers[0] == pytest.approx(expected, abs=1e-5), command
+        counts.append(len(answers))
+    assert counts == [1, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "application/octet-stream"])
+def test_a_file_is_taken_as_it_is(
+    kind: str, server: Server, digits: list[str], expected: pd.DataFrame
+) -> None:
+    status, told = server.ask(base64.b64decode(digits[3]), kind)
+    assert status == 200, told
+    assert_same(told["predictions"], expected[3:4])
+
+
+@pytest.mark.parametrize("body", [b"", b"these are words", base64.b64decode(bomb(50_000, 40_000))])
+def test_a_file_that_is_no_image_is_told_so(body: bytes, server: Server) -> None:
+    status, told = server.ask(body, "image/png")
+    assert status == 400
+    assert told["message"].startswith("row 0: the upload cannot be read as an image")
+    assert "Traceback" not in json.dumps(told)
 
 
 def test_many_images_are_answered_as_one_by_one(

@@ -3,9 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.helpers.commands import DIGITS, SMALL
 from tests.helpers.doors import invoke
+from trainable.features.chunks import Chunks
+from trainable.features.store import ArrayStore
 from tune.config.loading import load_config
 from tune.study.folder import SearchFolder
 from tune.study.search import Search
@@ -30,6 +33,24 @@ def test_a_trial_fills_the_cache_and_the_command_lists_and_clears_it(tmp_path: P
     assert cleared.stdout == f"{root}: 2 entries deleted\n"
 
 
+def test_data_that_a_search_here_used_has_its_name(tmp_path: Path) -> None:
+    store = ArrayStore(tmp_path / "cache")
+    for data in ("x", "0123456789abcdef0123"):
+        key = {"data": data, "split": "val", "policy": "none", "image_size": 8, "dtype": "uint8"}
+        store.get(key, Chunks(1, 1, lambda *_: torch.zeros(1, 2, dtype=torch.uint8)))
+    words = ["data.source=image_folder", f"data.root={tmp_path}/of/a/folder/photos"]
+    add_search(tmp_path, "done", *words, concluded=True)
+
+    done = invoke("tune.cache", "--root=cache", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    _, *entries = done.stdout.splitlines()[:3]
+    (named,) = [line for line in entries if "image_folder /" in line]
+    assert "/photos" in named
+    (unnamed,) = [line for line in entries if "0123456789abcd" in line]
+    assert named.split()[-4:] == unnamed.split()[-4:] == ["val", "none", "8", "uint8"]
+
+
 def test_a_folder_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     done = invoke("tune.cache", "--root", str(tmp_path / "missing"), cwd=tmp_path)
     assert done.returncode == 2
@@ -37,10 +58,10 @@ def test_a_folder_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
 
 
 def add_search(
-    folder: Path, name: str, *, concluded: bool, cut_short: bool = False
-) -> SearchFolder:
+    folder: Path, name: str, *words: str, concluded: bool, cut_short: bool = False
+) -> None:
     """A search with a finalist's checkpoint, which is also its last."""
-    config = load_config(DIGITS, [])
+    config = load_config(DIGITS, words)
     search = Search(
         name=name,
         config=config,

@@ -52,23 +52,28 @@ def test_one_batch_is_overfitted(tmp_path: Path) -> None:
     [
         ["schedule.name=one_cycle"],
         ["optim.label_smoothing=0.1", "optim.l1=1e-3", "optim.weight_decay=0.1"],
-        ["optim.name=sgd", "optim.lr=1e-2", "schedule.name=cosine", "schedule.warmup=0.5"],
+        pytest.param(
+            ["optim.name=sgd", "optim.lr=1e-2", "schedule.name=cosine", "schedule.warmup=0.5"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_head_alone_overfits_a_batch_whatever_its_schedule_and_regularization(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    head = ["model.unfreeze_depth=0", "optim.lr=3e-3", "train.batch_size=32", "data.limit=300"]
+    size = ["data.limit=300", "data.image_size=16", "train.batch_size=32"]
+    head = [*size, "model.unfreeze_depth=0", "optim.lr=3e-3"]
     assert overfit(build(load_config(DIGITS, [*head, *words])))
     steps = int(capsys.readouterr().out.split()[2])
     assert steps > 50
 
 
-@pytest.mark.parametrize("depth", [0, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("depth", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_labels_that_no_image_explains_are_not_overfitted(
     depth: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["data.limit=300", f"model.unfreeze_depth={depth}", "train.batch_size=16"]
+    size = ["data.limit=300", "data.image_size=16", "train.batch_size=16"]
+    words = [*size, f"model.unfreeze_depth={depth}"]
     trial = load_config(DIGITS, words).base
     dataset = load_dataset(trial.data)
     alike = torch.zeros_like(dataset.train.images)

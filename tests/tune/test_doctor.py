@@ -14,7 +14,18 @@ from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
 
 NAMES = (
-    *("python", "packages", "cpu", "memory", "gpu", "disk", "shared memory", "ray", "weights"),
+    *(
+        "config",
+        "python",
+        "packages",
+        "cpu",
+        "memory",
+        "gpu",
+        "disk",
+        "shared memory",
+        "ray",
+        "weights",
+    ),
     *("cache", "mlflow", "optuna", "searches"),
 )
 
@@ -44,6 +55,32 @@ def test_after_a_search_all_is_well_and_it_says_so_in_lines(
     assert "ok    search first   finished" in lines
     assert "ok    searches       1 were started in this folder" in lines
     assert {path: path.stat().st_mtime_ns for path in finished_search.folder.rglob("*")} == before
+
+
+def test_it_says_which_config_it_judged(tmp_path: Path) -> None:
+    _, found = examine(tmp_path)
+    assert found["config"].message == "digits, the default, is judged; --config FILE judges another"
+    (tmp_path / "photos").mkdir()
+    own = ["--config=image_folder", "data.root=photos", "model.weights=random", "cache.root=own"]
+    code, found = examine(tmp_path, *own)
+    assert code == 0, found
+    words = "image_folder data.root=photos model.weights=random cache.root=own"
+    assert found["config"].message == f"{words} is judged"
+    assert found["weights"].message == "random for resnet18 can be had"
+    assert " in own, " in found["cache"].message
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--config=image_folder", "data.root=photos"], "config"),
+        (["model.weights=missing.pt"], "config"),
+        (["model.weights=missing.pt"], "weights"),
+    ],
+)
+def test_what_would_stop_that_config_fails(words: list[str], name: str, tmp_path: Path) -> None:
+    code, found = examine(tmp_path, *words)
+    assert (code, found[name].state) == (1, "fail")
 
 
 @pytest.mark.slow

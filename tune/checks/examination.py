@@ -7,15 +7,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tune.checks.finding import Finding
+from tune.checks.judged import JudgedConfig, check_config
+from tune.config.schema import SearchConfig
 
 
-def examine(*, fix: bool) -> Iterator[Finding]:
+def examine(judged: JudgedConfig, *, fix: bool) -> Iterator[Finding]:
     """Check all there is, and yield each finding as soon as it is known.
 
     Args:
+        judged: What a search would be started with.
         fix: Whether to close the runs that searches left open.
     """
-    for check in (_installation, _machine, _cache, lambda: _records(fix=fix)):
+    yield check_config(judged)
+    for check in (
+        _installation,
+        lambda: _machine(judged),
+        lambda: _cache(judged.config),
+        lambda: _records(judged.config, fix=fix),
+    ):
         try:
             yield from check()
         except ImportError as error:  # the findings on packages, above, say which and why
@@ -29,11 +38,12 @@ def _installation() -> Iterator[Finding]:
     yield check_packages()
 
 
-def _machine() -> Iterator[Finding]:
+def _machine(judged: JudgedConfig) -> Iterator[Finding]:
     from tune.checks import machine, network
 
     with ThreadPoolExecutor(1) as thread:
-        weights = thread.submit(network.check_weights)  # mostly waits for an answer
+        model = judged.config.model if judged.is_given else None
+        weights = thread.submit(network.check_weights, model)  # mostly waits for an answer
         yield machine.check_cpu()
         yield machine.check_memory()
         yield machine.check_gpus()
@@ -43,26 +53,25 @@ def _machine() -> Iterator[Finding]:
         yield weights.result()
 
 
-def _cache() -> Iterator[Finding]:
+def _cache(config: SearchConfig) -> Iterator[Finding]:
     from trainable.features.store import ArrayStore, default_root
     from tune.checks.cache import check_cache
-    from tune.config.sections import CacheConfig
 
-    yield check_cache(ArrayStore(default_root(), CacheConfig().max_bytes(on_gpu=False)))
+    cache = config.cache
+    yield check_cache(ArrayStore(cache.root or default_root(), cache.max_bytes(on_gpu=False)))
 
 
-def _records(*, fix: bool) -> Iterator[Finding]:
+def _records(judged: SearchConfig, *, fix: bool) -> Iterator[Finding]:
     """Checks what searches have stored, here or where their configs say."""
     from tune.checks.databases import check_mlflow, check_optuna, exists
     from tune.checks.searches import check_others, check_search, readable
-    from tune.config.schema import SearchConfig
     from tune.study.folder import SearchFolder, searches_in
     from tune.study.storage import storage_url
     from tune.tracking.server import tracking_uri
 
     homes = [SearchFolder(name) for name in searches_in()]
     searches = readable(homes)
-    configs = [SearchConfig(), *(search.config for search in searches)]
+    configs = [judged, *(search.config for search in searches)]
     uris = dict.fromkeys(tracking_uri(config.tracking.uri) for config in configs)
     records = {uri: check_mlflow(uri) for uri in uris}
     yield from records.values()

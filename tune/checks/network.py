@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from trainable.config import ModelConfig
 from trainable.network.weights import resolve_weights
 from tune.checks.finding import Finding
 
@@ -72,11 +73,18 @@ def _ray_folder() -> Path:
     return Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")  # noqa: S108
 
 
-def check_weights() -> Finding:
-    """Whether ImageNet's weights are here or can be downloaded, checked within five seconds."""
+def check_weights(model: ModelConfig | None = None) -> Finding:
+    """Whether first weights are here or can be downloaded, checked within five seconds.
+
+    Args:
+        model: Whose weights; by default ImageNet's, which a search of photographs starts from.
+    """
+    names, arch = (["imagenet"], "resnet18") if model is None else (model.weights, model.arch)
     try:
-        resolve_weights(["imagenet"], "resnet18")
+        found = resolve_weights(names, arch)
     except ValueError as error:
         fix = "give a file, model.weights=FILE, or 'model.weights=[imagenet,bundled]'"
-        return Finding("weights", "warn", str(error), fix)
-    return Finding("weights", "ok", "ImageNet's for a ResNet18 are here or can be downloaded")
+        return Finding("weights", "warn" if model is None else "fail", str(error), fix)
+    if model is None:
+        return Finding("weights", "ok", "ImageNet's for a ResNet18 are here or can be downloaded")
+    return Finding("weights", "ok", f"{found} for {arch} can be had")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ _BATCH: Final = 32
 """Images that pass the network together: a request may hold any number of them."""
 _IN_SERVER: Final = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"
 """Variable that MLflow sets in its server."""
+_TAKES_FILES: Final = "takes_image_files"
+"""Mark of what stands in for MLflow's own function, so that it does so once."""
 
 
 class RequestError(MlflowException):
@@ -48,6 +51,7 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
         """Load the classifier's weights and classes."""
         self._classifier = Classifier.load(Path(context.artifacts["classifier"]))
         _refuse_deep_json()  # MLflow's server loads the model before it says that it is one
+        _take_files()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Label each row's image.
@@ -117,6 +121,27 @@ def _refuse_deep_json() -> None:
             raise RequestError("the JSON is nested too deep") from error
 
     scoring_server._decode_json_input = decoded
+
+
+def _take_files() -> None:
+    """Have MLflow's server take the bytes of one image file too, as clients send files.
+
+    Its own function, which it looks up at each request, knows JSON, CSV and Parquet by the type of
+    the content, and answers 415 to others; were it gone, an image would be answered that too.
+    """
+    invoke = getattr(scoring_server, "invocations", None)
+    if invoke is None or hasattr(invoke, _TAKES_FILES):
+        return
+
+    def invoked(data: Any, content_type: str, *more: Any) -> Any:
+        kind = (content_type or "").partition(";")[0].strip().lower()
+        if not (kind.startswith("image/") or kind == "application/octet-stream"):
+            return invoke(data, content_type, *more)
+        row = {"image": base64.b64encode(data).decode()}
+        return invoke(json.dumps({"dataframe_records": [row]}), "application/json", *more)
+
+    setattr(invoked, _TAKES_FILES, True)
+    scoring_server.invocations = invoked
 
 
 mlflow.models.set_model(ServedClassifier())

@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trainable.text import printable, shortened
+from tune.errors import ConfigError
 from tune.study.folder import SearchFolder
 
 if TYPE_CHECKING:
     from trainable.features.store import ArrayStore
 
+_WIDTH: Final = 28
+"""The greatest length of the name of data."""
 
-def print_entries(store: ArrayStore, console: Console) -> None:
-    """Print a table of the cache's entries, and their number and size."""
+
+def names_of_data(homes: Iterable[SearchFolder]) -> dict[str, str]:
+    """What the searches in these folders call their data, by its fingerprint."""
+    found = {}
+    for home in homes:
+        with suppress(ConfigError):
+            search = home.load()
+            data = search.config.data
+            name = data.source if data.root is None else f"{data.source} {data.root}"
+            found[search.data_fingerprint] = name
+    return found
+
+
+def print_entries(store: ArrayStore, names: Mapping[str, str], console: Console) -> None:
+    """Print a table of the cache's entries, and their number and size.
+
+    Args:
+        store: The cache.
+        names: What data is called, by its fingerprint, of which the beginning is printed else.
+        console: Where to print.
+    """
     entries = store.entries()
     table = Table("used", "size", "data", "split", "policy", "px", "type", box=None)
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        columns = ("data", "split", "policy", "image_size", "dtype")
+        columns = ("split", "policy", "image_size", "dtype")
         cells = [str(entry.key.get(column, ""))[:14] for column in columns]
-        table.add_row(used, megabytes(entry.size), *cells)
+        data = str(entry.key.get("data", ""))
+        name = shortened(printable(names.get(data, data[:14])), _WIDTH)
+        table.add_row(used, megabytes(entry.size), Text(name), *cells)
     if entries:
         console.print(table)
     total = megabytes(sum(entry.size for entry in entries))
