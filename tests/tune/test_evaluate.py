@@ -158,7 +158,7 @@ def test_many_classes_have_the_pairs_that_were_confused_most(tmp_path: Path) -> 
         (["nowhere"], "nowhere: no such folder"),
         (["photos/ants"], "photos/ants has no class folder: give one with a folder a class"),
         (["wrong"], "wrong: beetles is no class of the model, which knows ants, bees, crickets"),
-        (["splits"], "it holds splits, not classes: give one of them, such as splits/train"),
+        (["splits"], "it holds splits, not classes: give one of them, such as splits/test"),
         (["empty"], "empty holds no image (.jpg"),
     ],
 )

@@ -134,7 +134,8 @@ def judge(files: Sequence[LabelledFile], answers: Iterable[Answer], classes: int
 
 def _unknown(folder: Path, unknown: Sequence[str], classes: Sequence[str]) -> str:
     if set(unknown) <= set(SPLITS):
-        return f"it holds splits, not classes: give one of them, such as {folder / unknown[-1]}"
+        held_out = next(name for name in reversed(SPLITS) if name in unknown)
+        return f"it holds splits, not classes: give one of them, such as {folder / held_out}"
     verb = "is no class" if len(unknown) == 1 else "are no classes"
     return (
         f"{_listed(unknown)} {verb} of the model, which knows {_listed(classes)}: rename or remove"

@@ -13,6 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from tests.trainable.data.test_duplicates import load, scene
+from trainable.config import DataConfig
+from trainable.data.datasets import load_dataset
+from trainable.data.decoding import as_png
 from trainable.data.seen import Seen
 
 pytestmark = pytest.mark.usefixtures("no_cached_data")
@@ -84,6 +87,25 @@ def test_a_copy_of_what_was_seen_is_seen(photos: Path) -> None:
     assert (
         not Seen.of(dataset).unseen_groups(load(photos, test_fraction=0.9, val_fraction=0.5)).all()
     )
+
+
+def test_of_a_file_it_is_known_whether_it_or_a_copy_was_seen(photos: Path, tmp_path: Path) -> None:
+    dataset = load(photos)
+    seen, side = Seen.of(dataset), dataset.train.images.shape[-1]
+    assert all(seen.has_seen(path, side) for path in (*dataset.train.files, *dataset.val.files))
+    assert not any(seen.has_seen(path, side) for path in dataset.test.files)
+    copy = tmp_path / "copy.jpg"
+    Image.open(dataset.train.files[0]).save(copy, quality=80)
+    assert seen.has_seen(copy, side)
+
+
+def test_of_pixels_in_memory_it_is_known_from_a_file_of_them(tmp_path: Path) -> None:
+    dataset = load_dataset(DataConfig(limit=100))
+    seen, side = Seen.of(dataset), dataset.train.images.shape[-1]
+    for split, expected in ((dataset.val, True), (dataset.test, False)):
+        for image in split.images:
+            (tmp_path / "one.png").write_bytes(as_png(image.permute(1, 2, 0).numpy()))
+            assert seen.has_seen(tmp_path / "one.png", side) is expected
 
 
 @pytest.mark.parametrize(
