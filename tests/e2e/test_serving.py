@@ -155,8 +155,8 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A photograph of 3 MB as `photo.jpg`, and it and a small one in `pictures`."""
     folder = tmp_path_factory.mktemp("photographs")
     (folder / "pictures").mkdir()
-    noise = np.random.default_rng(0).integers(0, 256, (1300, 1700, 3), np.uint8)
-    Image.fromarray(noise).save(folder / "photo.jpg", quality=90)
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1900, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "photo.jpg", quality=95)
     assert 3_000_000 < (folder / "photo.jpg").stat().st_size < 4_000_000
     (folder / "pictures" / "a b.jpg").hardlink_to(folder / "photo.jpg")
     Image.linear_gradient("L").save(folder / "pictures" / "small.png")
