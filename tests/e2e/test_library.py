@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -104,3 +105,17 @@ def test_beside_a_ray_of_ones_own_it_is_interrupted_and_goes_on(tmp_path: Path) 
     done = run(BESIDE, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-2:] == ["interrupted", "2 "]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path) -> None:
+    notebook = json.loads((REPOSITORY / "docs" / "notebook.ipynb").read_text())
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    assert all(not c.get("outputs") for c in notebook["cells"])
+    assert "tune.run(" in cells[1]
+    done = run("\n".join(cells), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = re.findall(r"^(\d) (\d) \d+\.\d%$", done.stdout, re.MULTILINE)
+    assert len(told) == 5
+    assert sum(truth == label for truth, label in told) >= 4
+    assert re.search(r"^8 /.*/report\.html$", done.stdout, re.MULTILINE)

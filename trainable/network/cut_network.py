@@ -81,6 +81,10 @@ class Family(ABC):
         """
         update_bn(batches, tail)
 
+    def pretrained(self, state: StateDict) -> StateDict:
+        """The entries of a state dict that are for this network: by default all."""
+        return state
+
     def weights_url(self, name: str) -> str | None:
         """The address of the state dict that is published as `name`, such as `imagenet`.
 
@@ -185,7 +189,8 @@ class CutNetwork:
             ValueError: They are of another network, or lack what would stay frozen.
         """
         own, head = self.net.state_dict(), self.trained[-1]
-        backbone = {k: v for k, v in state.items() if self.stage_of(k) != head}
+        fitting = self._family.pretrained(state)
+        backbone = {k: v for k, v in fitting.items() if self.stage_of(k) != head}
         wrong = [k for k, v in backbone.items() if k not in own or own[k].shape != v.shape]
         if wrong:
             raise ValueError(f"model.weights={source} is of another network: it has {wrong[0]}")

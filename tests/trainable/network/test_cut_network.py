@@ -306,3 +306,35 @@ def test_each_depth_trains_one_stage_more() -> None:
     assert stages[0] == ("head",)
     assert stages[5] == ("stem", "layer1", "layer2", "layer3", "layer4", "head")
     assert all(deeper[1:] == stage for stage, deeper in pairwise(stages))
+
+
+class TestSmallImages:
+    """`resnet18_3x3`: a stem that leaves a small image its size."""
+
+    def test_the_first_block_sees_every_pixel(self, pixels: Tensor) -> None:
+        network = build("resnet18_3x3", num_classes=3, depth=4)
+        assert network.prefix(pixels).shape == (4, 64, 32, 32)
+
+    @pytest.mark.parametrize("depth", DEPTHS)
+    def test_prefix_and_tail_make_the_whole_network(self, depth: int, pixels: Tensor) -> None:
+        network = build("resnet18_3x3", num_classes=3, depth=depth)
+        network.tail.eval()
+        torch.testing.assert_close(network.tail(network.prefix(pixels)), network.whole(pixels))
+
+    def test_weights_of_the_other_stem_fit_where_the_stem_is_trained(
+        self, pretrained_file: Path
+    ) -> None:
+        network = build("resnet18_3x3", 3, depth=5, weights=str(pretrained_file))
+        given = load_weights(str(pretrained_file), "resnet18_3x3")
+        assert torch.equal(network.net.layer1[0].conv1.weight, given["layer1.0.conv1.weight"])
+        assert network.net.conv1.weight.shape == (64, 3, 3, 3)
+        with pytest.raises(ValueError, match=r"lacks conv1\.weight.* leaves stem frozen: train it"):
+            build("resnet18_3x3", 3, depth=4, weights=str(pretrained_file))
+
+    def test_its_own_weights_fit_at_every_depth(self, tmp_path: Path) -> None:
+        own = build("resnet18_3x3", 3, depth=0, seed=1).net.state_dict()
+        write(own, tmp_path / "own.pt")
+        network = build("resnet18_3x3", 3, depth=0, weights=str(tmp_path / "own.pt"))
+        assert torch.equal(network.net.conv1.weight, own["conv1.weight"])
+        with pytest.raises(ValueError, match="is of another network"):
+            build("resnet18", 3, depth=5, weights=str(tmp_path / "own.pt"))
