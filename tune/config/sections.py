@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from trainable.config import Config, Unit
+from tune.config.loggers import Logger
 from tune.config.points import Point
 from tune.config.registries import SAMPLERS, SCHEDULERS
 from tune.config.space import flatten
@@ -235,6 +236,11 @@ class TrackingConfig(Config):
 
     study: str | None = None
     """The URL of Optuna's storage; by default `mlruns/optuna.db` here."""
+
+    also: tuple[Logger, ...] = ()
+    """What shows the epochs besides MLflow, by Ray's own loggers: `tensorboard` (files in
+    `mlruns/searches/NAME/tensorboard`), `wandb` (a run for each trial, in the project of the
+    config's `name`)."""
 
     patience: Annotated[Duration, Field(ge=0, le=_LONGEST)] = 60
     """How long the end of a search waits for an unreachable MLflow (`90s`, `5m`)."""

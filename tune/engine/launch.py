@@ -12,6 +12,7 @@ from rich.console import Console
 
 from trainable.metrics import Objective
 from tune.config.loading import check_files, load_config, with_budget
+from tune.config.loggers import check_loggers
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.errors import ConfigError
@@ -83,6 +84,7 @@ def checked_config(
     if not config.space:
         raise ConfigError("space is empty: name at least one key to search, such as optim.lr")
     check_files(config)
+    check_loggers(config.tracking.also)
     read_portfolio(config.strategy)
     return config
 
@@ -155,6 +157,7 @@ def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
         search = _extended(search, budget, watch.elapsed)
     if not search.concluded:
         check_files(search.config)
+        check_loggers(search.config.tracking.also)
         check_tracking(search.config.tracking.uri)
         home.save(search)
 

@@ -11,9 +11,11 @@ from typing import Any, Final
 
 import ray
 from ray.tune.experiment import Trial
+from ray.tune.logger import TBXLoggerCallback
 
 _CONTROLLER: Final = "ray.tune.execution.tune_controller"
 _NAME: Final = "_ActorClassCache"
+_WRITER: Final = "_summary_writer_cls"
 _SIGNS_OF_PRESSURE: Final = ("running low on memory", "address the out of memory issue")
 """In Ray's messages, and in none of PyTorch's or the system's about one process."""
 
@@ -95,6 +97,25 @@ class Workers:
         for actor in self._actors:
             ray.kill(actor)
         self._actors.clear()
+
+
+def write_events_to(logger: TBXLoggerCallback, folder: Path) -> None:
+    """Have Ray's TensorBoard logger write a folder for each trial in this one.
+
+    Its own are among Ray's files, which are deleted when a search ends.
+    """
+    write = getattr(logger, _WRITER, None)
+    if write is None:
+        reason = f"it has no {_WRITER} as this package knows it"
+        warnings.warn(
+            f"this Ray ({ray.__version__}) leaves nothing for TensorBoard: {reason}", stacklevel=2
+        )
+        return
+
+    def in_folder(path: str, **more: Any) -> Any:
+        return write(str(folder / Path(path).name), **more)
+
+    setattr(logger, _WRITER, in_folder)
 
 
 def killed_for_memory(trial: Trial) -> bool:

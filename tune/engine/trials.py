@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from ray.exceptions import RayError
-from ray.tune import CheckpointConfig, RunConfig, TuneConfig, Tuner, with_resources
+from ray.tune import Callback, CheckpointConfig, RunConfig, TuneConfig, Tuner, with_resources
 from ray.tune.experiment import Trial
 from rich.console import Console
 
 from trainable.ray_trainable import FineTuneTrainable
 from tune.engine.bridge import LedgerCallback, LedgerScheduler, LedgerSearcher, Watcher
+from tune.engine.loggers import loggers
 from tune.engine.pressure import MemoryPressure
 from tune.engine.progress import Progress
 from tune.engine.ray_compat import is_of_memory
@@ -92,7 +93,7 @@ def run_trials(
                 reuse_actors=True,
                 trial_dirname_creator=_folder_name,
             ),
-            run_config=_run_config(home, budget, callback),
+            run_config=_run_config(home, budget, [callback, *loggers(ledger.config, home)]),
         )
         _fit(tuner)
         if interrupted():  # within Ray's code, what a signal raises may be lost
@@ -129,13 +130,13 @@ def clear_away(home: SearchFolder) -> None:
     shutil.rmtree(home.folder / _RAY, ignore_errors=True)
 
 
-def _run_config(home: SearchFolder, budget: TimeBudget, callback: LedgerCallback) -> RunConfig:
+def _run_config(home: SearchFolder, budget: TimeBudget, callbacks: list[Callback]) -> RunConfig:
     clear_away(home)  # what a run before this one has left
     return RunConfig(
         name=_RAY,
         storage_path=str(home.folder),
         stop=budget,
-        callbacks=[callback],
+        callbacks=callbacks,
         checkpoint_config=CheckpointConfig(checkpoint_at_end=False),  # trials keep their own
         verbose=0,
     )
