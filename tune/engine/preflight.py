@@ -11,6 +11,7 @@ from rich.console import Console
 from trainable.config import ModelConfig
 from trainable.data.copies import copy_groups, describe_copies
 from trainable.data.datasets import Dataset, load_dataset
+from trainable.data.parts import SPLITS
 from trainable.device import cpu_precision
 from trainable.features.probe import check_features
 from trainable.folds import Fold
@@ -51,8 +52,9 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         costs = measure_costs(config, len(dataset.classes))
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    sizes = " + ".join(f"{len(dataset.split(part))} {part}" for part in ("train", "val", "test"))
-    console.print(f"data     {config.data.source}: {sizes} images, {len(dataset.classes)} classes")
+    sizes = {part: len(dataset.split(part)) for part in SPLITS}
+    shown = " + ".join(f"{count} {part}" for part, count in sizes.items())
+    console.print(f"data     {config.data.source}: {shown} images, {len(dataset.classes)} classes")
     if dataset.skipped:
         console.print(f"         {dataset.skipped} files are no images and were left out")
     copies = describe_copies(copy_groups(dataset))
@@ -75,6 +77,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         classes_hash=hash_classes(dataset.classes),
         costs=costs,
         duplicates=copies,
+        sizes={**sizes, "classes": len(dataset.classes)},
     )
 
 

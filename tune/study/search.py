@@ -48,6 +48,10 @@ class Search(Config):
     duplicates: str = ""
     """What was found of duplicates among the images, in words."""
 
+    sizes: dict[str, int] = Field(default_factory=dict)
+    """The numbers of the images of each split, and of the classes; empty where a search is older
+    than it."""
+
     facts: dict[str, str | int | float] = Field(default_factory=dict)
     """What was known of the data before the first trial, where a portfolio was chosen by it."""
 
