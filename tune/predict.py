@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from trainable.inference.classifier import Classifier
     from trainable.inference.labelling import ImageSource
-    from tune.reporting.label_table import Best
+    from tune.reporting.label_table import Best, Put
 
 app = Door("tune.predict")
 
@@ -39,8 +39,8 @@ def main(
         typer.Option(
             "--csv",
             metavar="FILE",
-            help="Write a table instead: path, label, probability, and with --top-k label_2 and so "
-            "on. A file that exists is replaced, once the table is whole.",
+            help="Write a table instead: path, label, probability, unsure, and with --top-k "
+            "label_2 and so on. A file that exists is replaced, once the table is whole.",
             show_default=False,
         ),
     ] = None,
@@ -50,7 +50,8 @@ def main(
 
     IMAGE is a file, a folder, in which all files of image types are read, or - for the bytes
     of an image on standard input. An image that cannot be read is reported, and does not stop
-    the others.
+    the others. An answer is unsure where its probability is lower than that from which on the model
+    was right often enough on the validation images.
 
     Examples:
     `python -m tune.predict seven.png photos/`
@@ -88,7 +89,7 @@ def _label(
     classifier: Classifier,
     sources: Sequence[ImageSource],
     width: int,
-    put: Callable[[str, Best], None],
+    put: Put,
 ) -> int:
     """Put the labels of all images that can be read; returns how many cannot."""
     from trainable.inference.labelling import name_of
@@ -100,7 +101,9 @@ def _label(
             unreadable += 1
             app.complain(answer.probabilities)
         else:
-            put(name_of(answer.source), _best(answer.probabilities, classifier, width))
+            best = _best(answer.probabilities, classifier, width)
+            unsure = bool(classifier.unsure(answer.probabilities))
+            put(name_of(answer.source), best, unsure)
     return unreadable
 
 
@@ -118,14 +121,14 @@ def _best(probabilities: NDArray[np.float32], classifier: Classifier, count: int
     return [(classifier.spec.classes[index], float(probabilities[index])) for index in order]
 
 
-def _print_text(name: str, best: Best) -> None:
+def _print_text(name: str, best: Best, unsure: bool) -> None:
     answers = ", ".join(f"{label} {probability:.2%}" for label, probability in best)
-    print(printable(f"{name}: {answers}"))
+    print(printable(f"{name}: {answers}{' (unsure)' if unsure else ''}"))
 
 
-def _print_json(name: str, best: Best) -> None:
+def _print_json(name: str, best: Best, unsure: bool) -> None:
     top = [{"label": label, "probability": round(value, 6)} for label, value in best]
-    print(json.dumps({"image": name, **top[0], "top": top}))
+    print(json.dumps({"image": name, **top[0], "unsure": unsure, "top": top}))
 
 
 if __name__ == "__main__":

@@ -115,12 +115,15 @@ def assert_same(answers: list[dict[str, Any]], expected: pd.DataFrame) -> None:
     for answer, row in zip(answers, expected.to_dict("records"), strict=True):
         assert list(answer) == list(row)
         assert answer["probability"] == pytest.approx(row["probability"], abs=1e-5)
+        assert answer["unsure"] == row["unsure"]
 
 
 def test_one_image_and_a_batch_are_answered_as_from_python(
     server: Server, digits: list[str], expected: pd.DataFrame
 ) -> None:
-    assert list(expected) == ["label", "probability", *(f"p_{digit}" for digit in range(10))]
+    columns = ["label", "probability", "unsure", *(f"p_{digit}" for digit in range(10))]
+    assert list(expected) == columns
+    assert expected["unsure"].dtype == bool
     assert_same(server.label(digits[3]), expected[3:4])
     assert_same(server.label(*digits), expected)
 

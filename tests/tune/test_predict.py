@@ -23,6 +23,7 @@ from tests.helpers.processes import running
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
+from trainable.inference.calibration import NEVER_SURE
 from trainable.inference.classifier import Classifier, Spec
 from trainable.inference.labelling import Answer
 
@@ -98,6 +99,17 @@ def test_lines_for_people_and_lines_for_programs_say_the_same(
     assert text == f"{words[0]}: {told}\n"
 
 
+def test_an_unsure_answer_is_told_to_be_one(model: Path, pictures: Path, tmp_path: Path) -> None:
+    image = str(pictures / "0" / "000.png")
+    for below, told in ((0.0, ""), (NEVER_SURE, " (unsure)")):
+        Classifier.load(model).calibrated(2.0, below).save(tmp_path / "model")
+        words = [image, f"--model={tmp_path / 'model'}"]
+        text = invoke("tune.predict", *words, cwd=tmp_path).stdout
+        row = json.loads(invoke("tune.predict", *words, "--json", cwd=tmp_path).stdout)
+        assert row["unsure"] is bool(told)
+        assert text == f"{image}: {row['label']} {row['probability']:.2%}{told}\n"
+
+
 def test_standard_input_is_an_image(model: Path, pictures: Path, tmp_path: Path) -> None:
     path = pictures / "0" / "000.png"
     words = ("-", str(path), f"--model={model}", "--top-k=9")
@@ -149,7 +161,7 @@ def test_a_table_has_a_row_for_each_image_that_can_be_read(
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [row["path"] for row in rows] == [*map(os.fsdecode, odd), *paths]
     others = (f"{kind}_{n}" for n in (2, 3) for kind in ("label", "probability"))
-    assert list(rows[0]) == ["path", "label", "probability", *others]
+    assert list(rows[0]) == ["path", "label", "probability", "unsure", *others]
     (said,) = invoke(
         "tune.predict", paths[0], f"--model={model}", "--json", cwd=tmp_path
     ).stdout.splitlines()

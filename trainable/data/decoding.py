@@ -123,6 +123,12 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
+def suffixes() -> list[str]:
+    """The endings of names of files that are decoded, such as `.jpg`."""
+    known = Image.registered_extensions()
+    return sorted(suffix for suffix, kind in known.items() if kind in _FORMATS)
+
+
 def as_png(pixels: NDArray[np.uint8]) -> bytes:
     """An image of shape (H, W, 3) as a PNG file."""
     buffer = io.BytesIO()

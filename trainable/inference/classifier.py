@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -30,6 +31,7 @@ SEEN: Final = "seen.safetensors"
 """The file of the hashes of the images that a classifier has seen."""
 _MOST_BYTES: Final = 16 * 2**20
 """The largest `classifier.json` that is read."""
+_TINY: Final = float(np.finfo(np.float32).tiny)
 
 
 def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -49,6 +51,10 @@ class Spec:
         stored_side: Side files are decoded to, in pixels, as the training data was.
         image_size: Side the network sees, in pixels.
         flips: Whether it is shown each image's mirror image too, and answers with the mean.
+        temperature: What the logits are divided by, so that probabilities say how often an answer
+            is right; 1 of a model that is not calibrated.
+        unsure_below: The probability of the first answer below which it is unsure; 0 where no
+            answer is, above 1 where each is.
     """
 
     arch: Arch
@@ -60,6 +66,8 @@ class Spec:
     stored_side: Annotated[int, Field(ge=1, le=2048)]
     image_size: ImageSize
     flips: bool = False
+    temperature: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
+    unsure_below: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
 
     @classmethod
     def read(cls, path: Path) -> Spec:
@@ -120,6 +128,28 @@ class Classifier:
         if self.seen is not None:
             self.seen.save(folder / SEEN)
 
+    def calibrated(self, temperature: float, unsure_below: float) -> Classifier:
+        """The same network, whose probabilities are read in another way: see :class:`Spec`."""
+        found = copy.copy(self)
+        found.spec = replace(self.spec, temperature=temperature, unsure_below=unsure_below)
+        return found
+
+    @property
+    def uncalibrated(self) -> Classifier:
+        """The same network without its calibration."""
+        return self.calibrated(1.0, 0.0)
+
+    def unsure(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether answers are unsure.
+
+        Args:
+            probabilities: Of shape (..., classes), as :meth:`probabilities` gives them.
+
+        Returns:
+            Of shape (...).
+        """
+        return probabilities.max(axis=-1) < self.spec.unsure_below
+
     def read(self, files: Sequence[Path | BinaryIO]) -> Tensor:
         """Decode files to uint8 of shape (N, 3, R, R), R being the stored side.
 
@@ -132,7 +162,8 @@ class Classifier:
     @property
     def answering(self) -> nn.Module:
         """From pixels in 0..255, at the network's size, to probabilities."""
-        return Answering(self.network, flips=self.spec.flips).eval()
+        spec = self.spec
+        return Answering(self.network, flips=spec.flips, temperature=spec.temperature).eval()
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> NDArray[np.float32]:
@@ -154,16 +185,27 @@ class Answering(nn.Module):
     Args:
         network: From pixels to logits.
         flips: Whether there is such a mean.
+        temperature: What the logits are divided by. Where there is a mean, that of its
+            probabilities: so none changes the order of the classes.
     """
 
-    def __init__(self, network: nn.Module, *, flips: bool) -> None:
+    def __init__(self, network: nn.Module, *, flips: bool, temperature: float = 1.0) -> None:
         super().__init__()
-        self.network, self.flips = network, flips
+        self.network, self.flips, self.temperature = network, flips, temperature
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels of shape (N, 3, S, S) to probabilities of shape (N, classes)."""
+        if not self.flips:
+            return self._softmax(self.network(pixels))
         answer: Tensor = self.network(pixels).softmax(1)
-        return (answer + self.network(pixels.flip(3)).softmax(1)) / 2 if self.flips else answer
+        answer = (answer + self.network(pixels.flip(3)).softmax(1)) / 2
+        if self.temperature == 1:
+            return answer
+        return self._softmax(answer.clamp_min(_TINY).log())
+
+    def _softmax(self, logits: Tensor) -> Tensor:
+        # Not divided by 1: a model that is not calibrated answers to the last bit as it did.
+        return (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
 
 
 def _check_weights(spec: Spec, net: nn.Module, weights: Mapping[str, Tensor]) -> None:

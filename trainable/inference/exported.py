@@ -3,8 +3,8 @@
 Its input, `pixels`, is uint8 of shape (N, 3, S, S) in RGB, S being the classifier's `image_size`
 and N any number. Its output, `probabilities`, is float32 of shape (N, classes). What else it takes
 to use it is in the file's metadata: `classes` (a JSON list, in the order of the outputs), `arch`,
-`image_size`, and `stored_side`, to which a photograph's short side is resized before the central
-square of it is taken.
+`image_size`, `stored_side`, to which a photograph's short side is resized before the central
+square of it is taken, and `unsure_below`: an answer whose greatest probability is lower is unsure.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ Runner = Callable[[Tensor], NDArray[np.float32]]
 
 
 def metadata(spec: Spec) -> dict[str, str]:
-    """What a file says of itself, as text by name. That it shows mirror images is in its graph."""
+    """What a file says of itself, as text by name.
+
+    Not what is in its graph: that it shows mirror images, and its temperature.
+    """
     return {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in asdict(spec).items()
-        if name != "flips"
+        if name not in {"flips", "temperature"}
     }
 
 

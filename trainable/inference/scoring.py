@@ -24,7 +24,8 @@ def score(classifier: Classifier, split: Split, classes: Sequence[str]) -> Predi
     """Show a classifier the images of a split.
 
     It sees what it would see in a server, in float32: images that come from files are decoded to
-    its own size, and not scaled from what another model was trained on.
+    its own size, and not scaled from what another model was trained on. Its calibration is left
+    out: it changes no label, and models are compared by what they have learned.
 
     Args:
         classifier: The model.
@@ -42,7 +43,7 @@ def score(classifier: Classifier, split: Split, classes: Sequence[str]) -> Predi
         raise ValueError("the model has other classes than the images")
     order = [classifier.spec.classes.index(name) for name in classes]
     with _all_cores():
-        probabilities = np.concatenate(list(_answers(classifier, split)))
+        probabilities = np.concatenate(list(_answers(classifier.uncalibrated, split)))
     smallest = np.finfo(np.float32).tiny
     logits = np.log(probabilities[:, order].astype(np.float64).clip(smallest))
     return Predictions(torch.from_numpy(logits), split.labels)

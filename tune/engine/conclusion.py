@@ -28,6 +28,7 @@ from tune.models.candidates import (
 from tune.models.promotion import settle_champion
 from tune.models.registration import Challenger
 from tune.reporting.files import write_report
+from tune.reporting.notes import note
 from tune.reporting.results import Model, SearchResults
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist
@@ -38,6 +39,7 @@ from tune.study.search import Search
 from tune.study.trial import TrialState
 from tune.tracking import schema
 from tune.tracking.client import FAILURES, why
+from tune.tracking.notes import Links
 from tune.tracking.record import SearchRecord
 from tune.tracking.schema import Tag
 from tune.tracking.writer import RecordWriter, UnrecordedError
@@ -115,7 +117,9 @@ def conclude(
                 classifier = _as_served(chosen)
                 test = score(classifier, dataset.test, dataset.classes)
                 model = _model(search, chosen, finalists[0])
-                results = replace(results, model=model, test=test, remark=remark)
+                results = replace(
+                    results, model=model, test=test, remark=remark, calibration=chosen.calibration
+                )
         with problems.noted("recording the search"):
             record = writer.finish()
         if record is not None and classifier is not None and results.model is not None:
@@ -128,6 +132,8 @@ def conclude(
                 if record is not None:
                     record.log_files(files)
         if record is not None:
+            with problems.noted("describing the search"):
+                _describe(results, record)
             with problems.noted("closing the record"):
                 _close(results, record, problems)
     return replace(results, unfinished=problems.told)
@@ -172,7 +178,9 @@ def _choose(
 def _as_served(chosen: Candidate) -> Classifier:
     """A candidate as a server has it: written to files, and read from them."""
     with tempfile.TemporaryDirectory() as folder:
-        chosen.tuner.classifier().save(Path(folder))
+        calibration = chosen.calibration
+        classifier = chosen.tuner.classifier()
+        classifier.calibrated(calibration.temperature, calibration.unsure_below).save(Path(folder))
         return Classifier.load(Path(folder))
 
 
@@ -192,7 +200,7 @@ def _register(
     assert results.test is not None
     winner, model = results.finalists[0], results.model
     identity = _identity(search, winner, model)
-    scores = _scores(results, model, results.test)
+    scores = _scores(results, model, results.test) | _trust(results, results.test)
     runs = {Tag.BEST_RUN: " ".join(map(record.child, model.runs))}
     if winner.runs:
         runs[Tag.CONFIRMED_OVER] = winner.over
@@ -214,6 +222,16 @@ def _register(
     standing = settle_champion(record.client, search.config, challenger, record.run_id)
     record.log_summary({}, {Tag.DECISION: standing.reason})
     return replace(results, standing=standing, decision=standing.reason)
+
+
+def _describe(results: SearchResults, record: SearchRecord) -> None:
+    """Say on the run and on the version what they are."""
+    runs = () if results.model is None else results.model.runs
+    links = Links(record.experiment_id, record.run_id, {name: record.child(name) for name in runs})
+    text = note(results, links)
+    record.note(text)
+    if results.standing is not None:
+        record.note_version(results.config.model_name, results.standing.version, text)
 
 
 def _identity(search: Search, winner: Finalist, model: Model) -> dict[str, str]:
@@ -245,6 +263,21 @@ def _scores(results: SearchResults, model: Model, test: Predictions) -> dict[str
         scores[schema.confirmed(objective)] = winner.mean
         scores[schema.spread(objective)] = winner.spread
     return scores
+
+
+def _trust(results: SearchResults, test: Predictions) -> dict[str, float]:
+    """What the model's probabilities are worth, and how that held on the test images."""
+    found = results.calibration
+    if found is None:
+        return {}
+    sure = found.is_sure(test)
+    return {
+        schema.TEMPERATURE: found.temperature,
+        schema.UNSURE_BELOW: found.unsure_below,
+        schema.TEST_CALIBRATION_ERROR: found.of(test).calibration_error(),
+        schema.TEST_SURE: float(sure.mean()),
+        **({schema.TEST_SURE_ACC: test.at(sure).accuracy} if sure.any() else {}),
+    }
 
 
 def _close(results: SearchResults, record: SearchRecord, problems: _Problems) -> None:

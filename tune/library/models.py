@@ -29,11 +29,14 @@ class Prediction:
         label: The most probable class.
         probability: Its probability, 0 to 1.
         probabilities: Of every class, by its name, the most probable first.
+        unsure: Whether the probability is lower than that from which on the model was right often
+            enough on its validation images.
     """
 
     label: str
     probability: float
     probabilities: dict[str, float]
+    unsure: bool = False
 
 
 class PredictionModel:
@@ -88,7 +91,7 @@ class PredictionModel:
         order = (-row).argsort(kind="stable")
         found = {self.classes[index]: float(row[index]) for index in order}
         label = self.classes[order[0]]
-        return Prediction(label, found[label], found)
+        return Prediction(label, found[label], found, bool(self._classifier.unsure(row)))
 
 
 def load_model(name: str | None = None, *, tracking_uri: str | None = None) -> PredictionModel:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from trainable.checkpoints import CheckpointError, Checkpoints
 from trainable.config import TrialConfig
 from trainable.finetuner import FineTuner
+from trainable.inference.calibration import NONE, Calibration, calibrate
 from trainable.metrics import Objective
 from trainable.network.soup import StateDict, greedy_soup
 from trainable.predictions import Predictions
@@ -68,6 +70,14 @@ class Candidate:
     def ingredients(self) -> tuple[str, ...]:
         """The names of its runs, such as `trial-003`."""
         return tuple(run.name for run in self.runs)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What its probabilities are worth, by the validation images.
+
+        A refit has trained on those: nothing says how often it is right, so it has none.
+        """
+        return NONE if self.name == "refit" else calibrate(self.val)
 
     @property
     def rank(self) -> tuple[float, float]:

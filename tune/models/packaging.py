@@ -139,6 +139,7 @@ def _as_base64(image: Tensor) -> str:
 def _signature(classes: tuple[str, ...]) -> ModelSignature:
     scores = [
         ColSpec("double", "probability"),
+        ColSpec("boolean", "unsure"),
         *(ColSpec("double", f"p_{name}") for name in classes),
     ]
     return ModelSignature(

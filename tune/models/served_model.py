@@ -62,7 +62,7 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
             params: Unused.
 
         Returns:
-            Columns `label`, `probability`, and `p_CLASS` for each class.
+            Columns `label`, `probability`, `unsure`, and `p_CLASS` for each class.
 
         Raises:
             RequestError: There is no row, or one is no base64 text or no image.
@@ -77,6 +77,7 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
         table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
         table.insert(0, "label", [classes[index] for index in best])
         table.insert(1, "probability", probabilities.max(axis=1))
+        table.insert(2, "unsure", self._classifier.unsure(probabilities))
         return table
 
     def _batches(self, texts: list[Any]) -> Iterator[NDArray[np.float32]]:

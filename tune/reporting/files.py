@@ -55,6 +55,7 @@ def read_results(search: Search) -> SearchResults:
         dataset=dataset,
         test=test,
         model=_model(tags, Ledgers(ledger, confirmed, refitted)) if tags else None,
+        calibration=tags.calibration if tags else None,
         decision=tags.decision if tags else "",
         choice=choice,
     )

@@ -12,6 +12,8 @@ from tune.errors import ConfigError, first_line
 
 Best = Sequence[tuple[str, float]]
 """The most probable labels of an image, and their probabilities."""
+Put = Callable[[str, Best, bool], None]
+"""Puts the name of an image somewhere with its labels, and whether the first is unsure."""
 
 
 def check_table(path: Path) -> None:
@@ -27,7 +29,7 @@ def check_table(path: Path) -> None:
 
 
 @contextmanager
-def writing_table(path: Path, width: int) -> Iterator[Callable[[str, Best], None]]:
+def writing_table(path: Path, width: int) -> Iterator[Put]:
     """Write a table beside its place, and put it there when the block ends without an error.
 
     Args:
@@ -35,7 +37,8 @@ def writing_table(path: Path, width: int) -> Iterator[Callable[[str, Best], None
         width: The number of labels of an image.
 
     Yields:
-        What writes a row: the name of an image, as it was given, and its labels.
+        What writes a row: the name of an image, as it was given, its labels, and whether the first
+        is unsure.
 
     Raises:
         ConfigError: It cannot be written; what was there is as it was.
@@ -50,11 +53,11 @@ def writing_table(path: Path, width: int) -> Iterator[Callable[[str, Best], None
             aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["path", "label", "probability", *more])
+            writer.writerow(["path", "label", "probability", "unsure", *more])
 
-            def put(name: str, best: Best) -> None:
-                cells = (cell for label, value in best for cell in (label, f"{value:.6f}"))
-                writer.writerow([name, *cells])
+            def put(name: str, best: Best, unsure: bool) -> None:
+                cells = [cell for label, value in best for cell in (label, f"{value:.6f}")]
+                writer.writerow([name, *cells[:2], str(unsure).lower(), *cells[2:]])
 
             yield put
     except OSError as error:

@@ -100,9 +100,10 @@ def _compute(results: SearchResults) -> str:
 
 
 def _mistakes(results: SearchResults) -> list[dict[str, str]] | None:
-    if results.test is None:
+    test = results.served
+    if test is None:
         return None
-    names, test, probabilities = results.dataset.classes, results.test, results.test.probabilities
+    names, probabilities = results.dataset.classes, test.probabilities
     return [
         {
             "source": _as_source(results, int(index)),

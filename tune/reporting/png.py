@@ -42,9 +42,9 @@ def _text_as_it_is() -> Iterator[None]:
 
 def _write(results: SearchResults, folder: Path) -> list[Path]:
     made = {"history": _history(results), "learning_curves": _learning_curves(results)}
-    if results.test is not None:
-        made["confusion"] = _confusion(results, results.test)
-        made["mistakes"] = _mistakes(results, results.test)
+    if results.served is not None:
+        made["confusion"] = _confusion(results, results.served)
+        made["mistakes"] = _mistakes(results, results.served)
     paths = []
     for name, figure in made.items():
         path = folder / f"{name}.png"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainable.data.datasets import Dataset
+from trainable.inference.calibration import Calibration
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
@@ -63,7 +64,8 @@ class SearchResults:
         dataset: The images that it was about.
         finalists: Its best trials, the winner first; none if no trial completed.
         model: What is registered and tested.
-        test: Its predictions on the test images, as a server would answer.
+        test: Its predictions on the test images, as a server would answer but for the calibration.
+        calibration: What the model's probabilities are worth; None where that is not known.
         decision: The registry's decision on it, in words.
         standing: The same with its version, of a search that has just ended.
         report: The report's page, once it is written.
@@ -79,6 +81,7 @@ class SearchResults:
     finalists: tuple[Finalist, ...] = ()
     model: Model | None = None
     test: Predictions | None = None
+    calibration: Calibration | None = None
     decision: str = ""
     standing: Standing | None = None
     report: Path | None = None
@@ -96,6 +99,13 @@ class SearchResults:
     def objective(self) -> Objective:
         """The objective by which its trials were compared."""
         return self.ledger.objective
+
+    @property
+    def served(self) -> Predictions | None:
+        """The predictions on the test images with the probabilities that a server would answer."""
+        if self.test is None or self.calibration is None:
+            return self.test
+        return self.calibration.of(self.test)
 
     @property
     def test_values(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from plotly.graph_objects import Figure
 
 from trainable.predictions import Predictions
 from trainable.registries import load_plugins
-from tune.reporting import costs, duplicates, figures, predictions
+from tune.reporting import costs, duplicates, figures, predictions, reliability
 from tune.reporting.results import SearchResults
 
 Make = Callable[[SearchResults], Figure | None]
@@ -105,11 +105,7 @@ SECTIONS: list[Section] = [
         lambda results: predictions.per_class_caption(len(results.dataset.classes)),
         _of_test(predictions.per_class),
     ),
-    Section(
-        "Calibration",
-        "On the test images, whose number stands on each bar.",
-        _of_test(lambda _, test: predictions.calibration(test)),
-    ),
+    Section("Calibration", reliability.reliability_caption, reliability.reliability),
     Section("Duplicates", duplicates.caption, duplicates.duplicates, wide=True),
 ]
 

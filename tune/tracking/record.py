@@ -19,7 +19,12 @@ from typing import Any, Final
 
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+)
 
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
@@ -32,9 +37,12 @@ from tune.study.trial import TrialLog, TrialState
 from tune.tracking.client import make_once, patient
 from tune.tracking.database import make_database
 from tune.tracking.evaluation import write_evaluation
+from tune.tracking.inputs import dataset_input
+from tune.tracking.notes import may_replace
 from tune.tracking.patience import Patience
 from tune.tracking.queries import child_of, find_parent, find_runs, tagged
 from tune.tracking.schema import (
+    BEST_EPOCH,
     INTERRUPTED,
     SEARCH_KIND,
     SOURCE,
@@ -45,6 +53,7 @@ from tune.tracking.schema import (
     facts_as_tags,
     space_param,
 )
+from tune.tracking.schema import best as best_name
 from tune.tracking.server import full_uri, open_client
 
 _STATUS: Final = {
@@ -132,6 +141,17 @@ class SearchRecord:
         """Record what the chosen model answered to the test images, whose fingerprint is given."""
         write_evaluation(self.client, self.run_id, test, classes, identity, images)
 
+    def note(self, text: str) -> None:
+        """Describe the search on the parent run, unless somebody has described it by hand."""
+        if may_replace(self.client.get_run(self.run_id).data.tags.get(MLFLOW_RUN_NOTE)):
+            self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, text)
+
+    def note_version(self, name: str, number: int, text: str) -> None:
+        """Describe a registered version, unless somebody has described it by hand."""
+        version = str(number)
+        if may_replace(self.client.get_model_version(name, version).description):
+            self.client.update_model_version(name, version, text)
+
     def log_files(self, files: Iterable[Path]) -> None:
         """Put files on the parent run."""
         for file in files:
@@ -182,6 +202,8 @@ class SearchRecord:
         params = {k: v for k, v in _search_params(search.config).items() if k not in known}
         self.client.log_batch(run_id, params=_params(params))
         self.client.log_dict(run_id, _public(search.config), Artifact.CONFIG)
+        if found is None or found.inputs is None or not found.inputs.dataset_inputs:
+            self.client.log_inputs(run_id, [dataset_input(search)])
         return run_id
 
     def _find_children(self) -> Iterable[tuple[tuple[str, int], _Child]]:
@@ -233,12 +255,16 @@ class SearchRecord:
         child.epochs += len(new)
 
     def _end(self, child: _Child, trial: TrialLog) -> None:
-        tags = {Tag.STATE: trial.state.name}
+        tags, best = {Tag.STATE: trial.state.name}, []
+        if trial.best is not None and trial.ended is not None:
+            # Its other columns in MLflow are of its last epoch.
+            values = {best_name(trial.objective): trial.score, BEST_EPOCH: trial.best}
+            best = [Metric(name, value, trial.ended, 0) for name, value in values.items()]
         if trial.error is not None:
             tags[Tag.ERROR] = trial.error
         if trial.cut_short:
             tags[Tag.CUT_SHORT] = "yes"
-        self.client.log_batch(child.run_id, tags=_tags(tags))
+        self.client.log_batch(child.run_id, best, tags=_tags(tags))
         self.client.set_terminated(child.run_id, _STATUS[trial.state], trial.ended)
         child.closed = True
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from trainable.inference.calibration import Calibration
 from trainable.metrics import Objective
 
 if TYPE_CHECKING:
@@ -79,11 +80,23 @@ SOURCE: Final = "tune.search"
 """What MLflow shows as the source of a run."""
 TEST_ACC: Final = "test_acc"
 TEST_LOSS: Final = "test_loss"
+"""Without the calibration, as losses of epochs are."""
+BEST_EPOCH: Final = "best_epoch"
+"""Of a trial, with :func:`best`: its other metrics, in a table, are of its last epoch."""
+TEMPERATURE: Final = "temperature"
+UNSURE_BELOW: Final = "unsure_below"
+"""With the temperature, the model's calibration: see :mod:`trainable.inference.calibration`."""
+TEST_CALIBRATION_ERROR: Final = "test_calibration_error"
+"""The expected calibration error of the calibrated model."""
+TEST_SURE: Final = "test_sure"
+"""The share of the test images whose answer is sure."""
+TEST_SURE_ACC: Final = "test_sure_acc"
+"""The accuracy on those."""
 OBJECTIVE_PARAM: Final = "objective.metric"
 
 
 def best(objective: Objective) -> str:
-    """Name of the best trial's value."""
+    """Name of the best trial's value on a search's run, and of the best epoch's on a trial's."""
     return f"best_{objective.name}"
 
 
@@ -183,6 +196,7 @@ class SearchTags:
         score: The model's value of the objective on the validation images.
         decision: The gate's, in words, once there is one.
         objective: What the search was after.
+        calibration: The model's; None where it is older than that.
     """
 
     identity: str
@@ -192,6 +206,7 @@ class SearchTags:
     score: float | None
     decision: str
     objective: Objective
+    calibration: Calibration | None = None
 
     @classmethod
     def of(cls, run: Run) -> SearchTags:
@@ -205,6 +220,7 @@ class SearchTags:
             score=run.data.metrics.get(f"{tags.get(Tag.CANDIDATE)}_{objective.name}"),
             decision=tags.get(Tag.DECISION, ""),
             objective=objective,
+            calibration=_calibration(run.data.metrics),
         )
 
 
@@ -264,6 +280,12 @@ class VersionTags:
 def _objective(name: str | None) -> Objective:
     """The objective of that name; of a record without one it is the accuracy."""
     return Objective.named(name or "val_acc")
+
+
+def _calibration(metrics: Mapping[str, float]) -> Calibration | None:
+    if TEMPERATURE not in metrics or UNSURE_BELOW not in metrics:
+        return None
+    return Calibration(metrics[TEMPERATURE], metrics[UNSURE_BELOW])
 
 
 def _number(text: str | None) -> float | None:

@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from trainable.data.datasets import Split, load_dataset
-from tune.models.lineage import Origin, dataset_of
+from trainable.predictions import Predictions
+from tune.models.lineage import dataset_of
 from tune.reporting.predictions import worst_mistakes
 
 if TYPE_CHECKING:
@@ -71,8 +72,6 @@ def draw(held_out: HeldOut, page: int) -> list[Picture]:
     return [held_out.picture(int(number)) for number in drawn]
 
 
-def mistakes(held_out: HeldOut, origin: Origin) -> list[Picture]:
+def mistakes(held_out: HeldOut, test: Predictions) -> list[Picture]:
     """Images whose recorded prediction is wrong, the most confident first."""
-    if origin.test is None:
-        return []
-    return [held_out.picture(int(number)) for number in worst_mistakes(origin.test)]
+    return [held_out.picture(int(number)) for number in worst_mistakes(test)]

@@ -34,11 +34,13 @@ class Explanation:
         seen: The image as the network sees it: uint8 of shape (S, S, 3).
         heat: What speaks for the first answer, by place, 0 to 1: float32 of shape (C, C), C being
             the side of the explained layer's output. All 0 where nothing there does.
+        unsure: Whether the first answer is unsure.
     """
 
     answers: tuple[tuple[str, float], ...]
     seen: NDArray[np.uint8]
     heat: NDArray[np.float32]
+    unsure: bool = False
 
     def overlay(self) -> NDArray[np.uint8]:
         """The image under its heat: uint8 of shape (S, S, 3)."""
@@ -68,8 +70,11 @@ def explain(classifier: Classifier, images: Tensor, count: int = 5) -> list[Expl
             tuple((names[index], float(row[index])) for index in order),
             picture.permute(1, 2, 0).numpy(),
             heat,
+            bool(unsure),
         )
-        for row, order, picture, heat in zip(probabilities, best, seen, heats, strict=True)
+        for row, order, picture, heat, unsure in zip(
+            probabilities, best, seen, heats, classifier.unsure(probabilities), strict=True
+        )
     ]
 
 

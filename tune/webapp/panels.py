@@ -13,8 +13,9 @@ import streamlit as st
 from plotly.graph_objects import Figure
 from torch import Tensor
 
-from trainable.data.decoding import MAX_BYTES, ImageError
-from trainable.inference.classifier import Classifier
+from trainable.data.decoding import MAX_BYTES, ImageError, suffixes
+from trainable.inference.calibration import Calibration
+from trainable.inference.classifier import Classifier, Spec
 from tune.errors import ConfigError, first_line
 from tune.models.lineage import Origin, read_origin
 from tune.models.lookup import UNREADABLE, find_version, load_registered
@@ -28,7 +29,6 @@ from tune.webapp.gradcam import Explanation, explain
 if TYPE_CHECKING:
     from tune.tracking.schema import Version
 
-_TYPES: Final = ("png", "jpg", "jpeg", "webp")
 _MOST: Final = 24
 """The number of uploads that are shown at once."""
 
@@ -61,6 +61,9 @@ def _facts(version: Version, is_champion: bool, classifier: Classifier) -> None:
     facts = [f"{len(spec.classes)} classes", f"{spec.image_size} × {spec.image_size} pixels"]
     if accuracy is not None:
         facts.append(f"test accuracy {accuracy:.2%}")
+    if spec.unsure_below > 0:
+        below = min(spec.unsure_below, 1)
+        facts.append("never sure" if below == 1 else f"unsure below {below:.0%}")
     badge = ":green-badge[:material/trophy: champion] " if is_champion else ""
     st.markdown(f"{badge}:small[:gray[{' · '.join(facts)}]]")
 
@@ -68,7 +71,7 @@ def _facts(version: Version, is_champion: bool, classifier: Classifier) -> None:
 def _images(version: Version, uri: str) -> None:
     pictures = [*_uploads(_classifier(uri))]
     with _warning():
-        pictures += _examples(version)
+        pictures += _examples(version, _classifier(uri).spec)
     if not pictures:
         return
     shown = [(picture, _explanation(uri, picture.image)) for picture in pictures]
@@ -96,7 +99,7 @@ def _uploads(classifier: Classifier) -> Iterator[Picture]:
     """The images that were uploaded. The page says why one cannot be read."""
     limit = MAX_BYTES // 2**20
     files = st.file_uploader(
-        "Your images", _TYPES, accept_multiple_files=True, max_upload_size=limit, key="files"
+        "Your images", suffixes(), accept_multiple_files=True, max_upload_size=limit, key="files"
     )
     if len(files) > _MOST:
         st.info(f"The first {_MOST} of {len(files)} images are shown.")
@@ -107,7 +110,7 @@ def _uploads(classifier: Classifier) -> Iterator[Picture]:
             st.error(plain(error))
 
 
-def _examples(version: Version) -> list[Picture]:
+def _examples(version: Version, spec: Spec) -> list[Picture]:
     """The test images that were asked for.
 
     Raises:
@@ -124,13 +127,14 @@ def _examples(version: Version) -> list[Picture]:
         raise ConfigError(_UNKNOWN)
     if origin.test.right.all():
         st.success("No test image is misclassified.")
-    return mistakes(held_out, origin)
+    return mistakes(held_out, Calibration(spec.temperature).of(origin.test))
 
 
 def _card(picture: Picture, explanation: Explanation) -> None:
     answer, _ = explanation.answers[0]
     with st.container(border=True, gap="small"):
-        st.markdown(f":small[:gray[{plain(picture.name)}]] {_badge(picture.truth, answer)}")
+        badges = f"{_badge(picture.truth, answer)}{' :orange[unsure]' * explanation.unsure}"
+        st.markdown(f":small[:gray[{plain(picture.name)}]] {badges}")
         with st.container(horizontal=True, gap="small"):
             st.image(explanation.seen, width=_PICTURE, alt=picture.name)
             st.image(explanation.overlay(), width=_PICTURE, alt=f"Grad-CAM of {answer}")

@@ -123,6 +123,8 @@ class TestStorage:
             "stored_side": 8,
             "image_size": 16,
             "flips": False,
+            "temperature": 1.0,
+            "unsure_below": 0.0,
         }
         with safe_open(tmp_path / "model.safetensors", "pt") as tensors:
             assert "fc.weight" in tensors.keys()  # noqa: SIM118

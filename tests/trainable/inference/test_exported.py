@@ -22,6 +22,7 @@ METADATA = {
     "classes": json.dumps(CLASSES),
     "stored_side": "32",
     "image_size": "32",
+    "unsure_below": "0.0",
 }
 
 

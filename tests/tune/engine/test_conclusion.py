@@ -22,6 +22,7 @@ from tests.helpers.doors import invoke
 from tests.helpers.plugins import use_plugin
 from tests.helpers.results import results_of
 from trainable.data.datasets import Dataset, load_dataset
+from trainable.inference.calibration import NONE, calibrate
 from trainable.inference.scoring import score
 from tune.config.loading import load_config
 from tune.engine.conclusion import _scores
@@ -29,6 +30,7 @@ from tune.models.lookup import load_registered
 from tune.models.replay import read_trial, rebuild, replay
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
+from tune.tracking.schema import SearchTags
 
 NAME = "small-digits"
 
@@ -127,6 +129,79 @@ def test_one_model_is_named_by_the_run_the_version_and_the_results(done: Conclud
     assert float(version.tags["best_val_acc"]) == model.score
     assert parent.data.metrics["test_acc"] == results.test.accuracy
     assert float(version.tags["test_acc"]) == results.test.accuracy
+
+
+def test_its_calibration_is_that_of_the_validation_images_and_stands_on_run_and_version(
+    done: Concluded,
+) -> None:
+    results, metrics = done.results, done.parent.data.metrics
+    version = done.client.get_model_version(NAME, "1")
+    spec = load_registered(done.client, version).spec
+    dataset, registered = results.dataset, load_registered(done.client, version)
+    own = calibrate(score(registered, dataset.val, dataset.classes))
+    assert spec.temperature == results.calibration.temperature
+    assert spec.temperature == pytest.approx(own.temperature, rel=0.02) != 1
+    assert metrics["temperature"] == float(version.tags["temperature"]) == spec.temperature
+    assert metrics["unsure_below"] == spec.unsure_below > 0
+    served = registered.probabilities(dataset.test.images)
+    np.testing.assert_allclose(served, results.served.probabilities, atol=1e-5)
+    sure = ~registered.unsure(served)
+    assert metrics["test_sure"] == pytest.approx(sure.mean())
+    assert metrics.get("test_sure_acc", 1) == pytest.approx(
+        results.test.right[sure].mean() if sure.any() else 1
+    )
+    assert metrics["test_calibration_error"] == results.served.calibration_error()
+    assert SearchTags.of(done.parent).calibration == results.calibration
+
+
+def test_mlflow_shows_what_it_is_on_which_data_how_good_and_how_it_is_called(
+    done: Concluded,
+) -> None:
+    parent, version = done.parent, done.client.get_model_version(NAME, "1")
+    text = parent.data.tags["mlflow.note.content"]
+    assert version.description == text
+    results, run_id = done.results, parent.info.run_id
+    experiment = parent.info.experiment_id
+    for words in (
+        "An image classifier of 10 classes: 0, 1, 2,",
+        f"fingerprint `{results.dataset.fingerprint}`",
+        f"{len(results.dataset.test)} test images",
+        f"python -m tune.predict --model models:/{NAME}/1 photo.jpg",
+        f"](#/experiments/{experiment}/runs/{run_id}/artifacts/report.html)",
+        f"](#/experiments/{experiment}/runs/{parent.data.tags['tune.best_run']})",
+    ):
+        assert words in text
+    (shown,) = parent.inputs.dataset_inputs
+    assert results.dataset.fingerprint.startswith(shown.dataset.digest) or (
+        shown.dataset.digest == "data"  # of a search that was made up
+    )
+    for trial in results.ledger.trials.values():
+        metrics = done.client.get_run(_run_of(done, trial.number)).data.metrics
+        assert (metrics["best_val_acc"], metrics["best_epoch"]) == (trial.score, trial.best)
+
+
+def _run_of(done: Concluded, number: int) -> str:
+    own = f"tags.`tune.kind` = 'trial' and tags.`tune.number` = '{number}'"
+    (run,) = done.client.search_runs([done.parent.info.experiment_id], own)
+    return run.info.run_id
+
+
+def test_a_description_by_hand_stays_and_nothing_is_there_twice(concluded: Conclude) -> None:
+    done = concluded("confirm.soup=false")
+    run_id = done.parent.info.run_id
+    done.client.set_tag(run_id, "mlflow.note.content", "Mine.")
+    again = done.again()
+    assert again.parent.data.tags["mlflow.note.content"] == "Mine."
+    assert "tune.predict" in again.client.get_model_version(NAME, "1").description
+    again.client.update_model_version(NAME, "1", "Mine too.")
+    again.client.delete_tag(run_id, "mlflow.note.content")
+    last = again.again()
+    assert "tune.predict" in last.parent.data.tags["mlflow.note.content"]
+    assert last.client.get_model_version(NAME, "1").description == "Mine too."
+    assert len(last.parent.inputs.dataset_inputs) == 1
+    history = last.client.get_metric_history(_run_of(last, 0), "best_val_acc")
+    assert len(history) == 1
+    assert len(last.client.search_model_versions(f"name = '{NAME}'")) == 1
 
 
 def test_what_is_named_replays_to_the_model_that_is_registered(done: Concluded) -> None:
@@ -326,6 +401,8 @@ def test_the_winner_on_folds_is_registered_as_it_was_trained_on_all_images(
 ) -> None:
     results, parent = on_folds.results, on_folds.parent
     assert results.unfinished is None
+    assert results.calibration == NONE  # no image is left to measure it on
+    assert parent.data.metrics["temperature"] == 1
     winner = results.finalists[0]
     assert (winner.over, len(winner.runs)) == ("3 folds", 3)
     assert parent.data.tags["tune.confirmed_over"] == "3 folds"

@@ -145,7 +145,9 @@ def test_names_of_classes_are_data_in_the_record_and_in_the_model(
     served = mlflow.pyfunc.load_model(client.get_model_version_download_uri(NAME, "1"))
     picture = base64.b64encode(as_png(named.test.images[0].permute(1, 2, 0).numpy())).decode()
     found = served.predict(pd.DataFrame({"image": [picture]}))
-    assert list(found.columns) == ["label", "probability", *(f"p_{name}" for name in NASTY)]
+    columns = ["label", "probability", "unsure", *(f"p_{name}" for name in NASTY)]
+    assert list(found.columns) == columns
+    assert served.input_example is not None  # which the registry shows, with the signature
     assert found["label"][0] in NASTY
     outputs = served.metadata.signature.outputs
     assert outputs is not None

@@ -14,6 +14,7 @@ from tests.helpers.plugins import use_plugin
 from trainable.data.sizes import fit
 from trainable.inference.classifier import Classifier, Spec
 from trainable.network.cut_network import build
+from tune.webapp import panels
 from tune.webapp.gradcam import explain, grad_cam
 
 SIDE = 96
@@ -131,3 +132,21 @@ def test_visitors_at_the_same_time_get_their_own_heat(
 
     for number, heat in enumerate(together):
         np.testing.assert_allclose(heat, alone[number % 5], atol=1e-4)
+
+
+def test_an_answer_says_whether_it_is_unsure(classifier: Classifier, images: Tensor) -> None:
+    confidence = classifier.probabilities(images).max(1)
+    middle = float(sorted(confidence)[2])
+    found = explain(classifier.calibrated(1.0, middle), images)
+    assert [each.unsure for each in found] == (confidence < middle).tolist()
+    assert sum(each.unsure for each in found) == 2
+    assert not any(each.unsure for each in explain(classifier, images))
+
+
+def test_the_page_takes_what_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(
+        panels.st, "file_uploader", lambda _, types, **__: asked.extend(types) or []
+    )
+    assert list(panels._uploads(None)) == []
+    assert {".tif", ".bmp", ".ppm", ".webp"} < set(asked)

@@ -1,0 +1,110 @@
+"""What a classifier's probabilities are worth: a temperature, and the confidence to be sure from.
+
+Both are measured on the validation images, which the model was not trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from trainable.predictions import Predictions
+
+RATE: Final = 0.95
+"""The share of the sure answers that are right on the validation images, at least."""
+LEAST_IMAGES: Final = 30
+"""Images of which a temperature or a rate can be told."""
+NEVER_SURE: Final = 2.0
+"""A confidence that no answer has."""
+_MOST: Final = 10_000
+"""Images that are enough for a single number."""
+_RANGE: Final = math.log(20)
+"""The temperature is between 1/20 and 20."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How a classifier's probabilities are to be read.
+
+    Attributes:
+        temperature: What its logits are divided by (Guo et al. 2017), which changes no label.
+        unsure_below: The calibrated confidence below which an answer is unsure: 0 where none is,
+            :data:`NEVER_SURE` where all are.
+    """
+
+    temperature: float = 1.0
+    unsure_below: float = 0.0
+
+    def of(self, predictions: Predictions) -> Predictions:
+        """Predictions as the calibrated model makes them, of those that it makes without."""
+        return Predictions(predictions.logits / self.temperature, predictions.labels)
+
+    def is_sure(self, predictions: Predictions) -> NDArray[np.bool_]:
+        """Whether each answer is sure, of predictions without calibration: shape (N,)."""
+        return _confidence(self.of(predictions)) >= self.unsure_below
+
+
+NONE: Final = Calibration()
+"""Of a model that is not calibrated: no answer of it is unsure."""
+
+
+def calibrate(held_out: Predictions) -> Calibration:
+    """Measure a model's calibration on images that it was not trained on.
+
+    The answers are sure from the lowest confidence on from which at least :data:`RATE` of them are
+    right, of at least :data:`LEAST_IMAGES`.
+
+    Returns:
+        :data:`NONE` where there are fewer images.
+    """
+    if len(held_out.labels) < LEAST_IMAGES:
+        return NONE
+    fitted = Calibration(fit_temperature(held_out))
+    calibrated = fitted.of(Predictions(held_out.logits.double(), held_out.labels))
+    return Calibration(fitted.temperature, _sure_from(_confidence(calibrated), held_out.right))
+
+
+def fit_temperature(held_out: Predictions) -> float:
+    """The temperature with the lowest cross-entropy on held-out images (Guo et al. 2017).
+
+    As if there were one more image, of any class: else a model that makes no mistake on a few
+    images would be certain of everything (compare Platt 1999).
+    """
+    some = torch.randperm(len(held_out.labels), generator=torch.Generator().manual_seed(0))[:_MOST]
+    logits, labels = held_out.logits[some].double(), held_out.labels[some]
+
+    def loss(log_inverse: float) -> float:
+        return _smoothed_loss(logits * math.exp(log_inverse), labels)
+
+    found = minimize_scalar(loss, bounds=(-_RANGE, _RANGE), method="bounded")
+    return math.exp(-float(found.x))
+
+
+def _smoothed_loss(logits: Tensor, labels: Tensor) -> float:
+    logs, share = logits.log_softmax(1), 1 / (len(labels) + 1)
+    truth = logs.gather(1, labels[:, None]).mean()
+    return -((1 - share) * truth + share * logs.mean()).item()
+
+
+def _confidence(predictions: Predictions) -> NDArray[np.float64]:
+    return predictions.logits.double().softmax(1).amax(1).numpy()
+
+
+def _sure_from(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """The lowest confidence from which on the answers are right often enough."""
+    order = np.argsort(-confidence, kind="stable")
+    falling, counts = confidence[order], np.arange(1, len(order) + 1)
+    next_one = np.append(falling[1:], -1.0)
+    fits = (np.cumsum(right[order]) >= RATE * counts) & (counts >= LEAST_IMAGES)
+    (found,) = np.nonzero(fits & (falling > next_one))  # of equals, all or none
+    if not len(found):
+        return NEVER_SURE
+    last = int(found[-1])
+    return 0.0 if last + 1 == len(order) else float(falling[last] + next_one[last]) / 2
