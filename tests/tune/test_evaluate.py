@@ -89,6 +89,10 @@ def test_images_of_the_models_search_are_left_out_unless_they_are_asked_for(
     words = (str(tmp_path / "both"),)
     found = evaluated(*words, cwd=finished_search.folder)
     assert (found["images"], found["seen"]) == (len(dataset.test), len(few))
+    told = f"{len(few)} images of its search's training or validation, or copies"
+    for option, line in ((), f"left out: {told}"), (("--include-seen",), f"among them {told}: "):
+        done = invoke("tune.evaluate", *words, *option, cwd=finished_search.folder)
+        assert f"\n{line}" in done.stdout
     found = evaluated(*words, "--include-seen", cwd=finished_search.folder)
     assert (found["images"], found["seen"]) == (len(dataset.test) + len(few), len(few))
 

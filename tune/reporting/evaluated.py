@@ -114,14 +114,15 @@ def print_evaluated(model: EvaluatedModel, console: Console, mistakes: int) -> N
 
 
 def _seen(model: EvaluatedModel) -> str:
+    """How far images are in it that the model knows."""
     if model.seen is None:
         return "which images it was trained on is not known: it may have seen some of these"
     if not model.seen:
-        return "none of them was seen in its search's training or validation"
-    copies = f"{_count(model.seen, 'image')} seen in its search's training or validation, or copies"
+        return "none of them, nor a copy, was in its search's training or validation"
+    known = f"{_count(model.seen, 'image')} of its search's training or validation, or copies"
     if model.seen_left_out:
-        return f"{copies} of those, left out"
-    return f"{copies} of those, among them: the accuracy is too high for new images"
+        return f"left out: {known}"
+    return f"among them {known}: the accuracy is too high for new images"
 
 
 def _per_class(model: EvaluatedModel) -> Table:
