@@ -60,7 +60,7 @@ def all_sessions() -> list[tuple[str, list[str]]]:
 def masked(line: str) -> str:
     """A line without what the tests have otherwise: numbers, weights, and the values that won."""
     line = re.sub(r" = \S+$", " = #", line.rstrip())
-    line = re.sub(r"^Model: .+$", "Model: #", line)
+    line = re.sub(r"^  model  .+$", "  model #", line)
     line = re.sub(r"^(weights +)\w+$", r"\1#", line)
     line = re.sub(r"digits-\d{8}-\d{6}|\bfirst\b", "NAME", line)
     return re.sub(r" +", " ", re.sub(r"\d[\d.,e+-]*", "#", line))
@@ -151,7 +151,9 @@ def test_a_command_prints_what_is_written_below_it(
 
 def test_the_search_prints_what_is_written(finished_search: FinishedSearch) -> None:
     _, written, *_ = blocks("Start")
-    printed = [masked(line) for line in finished_search.output.splitlines()]
+    lines = finished_search.output.splitlines()
+    # Whether seeds disagree depends on the images, of which the tests have few.
+    printed = [masked(line) for line in lines if "Seeds disagree" not in line]
     *parts, last = [
         [masked(line) for line in group]
         for is_gap, group in groupby(written, lambda line: line == "...")

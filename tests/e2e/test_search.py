@@ -32,11 +32,12 @@ def test_the_output_names_the_best_trial_the_model_and_what_to_do_next(
     output = finished_search.output
     for part in (
         "5/5 ended",
-        "Best trial",
+        "Registered resnet18-digits version 1, alias champion: the first champion",
+        "95 % interval",
+        "the luckiest of 5 trials",
         "optim.lr = ",
         "validation accuracy",
         "test accuracy",
-        "Registered resnet18-digits version 1, alias champion",
         "mlflow ui",
     ):
         assert part in output

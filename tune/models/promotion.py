@@ -28,6 +28,7 @@ from tune.models.unseen import IncomparableError
 from tune.models.verdict import Rival, decide
 from tune.tracking.schema import Tag, VersionTags, champion_score
 
+FIRST: Final = "the first champion, compared with none"
 _PATIENCE: Final = 60.0
 """Seconds that a version waits for the decision on an older one, which may be that much older."""
 
@@ -136,7 +137,7 @@ def _judge(
         return Standing(version, True, None, VersionTags.of(champion).decision)
     if champion is None:
         promoted = registry.promote != "never"
-        reason = "the first champion" if promoted else "registry.promote=never"
+        reason = FIRST if promoted else "registry.promote=never"
         return Standing(version, promoted, None, reason, (version,))
     bests = best_champions(client, champion)
     noted = tuple(int(best.version) for best in bests)

@@ -10,7 +10,6 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from scipy.stats import binomtest
 
 from trainable.inference.evaluation import Judged
 from trainable.text import printable
@@ -47,10 +46,8 @@ class EvaluatedModel:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's interval of the accuracy (1927), which holds for few images and near 0 and 1."""
-        right = self.judged.predictions.right
-        found = binomtest(int(right.sum()), len(right)).proportion_ci(CONFIDENCE, "wilson")
-        return float(found.low), float(found.high)
+        """The accuracies that so many images leave possible."""
+        return self.judged.predictions.accuracy_interval(CONFIDENCE)
 
     def mistakes(self, count: int) -> list[dict[str, Any]]:
         """The most confident mistakes: the file, its class, the answer and its probability."""

@@ -11,6 +11,7 @@ from trainable.inference.calibration import Calibration
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
+from tune.strategy.agreement import disagreement
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist
 from tune.study.ledger import Ledger
@@ -42,6 +43,12 @@ class Model:
         if self.is_refit:
             return "refit"
         return "single" if len(self.runs) == 1 else "soup"
+
+    @property
+    def described(self) -> str:
+        """Its kind and its runs, in words."""
+        kind = {"refit": "the winner trained on all images", "single": "a single run", "soup": ""}
+        return ": ".join(filter(None, (kind[self.candidate], str(self))))
 
     @property
     def is_refit(self) -> bool:
@@ -115,6 +122,30 @@ class SearchResults:
         objective, accuracy = self.objective, f"{self.test.accuracy:.2%}"
         value = objective.show(objective.metric.of(self.test))
         return {objective.title("test"): value} | {"test accuracy": accuracy}
+
+    @property
+    def test_interval(self) -> str:
+        """The accuracies that the test images leave possible, as people read them."""
+        if self.test is None:
+            return ""
+        low, high = self.test.accuracy_interval()
+        return f"95 % interval {low:.2%} to {high:.2%}"
+
+    @property
+    def disagreement(self) -> str:
+        """What is to be said of the winner's runs where they disagree; empty where not."""
+        if not self.finalists:
+            return ""
+        return disagreement(self.finalists[0], len(self.dataset.train), len(self.dataset.val))
+
+    @property
+    def luckiest(self) -> TrialLog | None:
+        """The trial of the best score, that of the winner or not; a stopped one if none completed.
+
+        The best of many scores is partly luck.
+        """
+        complete = [log for log in self.trials if log.state is TrialState.COMPLETE]
+        return max(complete or self.comparable, key=lambda log: log.rank, default=None)
 
     @property
     def judged_by(self) -> str:

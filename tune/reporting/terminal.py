@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
@@ -12,9 +12,6 @@ from tune.config.schema import SearchConfig
 from tune.passwords import masked
 from tune.reporting.results import SearchResults
 from tune.study.folder import SearchFolder
-
-if TYPE_CHECKING:
-    from tune.models.promotion import Standing
 
 
 def print_ending(
@@ -51,28 +48,21 @@ def print_ending(
 
 
 def print_results(results: SearchResults, console: Console) -> None:
-    """Say what a search came to that has a winner, and where to look further."""
-    best, objective = results.finalists[0], results.objective
-    winner = best.trial
-    console.print(
-        Text.assemble("\n", (f"Best trial: {winner.number}", "bold"), f", epoch {winner.best}")
-    )
+    """Say what a search came to that has a winner: what is surest first, and where to look further.
+
+    The search's own best score comes last: it is the luckiest of many.
+    """
+    first, *clauses = _headline(results)
+    console.print(Text.assemble("\n", (first, "bold")), soft_wrap=True)
+    for clause in clauses:
+        console.print(f"  {clause}", soft_wrap=True)
+    for title, value in _scores(results):
+        console.print(f"  {title:19s} {value}", soft_wrap=True)
+    winner = results.finalists[0].trial
+    console.print(f"\nSettings of trial {winner.number}:")
     for key in results.config.space:
         if key in winner.params:
             console.print(f"  {key} = {winner.params[key]}")
-    luck = f"the best of {len(results.trials)} trials, so partly luck"
-    console.print(f"  {objective.title():19s} {objective.show(winner.score)}, {luck}")
-    if best.runs:
-        mean, spread = objective.show(best.mean), objective.show(best.spread)
-        over = f"{best.over} after epoch {winner.best}"
-        console.print(f"  confirmed           {mean} ± {spread}, {over}")
-    if winner.number in results.costs and results.choice is not None:
-        within = objective.difference(results.config.strategy.tolerance)
-        cost = f"{results.costs[winner.number]:g} {results.choice.unit}"
-        console.print(f"  cost                {cost}, the least within {within} of the best")
-    _print_model(results, console)
-    if results.standing is not None:
-        _print_standing(results.config, results.standing, console)
     console.print("\nLook further:")
     if results.report is not None:
         console.print(f"  {_short(results.report):45s}  this search as a page", soft_wrap=True)
@@ -80,27 +70,60 @@ def print_results(results: SearchResults, console: Console) -> None:
         console.print(f"  {command:45s}  {shows}", soft_wrap=True)
 
 
-def _print_model(results: SearchResults, console: Console) -> None:
-    """Print whose weights the model has, and how good it is."""
-    if results.model is None:
-        return
-    objective = results.objective
-    console.print(f"\nModel: {results.model}", soft_wrap=True)
-    why = results.judged_by or "by which it was chosen"
-    score = objective.show(results.model.score)
-    console.print(f"  {objective.title():19s} {score}, {why}", soft_wrap=True)
-    for title, value in results.test_values.items():
-        images = len(results.dataset.test)
-        console.print(f"  {title:19s} {value} of {images} images, as it is served")
-    if results.remark:
-        console.print(f"  {results.remark}", soft_wrap=True)
-
-
-def _print_standing(config: SearchConfig, standing: Standing, console: Console) -> None:
+def _headline(results: SearchResults) -> list[str]:
+    """What was registered, with the gate's reason; each further clause is a line of its own."""
+    standing = results.standing
+    if standing is None and not results.config.registry.register_best:
+        return ["Not registered: registry.register_best=false"]
+    if standing is None:
+        return ["Not registered"]
     alias = ", alias champion" if standing.promoted else ""
-    console.print(f"\nRegistered {config.model_name} version {standing.version}{alias}")
-    if standing.comparison is not None or not standing.promoted:
-        console.print(f"  {standing.reason}", soft_wrap=True)
+    first, *clauses = standing.reason.split("; ")
+    # The verdict's reason begins with what was decided; any other only says why.
+    joint = ", " if first.startswith(("promoted", "not promoted")) else ": "
+    name = f"Registered {results.config.model_name} version {standing.version}{alias}"
+    return [f"{name}{joint}{first}", *clauses]
+
+
+def _scores(results: SearchResults) -> Iterator[tuple[str, str]]:
+    """The model and the scores, with what each is, from the surest to the luckiest."""
+    if results.model is not None:
+        yield "model", results.model.described
+    images = len(results.dataset.test)
+    for title, value in results.test_values.items():
+        interval = f" ({results.test_interval})" if title == "test accuracy" else ""
+        yield title, f"{value} of {images} images{interval}, as it is served"
+    yield from _confirmed(results)
+    yield from _chosen(results)
+    if results.remark:
+        yield "", results.remark
+
+
+def _confirmed(results: SearchResults) -> Iterator[tuple[str, str]]:
+    """The winner's runs under other seeds or on folds, if there were any."""
+    objective, best = results.objective, results.finalists[0]
+    if best.runs:
+        spread = f" ± {objective.show(best.spread)}" if len(best.runs) > 1 else ""
+        of = f"trial {best.trial.number} over {best.over} after epoch {best.trial.best}"
+        yield "confirmed", f"{objective.show(best.mean)}{spread}, {of}"
+    if results.disagreement:
+        yield "", results.disagreement
+
+
+def _chosen(results: SearchResults) -> Iterator[tuple[str, str]]:
+    """What the model was chosen by: each is a best of several, and so partly luck."""
+    objective, winner, luckiest = results.objective, results.finalists[0].trial, results.luckiest
+    if results.model is not None:
+        why = results.judged_by or "by which the model was chosen"
+        yield objective.title(), f"{objective.show(results.model.score)}, {why}"
+    if winner.number in results.costs and results.choice is not None:
+        within = objective.difference(results.config.strategy.tolerance)
+        cost = f"{results.costs[winner.number]:g} {results.choice.unit}"
+        yield "cost", f"{cost}, the least within {within} of the best"
+    if luckiest is not None:
+        count, where = len(results.trials), f"trial {luckiest.number}, epoch {luckiest.best}"
+        luck = f"the luckiest of {count} trials" if count > 1 else "of the only trial"
+        yield "best of the search", f"{objective.show(luckiest.score)}, {luck}: {where}"
 
 
 def _short(path: Path) -> str:

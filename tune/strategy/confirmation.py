@@ -85,6 +85,11 @@ class Finalist:
         """The score of each run; without one, that of the search."""
         return [self.trial.objective.score(epoch) for epoch in self._epochs()]
 
+    @property
+    def accuracies(self) -> list[float]:
+        """The validation accuracy of each run, whatever the objective is."""
+        return [epoch["val_acc"] for epoch in self._epochs()]
+
     def _epochs(self) -> list[dict[str, float]]:
         """The metrics of each run at the epoch that the search chose, or at its last before it."""
         epoch = self.trial.best

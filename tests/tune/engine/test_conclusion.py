@@ -325,7 +325,7 @@ def test_its_run_is_finished_only_once_alias_and_decision_are_written(
 
     monkeypatch.setattr(MlflowClient, "set_terminated", close)
     assert concluded().parent.info.status == "FINISHED"
-    assert order == [("yes", "the first champion")]
+    assert order == [("yes", "the first champion, compared with none")]
 
 
 def test_nothing_of_a_killed_conclusion_stays(

@@ -14,7 +14,7 @@ from tests.helpers.studies import ledger_in_memory
 from trainable.data.datasets import Dataset
 from tune.cli import open_console
 from tune.config.loading import load_config
-from tune.models.promotion import Standing
+from tune.models.promotion import FIRST, Standing
 from tune.reporting.results import Model, SearchResults
 from tune.reporting.terminal import print_results
 from tune.strategy.confirmation import Finalist
@@ -45,7 +45,7 @@ def test_everything_is_said_in_its_place(
     results = replace(
         results_with(dataset),
         model=Model(("confirm-001", "trial-000"), None, 0.9125),
-        standing=Standing(1, True, None, "the first champion"),
+        standing=Standing(1, True, None, FIRST),
         report=tmp_path / "mlruns" / "searches" / "many" / "report.html",
     )
     params = results.finalists[0].trial.params
@@ -53,16 +53,17 @@ def test_everything_is_said_in_its_place(
     assert (
         said(results)
         == f"""
-Best trial: 0, epoch 2
+Registered resnet18-digits version 1, alias champion: the first champion, compared with none
+  model               the soup of confirm-001, trial-000
+  test accuracy       98.06% of 360 images (95 % interval 96.04% to 99.05%), as it is served
+  confirmed           75.00% ± 7.07%, trial 0 over 2 other seeds after epoch 2
+                      Seeds disagree (70.00% and 80.00%), by more than chance on 288 images \
+explains: more validation images or folds would help
+  validation accuracy 91.25%, by which the model was chosen
+  best of the search  90.00%, the luckiest of 3 trials: trial 0, epoch 2
+
+Settings of trial 0:
 {searched}
-  validation accuracy 90.00%, the best of 3 trials, so partly luck
-  confirmed           75.00% ± 7.07%, 2 other seeds after epoch 2
-
-Model: the soup of confirm-001, trial-000
-  validation accuracy 91.25%, by which it was chosen
-  test accuracy       98.06% of 360 images, as it is served
-
-Registered resnet18-digits version 1, alias champion
 
 Look further:
   mlruns/searches/many/report.html               this search as a page
@@ -87,31 +88,51 @@ def on_folds(results: SearchResults) -> SearchResults:
 def test_what_was_confirmed_on_folds_and_refitted_is_said_so(dataset: Dataset) -> None:
     lines = said(on_folds(results_with(dataset))).splitlines()
     images = len(dataset.train) + len(dataset.val)
-    assert "  confirmed           75.00% ± 7.07%, 2 folds after epoch 2" in lines
-    place = lines.index("Model: refit-000, epoch 2")
-    assert lines[place + 1] == (
+    assert "  model               the winner trained on all images: refit-000, epoch 2" in lines
+    assert "  confirmed           75.00% ± 7.07%, trial 0 over 2 folds after epoch 2" in lines
+    assert (
         "  validation accuracy 75.00%, the mean of its recipe over 2 folds; it has trained on all "
         f"{images} images"
-    )
+    ) in lines
 
 
 def test_why_a_refit_is_not_taken_is_said(dataset: Dataset) -> None:
-    assert "\n  it knows less\n" in said(replace(results_with(dataset), remark="it knows less"))
+    assert f"\n{22 * ' '}it knows less\n" in said(
+        replace(results_with(dataset), remark="it knows less")
+    )
 
 
 def test_where_the_loss_is_minimized_it_is_said_as_a_number(dataset: Dataset) -> None:
     results = results_with(dataset, "objective.metric=val_loss")
     assert results.test is not None
     lines = said(results).splitlines()
-    start = lines.index("  validation loss     0.1, the best of 3 trials, so partly luck")
-    assert lines[start + 1 : start + 7] == [
-        "  confirmed           0.25 ± 0.07071, 2 other seeds after epoch 2",
-        "",
-        "Model: trial-000, epoch 6",
-        "  validation loss     0.9, by which it was chosen",
+    start = lines.index("  model               a single run: trial-000, epoch 6")
+    assert lines[start + 1 : start + 4] == [
         f"  test loss           {results.test.loss:.4g} of 360 images, as it is served",
-        "  test accuracy       98.06% of 360 images, as it is served",
+        "  test accuracy       98.06% of 360 images (95 % interval 96.04% to 99.05%), as it is "
+        "served",
+        "  confirmed           0.25 ± 0.07071, trial 0 over 2 other seeds after epoch 2",
     ]
+    assert lines[start + 5 : start + 7] == [
+        "  validation loss     0.9, by which the model was chosen",
+        "  best of the search  0.1, the luckiest of 3 trials: trial 0, epoch 2",
+    ]
+
+
+def test_the_best_score_of_the_search_is_that_of_whichever_trial_has_it(dataset: Dataset) -> None:
+    results = results_with(dataset)
+    winner = results.ledger.trials[1]
+    text = said(replace(results, finalists=(Finalist(winner, ()),)))
+    assert "  best of the search  90.00%, the luckiest of 3 trials: trial 0, epoch 2\n" in text
+    assert "\nSettings of trial 1:\n" in text
+
+
+def test_of_a_single_run_no_spread_is_said(dataset: Dataset) -> None:
+    results = results_with(dataset)
+    (winner,) = results.finalists
+    text = said(replace(results, finalists=(Finalist(winner.trial, winner.runs[:1]),)))
+    assert "  confirmed           80.00%, trial 0 over 1 other seed after epoch 2\n" in text
+    assert "disagree" not in text
 
 
 def test_what_was_searched_is_said_as_it_is(dataset: Dataset) -> None:
@@ -137,14 +158,44 @@ def test_what_was_not_done_is_not_said(dataset: Dataset) -> None:
         decision="",
     )
     text = said(alone)
-    for word in ("confirmed", "Model", "test accuracy", "Registered", "as a page"):
+    for word in ("confirmed", "  model  ", "test accuracy", "Registered", "as a page"):
         assert word not in text
 
 
-def test_a_version_that_is_not_promoted_is_said_with_the_reason(dataset: Dataset) -> None:
-    standing = Standing(2, False, None, "tune.promote=never")
+def test_a_model_that_is_not_to_be_registered_is_said_so(dataset: Dataset) -> None:
+    text = said(results_with(dataset, "registry.register_best=false"))
+    assert text.startswith("\nNot registered: registry.register_best=false\n")
+
+
+@pytest.mark.parametrize(
+    ("standing", "lines"),
+    [
+        (
+            Standing(2, False, None, "registry.promote=never"),
+            ["Registered resnet18-digits version 2: registry.promote=never"],
+        ),
+        (
+            Standing(3, True, None, "promoted (not-worse): 0.6 points worse at most; 98% of 90%"),
+            [
+                "Registered resnet18-digits version 3, alias champion, promoted (not-worse): 0.6 "
+                "points worse at most",
+                "  98% of 90%",
+            ],
+        ),
+        (
+            Standing(4, False, None, "not promoted (better): not better; 90% of 98%"),
+            [
+                "Registered resnet18-digits version 4, not promoted (better): not better",
+                "  90% of 98%",
+            ],
+        ),
+    ],
+)
+def test_a_version_is_said_with_the_gates_word(
+    standing: Standing, lines: list[str], dataset: Dataset
+) -> None:
     text = said(replace(results_with(dataset), standing=standing))
-    assert "Registered resnet18-digits version 2\n  tune.promote=never\n" in text
+    assert text.splitlines()[1 : 1 + len(lines)] == lines
 
 
 @pytest.mark.parametrize(
