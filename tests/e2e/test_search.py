@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -42,6 +43,17 @@ def test_the_output_names_the_best_trial_the_model_and_what_to_do_next(
     ):
         assert part in output
     assert "\x1b" not in output  # plain lines where there is no terminal
+
+
+def test_the_elapsed_time_counts_from_the_start_of_the_command(
+    finished_search: FinishedSearch,
+) -> None:
+    lines = [line for line in finished_search.output.splitlines() if " elapsed, " in line]
+    found = (re.search(r"(\d+):(\d\d) elapsed", line) for line in lines)
+    seconds = [60 * int(each[1]) + int(each[2]) for each in found if each]
+    assert len(seconds) == 5 + 4, "the trials, and their confirmation"
+    assert seconds == sorted(seconds)
+    assert seconds[0] >= 2, "nothing has ended sooner after the start of Python, Ray and PyTorch"
 
 
 def test_every_trial_is_a_child_run_that_ended(finished_search: FinishedSearch) -> None:

@@ -20,7 +20,7 @@ def merge(documents: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
     a range a list. A part alone, such as `space.optim.lr.high=1`, changes that part, and `when`
     stays until there is another.
     """
-    return dict(reduce(_merged, map(_with_flat_space, documents), {}))
+    return reduce(_on_top, map(_with_flat_space, documents), {})
 
 
 def keys_in(document: Mapping[Any, Any]) -> set[str]:
@@ -36,6 +36,23 @@ def _with_flat_space(document: Mapping[Any, Any]) -> dict[Any, Any]:
     if _SPACE not in document:
         return dict(document)
     return {**document, _SPACE: flatten_space(document[_SPACE])}
+
+
+def _on_top(base: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
+    merged = dict(_merged(base, over))
+    before, after = base.get(_SPACE), merged.get(_SPACE)
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        merged[_SPACE] = {key: after[key] for key in _by_section([*before], [*after])}
+    return merged
+
+
+def _by_section(keys: list[str], all_keys: Iterable[str]) -> list[str]:
+    """The keys of a space, new ones after those of their section: it is the order of draws."""
+    for key in (each for each in all_keys if each not in {*keys}):
+        section = key.partition(".")[0]
+        places = [place for place, other in enumerate(keys) if other.partition(".")[0] == section]
+        keys.insert(max(places, default=len(keys) - 1) + 1, key)
+    return keys
 
 
 def _merged(base: Any, over: Any, key: Any = None) -> Any:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tune.engine.columns import GAP, Column, Layout, fit
 from tune.study.ledger import Ledger
 from tune.study.trial import TrialLog, TrialState
 
+_STATE: Final = "state"
+_HEAD_LINES: Final = 4
+"""The lines that headings, and what is said of keys without room, take at most."""
 MAX_ROWS: Final = 24
 """Rows of the live table: the running trials and the best of the others."""
 
@@ -33,6 +37,7 @@ class Progress:
         ledger: Of the search.
         console: Where to show it. The table is live where this is a terminal.
         remaining: The seconds until all is done, as it looks now; None if nobody knows yet.
+        elapsed: The seconds since the command began, in which this may be one phase of several.
         clock: Seconds that never run backwards.
     """
 
@@ -41,12 +46,13 @@ class Progress:
         ledger: Ledger,
         console: Console,
         remaining: Callable[[], float | None] = lambda: None,
+        elapsed: Callable[[], float] = lambda: 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config, self._ledger = ledger.config, ledger
         self._objective = ledger.objective
         self._console, self._remaining, self._clock = console, remaining, clock
-        self._started = clock()
+        self._elapsed = elapsed
         self._next = self._known_at = -math.inf
         self._seconds: float | None = None
         self._live = Live(
@@ -67,14 +73,9 @@ class Progress:
 
     def changed(self, trial: TrialLog) -> None:
         """Show that a trial has ended or pauses; the live table looks for itself."""
-        shown = trial.state.is_finished() or trial in self._ledger.paused
-        if shown and not self._console.is_terminal:
+        rests = trial.state.is_finished() or trial in self._ledger.paused
+        if rests and not self._console.is_terminal:
             self._console.print(f"{self._line(trial)} | {self._headline()}", soft_wrap=True)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since these trials began: the search's, or those that confirm its best."""
-        return self._clock() - self._started
 
     def _line(self, trial: TrialLog) -> str:
         params = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
@@ -97,7 +98,7 @@ class Progress:
             f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed), "
             f"{counts[TrialState.RUNNING] - paused} running{waiting}, "
             f"best {self._objective.name} {self._objective.show(self._best())}, "
-            f"{_clock(self.elapsed)} elapsed, {remaining} remaining"
+            f"{_clock(self._elapsed())} elapsed, {remaining} remaining"
         )
 
     def _left(self) -> float | None:
@@ -110,22 +111,37 @@ class Progress:
         return None if self._seconds is None else max(0.0, self._seconds - past)
 
     def _best(self) -> float | None:
-        trials = list(self._ledger.trials.values())
-        ended = [trial for trial in trials if trial.state.is_finished() and trial.epochs]
-        best = max(ended, key=lambda trial: trial.rank, default=None)
+        """The best score so far, also of a trial that is running."""
+        trials = [trial for trial in list(self._ledger.trials.values()) if trial.epochs]
+        best = max(trials, key=lambda trial: trial.rank, default=None)
         return None if best is None else best.score
 
     def _render(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("trial", "state", "epoch", self._objective.name, "best", "train_acc"):
-            table.add_column(heading, justify="right" if heading != "state" else "left")
-        for key in self._ledger.plan.space:
-            table.add_column(key, justify="right")
-        for trial in self._shown():
-            table.add_row(*self._cells(trial))
-        return Group(table, Text(self._headline(), style="bold"))
+        headline = Text(self._headline(), style="bold")
+        width, height = self._console.size
+        room = height - len(headline.wrap(self._console, width)) - _HEAD_LINES - 1
+        trials = self._shown(max(3, min(MAX_ROWS, room)))
+        layout = fit(self._columns(trials), self._values(trials), width)
+        parts: list[RenderableType] = [self._table(layout, trials), headline]
+        if layout.left_out:
+            left_out, names = len(layout.left_out), ", ".join(layout.left_out)
+            note = f"no room for {left_out} of {len(self._ledger.plan.space)} keys: {names}"
+            parts.append(Text(note, style="dim", no_wrap=True, overflow="ellipsis"))
+        return Group(*parts)
 
-    def _shown(self) -> list[TrialLog]:
+    def _table(self, layout: Layout, trials: Sequence[TrialLog]) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+        for column in layout.columns:
+            justify: JustifyMethod = "left" if column.head == _STATE else "right"
+            table.add_column(column.head, justify=justify, no_wrap=True, vertical="bottom")
+        for row, trial in enumerate(trials):
+            styled = {_STATE: _STYLES[trial.state]}
+            table.add_row(
+                *(Text(each.cells[row], styled.get(each.head, "")) for each in layout.columns)
+            )
+        return table
+
+    def _shown(self, rows: int) -> list[TrialLog]:
         """The running trials, then the best of the rest, as many as fit."""
 
         def place(trial: TrialLog) -> tuple[bool, bool, float]:
@@ -133,17 +149,27 @@ class Progress:
             score = 0.0 if trial.score is None else self._objective.signed(trial.score)
             return not running, not trial.epochs, -score
 
-        room = max(3, min(MAX_ROWS, self._console.size.height - 4))
-        return sorted(self._ledger.trials.values(), key=place)[:room]
+        return sorted(self._ledger.trials.values(), key=place)[:rows]
 
-    def _cells(self, trial: TrialLog) -> list[RenderableType]:
-        state = Text(self._state(trial), style=_STYLES[trial.state])
-        last = trial.epochs[-1].metrics if trial.epochs else {}
-        epochs = f"{len(trial.epochs)}/{self._config.train.epochs}"
+    def _columns(self, trials: Sequence[TrialLog]) -> list[Column]:
+        """What is shown of each trial besides what is searched."""
         show, name = self._objective.show, self._objective.name
-        metrics = (show(last.get(name)), show(trial.score), _percent(last.get("train_acc")))
-        params = (_short(trial.params.get(key, "")) for key in self._ledger.plan.space)
-        return [str(trial.number), state, epochs, *metrics, *params]
+        last = [trial.epochs[-1].metrics if trial.epochs else {} for trial in trials]
+        epochs = (f"{len(trial.epochs)}/{self._config.train.epochs}" for trial in trials)
+        return [
+            Column("trial", tuple(str(trial.number) for trial in trials)),
+            Column(_STATE, tuple(map(self._state, trials))),
+            Column("epoch", tuple(epochs)),
+            Column(name, tuple(show(each.get(name)) for each in last), spare=1),
+            Column("best", tuple(show(trial.score) for trial in trials)),
+            Column("train_acc", tuple(_percent(each.get("train_acc")) for each in last), spare=2),
+        ]
+
+    def _values(self, trials: Sequence[TrialLog]) -> dict[str, list[Any]]:
+        """The values of the searched keys, "" where a trial does not have one."""
+        return {
+            key: [trial.params.get(key, "") for trial in trials] for key in self._ledger.plan.space
+        }
 
 
 def _percent(value: float | None) -> str:

@@ -170,6 +170,7 @@ def _run(
         fingerprint=search.data_fingerprint,
         record=writer,
         console=console,
+        elapsed=lambda: watch.this_run,
     )
     try:
         budget = TimeBudget(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +45,7 @@ def run_trials(
     fingerprint: str,
     record: Watcher,
     console: Console,
+    elapsed: Callable[[], float],
 ) -> None:
     """Run trials until as many have ended as were asked for, or the time is up.
 
@@ -58,6 +59,7 @@ def run_trials(
         fingerprint: The images' that each trial is to find.
         record: Follows the trials for the record.
         console: Where progress is shown.
+        elapsed: The seconds since the command began.
 
     Raises:
         Halt: It cannot go on for now.
@@ -74,7 +76,7 @@ def run_trials(
     def left() -> float | None:
         return budget.until_end(remaining_seconds(ledger, scheduler, resources.concurrent))
 
-    with Progress(ledger, console, left) as progress:
+    with Progress(ledger, console, left, elapsed) as progress:
         watchers: list[Watcher] = [record, progress, drop, GiveUp(remaining)]
         if budget.stop_all():
             _end_unfinished(ledger, watchers)

@@ -126,6 +126,18 @@ def test_what_is_searched_of_a_key_is_replaced_by_another_kind_and_changed_in_pa
     assert found.space == {"optim.lr": expected}
 
 
+def test_keys_that_a_word_adds_to_the_space_come_after_those_of_their_section() -> None:
+    space = load_config(DIGITS, ["space.optim.l1=[0, 1]", "space.train.epochs=[2, 3]"]).space
+    keys = ["optim.lr", "optim.l1", "model.unfreeze_depth", "augment.policy", "train.epochs"]
+    assert [*space] == keys
+
+
+def test_the_space_of_a_file_stays_in_its_order(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("space: {optim.lr: [0.1], train.epochs: [2], optim.l1: [0, 1]}")
+    assert [*load_config(path).space] == ["optim.lr", "train.epochs", "optim.l1"]
+
+
 @pytest.mark.parametrize("word", ["optim={lr: 0.3}", "optim.lr=0.3"])
 def test_a_key_is_fixed_however_the_word_is_written(word: str) -> None:
     config = load_config(DIGITS, [word])

@@ -40,6 +40,23 @@ def follow(progress: Progress, ledger: Ledger) -> None:
             progress.changed(ledger.trials[number])
 
 
+def screen_of(ledger: Ledger, width: int, height: int = 24) -> list[str]:
+    """The lines of the live table as it is now."""
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=width, height=height, force_terminal=True, color_system=None
+    )
+    console.print(Progress(ledger, console)._render())
+    return stream.getvalue().splitlines()
+
+
+def table_of(screen: list[str]) -> tuple[list[str], list[list[str]]]:
+    """The words of the headings' last line, and those of each row."""
+    head = next(place for place, line in enumerate(screen) if line.startswith("trial"))
+    rows = [line.split() for line in screen[head + 1 :] if line[:5].strip().isdigit()]
+    return screen[head].split(), rows
+
+
 def test_without_a_terminal_each_end_is_a_plain_line(ledger: Ledger) -> None:
     stream = io.StringIO()
     with Progress(ledger, Console(file=stream, width=400)) as progress:
@@ -60,7 +77,7 @@ def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(
         follow(progress, ledger)
     screen = stream.getvalue()
     last = screen[screen.rindex("trial") :].splitlines()
-    assert "optim.lr" in last[0]
+    assert last[0].split()[6:] == ["lr", "unfreeze_depth", "policy"]
     assert [line.split()[:2] for line in last[1:4]] == [
         ["3", "running"],
         ["0", "complete"],
@@ -73,11 +90,11 @@ def test_a_key_that_a_trial_does_not_have_is_an_empty_cell(tmp_path: Path) -> No
     when = "{values: [0.65], when: {model.unfreeze_depth: {ge: 3}}}"
     config = load_config(DIGITS, [f"space.optim={{layer_decay: {when}, l1: [0.5]}}"])
     ledger = ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
-    with Progress(ledger, Console(file=io.StringIO())) as progress:
-        cells = progress._cells(ledger.begin())
-    keys = list(config.space)
-    assert cells[6 + keys.index("optim.layer_decay")] == ""
-    assert cells[6 + keys.index("optim.l1")] == "0.5"
+    trial = ledger.begin()
+    heads, (row,) = table_of(screen_of(ledger, 140))
+    assert heads[6:] == ["lr", "layer_decay", "l1", "unfreeze_depth", "policy"]
+    assert len(row) == len(heads) - (trial.params.get("optim.layer_decay") is None)
+    assert trial.params["model.unfreeze_depth"] < 3, "so that it has no layer_decay"
 
 
 @pytest.mark.parametrize(
@@ -89,6 +106,58 @@ def test_the_time_left_is_shown_once_it_is_known(
 ) -> None:
     stream, now = io.StringIO(), iter([0.0])
     console = Console(file=stream, width=400)
-    with Progress(ledger, console, lambda: seconds, lambda: next(now, 6.0)) as progress:
+    with Progress(
+        ledger, console, lambda: seconds, lambda: 6.0, lambda: next(now, 6.0)
+    ) as progress:
         follow(progress, ledger)
     assert stream.getvalue().splitlines()[-1].endswith(f"0:06 elapsed, {shown}")
+
+
+MORE = (
+    "space.optim={weight_decay: {low: 1.0e-5, high: 0.1, log: true}, label_smoothing: [0.0, 0.1], "
+    "name: [sgd, adamw], layer_decay: {low: 0.5, high: 1}}",
+    "space.schedule.name=[one_cycle, cosine]",
+    "space.train.batch_size=[32, 64]",
+    "space.augment.mixup={low: 0, high: 1}",
+)
+
+
+@pytest.mark.parametrize("words", [(), MORE], ids=["3 keys", "10 keys"])
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_the_table_fits_the_terminal_with_headings_that_differ(
+    words: tuple[str, ...], width: int, tmp_path: Path
+) -> None:
+    config = load_config(DIGITS, words)
+    ledger = ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
+    follow(Progress(ledger, Console(file=io.StringIO())), ledger)
+    screen = screen_of(ledger, width)
+    assert max(map(len, screen)) <= width
+    heads, rows = table_of(screen)
+    assert heads[:3] == ["trial", "state", "epoch"]
+    assert len(rows) == 4
+    assert all(len(row) == len(heads) for row in rows), "no cell is empty"
+    assert "…" not in heads
+    keys = [head for head in heads[heads.index("best") + 1 :] if head != "train_acc"]
+    assert keys[0] == "lr"
+    left_out = len(config.space) - len(keys)
+    assert bool(left_out) is (len(config.space) == 10 and width < 140)
+    told = [line for line in screen if line.startswith(f"no room for {left_out} of 10 keys: ")]
+    assert len(told) == bool(left_out)
+    if width == 140:
+        assert "…" not in "".join(screen)
+
+
+def test_the_best_score_is_shown_as_soon_as_a_trial_has_one(ledger: Ledger) -> None:
+    ledger.begin()
+    assert "best val_acc -" in screen_of(ledger, 160)[-1]
+    ledger.add_epoch(0, 1, reported(0.7), Decision.GO_ON)
+    screen = screen_of(ledger, 160)
+    heads, (row,) = table_of(screen)
+    assert row[heads.index("best")] == "70.00%"
+    assert "best val_acc 70.00%" in screen[-1]
+
+
+def test_the_table_and_what_is_below_it_fit_a_low_terminal(ledger: Ledger) -> None:
+    for _ in range(20):
+        ledger.begin()
+    assert len(screen_of(ledger, 80, height=12)) <= 12
