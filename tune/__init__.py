@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from tune.platforms import check_platform
+
 if TYPE_CHECKING:
     from tune.errors import ConfigError, SearchStoppedError
     from tune.library.models import Prediction, PredictionModel, load_model
@@ -44,6 +46,9 @@ _MODULES: Final = {
     "run": "tune.library.runs",
     "searches": "tune.library.runs",
 }
+
+
+check_platform()
 
 
 def __getattr__(name: str) -> Any:

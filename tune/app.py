@@ -1,77 +1,51 @@
-"""`make app`, or `streamlit run tune/app.py`: a page to try registered models on."""
+"""`python -m tune.app`, or `streamlit run tune/app.py`: a page to try registered models on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import sys
+from importlib.util import find_spec
+from typing import Annotated
 
-import streamlit as st
+import typer
 
-from tune.environment import prepare_environment
+from tune.cli import Door
 from tune.errors import ConfigError
-from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
 
-if TYPE_CHECKING:
-    from tune.tracking.schema import Version
-    from tune.tracking.server import Client
+app = Door("tune.app")
 
 
-def main() -> None:
-    """Show the page."""
-    prepare_environment()
-    st.set_page_config(page_title="resnet-tune")
-    st.title("Try a model", anchor=False)
-    with st.spinner("Starting"):
-        from tune.webapp.panels import plain
-    try:
-        _page()
-    except ConfigError as error:
-        st.error(plain(error))
+@app.command()
+def main(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8501,
+) -> int:
+    """Serve a page to try registered models on.
 
+    It listens on loopback alone: http://127.0.0.1:8501. Streamlit serves it, whose own options are
+    taken from its environment variables, such as `STREAMLIT_SERVER_HEADLESS=true`, which keeps it
+    from opening a browser. Ctrl-C ends it.
 
-def _page() -> None:
-    """Show what can be shown.
+    Examples:
+    `python -m tune.app`
 
-    Raises:
-        ConfigError: The registry cannot be reached, or does not give what is asked.
+    `python -m tune.app --port 8502`
+
+    Exit code: 0 ended, 1 failed, 2 a mistake in the command.
     """
-    from tune.tracking.client import FAILURES
-    from tune.webapp.panels import show
-
-    check_tracking(tracking_uri(None))
-    try:
-        found = _choose(open_client(None)) if is_there(None) else None
-        if found is None:
-            st.info("No model is registered here yet. This searches for one, and registers it:")
-            st.code("make search", language=None)
-            st.caption("Then reload this page.")
-        else:
-            show(*found)
-    except FAILURES as error:
-        raise ConfigError(f"MLflow does not give what is asked: {error}") from error
-
-
-def _choose(client: Client) -> tuple[Version, bool] | None:
-    """The chosen version, and whether it is the champion; None if there are no models."""
-    from tune.models.champion import champion_of, versions_of
-
-    models = client.search_registered_models()
-    names = sorted(model.name for model in models if model.latest_versions)
-    if not names:
-        return None
-    left, right = st.columns(2)
-    name = left.selectbox("Model", names)
-    versions, champion = versions_of(client, name), champion_of(client, name)
-    numbers = [str(version.version) for version in versions]
-    best = None if champion is None else str(champion.version)
-    number = right.selectbox(
-        "Version",
-        numbers,
-        index=numbers.index(best) if best in numbers else 0,
-        format_func=lambda number: f"{number} (champion)" if number == best else number,
-        key=f"version of {name}",
-    )
-    return versions[numbers.index(number)], number == best
+    missing = [name for name in ("streamlit", "captum") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(missing)}: not installed; pip install 'resnet-tune[app]' does it"
+        )
+    sys.stdout.flush()
+    words = ["-m", "streamlit", "run", __file__, f"--server.port={port}"]
+    os.execv(sys.executable, [sys.executable, *words])  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":
-    main()
+    if "streamlit" in sys.modules:  # which runs this file as the page's script
+        from tune.webapp.page import show_page
+
+        show_page()
+    else:
+        app()

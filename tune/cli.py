@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from trainable.text import printable
-from tune.config.presets import DEFAULT
+from tune.config.presets import DEFAULT, presets
 from tune.environment import prepare_environment
 from tune.errors import MISTAKE, ConfigError, squeeze
 from tune.passwords import masked
@@ -24,12 +25,21 @@ _Main = TypeVar("_Main", bound=Callable[..., Any])
 OverridesArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
 ]
+
+
+def _configs(incomplete: str) -> list[str]:
+    """What the shell offers for `--config`: presets, then YAML files."""
+    files = map(str, Path().glob(f"{glob.escape(incomplete)}*.y*ml"))
+    return [*(name for name in presets() if name.startswith(incomplete)), *sorted(files)]
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE|PRESET",
         help=f"The config: a YAML file or the name of a preset; by default {DEFAULT}.",
         show_default=False,
+        autocompletion=_configs,
     ),
 ]
 ModelOption = Annotated[
@@ -73,15 +83,18 @@ class Door(typer.Typer):
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[_Main], _Main]:
         """A decorator that makes a function the command; the function returns its exit code."""
-        return super().command(name or self.name, cls=_Command, **settings)
+        return super().command(name or self.name, cls=OneLineCommand, **settings)
 
     def complain(self, problem: object) -> None:
         """Print a problem on standard error, after the command's name."""
         complain(self.name, problem)
 
 
-class _Command(TyperCommand):
-    """A command that reports its mistakes in one line, without a box."""
+class _OneLine:
+    """What reports its mistakes in one line, without a box."""
+
+    name: str | None
+    params: list[Any]
 
     def main(self, *args: Any, standalone_mode: bool = True, **settings: Any) -> Any:
         """Run the command; return its exit code, or end the process with it."""
@@ -105,8 +118,7 @@ class _Command(TyperCommand):
         option, param = getattr(error, "option_name", None), getattr(error, "param", None)
         if hasattr(error, "possibilities"):
             known = [*(name for each in self.params for name in each.opts), "--help"]
-            near = difflib.get_close_matches(str(option), known, 1, cutoff=0.5)
-            return f"{option}: no such option{f'; nearest: {near[0]}' if near else ''}"
+            return f"{option}: no such option{nearest_of(str(option), known)}"
         cause = error.__cause__
         if isinstance(cause, ValidationError) and param is not None:
             first = cause.errors(include_url=False)[0]
@@ -116,6 +128,20 @@ class _Command(TyperCommand):
         message = squeeze(message).removeprefix("Value error, ").rstrip(".")
         message = f"{message[:1].lower()}{message[1:]}"
         return message if option is None else f"{option}: {message.split(f'{option!r} ')[-1]}"
+
+
+class OneLineCommand(_OneLine, TyperCommand):
+    """A command that reports its mistakes in one line."""
+
+
+class OneLineGroup(_OneLine, TyperGroup):
+    """A list of commands that reports its mistakes in one line."""
+
+
+def nearest_of(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest of those that are known, if any."""
+    near = difflib.get_close_matches(word, list(known), 1, cutoff=0.5)
+    return f"; nearest: {near[0]}" if near else ""
 
 
 def complain(command: str, problem: object) -> None:

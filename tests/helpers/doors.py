@@ -13,14 +13,9 @@ from unittest.mock import patch
 from typer.testing import CliRunner
 
 from tests.helpers.commands import user_environment
+from tune.commands import COMMANDS, module_of
 
-DOORS = tuple(
-    f"tune.{name}"
-    for name in (
-        *("search", "debug", "predict", "evaluate", "report", "registry", "export"),
-        *("doctor", "cache", "keys"),
-    )
-)
+DOORS = tuple(map(module_of, COMMANDS))
 
 
 def invoke(

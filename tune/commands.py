@@ -1,0 +1,31 @@
+"""The commands by name: what `resnet-tune` has, without loading any of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROGRAM: Final = "resnet-tune"
+"""The script on the PATH; `tune` is Ray's own."""
+
+COMMANDS: Final = {
+    "search": "Search hyperparameters for fine-tuning a ResNet, and register the best checkpoint.",
+    "debug": "Run one trial in this process, and print each epoch.",
+    "predict": "Label images with a trained model.",
+    "evaluate": "Evaluate a model on labelled images: accuracy, classes, confusion and mistakes.",
+    "report": "Write the results of a search as `report.html`, which needs no network, and as "
+    "PNG files.",
+    "registry": "Show the versions of registered models, and why each is the champion or is not.",
+    "export": "Write a model as a file, and check that its predictions are the model's.",
+    "keys": "List the keys of a config: what each takes, its default, and what it means.",
+    "cache": "List or clear what can be computed again: cached outputs, and checkpoints of "
+    "searches.",
+    "doctor": "Check whether a search would run in this folder, and say how to fix what would "
+    "stop it.",
+    "app": "Serve a page to try registered models on.",
+}
+"""Each command's summary; the command is the module of its name in `tune`."""
+
+
+def module_of(command: str) -> str:
+    """The module that a command is: its `app` is a :class:`tune.cli.Door`."""
+    return f"tune.{command}"
