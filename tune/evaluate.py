@@ -76,16 +76,23 @@ def _evaluate(model: Model, folder: Path, *, include_seen: bool) -> EvaluatedMod
     from tune.reporting.evaluated import EvaluatedModel
     from tune.reporting.labelling import answers
 
-    classes = model.classifier.spec.classes
+    spec = model.classifier.spec
     try:
-        files = labelled_files(folder, classes)
+        files = labelled_files(folder, spec.classes)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     fresh, seen = unseen_files(model.classifier, files)
     chosen = files if include_seen else fresh
     told = answers(model.classifier, [file.path for file in chosen])
-    judged = judge(chosen, told, len(classes))
-    return EvaluatedModel(model.name, str(folder), classes, judged, seen, not include_seen)
+    return EvaluatedModel(
+        name=model.name,
+        folder=str(folder),
+        classes=spec.classes,
+        judged=judge(chosen, told, len(spec.classes)),
+        seen=seen,
+        seen_left_out=not include_seen,
+        unsure_below=spec.unsure_below,
+    )
 
 
 def _nothing_left(found: EvaluatedModel) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from scipy.stats import binomtest
@@ -127,6 +129,21 @@ def test_lines_for_people_say_what_the_document_says(
     first, second = found["mistakes"]
     assert first["probability"] >= second["probability"]
     assert Path(first["path"]).parent.name == first["class"] != first["label"]
+
+
+def test_how_many_answers_are_sure_is_told_of_a_calibrated_model(
+    photos: Path, tmp_path: Path
+) -> None:
+    whole = Classifier(Spec("resnet18", CLASSES, 12, 16), random_state(3))
+    files = sorted(photos.rglob("*.png"))
+    confidence = np.sort(whole.probabilities(whole.read(files)).max(axis=1))
+    between = float(confidence[3:5].mean())
+    Classifier(replace(whole.spec, unsure_below=between), random_state(3)).save(tmp_path / "model")
+    found = evaluated("photos", "--model=model", cwd=tmp_path)
+    assert found["sure"] == 8
+    done = invoke("tune.evaluate", "photos", "--model=model", cwd=tmp_path)
+    told = f"sure of 8 images, {found['sure_accuracy']:.2%} of them right; unsure of 4"
+    assert told in done.stdout.splitlines()
 
 
 def test_a_class_may_be_missing_and_what_cannot_be_read_is_told(

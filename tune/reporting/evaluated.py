@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -35,6 +37,7 @@ class EvaluatedModel:
         seen: How many files it, or its search, had seen, or copies of them; None if that is not
             known.
         seen_left_out: Whether those were left out.
+        unsure_below: The probability below which the model's answers are unsure; 0 if none is.
     """
 
     name: str
@@ -43,11 +46,23 @@ class EvaluatedModel:
     judged: Judged
     seen: int | None
     seen_left_out: bool
+    unsure_below: float = 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
         """The accuracies that so many images leave possible."""
         return self.judged.predictions.accuracy_interval(CONFIDENCE)
+
+    @property
+    def sure(self) -> NDArray[np.bool_]:
+        """Whether each answer is sure."""
+        return self.judged.predictions.probabilities.max(axis=1) >= self.unsure_below
+
+    @property
+    def sure_accuracy(self) -> float | None:
+        """The share of the sure answers that are right; None if there are none."""
+        right = self.judged.predictions.right[self.sure]
+        return float(right.mean()) if len(right) else None
 
     def mistakes(self, count: int) -> list[dict[str, Any]]:
         """The most confident mistakes: the file, its class, the answer and its probability."""
@@ -77,6 +92,8 @@ class EvaluatedModel:
             **summary,
             "accuracy_interval": list(self.interval),
             "confidence": CONFIDENCE,
+            "sure": int(self.sure.sum()),
+            "sure_accuracy": self.sure_accuracy,
             "mistakes": self.mistakes(mistakes),
             "seen": self.seen,
             "seen_left_out": self.seen_left_out,
@@ -99,6 +116,8 @@ def print_evaluated(model: EvaluatedModel, console: Console, mistakes: int) -> N
     console.print(
         f"accuracy {predictions.accuracy:.2%}, {CONFIDENCE:.0%} interval {low:.2%} to {high:.2%}"
     )
+    if model.unsure_below:
+        console.print(_sure(model), soft_wrap=True)
     console.print(_seen(model), soft_wrap=True)
     console.print("", _per_class(model))
     if not predictions.right.all():
@@ -108,6 +127,12 @@ def print_evaluated(model: EvaluatedModel, console: Console, mistakes: int) -> N
     for each in found:
         told = f"{each['path']}: {each['class']} taken for {each['label']}"
         console.print(printable(f"  {told}, {each['probability']:.2%}"), soft_wrap=True)
+
+
+def _sure(model: EvaluatedModel) -> str:
+    sure = int(model.sure.sum())
+    right = "" if model.sure_accuracy is None else f", {model.sure_accuracy:.2%} of them right"
+    return f"sure of {_count(sure, 'image')}{right}; unsure of {len(model.sure) - sure:,}"
 
 
 def _seen(model: EvaluatedModel) -> str:
