@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trainable.data.datasets import Dataset
 from trainable.inference.calibration import Calibration
@@ -19,6 +19,9 @@ from tune.study.trial import TrialLog, TrialState
 
 if TYPE_CHECKING:
     from tune.models.promotion import Standing
+
+
+_ACCURACY: Final = "test accuracy"
 
 
 @dataclass(frozen=True)
@@ -121,15 +124,19 @@ class SearchResults:
             return {}
         objective, accuracy = self.objective, f"{self.test.accuracy:.2%}"
         value = objective.show(objective.metric.of(self.test))
-        return {objective.title("test"): value} | {"test accuracy": accuracy}
+        return {objective.title("test"): value} | {_ACCURACY: accuracy}
 
     @property
-    def test_interval(self) -> str:
-        """The accuracies that the test images leave possible, as people read them."""
+    def test_intervals(self) -> dict[str, str]:
+        """The values that the test images leave possible of :attr:`test_values`, by their names."""
         if self.test is None:
-            return ""
-        low, high = self.test.accuracy_interval()
-        return f"95 % interval {low:.2%} to {high:.2%}"
+            return {}
+        objective, (low, high) = self.objective, self.test.accuracy_interval()
+        accuracy, name = f"95 % interval {low:.2%} to {high:.2%}", objective.title("test")
+        if name == _ACCURACY:
+            return {name: accuracy}
+        ends = " to ".join(map(objective.show, self.test.interval_of(objective.metric.of)))
+        return {name: f"95 % interval {ends}", _ACCURACY: accuracy}
 
     @property
     def disagreement(self) -> str:

@@ -89,10 +89,9 @@ def _scores(results: SearchResults) -> Iterator[tuple[str, str]]:
     """The model and the scores, with what each is, from the surest to the luckiest."""
     if results.model is not None:
         yield "model", results.model.described
-    images = len(results.dataset.test)
+    images, intervals = len(results.dataset.test), results.test_intervals
     for title, value in results.test_values.items():
-        interval = f" ({results.test_interval})" if title == "test accuracy" else ""
-        yield title, f"{value} of {images} images{interval}, as it is served"
+        yield title, f"{value} of {images} images ({intervals[title]}), as it is served"
     yield from _confirmed(results)
     yield from _chosen(results)
     if results.remark:

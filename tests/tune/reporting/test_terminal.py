@@ -107,8 +107,10 @@ def test_where_the_loss_is_minimized_it_is_said_as_a_number(dataset: Dataset) ->
     assert results.test is not None
     lines = said(results).splitlines()
     start = lines.index("  model               a single run: trial-000, epoch 6")
+    ends = results.test.interval_of(lambda each: each.loss)
     assert lines[start + 1 : start + 4] == [
-        f"  test loss           {results.test.loss:.4g} of 360 images, as it is served",
+        f"  test loss           {results.test.loss:.4g} of 360 images (95 % interval "
+        f"{ends[0]:.4g} to {ends[1]:.4g}), as it is served",
         "  test accuracy       98.06% of 360 images (95 % interval 96.04% to 99.05%), as it is "
         "served",
         "  confirmed           0.25 ± 0.07071, trial 0 over 2 other seeds after epoch 2",
