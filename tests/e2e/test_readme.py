@@ -59,7 +59,7 @@ def all_sessions() -> list[tuple[str, list[str]]]:
 
 def masked(line: str) -> str:
     """A line without what the tests have otherwise: numbers, weights, and the values that won."""
-    line = re.sub(r" = \S+$", " = #", line.rstrip())
+    line = re.sub(r" = \S+$", " = #", line.rstrip().removesuffix(" (unsure)"))
     line = re.sub(r"^  model  .+$", "  model #", line)
     line = re.sub(r"^(weights +)\w+$", r"\1#", line)
     line = re.sub(r"digits-\d{8}-\d{6}|\bfirst\b", "NAME", line)

@@ -21,7 +21,8 @@ from trainable.inference.calibration import (
     fit_temperature,
 )
 from trainable.inference.classifier import Answering, Classifier, Spec
-from trainable.inference.exported import metadata, open_pt2, save_pt2
+from trainable.inference.exported import metadata, open_onnx, open_pt2, save_onnx, save_pt2
+from trainable.inference.quantization import save_int8
 from trainable.network.cut_network import build
 from trainable.predictions import Predictions
 
@@ -193,6 +194,18 @@ def test_an_exported_file_answers_by_it_and_says_when_it_is_unsure(
     np.testing.assert_allclose(open_pt2(path)(pixels), expected, atol=1e-6)
     assert np.abs(expected - small(flips=flips).probabilities(pixels)).max() > 0.01
     assert metadata(classifier.spec)["unsure_below"] == "0.625"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flips", [False, True])
+def test_onnx_files_in_floats_and_in_integers_answer_by_it(flips: bool, tmp_path: Path) -> None:
+    classifier = small(flips=flips).calibrated(2.5, 0.625)
+    path, integers, pixels = tmp_path / "a.onnx", tmp_path / "b.onnx", some_pixels(40)
+    save_onnx(classifier, path)
+    save_int8(path, integers, pixels)
+    expected = classifier.probabilities(pixels)
+    np.testing.assert_allclose(open_onnx(path)(pixels), expected, atol=1e-6)
+    np.testing.assert_allclose(open_onnx(integers)(pixels), expected, atol=0.01)
 
 
 def test_a_temperature_is_finite_whatever_the_logits() -> None:
