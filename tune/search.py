@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tune.cli import ConfigOption, Door, OverridesArgument, open_console
+from tune.config.loading import config_text
 from tune.engine.foreground import run
 from tune.engine.launch import checked_config, free_home, new_search, resumed_search
 from tune.engine.signals import catch_signals, interruption, interruption_code
@@ -58,6 +59,10 @@ def main(
             "--dry-run", help="Print what would be tried first and why; start and write nothing."
         ),
     ] = False,
+    print_config: Annotated[
+        bool,
+        typer.Option("--print-config", help="Print the config, to start one's own from."),
+    ] = False,
 ) -> int:
     """Search hyperparameters for fine-tuning a ResNet, and register the best checkpoint.
 
@@ -76,6 +81,8 @@ def main(
 
     `python -m tune.search --dry-run`
 
+    `python -m tune.search --print-config --config image_folder > photos.yaml`
+
     Exit code: 0 done, 1 failed, 2 a mistake in the command or the config, 130 interrupted.
     """
     catch_signals()
@@ -83,6 +90,11 @@ def main(
     budget = {key: value for key, value in given.items() if value is not None}
     console = open_console()
     words = [*(overrides or []), *(f"budget.{key}={value}" for key, value in budget.items())]
+    if print_config:
+        if resume is not None or dry_run:
+            raise ConfigError("--print-config goes along with neither --resume nor --dry-run")
+        print(config_text(config, words), end="")
+        return DONE
     try:
         if dry_run:
             return _preview(config, words, name, resume, console)

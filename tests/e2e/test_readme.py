@@ -191,7 +191,7 @@ def test_a_command_that_is_mentioned_has_these_options(command: str) -> None:
         assert re.search(rf"{option}\b", done.stdout), option
     if module in {"tune.search", "tune.debug"} and "--config" in words:
         config = Path(words[words.index("--config") + 1])
-        load_config(REPOSITORY / config, [word for word in words if "=" in word and word[0] != "-"])
+        load_config(config, [word for word in words if "=" in word and word[0] != "-"])
 
 
 def test_every_target_that_is_mentioned_is_one_of_make() -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.helpers.commands import DIGITS
+from tests.helpers.commands import DIGITS, REPOSITORY
 from tests.helpers.doors import invoke
 from tests.helpers.studies import search_of
 from tune import search
@@ -92,3 +93,16 @@ def test_a_finished_search_whose_space_has_no_more_trials_says_so(tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
     told = "search one is finished, with 6 trials; for more: another space, for this one has no"
     assert told in done.stdout
+
+
+def test_a_config_to_start_from_is_printed_and_nothing_written(tmp_path: Path) -> None:
+    done = invoke("tune.search", "--print-config", "--config", "image_folder", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (REPOSITORY / "configs" / "image_folder.yaml").read_text()
+    done = invoke("tune.search", "--print-config", "--num-samples=7", cwd=tmp_path)
+    assert yaml.safe_load(done.stdout)["budget"]["num_samples"] == 7
+    done = invoke("tune.search", "--print-config", "--num-samples=none", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    done = invoke("tune.search", "--print-config", "--dry-run", cwd=tmp_path)
+    assert done.stderr.startswith("tune.search: --print-config goes along with neither")
+    assert list(tmp_path.iterdir()) == []

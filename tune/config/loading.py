@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from trainable.config import WEIGHTS_NAMES, TrialConfig
 from trainable.places import is_file, is_folder
+from trainable.text import printable
 from tune.config.documents import read_file, read_word
 from tune.config.keys import TRIAL_KEYS, keys_of, nearest, why_not_searched
 from tune.config.merging import keys_in, merge
@@ -48,6 +49,36 @@ def load_config(
         ConfigError: The file or a word cannot be read, or breaks a rule.
     """
     given = given or Path(DEFAULT)
+    content, set_keys = _read(given, overrides)
+    try:
+        return SearchConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error, given, set_keys, source)) from error
+
+
+def config_text(given: Path | None = None, overrides: Sequence[str] = ()) -> str:
+    """A config as YAML to start from: the file as it is, comments included.
+
+    With overrides it is what the file and these say together, without the comments.
+
+    Args:
+        given: A YAML file, or the name of a preset; by default the preset `digits`.
+        overrides: Words of the form `optim.lr=1e-3`.
+
+    Raises:
+        ConfigError: The file or a word cannot be read, or a word breaks a rule.
+    """
+    given = given or Path(DEFAULT)
+    content, _ = _read(given, overrides)
+    if not overrides:
+        return find_config(given).read_text()
+    load_config(given, overrides)
+    words = printable(" ".join(overrides))
+    return f"# {given} with {words}\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}"
+
+
+def _read(given: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], set[str]]:
+    """What a file and overrides say together, and the keys that these set."""
     words = [read_word(word) for word in overrides]
     content = resolve(merge([read_file(find_config(given), f"--config {given}"), *words]))
     set_keys = set[str]().union(*map(keys_in, words))
@@ -55,10 +86,7 @@ def load_config(
     if isinstance(space := content.get("space"), Mapping):
         searched = {key: values for key, values in space.items() if key not in fixed}
         content["space"] = _without_idle(searched, content, fixed)
-    try:
-        return SearchConfig.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(_one_line(error, given, set_keys, source)) from error
+    return content, set_keys
 
 
 def with_budget(config: SearchConfig, words: Mapping[str, str]) -> SearchConfig:

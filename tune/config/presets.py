@@ -32,6 +32,12 @@ def find_config(given: Path) -> Path:
     found = next((path for path in (given, preset) if is_file(path)), None)
     if found is not None:
         return found
+    named = str(given).removesuffix(".yaml").removeprefix("configs/")
+    if named in presets():
+        raise ConfigError(
+            f"--config {squeeze(given)}: no such file here; the preset of this name is "
+            f"--config {named}"
+        )
     files = map(str, Path("configs").glob("**/*.yaml"))
     near = difflib.get_close_matches(str(given), [*files, *presets()], 1)
     hint = f"; nearest: {near[0]}" if near else ""

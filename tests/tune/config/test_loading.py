@@ -15,8 +15,8 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.examples import examples
 from trainable.config import TrialConfig
 from tune.config.keys import TRIAL_KEYS, keys_of
-from tune.config.loading import check_files, load_config
-from tune.config.presets import FOLDER, presets
+from tune.config.loading import check_files, config_text, load_config
+from tune.config.presets import FOLDER, find_config, presets
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range
 from tune.errors import ConfigError
@@ -476,3 +476,31 @@ def test_weights_that_are_searched_must_fit_every_architecture() -> None:
 )
 def test_the_registered_model_is_named_by_its_architecture(words: list[str], name: str) -> None:
     assert load_config(DIGITS, ["model.weights=imagenet", *words]).model_name == name
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_config_is_printed_as_its_file_to_start_from(name: str, in_tmp_path: Path) -> None:
+    assert config_text(Path(name)) == find_config(Path(name)).read_text()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optim.lr=1e-3", "name=own"],
+        ["space.optim.lr=[1e-3,1e-4]", "budget.time=2h"],
+        ["augment.policy=trivial", "train.epochs=3", "model.unfreeze_depth=0"],
+    ],
+)
+@pytest.mark.parametrize("name", presets())
+def test_a_config_that_is_printed_with_overrides_is_the_config_with_them(
+    name: str, overrides: list[str], in_tmp_path: Path
+) -> None:
+    words = ["data.root=photos", *overrides]
+    (in_tmp_path / "own.yaml").write_text(config_text(Path(name), words))
+    assert load_config(Path("own.yaml")) == load_config(Path(name), words)
+
+
+def test_a_config_with_a_mistake_is_not_printed(in_tmp_path: Path) -> None:
+    for word in ("optim.lrr=1", "optim.lr=-1", "optim"):
+        with pytest.raises(ConfigError, match="optim"):
+            config_text(Path("digits"), [word])

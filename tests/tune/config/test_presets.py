@@ -41,7 +41,6 @@ def test_a_file_wins_over_the_preset_of_its_name(in_tmp_path: Path) -> None:
     ("given", "nearest"),
     [
         ("digit", "digits"),
-        ("digits.yaml", "digits"),
         ("recipe/backbone", "recipes/backbone"),
         ("configs/mines.yaml", "configs/mine.yaml"),
     ],
@@ -52,6 +51,22 @@ def test_an_unknown_one_is_reported_with_the_nearest(
     (in_tmp_path / "configs").mkdir()
     (in_tmp_path / "configs" / "mine.yaml").touch()
     message = f"^--config {given}: no such file or preset; nearest: {nearest}$"
+    with pytest.raises(ConfigError, match=message):
+        find_config(Path(given))
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("configs/image_folder.yaml", "image_folder"),
+        ("configs/recipes/from_scratch.yaml", "recipes/from_scratch"),
+        ("digits.yaml", "digits"),
+    ],
+)
+def test_a_preset_that_is_named_by_its_file_is_reported_with_its_name(
+    given: str, name: str, in_tmp_path: Path
+) -> None:
+    message = f"^--config {given}: no such file here; the preset of this name is --config {name}$"
     with pytest.raises(ConfigError, match=message):
         find_config(Path(given))
 
