@@ -18,6 +18,7 @@ from tests.helpers.doors import invoke
 from tests.helpers.processes import assert_gone, kill_family, wait_until, workers
 from tests.helpers.searches import ALONE, epochs_in, statuses, trials_in
 from tests.helpers.sharing import made_once
+from tests.helpers.wheels import Installed, install_wheel
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +65,9 @@ def suspend_in_a_trial(pid: int, is_recorded: Callable[[], bool]) -> None:
             process.resume()
         time.sleep(0.3)
     pytest.fail("the search was never within a trial that is recorded")
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel in a new environment; for slow tests, as it takes a quarter of a minute."""
+    return install_wheel(tmp_path_factory.mktemp("wheel"))

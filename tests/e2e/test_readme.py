@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tests.helpers.doors import invoke
 from tests.helpers.networks import random_state
 from tests.helpers.processes import free_port, running, wait_until
 from tests.helpers.searches import FinishedSearch
+from tests.helpers.wheels import Installed
 from tune.config.loading import load_config
 
 README = (REPOSITORY / "README.md").read_text()
@@ -73,15 +75,10 @@ def environment(home: Path) -> dict[str, str]:
     return {**variables, "TORCH_HOME": str(home / "torch")}
 
 
-def run(command: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return processes.run([*shlex.split(command), *more], cwd=folder, env=environment(folder))
-
-
 @pytest.fixture(scope="module")
 def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a newcomer is: in a checkout, with a folder of photographs in it."""
+    """Where a newcomer is: in a folder that holds photographs, and no checkout."""
     folder = tmp_path_factory.mktemp("newcomer")
-    (folder / "configs").symlink_to(REPOSITORY / "configs")
     draw = np.random.default_rng(0)
     for label, name in enumerate(("ants", "bees")):
         (folder / "photos" / name).mkdir(parents=True)
@@ -96,19 +93,23 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_own_images_come_to_a_served_model_in_four_commands(own_images: Path) -> None:
+def test_own_images_come_to_a_served_model_in_four_commands(
+    own_images: Path, installed: Installed
+) -> None:
     activate, search, predict, serve = blocks("Your own images")[0]
     assert activate == "source .venv/bin/activate"
-    done = run(search, own_images, *SMALL)
+    variables = {**installed.environment, "TORCH_HOME": str(own_images / "torch")}
+    run = partial(processes.run, cwd=own_images, env=variables)
+    done = run([*shlex.split(search), *SMALL])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Registered resnet18-photos version 1, alias champion" in done.stdout
-    done = run(predict, own_images)
+    done = run(shlex.split(predict))
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"new\.jpg: (ants|bees) \d+\.\d\d%\n", done.stdout)
-    assert answers_a_ping(serve, own_images)
+    assert answers_a_ping(serve, own_images, variables)
 
 
-def answers_a_ping(serve: str, folder: Path) -> bool:
+def answers_a_ping(serve: str, folder: Path, variables: dict[str, str]) -> bool:
     port = free_port()
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     words = [*shlex.split(serve), PORT_WORD, str(port)]
@@ -118,7 +119,7 @@ def answers_a_ping(serve: str, folder: Path) -> bool:
             return True
         return False
 
-    with running(words, cwd=folder, env=environment(folder), **quiet) as server:
+    with running(words, cwd=folder, env=variables, **quiet) as server:
         wait_until(lambda: is_up() or server.poll() is not None)
         return is_up()
 
@@ -177,8 +178,9 @@ def test_the_lines_of_python_label_a_picture(searched: Path) -> None:
 
 def mentioned() -> list[str]:
     """The commands in running text and in blocks that take a network or minutes."""
-    inline = re.findall(r"`(python -m tune\.[^`]+)`", README)
-    listed = re.findall(r"^(python -m tune\.[^\n]+)$", README, re.MULTILINE)
+    text = re.sub(r"\bresnet-tune (?=[a-z]+\b)", "python -m tune.", README)
+    inline = re.findall(r"`(python -m tune\.[^`]+)`", text)
+    listed = re.findall(r"^(python -m tune\.[^\n]+)$", text, re.MULTILINE)
     return sorted({*inline, *listed})
 
 
@@ -189,7 +191,7 @@ def test_a_command_that_is_mentioned_has_these_options(command: str) -> None:
     assert done.returncode == 0, done.stderr
     for option in (word for word in words if word.startswith("--")):
         assert re.search(rf"{option}\b", done.stdout), option
-    if module in {"tune.search", "tune.debug"} and "--config" in words:
+    if "--config" in words and "--print-config" not in words:
         config = Path(words[words.index("--config") + 1])
         load_config(config, [word for word in words if "=" in word and word[0] != "-"])
 

@@ -59,9 +59,12 @@ class Served:
 def served_in(folder: Path) -> Iterator[Served]:
     """Serve the page in a folder, with no option but its port."""
     port = free_port()
-    words = ["run", str(APP), "--server.headless=true", f"--server.port={port}"]
-    environment = {**user_environment(), "HOME": str(folder)}
-    script = [sys.executable, "-m", "streamlit", *words]
+    environment = {
+        **user_environment(),
+        "HOME": str(folder),
+        "STREAMLIT_SERVER_HEADLESS": "true",  # opens no browser of its own
+    }
+    script = [sys.executable, "-m", "tune.app", f"--port={port}"]  # runs `streamlit run`
     with running(script, cwd=folder, env=environment, stderr=subprocess.STDOUT) as process:
         try:
             wait_until(lambda: process.poll() is not None or answers(port))

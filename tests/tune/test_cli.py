@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 from rich.table import Table
 
 from tests.helpers.commands import REPOSITORY, run_module
 from tests.helpers.doors import DOORS, invoke
 from tune.cli import Door, complain, open_console
-from tune.commands import COMMANDS
+from tune.commands import COMMANDS, module_of
 from tune.errors import ConfigError
 
 
@@ -165,3 +166,47 @@ def test_the_commands_do_not_wait_for_what_is_slow_to_import() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
     assert done.stdout == "[]\n"
+
+
+READING = (
+    "report",
+    "report first",
+    "registry",
+    "registry resnet18-digits",
+    "registry resnet18-digits --rollback",
+    "registry resnet18-digits --promote 2",
+    "predict {image}",
+    "predict {image} --model resnet18-digits",
+    "predict {image} --model models:/resnet18-digits@champion",
+    "predict {image} --model nowhere/model",
+    "evaluate {folder}",
+    "evaluate {folder} --model models:/resnet18-digits/1",
+    "export",
+    "export --model models:/resnet18-digits/1 --format pt2",
+    "cache",
+    "cache --clear-finished",
+    "cache --clear-search first",
+    "cache --clear",
+    "keys lr",
+    "doctor",
+    "doctor --fix",
+    "debug --from-run 0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+    "search --dry-run data.limit=100",
+    "search --resume first",
+    "search --print-config",
+)
+
+
+@pytest.mark.parametrize("line", READING)
+def test_what_only_reads_writes_nothing_into_an_empty_folder(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, pictures = tmp_path / "here", tmp_path / "pictures" / "one"
+    here.mkdir()
+    pictures.mkdir(parents=True)
+    Image.new("RGB", (20, 20)).save(pictures / "a.png")
+    command, *words = line.format(image=pictures / "a.png", folder=pictures.parent).split()
+    monkeypatch.setenv("TUNE_CACHE", str(tmp_path / "cache"))
+    invoke(module_of(command), *words, cwd=here)
+    assert list(here.iterdir()) == []
+    assert not (tmp_path / "cache").exists()
