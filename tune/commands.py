@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Final
 
 PROGRAM: Final = "resnet-tune"
@@ -29,3 +31,13 @@ COMMANDS: Final = {
 def module_of(command: str) -> str:
     """The module that a command is: its `app` is a :class:`tune.cli.Door`."""
     return f"tune.{command}"
+
+
+def as_typed(words: str) -> str:
+    """A command as whoever has started this process would type it: the script, or `python -m`.
+
+    Args:
+        words: The command and what follows it, such as `search --resume NAME`.
+    """
+    start = f"{PROGRAM} " if Path(sys.argv[0]).name == PROGRAM else "python -m tune."
+    return start + words

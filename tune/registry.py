@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from tune.cli import Door, UriOption, open_console
+from tune.commands import as_typed
 from tune.errors import DONE, FAILED, ConfigError
 from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
 
@@ -61,7 +62,7 @@ def main(
     if name is not None and name not in known:
         raise ConfigError(f"{name}: no such model is registered; {_others(name, known)}")
     if client is None or not known:
-        print("no model is registered here: python -m tune.search makes one")
+        print(f"no model is registered here: {as_typed('search')} makes one")
         return FAILED if rollback or promote is not None else DONE
     if rollback:
         return _roll_back(client, name or _only(known, "--rollback"))
@@ -75,7 +76,7 @@ def main(
 def _others(name: str, known: Sequence[str]) -> str:
     from tune.models.lookup import nearest_names
 
-    return nearest_names(name, known) if known else "none is: run python -m tune.search"
+    return nearest_names(name, known) if known else f"none is: run {as_typed('search')}"
 
 
 def _only(known: Sequence[str], option: str) -> str:

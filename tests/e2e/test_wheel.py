@@ -51,6 +51,7 @@ def test_an_empty_folder_comes_to_a_labelled_picture(installed: Installed, tmp_p
     done = installed.run("resnet-tune", "search", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "weights  bundled" in done.stdout
+    assert "resume   resnet-tune search --resume digits-" in done.stdout
     assert "Registered resnet18-digits version 1, alias champion" in done.stdout
     digits = load_digits()
     pixels = (digits.images[digits.target == 7][0] * 255 / 16).astype(np.uint8)

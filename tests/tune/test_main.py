@@ -11,7 +11,7 @@ from tests.helpers.commands import run_module, user_environment
 from tests.helpers.doors import invoke
 from tests.helpers.processes import run
 from tune.__main__ import main
-from tune.commands import COMMANDS, PROGRAM
+from tune.commands import COMMANDS, PROGRAM, as_typed
 
 SLOW_TO_IMPORT = ("torch", "ray", "mlflow", "optuna", "streamlit")
 
@@ -127,3 +127,18 @@ def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
     done = run_module("tune", "--version", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{PROGRAM} ")
+
+
+@pytest.mark.parametrize(
+    ("script", "typed"),
+    [
+        ("/home/me/.local/bin/resnet-tune", "resnet-tune search --resume first"),
+        ("/home/me/tune/search.py", "python -m tune.search --resume first"),
+        ("-m", "python -m tune.search --resume first"),
+    ],
+)
+def test_what_is_advised_is_typed_as_the_command_was(
+    script: str, typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script])
+    assert as_typed("search --resume first") == typed

@@ -7,6 +7,7 @@ from typing import Final
 
 from trainable.features.store import ArrayStore
 from tune.checks.finding import Finding, gigabytes
+from tune.commands import as_typed
 
 _LEAST_FREE: Final = 10**9
 """Bytes of free disk below which the cache holds little."""
@@ -24,7 +25,8 @@ def check_cache(store: ArrayStore) -> Finding:
     used = f"{len(entries)} entries, {gigabytes(size)} of {gigabytes(cap)}"
     message = f"{used} in {root}, {gigabytes(free)} free"
     if size > cap:
-        return Finding("cache", "warn", message, "python -m tune.cache --clear, or cache.max_gb")
+        fix = f"{as_typed('cache --clear')}, or cache.max_gb"
+        return Finding("cache", "warn", message, fix)
     if free < _LEAST_FREE:
         return Finding("cache", "warn", message, "free disk, or put it elsewhere: TUNE_CACHE")
     return Finding("cache", "ok", message)

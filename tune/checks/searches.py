@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 from tune.checks.finding import Finding
+from tune.commands import as_typed
 from tune.errors import ConfigError, first_line
 from tune.study.folder import SearchFolder
 from tune.study.search import Search
@@ -56,13 +57,13 @@ def check_search(home: SearchFolder, usable: Collection[str | None], *, fix: boo
 
 
 def _judge(search: Search, left: int, *, closed: bool) -> Finding:
-    name, go_on = f"search {search.name}", f"python -m tune.search --resume {search.name}"
+    name, go_on = f"search {search.name}", as_typed(f"search --resume {search.name}")
     state = "finished" if search.concluded else "stopped before its end"
     if search.cut_short:
         state, go_on = "finished, cut short by its time budget", f"{go_on} --time-budget MORE"
     if left and not closed:
         message = f"{state}, and {left} of its runs are still RUNNING"
-        close = "python -m tune.doctor --fix closes them as KILLED"
+        close = f"{as_typed('doctor --fix')} closes them as KILLED"
         return Finding(name, "warn", message, close if search.concluded else f"{go_on}; or {close}")
     goes_on = search.cut_short or not search.concluded
     done = f"; {left} of its runs were RUNNING, and are KILLED now" if left else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from trainable.metrics import Objective
+from tune.commands import as_typed
 from tune.config.loading import check_files, load_config, with_budget
 from tune.config.loggers import check_loggers
 from tune.config.portfolios import read_portfolio
@@ -48,7 +49,7 @@ class Launch:
     @property
     def advice(self) -> str:
         """How the search is resumed, to be added to a message; empty before its start."""
-        resume = f"; go on with: python -m tune.search --resume {self.home.name}"
+        resume = f"; go on with: {as_typed(f'search --resume {self.home.name}')}"
         return resume if self.home.exists else ""
 
     @property

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from trainable.data.seen import Seen
 from trainable.inference.classifier import SEEN, Classifier, imagenet_classifier
 from trainable.places import is_file, is_folder
+from tune.commands import as_typed
 from tune.errors import ConfigError, first_line
 from tune.tracking.schema import Artifact
 from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
@@ -36,9 +37,6 @@ _NAME: Final = re.compile(r"[^/:@]+")
 """The bare name of a registered model, which MLflow allows neither slash nor colon."""
 _MOST_NAMES: Final = 5
 """Names of registered models that a message lists."""
-_NONE_REGISTERED: Final = (
-    "no model is registered here: python -m tune.search makes one; or give --model"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +72,7 @@ def load_model(given: str | None, uri: str | None = None) -> Model:
     if given is None or given.startswith(_REGISTERED):
         check_tracking(tracking_uri(uri))
         if not is_there(uri):
-            raise ConfigError(_NONE_REGISTERED)
+            raise ConfigError(_none_registered())
         return _from_registry(given, open_client(uri))
     if _may_be_registered(given):
         check_tracking(tracking_uri(uri))
@@ -211,8 +209,12 @@ def _only_champion(client: MlflowClient) -> str:
     """
     names = sorted(model.name for model in client.search_registered_models())
     if not names:
-        raise ConfigError(_NONE_REGISTERED)
+        raise ConfigError(_none_registered())
     uris = [f"{_REGISTERED}{name}@{CHAMPION}" for name in names]
     if len(uris) > 1:
         raise ConfigError(f"several models are registered: give --model {' or '.join(uris)}")
     return uris[0]
+
+
+def _none_registered() -> str:
+    return f"no model is registered here: {as_typed('search')} makes one; or give --model"
