@@ -17,7 +17,9 @@ from tests.helpers.commands import REPOSITORY, user_environment
 
 BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "configs", "trainable", "tune")
 _SETUP = "from setuptools import setup; setup()"
-_MLFLOW = "#!{python}\nimport sys\n\nfrom mlflow.cli import cli\n\nsys.exit(cli())\n"
+_SCRIPT = "#!{python}\nimport sys\n\nfrom {module} import {name}\n\nsys.exit({name}())\n"
+_SCRIPTS = {"mlflow": ("mlflow.cli", "cli"), "uvicorn": ("uvicorn.main", "main")}
+"""Of the dependencies: what serves a model."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,10 @@ def install_wheel(folder: Path) -> Installed:
     # A folder that a .pth file names comes last, and .pth files in it are not read: so neither is
     # that of an editable install of this package.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-    script = home / "bin" / "mlflow"
-    script.write_text(_MLFLOW.format(python=python))
-    script.chmod(0o755)
+    for script, (module, name) in _SCRIPTS.items():
+        path = home / "bin" / script
+        path.write_text(_SCRIPT.format(python=python, module=module, name=name))
+        path.chmod(0o755)
     return Installed(wheel, home)
 
 
