@@ -372,7 +372,7 @@ def test_where_no_model_is_registered_it_says_what_makes_one(
     with served_in(tmp_path) as server:
         view = visit(server.url)
         expect(view.get_by_text("No model is registered here yet")).to_be_visible()
-        expect(view.get_by_text("make search")).to_be_visible()
+        expect(view.get_by_text("resnet-tune search")).to_be_visible()
         view.close()  # else it would miss its server
     assert list(tmp_path.glob("mlflow.db*")) == []
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from tune.commands import PROGRAM
 from tune.environment import prepare_environment
 from tune.errors import ConfigError
 from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
@@ -42,7 +43,7 @@ def _page() -> None:
         found = _choose(open_client(None)) if is_there(None) else None
         if found is None:
             st.info("No model is registered here yet. This searches for one, and registers it:")
-            st.code("make search", language=None)
+            st.code(f"{PROGRAM} search", language=None)
             st.caption("Then reload this page.")
         else:
             show(*found)
