@@ -51,7 +51,7 @@ def test_the_elapsed_time_counts_from_the_start_of_the_command(
     lines = [line for line in finished_search.output.splitlines() if " elapsed, " in line]
     found = (re.search(r"(\d+):(\d\d) elapsed", line) for line in lines)
     seconds = [60 * int(each[1]) + int(each[2]) for each in found if each]
-    assert len(seconds) == 5 + 4, "the trials, and their confirmation"
+    assert len(seconds) > 5, "the trials, and their confirmation"
     assert seconds == sorted(seconds)
     assert seconds[0] >= 2, "nothing has ended sooner after the start of Python, Ray and PyTorch"
 

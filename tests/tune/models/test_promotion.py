@@ -38,7 +38,7 @@ from tune.models.champion import champion_of, roll_back
 from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with
 from tune.models.lookup import load_registered
-from tune.models.promotion import Standing, settle_champion
+from tune.models.promotion import FIRST, Standing, settle_champion
 
 pytestmark = pytest.mark.usefixtures("small_networks")
 SMALL = "small"
@@ -531,7 +531,7 @@ def test_the_command_shows_the_history_and_rolls_back(
     day = datetime.now().astimezone().strftime("%Y-%m-%d")  # or the one before, at midnight
     assert rows == [["3", "champion"], ["2", day], ["1", day]]
     assert "  version 2: not promoted (" in shown.stdout
-    assert "  version 1: the first champion\n" in shown.stdout
+    assert f"  version 1: {FIRST}\n" in shown.stdout
     assert champion(client) == 3
     back = invoke("tune.registry", NAME, "--rollback", cwd=tmp_path)
     assert back.stdout == f"{NAME} version 1 is the champion again\n"
