@@ -11,6 +11,7 @@ from tests.helpers.commands import run_module
 from tests.helpers.doors import invoke
 from tests.helpers.pages import LAPTOP, SCREENS, opened
 from tests.helpers.searches import FinishedSearch
+from tune.tracking.notes import plain
 
 TITLES = [
     "Optimization history",
@@ -75,13 +76,26 @@ def test_report_makes_the_same_page_again(finished_search: FinishedSearch, tmp_p
     assert Path(done.stdout.strip()) == tmp_path / "report.html"
     assert (tmp_path / "report.html").read_text() == own.read_text()
     pictures = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert (tmp_path / "MODEL_CARD.md").read_text() == own.with_name("MODEL_CARD.md").read_text()
     assert pictures == ["confusion.png", "history.png", "learning_curves.png", "mistakes.png"]
 
 
 def test_page_and_pictures_are_the_parent_runs(finished_search: FinishedSearch) -> None:
     client, (parent,) = finished_search.client, finished_search.runs("search")
     names = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
-    assert names >= {"report.html", "history.png", "confusion.png", "mistakes.png"}
+    assert names >= {"report.html", "history.png", "confusion.png", "mistakes.png", "MODEL_CARD.md"}
+
+
+def test_the_registered_version_has_its_card(finished_search: FinishedSearch) -> None:
+    client, (parent,) = finished_search.client, finished_search.runs("search")
+    (version,) = client.search_model_versions(f"run_id = '{parent.info.run_id}'")
+    (found,) = client.search_logged_models([parent.info.experiment_id])
+    card = Path(found.artifact_location.removeprefix("file://"), "MODEL_CARD.md").read_text()
+    assert card.startswith(f"# {plain(version.name)}, version {version.version}\n")
+    assert f"models:/{version.name}/{version.version} photo.jpg" in card
+    assert "ms for one image of" in card
+    own = finished_search.folder / "mlruns" / "searches" / "first" / "MODEL_CARD.md"
+    assert own.read_text() == card
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Final
 
 from trainable.data.datasets import load_dataset
 from trainable.inference.classifier import Classifier
+from trainable.inference.latency import seconds_an_image
 from trainable.inference.scoring import score
 from trainable.predictions import Predictions
 from tune.errors import first_line
@@ -26,7 +27,7 @@ from tune.models.candidates import (
     soup,
 )
 from tune.models.promotion import settle_champion
-from tune.models.registration import Challenger
+from tune.models.registration import Challenger, add_file
 from tune.reporting.files import write_report
 from tune.reporting.notes import note
 from tune.reporting.results import Model, SearchResults
@@ -41,7 +42,7 @@ from tune.tracking import schema
 from tune.tracking.client import FAILURES, why
 from tune.tracking.notes import Links
 from tune.tracking.record import SearchRecord
-from tune.tracking.schema import Tag
+from tune.tracking.schema import Artifact, Tag
 from tune.tracking.writer import RecordWriter, UnrecordedError
 
 _SCRATCH: Final = "scratch"
@@ -120,6 +121,8 @@ def conclude(
                 results = replace(
                     results, model=model, test=test, remark=remark, calibration=chosen.calibration
                 )
+                side = classifier.spec.image_size
+                results = replace(results, latency=seconds_an_image(classifier.answering, side))
         with problems.noted("recording the search"):
             record = writer.finish()
         if record is not None and classifier is not None and results.model is not None:
@@ -131,6 +134,7 @@ def conclude(
                 results = replace(results, report=files[0])
                 if record is not None:
                     record.log_files(files)
+                    _add_card(results, files, record)
         if record is not None:
             with problems.noted("describing the search"):
                 _describe(results, record)
@@ -207,6 +211,8 @@ def _register(
     own = {}
     if model.score is not None:
         own[f"{model.candidate}_{results.objective.name}"] = model.score
+    if results.latency is not None:
+        own[schema.LATENCY] = results.latency
     record.log_summary({**scores, **own}, {**identity, **runs})
     dataset = results.dataset
     record.log_evaluation(results.test, dataset.classes, identity, dataset.test_fingerprint())
@@ -220,8 +226,15 @@ def _register(
         scores={**runs, **{name: str(value) for name, value in scores.items()}},
     )
     standing = settle_champion(record.client, search.config, challenger, record.run_id)
-    record.log_summary({}, {Tag.DECISION: standing.reason})
+    record.log_summary({}, {Tag.DECISION: standing.reason, Tag.VERSION: standing.version})
     return replace(results, standing=standing, decision=standing.reason)
+
+
+def _add_card(results: SearchResults, files: Sequence[Path], record: SearchRecord) -> None:
+    """Put the model's card among the files of its version."""
+    cards = [path for path in files if path.name == Artifact.CARD]
+    if cards and results.version is not None:
+        add_file(record.client, results.config.model_name, results.version, cards[0])
 
 
 def _describe(results: SearchResults, record: SearchRecord) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -14,7 +16,7 @@ from trainable.inference.classifier import Classifier
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.models.packaging import log_classifier
-from tune.tracking.client import make_once
+from tune.tracking.client import ask, make_once
 from tune.tracking.schema import Tag
 from tune.tracking.server import is_mlflows_own
 
@@ -68,6 +70,18 @@ def register(
         ),
         lambda: find(client, name, run_id, challenger),
     )
+
+
+def add_file(client: MlflowClient, name: str, number: int, path: Path) -> None:
+    """Put one more file among those of a version that a search has registered."""
+    version = client.get_model_version(name, str(number))
+    experiment = client.get_run(version.run_id).info.experiment_id
+    for model in client.search_logged_models([experiment], f"source_run_id = '{version.run_id}'"):
+        if version.source in (model.model_uri, model.artifact_location):
+            place = get_artifact_repository(
+                model.artifact_location, tracking_uri=client.tracking_uri
+            )
+            ask(client, partial(place.log_artifact, str(path)))
 
 
 def _make_model(client: MlflowClient, name: str) -> None:

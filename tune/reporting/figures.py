@@ -19,22 +19,18 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study, create_study
 from optuna.trial import create_trial
-from optuna.visualization import (
-    plot_contour,
-    plot_parallel_coordinate,
-    plot_param_importances,
-    plot_slice,
-)
+from optuna.visualization import plot_contour, plot_param_importances
 from scipy.interpolate import griddata
 
 from trainable.metrics import EPOCH_METRICS, Objective
-from tune.reporting.axes import add_diagonal, labelled
+from tune.reporting.axes import add_diagonal, counted, labelled, shares
+from tune.reporting.keys import dress_axis
 from tune.reporting.labels import plotly_text
 from tune.reporting.results import SearchResults
 from tune.study.distributions import distributions
 from tune.study.trial import TrialLog
 
-STATES: Final = {"COMPLETE": "#2e7d32", "PRUNED": "#ef9a1a", "FAIL": "#c62828"}
+STATES: Final = {"COMPLETE": "#388e3c", "PRUNED": "#ef9a1a", "FAIL": "#c62828"}
 """Colours of trials, by their state."""
 
 STATES_CAPTION: Final = "Green trials completed, amber ones were pruned, red ones failed."
@@ -67,12 +63,13 @@ def history(results: SearchResults) -> go.Figure:
         name="best so far",
         line_shape="hv",
     )
+    figure.update_xaxes(counted(log.number for log in results.trials))
     return labelled(figure, "trial", f"best {objective.title()}", _percent(objective, "y"))
 
 
 def learning_curves(trials: Iterable[TrialLog], objective: Objective) -> go.Figure:
     """Each trial's value, epoch by epoch."""
-    figure = go.Figure()
+    figure, trials = go.Figure(), list(trials)
     for log in trials:
         figure.add_scatter(
             x=list(range(1, len(log.epochs) + 1)),
@@ -84,6 +81,7 @@ def learning_curves(trials: Iterable[TrialLog], objective: Objective) -> go.Figu
             text=_params(log),
             showlegend=False,
         )
+    figure.update_xaxes(counted(len(log.epochs) for log in trials))
     return labelled(figure, "epoch", objective.title(), _percent(objective, "y"))
 
 
@@ -115,7 +113,10 @@ def compared(
 
     def made(results: SearchResults) -> go.Figure | None:
         target = f"{results.objective.title()} after epoch {results.common_epoch}"
-        return make(comparable_study(results), target)
+        figure = make(comparable_study(results), target)
+        if figure is not None and results.objective.metric.is_share:
+            figure.for_each_yaxis(lambda axis: axis.update(shares()), {"title.text": target})
+        return figure
 
     return made
 
@@ -154,17 +155,9 @@ def importances(study: Study, target: str) -> go.Figure | None:
         return None
     evaluator = PedAnovaImportanceEvaluator()
     figure = plot_param_importances(study, evaluator=evaluator, params=keys, target_name=target)
+    most = max(figure.data[0].x)
+    figure.update_xaxes(range=[0, 1.2 * most])  # else the number beside the longest bar is cut
     return figure.update_layout(yaxis_title=None, xaxis_title="importance")
-
-
-def parallel_coordinates(study: Study, target: str) -> go.Figure:
-    """Every trial as a line through its values."""
-    return plot_parallel_coordinate(study, target_name=target)
-
-
-def slices(study: Study, target: str) -> go.Figure:
-    """The objective over each key."""
-    return plot_slice(study, target_name=target)
 
 
 def contours(study: Study, target: str) -> go.Figure | None:
@@ -175,6 +168,10 @@ def contours(study: Study, target: str) -> go.Figure | None:
     weights = get_param_importances(study, params=keys, evaluator=PedAnovaImportanceEvaluator())
     figure = plot_contour(study, params=list(weights)[:2], target_name=target)
     _thin_out(figure)
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        dress_axis(axis, study)
+    bar = figure.data[0].colorbar
+    bar.title.text = target.replace(" after ", "<br>after ")
     return figure
 
 
@@ -249,8 +246,7 @@ def finalists(results: SearchResults) -> go.Figure | None:
         name="in the search",
         marker={"symbol": "star", "size": 12},
     )
-    labelled(figure, "", results.objective.title())
-    return figure.update_layout(yaxis_tickformat=".1%" if results.objective.metric.is_share else "")
+    return labelled(figure, "", results.objective.title(), _percent(results.objective, "y"))
 
 
 def _percent(objective: Objective, axes: str) -> str:

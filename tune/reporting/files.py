@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trainable.data.datasets import load_dataset
 from tune.errors import ConfigError
+from tune.reporting.card import has_card, model_card
 from tune.reporting.page import page
 from tune.reporting.png import write_pictures
 from tune.reporting.results import Model, SearchResults
@@ -16,15 +17,24 @@ from tune.strategy.refit import read_refit
 from tune.study.ledger import Ledgers
 from tune.study.search import Search, run_name
 from tune.tracking.evaluation import read_outcome
-from tune.tracking.schema import SearchTags
+from tune.tracking.schema import Artifact, SearchTags
 
 
 def write_report(results: SearchResults, folder: Path) -> list[Path]:
-    """Write the page and the pictures into a folder; returns their files, the page first."""
+    """Write the page, the model's card and the pictures; returns their files, the page first."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
     path.write_text(page(results), encoding="utf-8")
-    return [path, *write_pictures(results, folder)]
+    return [path, *_write_card(results, folder), *write_pictures(results, folder)]
+
+
+def _write_card(results: SearchResults, folder: Path) -> list[Path]:
+    """Write the card of the registered model, if there is one."""
+    if not has_card(results):
+        return []
+    path = folder / Artifact.CARD
+    path.write_text(model_card(results), encoding="utf-8")
+    return [path]
 
 
 def read_results(search: Search) -> SearchResults:
@@ -58,6 +68,8 @@ def read_results(search: Search) -> SearchResults:
         calibration=tags.calibration if tags else None,
         decision=tags.decision if tags else "",
         choice=choice,
+        number=tags.version if tags else None,
+        latency=tags.latency if tags else None,
     )
 
 

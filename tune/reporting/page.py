@@ -15,13 +15,19 @@ from plotly.offline import get_plotlyjs
 
 from trainable.data.decoding import as_png, as_thumbnail
 from trainable.metrics import Objective
-from trainable.text import printable
+from trainable.text import printable, shortened
+from tune.reporting.card import has_card
 from tune.reporting.predictions import worst_mistakes
 from tune.reporting.results import SearchResults
-from tune.reporting.sections import draw_sections
+from tune.reporting.sections import Section, draw_sections
+from tune.reporting.winner import class_counts, command, latency, settings, story
 from tune.study.trial import TrialLog
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
+_WIDE: Final = 704
+"""The width of a wide figure in pixels, below which it can be scrolled."""
+_PATH: Final = 60
+"""Characters of a path that are shown; the pointer shows all of it."""
 _THUMBNAIL: Final = 160
 """The side of a picture in the gallery, in pixels."""
 
@@ -37,13 +43,15 @@ def page(results: SearchResults) -> str:
     return environment.get_template("report.html").render(
         name=results.name,
         about=_about(results),
+        story=story(results),
+        settings={key: printable(str(value)) for key, value in settings(results).items()},
+        command=command(results),
+        card=has_card(results),
+        classes=[(printable(name), *counts) for name, *counts in class_counts(results)],
         cards=_cards(results),
         decision=results.decision,
         compute=_compute(results),
-        sections=[
-            {"title": each.title, "caption": each.caption_of(results), "wide": each.wide}
-            for each, _ in drawn
-        ],
+        sections=_placed(results, drawn),
         mistakes=_mistakes(results),
         heads=["trial", "state", "epochs", "best", "train", *results.config.space],
         rows=[
@@ -53,6 +61,23 @@ def page(results: SearchResults) -> str:
         plotly_js=Markup(get_plotlyjs()),  # noqa: S704 - the library's own text
         plots=Markup(_plots([figure for _, figure in drawn])),  # noqa: S704 - JSON in which no tag can end the script
     )
+
+
+def _placed(results: SearchResults, drawn: list[tuple[Section, Figure]]) -> list[dict[str, Any]]:
+    """The sections as the page shows them: two in a row, and none beside an empty place."""
+    placed = [
+        {
+            "title": section.title,
+            "caption": section.caption_of(results),
+            "wide": section.wide or figure.layout.width is not None,
+            "width": figure.layout.width or (_WIDE if section.wide else None),
+        }
+        for section, figure in drawn
+    ]
+    narrow = [each for each in placed if not each["wide"]]
+    if len(narrow) % 2:
+        narrow[-1]["wide"] = True
+    return placed
 
 
 def _plots(figures: list[Figure]) -> str:
@@ -69,8 +94,7 @@ def _about(results: SearchResults) -> str:
 def _cards(results: SearchResults) -> list[dict[str, str]]:
     counts = results.ledger.counts()
     states = ", ".join(f"{count} {state.name.lower()}" for state, count in counts.items())
-    cards = [{"what": "Trials", "value": str(len(results.ledger.trials)), "note": states}]
-    show = results.objective.show
+    cards, show = _tested(results), results.objective.show
     if results.finalists:
         best = results.finalists[0]
         note = (
@@ -86,10 +110,20 @@ def _cards(results: SearchResults) -> list[dict[str, str]]:
         why = results.judged_by or "on the validation images, by which it was chosen"
         note = f"{why}: {results.model}"
         cards.append({"what": "Model", "value": show(results.model.score), "note": note})
-    images = len(results.dataset.test)
+    cards.append({"what": "Trials", "value": str(len(results.ledger.trials)), "note": states})
+    return cards
+
+
+def _tested(results: SearchResults) -> list[dict[str, str]]:
+    """The cards of what the model reached on the test images, and of how long it takes."""
+    cards, images, intervals = [], len(results.dataset.test), results.test_intervals
     for title, value in results.test_values.items():
-        note = f"by the model, as it is served, on {images} images"
+        note = f"{intervals[title]}, by the model, as it is served, on {images} images"
         cards.append({"what": title.capitalize(), "value": value, "note": note})
+    if found := latency(results):
+        value, what = found.split(" for ")
+        note = f"for {what}, as it is served, on the machine of the search"
+        cards.append({"what": "Latency", "value": value, "note": note})
     return cards
 
 
@@ -110,9 +144,23 @@ def _mistakes(results: SearchResults) -> list[dict[str, str]] | None:
             "answer": printable(names[int(probabilities[index].argmax())]),
             "confidence": f"{probabilities[index].max():.0%}",
             "truth": printable(names[int(test.labels[index])]),
+            "file": _file(results, int(index)),
+            "file_shown": shortened(_file(results, int(index)), _PATH),
         }
         for index in worst_mistakes(test)
     ]
+
+
+def _file(results: SearchResults, index: int) -> str:
+    """The file of a test image, below the folder of the data if it is there."""
+    files, root = results.dataset.test.files, results.config.data.root
+    if not files:
+        return ""
+    path = files[index]
+    for above in (root, root and root.resolve()):
+        if above is not None and path.is_relative_to(above):
+            path = path.relative_to(above)
+    return printable(str(path))
 
 
 def _as_source(results: SearchResults, index: int) -> str:

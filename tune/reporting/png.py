@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from matplotlib import rc_context
+from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,6 +22,12 @@ from tune.reporting.predictions import worst_mistakes
 from tune.reporting.results import SearchResults
 
 _COLUMNS: Final = 8
+_WIDE_FONTS: Final = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Droid Sans Fallback"),
+    *("Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai"),
+    *("Noto Emoji", "Symbola", "Unifont", "PingFang SC", "Hiragino Sans", "Arial Unicode MS"),
+)
+"""Fonts of other scripts that many machines have."""
 _NAME: Final = 16
 """Characters of a name above a picture."""
 
@@ -35,9 +41,17 @@ def write_pictures(results: SearchResults, folder: Path) -> list[Path]:
 @contextmanager
 def _text_as_it_is() -> Iterator[None]:
     """Let Matplotlib take no dollar sign for mathematics, and draw a box for what has no glyph."""
-    with rc_context({"text.parse_math": False, "text.usetex": False}), warnings.catch_warnings():
+    plain = rc_context({"text.parse_math": False, "text.usetex": False, "font.family": _families()})
+    with plain, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")
+        warnings.filterwarnings("ignore", "Matplotlib currently does not support")
         yield
+
+
+def _families() -> list[str]:
+    """Matplotlib's own font, then those of this machine that have what it lacks."""
+    installed = set(font_manager.get_font_names())
+    return ["DejaVu Sans", *(name for name in _WIDE_FONTS if name in installed)]
 
 
 def _write(results: SearchResults, folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 
 from trainable.predictions import MOST_CLASSES, Predictions
-from tune.reporting.axes import add_diagonal, labelled
+from tune.reporting.axes import add_diagonal, counted, labelled
 from tune.reporting.confusion import NUMBERED, block_size, confusion_of, most_confused
 from tune.reporting.labels import labels_of, plotly_text
 
@@ -22,6 +22,12 @@ WEAKEST: Final = 50
 """The classes of many whose precision and recall are shown."""
 
 _BINS: Final = 15
+_ROW: Final = 11
+"""The height of a row of a matrix of many classes in pixels, with room for its name."""
+_COLUMN: Final = 9
+"""The width of its columns, of which not all are named."""
+_SMALL: Final = 9
+"""The size of the names beside them."""
 
 
 def worst_mistakes(test: Predictions, count: int = MISTAKES) -> NDArray[np.int64]:
@@ -52,7 +58,13 @@ def confusion(names: Sequence[str], test: Predictions) -> go.Figure:
     )
     figure.update_xaxes(type="category", showgrid=False)  # classes may be called 0 to 9
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
-    figure.update_layout(height=max(420, 26 * len(labels) + 140))
+    if len(labels) > NUMBERED:
+        row = max(_ROW, min(26, 1000 // len(labels)))
+        figure.update_layout(height=row * len(labels) + 260, width=_COLUMN * len(labels) + 240)
+        figure.update_layout(xaxis_tickangle=-90, yaxis_dtick=1)
+        figure.update_layout(xaxis_tickfont_size=_SMALL, yaxis_tickfont_size=_SMALL)
+    else:
+        figure.update_layout(height=max(420, 26 * len(labels) + 140))
     return labelled(figure, "predicted class", "true class")
 
 
@@ -72,14 +84,20 @@ def confused_pairs(names: Sequence[str], test: Predictions) -> go.Figure | None:
     figure = go.Figure(
         go.Bar(
             x=[pair.images for pair in pairs],
-            y=[plotly_text(pair.named(labels)) for pair in pairs],
+            y=[_on_two_lines(pair.named(labels)) for pair in pairs],
             text=[f"{pair.share:.0%} of its images" for pair in pairs],
             orientation="h",
         )
     )
     figure.update_yaxes(type="category", autorange="reversed")
-    figure.update_layout(height=26 * len(pairs) + 140)
+    figure.update_layout(height=34 * len(pairs) + 140, width=640)
+    figure.update_xaxes(counted([0, *(pair.images for pair in pairs)]))
     return labelled(figure, "test images", "")
+
+
+def _on_two_lines(pair: str) -> str:
+    """A pair of classes as a narrow figure has room for it."""
+    return plotly_text(pair).replace(" taken for ", "<br>taken for ", 1)
 
 
 def per_class(names: Sequence[str], test: Predictions) -> go.Figure:
@@ -94,6 +112,9 @@ def per_class(names: Sequence[str], test: Predictions) -> go.Figure:
         x = [plotly_text(labels[number]) for number in shown]
         figure.add_bar(x=x, y=[rows[number][name] for number in shown], name=name)
     figure.update_xaxes(type="category")
+    if len(shown) > NUMBERED:
+        figure.update_layout(width=_ROW * len(shown) + 100, height=480)
+        figure.update_xaxes(dtick=1, tickangle=-90, tickfont_size=_SMALL)
     return labelled(figure, "class", "share", percent="y")
 
 
@@ -110,9 +131,7 @@ def calibration(test: Predictions) -> go.Figure:
     right, mean = calibration_curve(test.right, confidence, n_bins=_BINS)
     counts, _ = np.histogram(confidence, _BINS, (0, 1))
     figure = go.Figure()
-    figure.add_bar(
-        x=mean, y=right, text=counts[counts > 0].tolist(), width=0.8 / _BINS, name="images"
-    )
+    figure.add_bar(x=mean, y=right, text=counts[counts > 0].tolist(), width=0.8 / _BINS)
+    figure.data[0].name = f"expected calibration error {test.calibration_error(_BINS):.3f}"
     add_diagonal(figure, "calibrated")
-    error = f"expected calibration error {test.calibration_error(_BINS):.3f}"
-    return labelled(figure, f"confidence ({error})", "accuracy", percent="xy")
+    return labelled(figure, "confidence", "accuracy", percent="xy")

@@ -78,6 +78,8 @@ class SearchResults:
         calibration: What the model's probabilities are worth; None where that is not known.
         decision: The registry's decision on it, in words.
         standing: The same with its version, of a search that has just ended.
+        number: The version, where it is read from the record.
+        latency: The seconds that the model takes for an image, alone, on the machine of the search.
         report: The report's page, once it is written.
         unfinished: What failed after the last trial, or is not recorded, if anything.
         undone: What there was no time for, in words; empty where all was done.
@@ -94,11 +96,18 @@ class SearchResults:
     calibration: Calibration | None = None
     decision: str = ""
     standing: Standing | None = None
+    number: int | None = None
+    latency: float | None = None
     report: Path | None = None
     unfinished: str | None = None
     undone: str = ""
     remark: str = ""
     choice: Choice | None = None
+
+    @property
+    def version(self) -> int | None:
+        """The number of the version that was registered, if one was."""
+        return self.number if self.standing is None else self.standing.version
 
     @property
     def config(self) -> SearchConfig:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from plotly.graph_objects import Figure
 
 from trainable.predictions import Predictions
 from trainable.registries import load_plugins
-from tune.reporting import costs, duplicates, figures, predictions, reliability
+from tune.reporting import costs, duplicates, figures, keys, predictions, reliability
 from tune.reporting.results import SearchResults
 
 Make = Callable[[SearchResults], Figure | None]
@@ -54,11 +55,15 @@ def _overfitting(results: SearchResults) -> str:
     return f"Far {'below' if results.objective.maximizes else 'above'} the line: overfitting."
 
 
+_FEW: Final = 20
+"""The number of trials below which importances are hardly more than chance."""
 _ALIKE = "all trials that did not fail, pruned ones included,"
 
 
 def _importances(results: SearchResults) -> str:
-    return f"PED-ANOVA over {_ALIKE} after epoch {results.common_epoch}."
+    of = f"PED-ANOVA over {_ALIKE} after epoch {results.common_epoch}."
+    count = len(results.comparable)
+    return f"{of} {count} trials say little: take it for a first guess." if count < _FEW else of
 
 
 def _compared(results: SearchResults) -> str:
@@ -79,9 +84,9 @@ SECTIONS: list[Section] = [
     Section("Training and validation", _overfitting, figures.gap),
     Section("Hyperparameter importances", _importances, figures.compared(figures.importances)),
     Section(
-        "Parallel coordinates", _compared, figures.compared(figures.parallel_coordinates), wide=True
+        "Parallel coordinates", _compared, figures.compared(keys.parallel_coordinates), wide=True
     ),
-    Section("Slices", _compared, figures.compared(figures.slices), wide=True),
+    Section("Slices", _compared, figures.compared(keys.slices), wide=True),
     Section("Contours", _compared, figures.compared(figures.contours), wide=True),
     Section(
         "The finalists",

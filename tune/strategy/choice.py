@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Final, TypeVar
 
 import torch
-from torch import nn
 
 from trainable.inference.classifier import Answering
+from trainable.inference.latency import seconds_an_image
 from trainable.metrics import Objective
 from trainable.network.cut_network import build
 from tune.config.keys import is_whole
@@ -28,7 +27,6 @@ MOST_MEASURED: Final = 40
 """The networks whose time is measured, at most."""
 
 _ARCH, _SIZE, _FLIPS = "model.arch", "data.image_size", "predict.flips"
-_TIMED: Final = 7
 _One = TypeVar("_One")
 
 
@@ -144,17 +142,4 @@ def _cost(config: SearchConfig, trial: Mapping[str, Any], num_classes: int) -> f
         tensors = network.net.state_dict().values()
         return round(sum(each.nbytes for each in tensors) / 10**6, 3)
     whole = network.whole.eval().to(memory_format=torch.channels_last)
-    return _seconds(Answering(whole, flips=trial[_FLIPS]).eval(), trial[_SIZE])
-
-
-@torch.inference_mode()
-def _seconds(answering: nn.Module, side: int) -> float:
-    """The seconds of one image alone, as it is served: the least of a few passes."""
-    image = torch.zeros((1, 3, side, side), dtype=torch.uint8)
-    image = image.contiguous(memory_format=torch.channels_last)
-    found = []
-    for _ in range(_TIMED):
-        start = time.perf_counter()
-        answering(image)
-        found.append(time.perf_counter() - start)
-    return float(f"{min(found):.3g}")
+    return seconds_an_image(Answering(whole, flips=trial[_FLIPS]).eval(), trial[_SIZE])

@@ -48,6 +48,8 @@ class Tag:
     CONFIRMED_OVER: Final = "tune.confirmed_over"
     """What the winner's mean is over, in words: `5 folds`, `2 other seeds`."""
     DECISION: Final = "tune.decision"
+    VERSION: Final = "tune.version"
+    """The number of the version that a search has registered."""
     PROMOTED: Final = "tune.promoted"
     """Stands on versions of which it is decided: `yes` if they became the champion."""
     OBJECTIVE: Final = "tune.objective"
@@ -71,6 +73,8 @@ class Artifact:
     PREDICTIONS: Final = "test_predictions.npz"
     MODEL: Final = "model"
     CLASSIFIER: Final = "classifier"
+    CARD: Final = "MODEL_CARD.md"
+    """On a search's run and among the files of the version that it registered."""
 
 
 SEARCH_KIND: Final = "search"
@@ -92,6 +96,8 @@ TEST_SURE: Final = "test_sure"
 """The share of the test images whose answer is sure."""
 TEST_SURE_ACC: Final = "test_sure_acc"
 """The accuracy on those."""
+LATENCY: Final = "model_seconds_an_image"
+"""The seconds that a search's model took for an image, alone, as it is served."""
 OBJECTIVE_PARAM: Final = "objective.metric"
 
 
@@ -197,6 +203,8 @@ class SearchTags:
         decision: The gate's, in words, once there is one.
         objective: What the search was after.
         calibration: The model's; None where it is older than that.
+        version: The number of the version that was registered.
+        latency: The seconds that the model took for an image.
     """
 
     identity: str
@@ -207,6 +215,8 @@ class SearchTags:
     decision: str
     objective: Objective
     calibration: Calibration | None = None
+    version: int | None = None
+    latency: float | None = None
 
     @classmethod
     def of(cls, run: Run) -> SearchTags:
@@ -221,6 +231,8 @@ class SearchTags:
             decision=tags.get(Tag.DECISION, ""),
             objective=objective,
             calibration=_calibration(run.data.metrics),
+            version=int(tags[Tag.VERSION]) if Tag.VERSION in tags else None,
+            latency=run.data.metrics.get(LATENCY),
         )
 
 

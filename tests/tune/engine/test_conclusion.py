@@ -27,6 +27,7 @@ from trainable.inference.scoring import score
 from tune.config.loading import load_config
 from tune.engine.conclusion import _scores
 from tune.models.lookup import load_registered
+from tune.models.registration import add_file
 from tune.models.replay import read_trial, rebuild, replay
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
@@ -202,6 +203,26 @@ def test_a_description_by_hand_stays_and_nothing_is_there_twice(concluded: Concl
     history = last.client.get_metric_history(_run_of(last, 0), "best_val_acc")
     assert len(history) == 1
     assert len(last.client.search_model_versions(f"name = '{NAME}'")) == 1
+
+
+def test_a_file_can_be_added_to_a_version(done: Concluded, tmp_path: Path) -> None:
+    (tmp_path / "MODEL_CARD.md").write_text("a card")
+    standing = done.results.standing
+    assert standing is not None
+    name = done.results.config.model_name
+    add_file(done.client, name, standing.version, tmp_path / "MODEL_CARD.md")
+    (model,) = done.client.search_logged_models([done.parent.info.experiment_id])
+    place = Path(model.artifact_location.removeprefix("file://"))
+    assert (place / "MODEL_CARD.md").read_text() == "a card"
+    assert (place / "MLmodel").is_file()
+
+
+def test_the_run_says_its_version_and_its_latency(done: Concluded) -> None:
+    tags, standing = SearchTags.of(done.parent), done.results.standing
+    assert standing is not None
+    assert (tags.version, tags.latency) == (standing.version, done.results.latency)
+    assert tags.latency is not None
+    assert 0 < tags.latency < 10
 
 
 def test_what_is_named_replays_to_the_model_that_is_registered(done: Concluded) -> None:

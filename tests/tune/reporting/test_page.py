@@ -38,6 +38,7 @@ def test_names_cannot_write_into_the_page(dataset: Dataset) -> None:
 LUCK = "trial 0, epoch 6: the best of 4 trials, so partly luck"
 MODEL = "on the validation images, by which it was chosen: trial-000, epoch 6"
 SERVED = "by the model, as it is served, on 360 images"
+INTERVAL = "95 % interval 96.04% to 99.05%, "
 
 
 def test_the_cards_say_who_won(dataset: Dataset) -> None:
@@ -50,7 +51,7 @@ def test_the_cards_say_who_won(dataset: Dataset) -> None:
         "Validation accuracy": (f"{first.score:.2%}", LUCK),
         "Confirmed": (f"{last.score:.2%}", "± 0.00% over 2 other seeds after that epoch"),
         "Model": ("90.00%", MODEL),
-        "Test accuracy": ("98.06%", SERVED),
+        "Test accuracy": ("98.06%", INTERVAL + SERVED),
     }
 
 
@@ -65,8 +66,11 @@ def test_where_the_loss_is_minimized_the_page_is_about_it(dataset: Dataset) -> N
         "Validation loss": (f"{loss:.4g}", LUCK),
         "Confirmed": (f"{last.score:.4g}", "± 0 over 2 other seeds after that epoch"),
         "Model": ("0.9", MODEL),
-        "Test loss": (f"{results.test.loss:.4g}", SERVED),
-        "Test accuracy": ("98.06%", SERVED),
+        "Test loss": (
+            f"{results.test.loss:.4g}",
+            f"{results.test_intervals['test loss']}, {SERVED}",
+        ),
+        "Test accuracy": ("98.06%", INTERVAL + SERVED),
     }
     assert "Far above the line: overfitting." in text
     assert f"<td>{loss:.4g}</td><td>{loss:.4g}</td>" in text
@@ -75,7 +79,7 @@ def test_where_the_loss_is_minimized_the_page_is_about_it(dataset: Dataset) -> N
 def test_the_table_has_a_row_for_each_trial_and_its_error(dataset: Dataset) -> None:
     results = results_of(dataset, 2)
     add_trial(results.ledger, [], TrialState.FAIL, "out of memory")
-    rows = re.findall(r"<tr>(<td>.*?)</tr>", page(results))
+    rows = re.findall(r"<tr>(<td>.*?)</tr>", trials_of(page(results)))
     cells = [re.findall("<td>(.*?)</td>", row) for row in rows]
     best = results.ledger.trials[0].best_epoch.metrics
     percent = [f"{best['val_acc']:.2%}", f"{best['train_acc']:.2%}"]
@@ -86,7 +90,7 @@ def test_the_table_has_a_row_for_each_trial_and_its_error(dataset: Dataset) -> N
 def test_a_key_that_a_trial_does_not_have_is_an_empty_cell(dataset: Dataset) -> None:
     when = "{values: [0.65, 0.8], when: {model.unfreeze_depth: {ge: 3}}}"
     results = results_of(dataset, 9, f"space.optim={{layer_decay: {when}, l1: [0.5]}}")
-    rows = re.findall(r"<tr>(<td>.*?)</tr>", page(results))
+    rows = re.findall(r"<tr>(<td>.*?)</tr>", trials_of(page(results)))
     keys = list(results.config.space)
     column = 5 + keys.index("optim.layer_decay")
     for row, log in zip(rows, results.ledger.trials.values(), strict=True):
@@ -115,7 +119,48 @@ def test_the_gallery_shows_every_mistake_once(dataset: Dataset) -> None:
     assert shown == [dataset.classes[label] for label in labels[::-1]]
 
 
+def trials_of(text: str) -> str:
+    """A page from its table of trials on."""
+    return text[text.index('id="trials"') :]
+
+
 def cards_of(text: str) -> dict[str, tuple[str, str]]:
     """The cards of a page: what they are about, their value and their note."""
     found = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd><small>(.*?)</small>", text)
     return {what: (value, note) for what, value, note in found}
+
+
+def test_the_page_begins_with_the_winner_and_lists_what_follows(dataset: Dataset) -> None:
+    results = results_of(dataset, 4)
+    best = results.ledger.trials[0]
+    text = page(replace(results, finalists=(Finalist(best),), number=3, latency=0.0123))
+    story, rest = re.search(r'id="winner">.*?<p>(.*?)</p>(.*)</section>', text, re.S).groups()
+    assert story.startswith("4 trials (2 complete, 2 pruned); trial 0 won, with a validation acc")
+    assert "on 360 images: test accuracy 98.06% (95 % interval 96.04% to 99.05%)." in story
+    for key, value in best.params.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else value
+        assert f"<dt>{key}</dt><dd>{shown}</dd>" in rest
+    assert "python -m tune.predict --model models:/resnet18-digits/3 photo.jpg" in rest
+    assert 'href="MODEL_CARD.md"' in rest
+    assert cards_of(text)["Latency"][0] == "12.3 ms"
+    named = set(re.findall(r'<li><a href="#(.*?)">', text))
+    assert named <= set(re.findall(r'id="(.*?)"', text))
+    assert len(named) == text.count("<figure") + 3
+
+
+def test_a_model_that_is_not_registered_has_no_command(dataset: Dataset) -> None:
+    text = page(results_of(dataset, 4))
+    assert "tune.predict" not in text
+    assert "MODEL_CARD" not in text
+
+
+def test_mistakes_have_their_files_and_classes_their_counts(dataset: Dataset) -> None:
+    files = tuple(Path(f"/photos/<i>{index}.png") for index in range(len(dataset.test)))
+    given = replace(dataset, test=replace(dataset.test, files=files))
+    text = page(replace(results_of(dataset, 1), dataset=given))
+    assert re.findall(r'file" title=".*?"><bdi>(.*?)</bdi>', text)[-1] == "/photos/&lt;i&gt;0.png"
+    counts = [
+        int((split.labels == 3).sum()) for split in (dataset.train, dataset.val, dataset.test)
+    ]
+    cells = "".join(f"<td>{count}</td>" for count in counts)
+    assert f"<td><bdi>3</bdi></td>{cells}" in text

@@ -52,7 +52,7 @@ def test_a_section_from_outside_takes_its_place(
     monkeypatch.setattr(sections, "SECTIONS", sections.SECTIONS[:])
     text = page(results_of(dataset, 5))
     assert titles(text) == [*TITLES[:2], "Epochs", *TITLES[2:]]
-    assert '<figure class="wide">\n<h2>Epochs</h2>' in text
+    assert '<figure class="wide" id="figure-2">\n<h2>Epochs</h2>' in text
     assert "<figcaption>Of 5.</figcaption>" in text
 
 
@@ -67,6 +67,14 @@ def test_a_search_of_few_trials_has_the_sections_that_make_sense(
 def test_before_the_test_a_report_has_no_section_of_it(dataset: Dataset) -> None:
     results = replace(results_of(dataset, 4), test=None)
     assert titles(page(results)) == TITLES[:7]
+
+
+@pytest.mark.parametrize(("count", "warned"), [(4, True), (20, False)])
+def test_importances_of_few_trials_come_with_a_caveat(
+    count: int, warned: bool, dataset: Dataset
+) -> None:
+    text = page(results_of(dataset, count))
+    assert (f"{count} trials say little: take it for a first guess." in text) is warned
 
 
 def test_captions_say_what_was_compared(dataset: Dataset) -> None:

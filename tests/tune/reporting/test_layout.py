@@ -1,0 +1,137 @@
+"""Whether all of a report can be read: nothing overlaps, is cut, or as pale as the page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page
+
+from tests.helpers.pages import LAPTOP, PHONE, opened
+from tests.helpers.results import dataset_of, results_of
+from trainable.predictions import Predictions
+from tune.reporting.files import write_report
+from tune.reporting.results import SearchResults
+from tune.strategy.confirmation import Finalist
+
+WIDE = (1400, 900)
+SPACE = ("space.optim.weight_decay={low: 1.0e-5, high: 1.0e-1, log: true}",)
+LONG = [
+    f"{colour} {bird} of the {place}"
+    for colour in ("golden", "scarlet", "greater", "northern", "spotted")
+    for bird in ("retriever", "tanager", "honeyguide", "flycatcher")
+    for place in ("river", "western mountains", "old world", "sea", "plain")
+]
+
+OVERLAPS = """() => {
+  const wrong = [];
+  const seen = one => one.getBoundingClientRect().width > 0 && one.textContent.trim();
+  for (const svg of document.querySelectorAll('.plot')) {
+    const title = svg.closest('figure').querySelector('h2').textContent;
+    const groups = [
+      ...['xtick', 'x2tick', 'x3tick', 'x4tick', 'ytick'].map(kind => `.${kind} > text`),
+      '.g-xtitle text, .g-x2title text, .g-x3title text, .g-x4title text'];
+    for (const group of groups) {
+      const boxes = [...svg.querySelectorAll(group)].filter(seen).map(one => {
+        const across = /rotate\\((?!0[,)])/.test(one.getAttribute('transform') || '');
+        return { text: one.textContent, box: one.getBoundingClientRect(), across };
+      });
+      for (let i = 1; i < boxes.length; i++) {
+        const a = boxes[i - 1], b = boxes[i];
+        if (a.across || b.across) continue;  // the boxes of slanted texts say nothing
+        const x = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);
+        const y = Math.min(a.box.bottom, b.box.bottom) - Math.max(a.box.top, b.box.top);
+        if (x > 2 && y > 3) wrong.push(`${title}: ${a.text} / ${b.text}`);
+      }
+    }
+  }
+  return wrong;
+}"""
+
+EMPTY = """() => {
+  const boxes = [...document.querySelectorAll('figure')].map(one => one.getBoundingClientRect());
+  const all = document.querySelector('.figures').getBoundingClientRect();
+  const lines = {};
+  for (const { top, width } of boxes)
+    lines[Math.round(top)] = (lines[Math.round(top)] || 0) + width;
+  return Object.values(lines).filter(width => width < all.width * 0.9).length;
+}"""
+
+HALF = """() => ['Optimization history', 'Learning curves'].flatMap(title => {
+  const figure = [...document.querySelectorAll('figure')].find(
+    one => one.querySelector('h2').textContent === title);
+  return [...figure.querySelectorAll('.xtick text')].map(one => one.textContent);
+}).filter(text => text.includes('.'))"""
+
+SHARES = """() => [...document.querySelectorAll('.plot .ytick text, .plot .xtick text')]
+  .map(one => one.textContent).filter(text => text.endsWith('%'))
+  .filter(text => Math.abs(parseFloat(text.replace('−', '-')) - 50) > 52)"""
+
+
+def made(classes: int, trials: int) -> SearchResults:
+    names = LONG if classes == 100 else [f"class {number}" for number in range(classes)]
+    results = results_of(dataset_of(names, images=4), trials, *SPACE)
+    labels, draw = results.dataset.test.labels, torch.Generator().manual_seed(1)
+    noise = torch.randn(len(labels), classes, generator=draw)
+    test = Predictions(torch.nn.functional.one_hot(labels, classes) * 3 + noise, labels)
+    done = [log for log in results.trials if log.state.name == "COMPLETE"]
+    finalists = tuple(Finalist(log, runs=[log, done[-1]]) for log in done[:2])
+    return replace(results, test=test, finalists=finalists, number=3, latency=0.01)
+
+
+def faults(view: Page, width: int) -> dict[str, Any]:
+    """What is wrong with a page, by what was looked at."""
+    found = {
+        "overlapping labels": view.evaluate(OVERLAPS),
+        "lines with an empty place": view.evaluate(EMPTY),
+        "half trials and epochs": view.evaluate(HALF),
+        "shares that are none": view.evaluate(SHARES),
+        "wider than the page": max(
+            0, view.evaluate("document.documentElement.scrollWidth") - width
+        ),
+    }
+    return {what: value for what, value in found.items() if value}
+
+
+def check(
+    results: SearchResults, folder: Path, browser: Browser, size: tuple[int, int], scheme: str
+) -> None:
+    path, *_ = write_report(results, folder)
+    view, wrong = opened(browser, path, size, scheme)
+    assert wrong == []
+    assert faults(view, size[0]) == {}
+    view.context.close()
+
+
+def test_on_a_phone_everything_can_be_read(tmp_path: Path, browser: Browser) -> None:
+    check(made(10, 4), tmp_path, browser, PHONE, "dark")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trials", [3, 20, 200])
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_everywhere_everything_can_be_read(
+    classes: int, trials: int, tmp_path: Path, browser: Browser
+) -> None:
+    results = made(classes, trials)
+    for size in (WIDE, LAPTOP, PHONE):
+        for scheme in ("light", "dark"):
+            check(results, tmp_path, browser, size, scheme)
+
+
+@pytest.mark.slow
+def test_where_nothing_hovers_no_toolbar_lies_on_the_legend(
+    tmp_path: Path, browser: Browser
+) -> None:
+    path, *_ = write_report(made(2, 3), tmp_path)
+    context = browser.new_context(
+        has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844}
+    )
+    view = context.new_page()
+    view.goto(path.as_uri())
+    view.wait_for_selector(".plot .main-svg")
+    assert view.locator(".modebar").count() == 0
+    context.close()

@@ -1,0 +1,77 @@
+"""The winner of a search in words: for the report's beginning, and for the model's card."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from tune.passwords import masked
+from tune.reporting.results import SearchResults
+
+
+def story(results: SearchResults) -> str:
+    """What happened, in one sentence."""
+    counts = results.ledger.counts()
+    states = ", ".join(f"{count} {state.name.lower()}" for state, count in counts.items() if count)
+    count = len(results.ledger.trials)
+    begin = f"{count} {'trial' if count == 1 else 'trials'} ({states})"
+    return f"{'; '.join([begin, *_clauses(results)])}."
+
+
+def _clauses(results: SearchResults) -> Iterator[str]:
+    objective = results.objective
+    if not results.finalists:
+        yield "none has won yet"
+        return
+    best = results.finalists[0]
+    score = objective.show(best.trial.score)
+    yield f"trial {best.trial.number} won, with a {objective.title()} of {score}"
+    if best.runs:
+        spread = f" ± {objective.show(best.spread)}" if len(best.runs) > 1 else ""
+        yield f"confirmed over {best.over}: {objective.show(best.mean)}{spread}"
+    if results.model is not None and results.test is not None:
+        images, intervals = len(results.dataset.test), results.test_intervals
+        scores = (f"{what} {v} ({intervals[what]})" for what, v in results.test_values.items())
+        yield f"the model ({results.model.described}), on {images} images: {', '.join(scores)}"
+
+
+def settings(results: SearchResults) -> dict[str, Any]:
+    """The winner's values of the searched keys; empty if there is no winner."""
+    if not results.finalists:
+        return {}
+    params = results.finalists[0].trial.params
+    found = {key: params[key] for key in results.config.space if key in params}
+    return {key: f"{v:.4g}" if isinstance(v, float) else v for key, v in found.items()}
+
+
+def command(results: SearchResults) -> str:
+    """The command that predicts with the registered model; empty if it is not registered."""
+    if results.version is None:
+        return ""
+    uri = results.config.tracking.uri
+    where = f"MLFLOW_TRACKING_URI={shlex.quote(masked(uri))} " if uri else ""
+    model = shlex.quote(f"models:/{results.config.model_name}/{results.version}")
+    return f"{where}python -m tune.predict --model {model} photo.jpg"
+
+
+def latency(results: SearchResults) -> str:
+    """How long the model takes for an image, in words; empty if that was not measured."""
+    if results.latency is None:
+        return ""
+    side = results.config.data.image_size
+    if results.finalists:
+        side = results.finalists[0].trial.params.get("data.image_size", side)
+    return f"{results.latency * 1000:.3g} ms for one image of {side} x {side}"
+
+
+def class_counts(results: SearchResults) -> list[tuple[str, int, int, int]]:
+    """Each class's name, and the numbers of its training, validation and test images."""
+    data = results.dataset
+    counts = [
+        torch.bincount(split.labels, minlength=len(data.classes)).tolist()
+        for split in (data.train, data.val, data.test)
+    ]
+    return list(zip(data.classes, *counts, strict=True))
