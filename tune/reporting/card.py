@@ -75,8 +75,8 @@ def _results(results: SearchResults) -> Iterator[str]:
     test = results.test
     assert test is not None
     for title, value in results.test_values.items():
-        found = f"{value} ({results.test_intervals[title]})"
-        yield f"- {plain(title)}: {found}, as it is served, on {len(test.labels)} images"
+        found = f"{value} ({results.test_intervals[title]}), {results.how_tested(title)}"
+        yield f"- {plain(title)}: {found}, on {len(test.labels)} images"
     if results.disagreement:
         yield f"- {plain(results.disagreement, _WHOLE)}"
     if found := latency(results):

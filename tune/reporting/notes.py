@@ -55,11 +55,11 @@ def _facts(results: SearchResults) -> Iterator[str]:
 
 
 def _scores(results: SearchResults) -> Iterator[str]:
-    objective, test = results.objective, results.test
-    if test is not None:
-        low, high = test.accuracy_interval()
-        values = ", ".join(f"{plain(what)} {value}" for what, value in results.test_values.items())
-        yield (f"- **Test**: {values} (95 % interval of the accuracy {low:.1%} to {high:.1%})")
+    objective = results.objective
+    intervals = results.test_intervals
+    for what, value in results.test_values.items():
+        images = f"on {len(results.dataset.test)} images"
+        yield f"- **{what.capitalize()}**: {value} ({intervals[what]}), {images}"
     if results.finalists and results.finalists[0].runs:
         best = results.finalists[0]
         mean, spread = objective.show(best.mean), objective.show(best.spread)

@@ -118,7 +118,8 @@ def _tested(results: SearchResults) -> list[dict[str, str]]:
     """The cards of what the model reached on the test images, and of how long it takes."""
     cards, images, intervals = [], len(results.dataset.test), results.test_intervals
     for title, value in results.test_values.items():
-        note = f"{intervals[title]}, by the model, as it is served, on {images} images"
+        how = f"by the model, {results.how_tested(title)}, on {images} images"
+        note = f"{intervals[title]}, {how}"
         cards.append({"what": title.capitalize(), "value": value, "note": note})
     if found := latency(results):
         value, what = found.split(" for ")

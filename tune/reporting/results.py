@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trainable.data.datasets import Dataset
-from trainable.inference.calibration import Calibration
+from trainable.inference.calibration import NONE, Calibration
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
@@ -146,6 +146,13 @@ class SearchResults:
             return {name: accuracy}
         ends = " to ".join(map(objective.show, self.test.interval_of(objective.metric.of)))
         return {name: f"95 % interval {ends}", _ACCURACY: accuracy}
+
+    def how_tested(self, title: str) -> str:
+        """What was tested for one of :attr:`test_values`: a temperature changes no label."""
+        is_of_labels = title == _ACCURACY or self.objective.metric.is_share
+        if is_of_labels or self.calibration in (None, NONE):
+            return "as it is served"
+        return "as it is served, but for its temperature"
 
     @property
     def disagreement(self) -> str:

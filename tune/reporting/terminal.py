@@ -91,7 +91,8 @@ def _scores(results: SearchResults) -> Iterator[tuple[str, str]]:
         yield "model", results.model.described
     images, intervals = len(results.dataset.test), results.test_intervals
     for title, value in results.test_values.items():
-        yield title, f"{value} of {images} images ({intervals[title]}), as it is served"
+        how = results.how_tested(title)
+        yield title, f"{value} of {images} images ({intervals[title]}), {how}"
     yield from _confirmed(results)
     yield from _chosen(results)
     if results.remark:

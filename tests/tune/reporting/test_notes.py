@@ -35,7 +35,8 @@ def results(dataset: Dataset) -> SearchResults:
 def test_it_says_how_good_and_how_sure(results: SearchResults) -> None:
     text, test = note(results, LINKS), results.test
     low, high = test.accuracy_interval()
-    assert f"test accuracy {test.accuracy:.2%} (95 % interval of the accuracy {low:.1%} to" in text
+    interval = f"95 % interval {low:.2%} to {high:.2%}"
+    assert f"**Test accuracy**: {test.accuracy:.2%} ({interval}), on {len(test.labels)}" in text
     assert low < test.accuracy < high
     best = results.finalists[0]
     assert f"validation accuracy {best.mean:.2%} ± {best.spread:.2%} over 2 other seeds" in text

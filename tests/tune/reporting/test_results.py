@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial, results_of
 from tests.helpers.studies import ledger_in_memory
 from trainable.data.datasets import Dataset
+from trainable.inference.calibration import NONE, Calibration
 from tune.config.loading import load_config
 from tune.reporting.results import SearchResults
 
@@ -42,3 +45,13 @@ def test_the_first_error_is_told_and_a_trial_without_an_epoch_is_not_shown(
     results = SearchResults("failed", ledger, dataset)
     assert results.error == "out of memory"
     assert [log.number for log in results.trials] == [0]
+
+
+def test_a_loss_is_told_to_be_of_the_model_without_its_temperature(dataset: Dataset) -> None:
+    by_loss = replace(
+        results_of(dataset, 3, "objective.metric=val_loss"), calibration=Calibration(1.5)
+    )
+    assert by_loss.how_tested("test loss") == "as it is served, but for its temperature"
+    assert by_loss.how_tested("test accuracy") == "as it is served"
+    assert replace(by_loss, calibration=NONE).how_tested("test loss") == "as it is served"
+    assert by_loss.test_values["test loss"] == f"{by_loss.test.loss:.4g}"
