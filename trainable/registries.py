@@ -13,6 +13,9 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final, Generic, TypeVar
 
+TIMM: Final = "timm/"
+"""How the names of timm's networks begin."""
+
 Thing = TypeVar("Thing")
 Registered = TypeVar("Registered")
 
@@ -71,6 +74,8 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
 
     def __getitem__(self, name: str) -> Thing:
         import_module(self._room)
+        if name.startswith(TIMM) and self.key == "model.arch" and name not in self._things:
+            import_module("trainable.network.timm_nets").register(name)
         # The configs' module looks names up while it is imported; a plugin may import that module.
         if name not in self._things:
             self._load()

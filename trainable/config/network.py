@@ -33,7 +33,8 @@ class ModelConfig(Config):
     arch: Arch = "resnet18"
     """A ResNet of torchvision (He et al. 2016), a wide one (Zagoruyko & Komodakis 2016),
     a ResNeXt (Xie et al. 2017), or what a plugin registers. `resnet18_3x3` (34 and 50 too) has a
-    stem for images of about 32 pixels: 3x3, without pooling."""
+    stem for images of about 32 pixels: 3x3, without pooling. `timm/NAME` is a network of timm's
+    (an extra), if its parts run one after the other: convolutional ones and vision transformers."""
 
     weights: Annotated[
         tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_as_tuple)

@@ -23,16 +23,21 @@ STD: Final = (0.229, 0.224, 0.225)
 
 
 class Normalize(nn.Module):
-    """Pixels in 0..255 to what ImageNet networks expect: zero mean, unit deviation."""
+    """Pixels in 0..255 to what ImageNet networks expect: zero mean, unit deviation.
+
+    Args:
+        mean: Of each channel, of pixels in 0..1.
+        std: The same of their deviation.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> None:
         super().__init__()
         shape = (1, 3, 1, 1)
-        self.register_buffer("mean", torch.tensor(MEAN).view(shape) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(shape) * 255, persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(shape) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(shape) * 255, persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 or float pixels of shape (N, 3, S, S) to float32 of the same shape."""
@@ -67,6 +72,10 @@ class Family(ABC):
     @abstractmethod
     def heat_layer(self, net: nn.Module) -> nn.Module:
         """The module whose output Grad-CAM weighs: the last one of shape (N, C, H, W)."""
+
+    def loose(self, net: nn.Module) -> Mapping[str, str]:
+        """The stages of parameters that are no module's of a stage, by their names: none."""
+        return {}
 
     def normalization(self) -> nn.Module:
         """What comes before the first stage, from pixels in 0..255; ImageNet's by default."""
@@ -118,6 +127,7 @@ class CutNetwork:
         self.tail = nn.Sequential(*above)
         owners = {module: stage for stage, modules in stages.items() for module in modules}
         self._owners = {f"{p}.": owners[m] for p, m in net.named_modules() if m in owners}
+        self._owners |= family.loose(net)
         lost = [name for name in net.state_dict() if self.stage_of(name) is None]
         assert not lost, f"{family.arch}: {lost[0]} is of no stage"
 

@@ -90,7 +90,8 @@ class SearchConfig(TrialConfig):
     @property
     def model_name(self) -> str:
         """The name of the registered model, which is known before the winner is."""
-        return f"{self.archs[0] if len(self.archs) == 1 else 'resnet'}-{self.name}"
+        one = self.archs[0].rpartition("/")[2]
+        return f"{one if len(self.archs) == 1 else 'resnet'}-{self.name}"
 
     def trial(self, values: Mapping[str, Any]) -> TrialConfig:
         """The base with some keys set, such as `{"optim.lr": 1e-3}`.

@@ -23,6 +23,7 @@ import trainable
 from trainable.data.decoding import as_png
 from trainable.inference.classifier import Classifier
 from trainable.places import make_durable
+from trainable.registries import TIMM
 from tune.tracking.client import ask, make_once
 from tune.tracking.schema import Artifact
 
@@ -128,8 +129,13 @@ def _save(classifier: Classifier, example: Tensor, path: Path, logged: LoggedMod
         code_paths=[str(code)],
         input_example=pd.DataFrame({"image": [_as_base64(example)]}),
         signature=_signature(classifier.spec.classes),
-        pip_requirements=[f"{name}=={version(name)}" for name in _NEEDS],
+        pip_requirements=[f"{name}=={version(name)}" for name in _needs(classifier.spec.arch)],
     )
+
+
+def _needs(arch: str) -> tuple[str, ...]:
+    """The packages that a server needs."""
+    return (*_NEEDS, "timm") if arch.startswith(TIMM) else _NEEDS
 
 
 def _as_base64(image: Tensor) -> str:
