@@ -75,12 +75,16 @@ def _results(results: SearchResults) -> Iterator[str]:
     test = results.test
     assert test is not None
     for title, value in results.test_values.items():
-        found = f"{value} ({results.test_intervals[title]}), {results.how_tested(title)}"
-        yield f"- {plain(title)}: {found}, on {len(test.labels)} images"
+        shown = f"{value} ({results.test_intervals[title]}), {results.how_tested(title)}"
+        yield f"- {plain(title)}: {shown}, on {len(test.labels)} images"
     if results.disagreement:
         yield f"- {plain(results.disagreement, _WHOLE)}"
-    if found := latency(results):
-        yield f"- latency: {found}, on the machine of the search"
+    found = results.calibration
+    if found is not None and found.temperature != 1:
+        error = found.of(test).calibration_error()
+        yield f"- expected calibration error: {error:.3f}, at temperature {found.temperature:.3g}"
+    if took := latency(results):
+        yield f"- latency: {took}, on the machine of the search"
     yield ""
     numbers = test.per_class([str(number) for number in range(len(results.dataset.classes))])
     rows = [

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from trainable.inference.calibration import NONE
+from tune.reporting.card import has_card
 from tune.reporting.results import SearchResults
 from tune.tracking.notes import LONGEST, SIGNATURE, Links, plain
+from tune.tracking.schema import Artifact
 
 _NAMED: Final = 20
 """Classes whose names are listed."""
@@ -30,7 +32,9 @@ def _head(results: SearchResults, links: Links) -> Iterator[str]:
     yield ""
     report = links.to_file("report", "report.html")
     runs = ", ".join(links.to_run(name, run_id) for name, run_id in links.runs.items())
-    yield f"{report} · {links.to_run(f'search {results.name}')}" + (f" · {runs}" if runs else "")
+    card = [links.to_file("model card", Artifact.CARD)] if has_card(results) else []
+    search = links.to_run(f"search {results.name}")
+    yield " · ".join([report, *card, search, *([runs] if runs else [])])
 
 
 def _facts(results: SearchResults) -> Iterator[str]:

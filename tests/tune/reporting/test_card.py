@@ -9,6 +9,7 @@ import pytest
 
 from tests.helpers.names import NASTY
 from tests.helpers.results import dataset_of, results_of
+from trainable.inference.calibration import Calibration
 from tune.reporting.card import has_card, model_card
 from tune.reporting.files import write_report
 from tune.reporting.results import SearchResults
@@ -39,6 +40,14 @@ def test_it_says_what_on_which_data_how_good_and_how_to_call_it(results: SearchR
     assert "| optim\\.lr | " in text
     assert "23 of its classes have fewer than 30 test images" in text
     assert "python -m tune.predict --model models:/resnet18-digits/3 photo.jpg" in text
+
+
+def test_it_says_what_its_probabilities_are_worth(results: SearchResults) -> None:
+    assert "Its probabilities are not calibrated." in model_card(results)
+    text = model_card(replace(results, calibration=Calibration(1.5, 0.75)))
+    assert "at temperature 1.5" in text
+    assert "Answers of a probability below 75.0% are marked as unsure." in text
+    assert "not calibrated" not in text
 
 
 def test_names_of_classes_are_nothing_but_names(results: SearchResults) -> None:

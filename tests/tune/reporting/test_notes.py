@@ -44,6 +44,7 @@ def test_it_says_how_good_and_how_sure(results: SearchResults) -> None:
     assert "temperature 1.5), unsure below 75.0%" in text
     assert "models:/resnet18-digits/3 photo.jpg" in text
     assert "Registered** as version 3" in text
+    assert "[model card](#/experiments/1/runs/run/artifacts/MODEL_CARD.md)" in text
 
 
 def test_a_search_without_a_model_is_described_too(results: SearchResults) -> None:
