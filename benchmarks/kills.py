@@ -38,7 +38,7 @@ from killing.looking import Findings, ended_trials, leftovers, look
 from killing.power import Disk, compile_library
 from killing.search import VICTIMS, Plan, Search
 
-from tune.environment import prepare_environment
+from tune.base.environment import prepare_environment
 
 TRIES = 20
 """Searches that are begun for a kill until one is hit."""

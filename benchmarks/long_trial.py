@@ -20,8 +20,8 @@ from statistics import median
 
 from searches import versions
 
+from tune.base.environment import prepare_environment
 from tune.config.loading import load_config
-from tune.environment import prepare_environment
 from tune.strategy.portfolio import open_search
 from tune.study.ledger import Ledger
 from tune.study.search import Search

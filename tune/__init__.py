@@ -15,10 +15,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from tune.platforms import check_platform
+from tune.base.platforms import check_platform
 
 if TYPE_CHECKING:
-    from tune.errors import ConfigError, SearchStoppedError
+    from tune.base.errors import ConfigError, SearchStoppedError
     from tune.library.models import Prediction, PredictionModel, load_model
     from tune.library.results import Result
     from tune.library.runs import resume, run, searches
@@ -36,8 +36,8 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "ConfigError": "tune.errors",
-    "SearchStoppedError": "tune.errors",
+    "ConfigError": "tune.base.errors",
+    "SearchStoppedError": "tune.base.errors",
     "Prediction": "tune.library.models",
     "PredictionModel": "tune.library.models",
     "load_model": "tune.library.models",

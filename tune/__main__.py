@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from tune.base.commands import COMMANDS, PROGRAM, module_of
+from tune.base.errors import DONE, ConfigError, squeeze
 from tune.cli import OneLineGroup, nearest_of
-from tune.commands import COMMANDS, PROGRAM, module_of
-from tune.errors import DONE, ConfigError, squeeze
 
 
 class _Commands(OneLineGroup):

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from tune.base.errors import ConfigError
 from tune.cli import Door
-from tune.errors import ConfigError
 
 app = Door("tune.app")
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tune.base.errors import DONE, ConfigError
 from tune.cli import Door, open_console
-from tune.errors import DONE, ConfigError
 from tune.reporting.occupied import megabytes, names_of_data, print_entries, print_searches
 from tune.study.folder import SearchFolder, checked_name, searches_in
 

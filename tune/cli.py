@@ -15,10 +15,10 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from trainable.text import printable
+from tune.base.environment import prepare_environment
+from tune.base.errors import MISTAKE, ConfigError, squeeze
+from tune.base.passwords import masked
 from tune.config.presets import DEFAULT, presets
-from tune.environment import prepare_environment
-from tune.errors import MISTAKE, ConfigError, squeeze
-from tune.passwords import masked
 
 _Main = TypeVar("_Main", bound=Callable[..., Any])
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import ConfigOption, Door, OverridesArgument
 from tune.config.loading import check_files, load_config
-from tune.errors import DONE, FAILED, ConfigError
 
 app = Door("tune.debug")
 

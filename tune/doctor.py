@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
+from tune.base.errors import DONE, FAILED
 from tune.checks.examination import examine
 from tune.checks.finding import Finding
 from tune.checks.judged import JudgedConfig
 from tune.cli import ConfigOption, Door, OverridesArgument, open_console
 from tune.config.loading import load_config
 from tune.config.presets import DEFAULT
-from tune.errors import DONE, FAILED
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 

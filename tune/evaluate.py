@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import Door, ModelOption, UriOption, open_console
-from tune.errors import DONE, FAILED, ConfigError
 
 if TYPE_CHECKING:
     from tune.models.lookup import Model

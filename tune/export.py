@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import Door, ModelOption, UriOption
-from tune.errors import DONE, FAILED, ConfigError
 from tune.models.formats import FORMATS, Form, check_file, file_name
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
+from tune.base.errors import DONE, ConfigError, squeeze
 from tune.cli import Door, open_console
 from tune.config.catalog import Key, all_keys, fitting
 from tune.config.keys import nearest
-from tune.errors import DONE, ConfigError, squeeze
 
 app = Door("tune.keys")
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trainable.text import printable
+from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import Door, ModelOption, UriOption
-from tune.errors import DONE, FAILED, ConfigError
 
 if TYPE_CHECKING:
     import numpy as np

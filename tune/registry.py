@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from tune.base.commands import as_typed
+from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import Door, UriOption, open_console
-from tune.commands import as_typed
-from tune.errors import DONE, FAILED, ConfigError
 from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
 
 if TYPE_CHECKING:

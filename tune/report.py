@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tune.base.errors import DONE
 from tune.cli import Door
-from tune.errors import DONE
 from tune.study.folder import SearchFolder, checked_name, latest_search
 from tune.study.search import HOME
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tune.base.errors import DONE, ConfigError
 from tune.cli import ConfigOption, Door, OverridesArgument, open_console
 from tune.config.loading import config_text
 from tune.engine.foreground import run
 from tune.engine.launch import checked_config, free_home, new_search, resumed_search
 from tune.engine.signals import catch_signals, interruption, interruption_code
 from tune.engine.startup import leave
-from tune.errors import DONE, ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console

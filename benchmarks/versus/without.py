@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from tune.environment import prepare_environment
+from tune.base.environment import prepare_environment
 
 prepare_environment()
 

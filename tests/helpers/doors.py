@@ -13,7 +13,7 @@ from unittest.mock import patch
 from typer.testing import CliRunner
 
 from tests.helpers.commands import user_environment
-from tune.commands import COMMANDS, module_of
+from tune.base.commands import COMMANDS, module_of
 
 DOORS = tuple(map(module_of, COMMANDS))
 

@@ -17,9 +17,9 @@ from rich.table import Table
 
 from tests.helpers.commands import REPOSITORY, run_module
 from tests.helpers.doors import DOORS, invoke
+from tune.base.commands import COMMANDS, module_of
+from tune.base.errors import ConfigError
 from tune.cli import Door, complain, open_console
-from tune.commands import COMMANDS, module_of
-from tune.errors import ConfigError
 
 
 def options(door: str) -> list[str]:

@@ -11,7 +11,7 @@ from tests.helpers.commands import run_module, user_environment
 from tests.helpers.doors import invoke
 from tests.helpers.processes import run
 from tune.__main__ import main
-from tune.commands import COMMANDS, PROGRAM, as_typed
+from tune.base.commands import COMMANDS, PROGRAM, as_typed
 
 SLOW_TO_IMPORT = ("torch", "ray", "mlflow", "optuna", "streamlit")
 

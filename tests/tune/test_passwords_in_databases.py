@@ -14,9 +14,9 @@ from tests.helpers.doors import invoke
 from tests.helpers.postgres import USER, Postgres, postgres
 from tests.helpers.searches import FinishedSearch
 from tests.helpers.studies import search_of
+from tune.base.errors import ConfigError
 from tune.checks.databases import check_mlflow, check_optuna
 from tune.config.loading import load_config
-from tune.errors import ConfigError
 from tune.reporting.terminal import _further
 from tune.strategy.portfolio import open_search
 from tune.study.storage import has_study

@@ -6,8 +6,8 @@ import shutil
 from typing import Final
 
 from trainable.features.store import ArrayStore
+from tune.base.commands import as_typed
 from tune.checks.finding import Finding, gigabytes
-from tune.commands import as_typed
 
 _LEAST_FREE: Final = 10**9
 """Bytes of free disk below which the cache holds little."""

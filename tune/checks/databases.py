@@ -19,9 +19,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from tune.base.errors import ConfigError
+from tune.base.passwords import masked
 from tune.checks.finding import Finding
-from tune.errors import ConfigError
-from tune.passwords import masked
 from tune.tracking.server import REACH_SECONDS, ask, check_tracking
 
 _DEFAULT: Final = "sqlite:///mlflow.db"

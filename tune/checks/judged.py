@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tune.base.errors import ConfigError
 from tune.checks.finding import Finding
 from tune.config.loading import check_files
 from tune.config.presets import DEFAULT
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError
 
 
 @dataclass(frozen=True)

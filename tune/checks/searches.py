@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
+from tune.base.commands import as_typed
+from tune.base.errors import ConfigError, first_line
 from tune.checks.finding import Finding
-from tune.commands import as_typed
-from tune.errors import ConfigError, first_line
 from tune.study.folder import SearchFolder
 from tune.study.search import Search
 from tune.tracking.client import FAILURES

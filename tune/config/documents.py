@@ -23,7 +23,7 @@ from yaml import (
     YAMLError,
 )
 
-from tune.errors import ConfigError, squeeze
+from tune.base.errors import ConfigError, squeeze
 
 MOST: Final = 1_000_000
 """The greatest length of a document in characters, with its aliases spelled out."""

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from trainable.config import WEIGHTS_NAMES, TrialConfig
 from trainable.places import is_file, is_folder
 from trainable.text import printable
+from tune.base.errors import ConfigError, squeeze
 from tune.config.documents import read_file, read_word
 from tune.config.keys import TRIAL_KEYS, keys_of, nearest, why_not_searched
 from tune.config.merging import keys_in, merge
@@ -20,7 +21,6 @@ from tune.config.references import resolve
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Values, flatten
 from tune.config.walk import without_idle
-from tune.errors import ConfigError, squeeze
 
 _BRANCHES: Final = {
     *("Range", "Choices", "Bounds", "OneOf", "PortfolioName", "PortfolioPoints"),

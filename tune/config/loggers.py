@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
-from tune.errors import ConfigError
+from tune.base.errors import ConfigError
 
 Logger = Literal["tensorboard", "wandb"]
 """One of Ray's own."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from tune.base.errors import ConfigError, squeeze
 from tune.config.documents import read_file
 from tune.config.points import Point, Points
 from tune.config.presets import find_portfolio
 from tune.config.sections import StrategyConfig
-from tune.errors import ConfigError, squeeze
 
 NONE = "none"
 """The portfolio without points."""

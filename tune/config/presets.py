@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from trainable.places import is_file
-from tune.errors import ConfigError, squeeze
+from tune.base.errors import ConfigError, squeeze
 
 FOLDER: Final = Path(__file__).parent / "yaml"
 """In a checkout a link to `configs/` at its top level; in a wheel a copy of it."""

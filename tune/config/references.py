@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tune.errors import ConfigError, squeeze
+from tune.base.errors import ConfigError, squeeze
 
 _REFERENCE: Final = re.compile(r"\$\{([\w.-]+)\}")
 _LONGEST: Final = 10_000

@@ -14,12 +14,12 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from trainable.ray_trainable import TrialSpec
+from tune.base.errors import Halt
 from tune.config.rules import first_broken
 from tune.engine.pressure import MemoryPressure
 from tune.engine.ray_compat import DriverOnly, Workers, error_of, killed_for_memory
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
-from tune.errors import Halt
 from tune.strategy.schedulers import Scheduler, next_trial
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger

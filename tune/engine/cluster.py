@@ -36,7 +36,7 @@ def is_own() -> bool:
 def start_ray(on_death: Callable[[str], None] = interrupt) -> None:
     """Connect to the cluster that `RAY_ADDRESS` names, or start a local one.
 
-    A local one prints nothing, and listens on loopback only: :mod:`tune.environment` sees
+    A local one prints nothing, and listens on loopback only: :mod:`tune.base.environment` sees
     to that, before Ray is imported.
 
     Args:

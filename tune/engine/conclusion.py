@@ -16,7 +16,7 @@ from trainable.inference.classifier import Classifier
 from trainable.inference.latency import seconds_an_image
 from trainable.inference.scoring import score
 from trainable.predictions import Predictions
-from tune.errors import first_line
+from tune.base.errors import first_line
 from tune.models.candidates import (
     Candidate,
     Run,

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from tune.base.errors import DONE, FAILED, MISTAKE, ConfigError, Halt
 from tune.engine.launch import Launch
 from tune.engine.signals import catch_signals, interruption, interruption_code
 from tune.engine.startup import import_beside_ray
-from tune.errors import DONE, FAILED, MISTAKE, ConfigError, Halt
 
 
 def run(launch: Launch, console: Console, complain: Callable[[object], None]) -> int:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from trainable.metrics import Objective
-from tune.commands import as_typed
+from tune.base.commands import as_typed
+from tune.base.errors import ConfigError
 from tune.config.loading import check_files, load_config, with_budget
 from tune.config.loggers import check_loggers
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError
 from tune.study.folder import SearchFolder, checked_name
 from tune.study.search import Search
 from tune.study.stopwatch import Stopwatch

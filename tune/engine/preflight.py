@@ -17,11 +17,11 @@ from trainable.features.probe import check_features
 from trainable.folds import Fold
 from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights
+from tune.base.errors import ConfigError, squeeze
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices
 from tune.config.walk import possible
-from tune.errors import ConfigError, squeeze
 from tune.strategy.choice import UNITS, measure_costs
 from tune.strategy.facts import facts_of
 from tune.strategy.folds import fold_names, folds_of

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from tune.errors import Halt
+from tune.base.errors import Halt
 
 PATIENCE: Final = 120.0
 """Seconds for which trials are tried again while each is killed before it ends an epoch."""

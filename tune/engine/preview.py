@@ -13,12 +13,12 @@ from rich.console import Console
 from trainable.data.datasets import Dataset, is_local, load_dataset
 from trainable.network.weights import resolve_weights
 from trainable.registries import ARCHS
+from tune.base.errors import ConfigError
 from tune.config.points import Point
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.config.walk import in_words
 from tune.engine.preflight import hash_first_weights
-from tune.errors import ConfigError
 from tune.strategy.budget import usual_epoch
 from tune.strategy.facts import PROBE, Say, describe_facts, facts_of
 from tune.strategy.memory import remembered

@@ -8,8 +8,8 @@ from typing import Final
 
 import ray
 
+from tune.base.errors import ConfigError
 from tune.config.sections import ResourcesConfig
-from tune.errors import ConfigError
 
 UNMEASURED: Final = 4
 """Trials on a GPU where it is not known how many its memory holds."""

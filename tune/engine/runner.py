@@ -12,7 +12,8 @@ from typing import Final
 from rich.console import Console
 
 from trainable.data.datasets import load_dataset
-from tune.commands import as_typed
+from tune.base.commands import as_typed
+from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.cluster import is_own, start_ray
@@ -24,7 +25,6 @@ from tune.engine.resources import TrialResources, fit_resources
 from tune.engine.stopping import TimeBudget
 from tune.engine.trials import clear_away, run_trials
 from tune.engine.watchers import drop_former
-from tune.errors import ConfigError
 from tune.reporting.results import SearchResults
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import (

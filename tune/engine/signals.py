@@ -15,7 +15,7 @@ from typing import Final
 
 import psutil
 
-from tune.errors import FAILED, INTERRUPTED
+from tune.base.errors import FAILED, INTERRUPTED
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OWN: Final = signal.SIGUSR2

@@ -13,6 +13,7 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from trainable.ray_trainable import FineTuneTrainable
+from tune.base.errors import Halt, first_line
 from tune.engine.bridge import LedgerCallback, LedgerScheduler, LedgerSearcher, Watcher
 from tune.engine.loggers import loggers
 from tune.engine.pressure import MemoryPressure
@@ -22,7 +23,6 @@ from tune.engine.resources import TrialResources
 from tune.engine.signals import interrupted
 from tune.engine.stopping import TimeBudget
 from tune.engine.watchers import DropUnneeded, GiveUp
-from tune.errors import Halt, first_line
 from tune.strategy.choice import Choice
 from tune.strategy.remaining import remaining_seconds
 from tune.strategy.schedulers import Scheduler

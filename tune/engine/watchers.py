@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from trainable.checkpoints import BEST, LAST
-from tune.errors import Halt
+from tune.base.errors import Halt
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchFolder

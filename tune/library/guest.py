@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from tune.environment import prepared_environment
+from tune.base.environment import prepared_environment
 
 _SIGNALS: Final = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tune.base.errors import Halt
 from tune.cli import open_console
-from tune.errors import Halt
 from tune.library.guest import as_guest
 from tune.library.models import PredictionModel, load_model
 from tune.study.folder import SearchFolder

@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune.base.errors import ConfigError, Halt, SearchStoppedError, squeeze
 from tune.config.keys import nearest
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten_space
-from tune.errors import ConfigError, Halt, SearchStoppedError, squeeze
 from tune.library.guest import as_guest
 from tune.study.folder import SearchFolder, checked_name, searches_in
 from tune.study.search import HOME

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from tune.errors import ConfigError, first_line
+from tune.base.errors import ConfigError, first_line
 from tune.models.lookup import CHAMPION, UNREADABLE, load_registered
 from tune.tracking.schema import Tag, VersionTags
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
-from tune.errors import ConfigError
+from tune.base.errors import ConfigError
 
 Form = Literal["onnx", "pt2", "int8"]
 """`onnx`, PyTorch's own `pt2`, or ONNX in eight-bit integers."""

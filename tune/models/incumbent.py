@@ -13,7 +13,7 @@ from trainable.data.datasets import Dataset
 from trainable.inference.scoring import score
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
-from tune.errors import first_line
+from tune.base.errors import first_line
 from tune.models.comparison import ACCURACY, Comparison, compare_answers, compare_predictions
 from tune.models.lookup import UNREADABLE, load_registered
 from tune.models.unseen import IncomparableError, unseen_images

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from trainable.data.seen import Seen
 from trainable.inference.classifier import SEEN, Classifier, imagenet_classifier
 from trainable.places import is_file, is_folder
-from tune.commands import as_typed
-from tune.errors import ConfigError, first_line
+from tune.base.commands import as_typed
+from tune.base.errors import ConfigError, first_line
 from tune.tracking.schema import Artifact
 from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
 

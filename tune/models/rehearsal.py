@@ -8,8 +8,8 @@ from typing import Final
 
 from trainable.finetuner import DivergedError, FineTuner
 from trainable.network.weights import save_weights
+from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError
 
 __all__ = ["DivergedError", "build", "overfit", "replay_run", "train"]
 

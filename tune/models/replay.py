@@ -16,8 +16,8 @@ from trainable.data.datasets import load_dataset
 from trainable.finetuner import FineTuner
 from trainable.network.weights import load_weights, state_hash
 from trainable.runtime import Runtime
+from tune.base.errors import ConfigError, first_line
 from tune.config.sections import CacheConfig
-from tune.errors import ConfigError, first_line
 from tune.study.fingerprints import hash_of
 from tune.tracking.schema import FactTags, SearchTags, TrialTags
 from tune.tracking.server import check_tracking, full_uri, is_there, open_client, tracking_uri

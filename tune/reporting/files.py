@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainable.data.datasets import load_dataset
-from tune.errors import ConfigError
+from tune.base.errors import ConfigError
 from tune.reporting.card import has_card, model_card
 from tune.reporting.page import page
 from tune.reporting.png import write_pictures

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainable.places import Place, is_file, is_folder
-from tune.errors import ConfigError, first_line
+from tune.base.errors import ConfigError, first_line
 
 Best = Sequence[tuple[str, float]]
 """The most probable labels of an image, and their probabilities."""

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainable.text import printable, shortened
-from tune.errors import ConfigError
+from tune.base.errors import ConfigError
 from tune.study.folder import SearchFolder
 
 if TYPE_CHECKING:

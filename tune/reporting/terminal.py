@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from tune.base.passwords import masked
 from tune.config.schema import SearchConfig
-from tune.passwords import masked
 from tune.reporting.results import SearchResults
 from tune.study.folder import SearchFolder
 

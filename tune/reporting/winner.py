@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tune.passwords import masked
+from tune.base.passwords import masked
 from tune.reporting.results import SearchResults
 
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from optuna.samplers import RandomSampler
 
+from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices
-from tune.errors import ConfigError
 from tune.strategy.folds import FOLD, StopLosers, fold_names, has_lost, scores_by_fold
 from tune.study.ledger import Ledger
 from tune.study.opening import open_ledger, read_ledger, reopen_cut_short

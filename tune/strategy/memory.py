@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset
+from tune.base.errors import ConfigError, squeeze
 from tune.config.points import BATCH, DEPTH, LR, NOT_OF_POINTS, OPTIMIZER, Point
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError, squeeze
 from tune.strategy.confirmation import finalists
 from tune.strategy.portfolio import read_search
 from tune.study.definition import read_definitions

@@ -9,9 +9,9 @@ from typing import Final
 from optuna.samplers import RandomSampler
 
 from trainable.folds import ALL
+from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range
-from tune.errors import ConfigError
 from tune.strategy.confirmation import Finalist, reopened
 from tune.strategy.folds import FOLD
 from tune.strategy.schedulers import longest_trial

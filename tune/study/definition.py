@@ -9,8 +9,8 @@ from typing import Any, Final
 from optuna.study import Study
 from pydantic import ValidationError
 
-from tune.errors import ConfigError
-from tune.passwords import without_passwords
+from tune.base.errors import ConfigError
+from tune.base.passwords import without_passwords
 from tune.study.search import Search
 from tune.study.storage import UNUSABLE, has_study, load_study, open_storage, unusable
 

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from trainable.places import Place
+from tune.base.errors import ConfigError, first_line
 from tune.config.schema import NAME_RULE
-from tune.errors import ConfigError, first_line
 from tune.study.search import DATABASE, HOME, Kind, Search, run_name
 
 _SEARCHES, _FILE, _ELAPSED = "searches", "search.json", "elapsed.json"

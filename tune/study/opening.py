@@ -10,8 +10,8 @@ import optuna
 from optuna.study import Study
 
 from trainable.metrics import Objective
+from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError
 from tune.study.definition import write_definition
 from tune.study.ledger import Ledger
 from tune.study.plan import Plan

@@ -25,9 +25,9 @@ from tenacity import (
 )
 
 from trainable.places import is_folder
+from tune.base.errors import ConfigError, Halt, first_line
+from tune.base.passwords import masked
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError, Halt, first_line
-from tune.passwords import masked
 from tune.study.search import DATABASE, HOME
 
 PATIENCE: Final = 120.0

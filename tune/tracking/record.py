@@ -27,9 +27,9 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from trainable.predictions import Predictions
+from tune.base.passwords import masked
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten
-from tune.passwords import masked
 from tune.strategy.choice import Choice
 from tune.study.ledger import Ledger
 from tune.study.search import Search, run_name

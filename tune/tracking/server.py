@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from trainable.places import is_folder
-from tune.errors import ConfigError, first_line
-from tune.passwords import masked
+from tune.base.errors import ConfigError, first_line
+from tune.base.passwords import masked
 from tune.tracking.credentials import authorization, bare, hand_over, may_differ
 
 if TYPE_CHECKING:

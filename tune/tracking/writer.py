@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
-from tune.errors import first_line
+from tune.base.errors import first_line
 from tune.study.ledger import Ledger
 from tune.study.search import Search
 from tune.study.trial import TrialLog

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from tune.commands import PROGRAM
-from tune.environment import prepare_environment
-from tune.errors import ConfigError
+from tune.base.commands import PROGRAM
+from tune.base.environment import prepare_environment
+from tune.base.errors import ConfigError
 from tune.tracking.server import check_tracking, is_there, open_client, tracking_uri
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from torch import Tensor
 from trainable.data.decoding import MAX_BYTES, ImageError, suffixes
 from trainable.inference.calibration import Calibration
 from trainable.inference.classifier import Classifier, Spec
-from tune.errors import ConfigError, first_line
+from tune.base.errors import ConfigError, first_line
 from tune.models.lineage import Origin, read_origin
 from tune.models.lookup import UNREADABLE, find_version, load_registered
 from tune.reporting.figures import STATES_CAPTION, learning_curves

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.helpers.commands import DIGITS, REPOSITORY
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range
 from tune.config.walk import count_trials, is_whole_trial, ordered, walk
-from tune.errors import ConfigError
 
 DECAY = "space.optim.layer_decay={values: [0.65, 0.8], when: {model.unfreeze_depth: {ge: 1}}}"
 SGD = "space.optim.name=[sgd, adamw]"

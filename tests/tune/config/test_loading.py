@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from tests.helpers.commands import DIGITS
 from tests.helpers.examples import examples
 from trainable.config import TrialConfig
+from tune.base.errors import ConfigError
 from tune.config.keys import TRIAL_KEYS, keys_of
 from tune.config.loading import check_files, config_text, load_config
 from tune.config.presets import FOLDER, find_config, presets
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range
-from tune.errors import ConfigError
 from tune.strategy.portfolio import first_points
 from tune.strategy.samplers import RepeatableSampler
 from tune.study.distributions import distributions

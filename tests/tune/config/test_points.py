@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.commands import DIGITS
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.config.portfolios import read_portfolio
 from tune.config.presets import FOLDER, presets
 from tune.config.sections import StrategyConfig
-from tune.errors import ConfigError
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "portfolios").glob("*.yaml")), ids=str)

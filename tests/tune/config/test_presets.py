@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.commands import REPOSITORY
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.config.presets import find_config, presets
-from tune.errors import ConfigError
 
 
 def test_every_file_of_configs_is_a_preset(in_tmp_path: Path) -> None:

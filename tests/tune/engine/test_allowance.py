@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_in_memory, reported
 from trainable.data.datasets import load_dataset
+from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.engine.allowance import Allowance, Load, measure_load
-from tune.errors import Halt
 from tune.study import stopwatch
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.commands import DIGITS
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.engine.launch import Launch, _extended
-from tune.errors import ConfigError
 from tune.study.folder import SearchFolder
 from tune.study.search import Search
 

@@ -18,9 +18,9 @@ from tests.helpers.networks import random_state
 from tests.helpers.studies import reported
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.folding import fold_of
+from tune.base.errors import ConfigError
 from tune.config.loading import check_files, load_config
 from tune.engine.preflight import _folds, check_unchanged, choose_points, settle
-from tune.errors import ConfigError
 from tune.strategy.portfolio import open_search
 from tune.study.fingerprints import hash_of, hash_of_arch
 from tune.study.search import Search

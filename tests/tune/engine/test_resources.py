@@ -10,12 +10,12 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from tests.helpers.commands import DIGITS, SMALL
+from tune.base.environment import prepare_environment
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.config.sections import ResourcesConfig
 from tune.engine.resources import fit_resources
 from tune.engine.runner import start_search
-from tune.environment import prepare_environment
-from tune.errors import ConfigError
 from tune.study.folder import SearchFolder
 
 

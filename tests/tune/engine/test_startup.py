@@ -10,7 +10,7 @@ import pytest
 
 TRIALS = """
 import sys
-from tune.environment import prepare_environment
+from tune.base.environment import prepare_environment
 from tune.engine.startup import import_beside_ray, leave
 
 class Trial:

@@ -6,9 +6,9 @@ import pytest
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_in_memory
+from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.engine.watchers import DropUnneeded, GiveUp, drop_former
-from tune.errors import Halt
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist, finalists
 from tune.study.folder import SearchFolder

@@ -16,7 +16,7 @@ from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
 from trainable.predictions import Predictions
-from tune.errors import ConfigError
+from tune.base.errors import ConfigError
 from tune.models.lineage import Origin, RecordedData, read_again, read_origin, same_dataset_of
 from tune.tracking.schema import Tag
 from tune.webapp.examples import EXAMPLES, HeldOut, draw, held_out_of, mistakes

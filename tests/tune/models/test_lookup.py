@@ -20,7 +20,7 @@ from tests.helpers.examples import examples
 from tests.helpers.networks import random_state
 from tests.helpers.searches import FinishedSearch
 from trainable.inference.classifier import Classifier, Spec
-from tune.errors import ConfigError, squeeze
+from tune.base.errors import ConfigError, squeeze
 from tune.models.lookup import load_model
 
 PIXELS = torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8)

@@ -32,8 +32,8 @@ from tests.helpers.doors import invoke
 from tests.helpers.postgres import postgres
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.seen import Seen
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
-from tune.errors import ConfigError
 from tune.models.champion import champion_of, roll_back
 from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with

@@ -6,9 +6,9 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError
 from tune.strategy.choice import Choice, measure_costs, network_of
 from tune.study.trial import Epoch, TrialLog
 

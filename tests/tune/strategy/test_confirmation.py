@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import search_of
 from trainable.metrics import Objective
+from tune.base.errors import Halt
 from tune.config.loading import load_config
-from tune.errors import Halt
 from tune.strategy import confirmation
 from tune.strategy.confirmation import finalists, open_confirmation, ranked, read_confirmation
 from tune.strategy.portfolio import starting_point

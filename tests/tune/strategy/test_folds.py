@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import search_of
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
-from tune.errors import ConfigError
 from tune.strategy.confirmation import losers_stopped, open_confirmation, ranked
 from tune.strategy.folds import fold_names, folds_of, has_lost
 from tune.strategy.refit import (

@@ -8,9 +8,9 @@ from optuna import create_study
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_in_memory, reported
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError
 from tune.strategy.portfolio import search_plan
 from tune.strategy.remaining import remaining_seconds
 from tune.strategy.schedulers import build_scheduler, next_trial

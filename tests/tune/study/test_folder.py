@@ -8,8 +8,8 @@ import pytest
 from tests.helpers.commands import DIGITS
 from tests.helpers.processes import running
 from tests.helpers.studies import search_of
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
-from tune.errors import ConfigError
 from tune.study.folder import SearchFolder
 from tune.study.search import Search
 

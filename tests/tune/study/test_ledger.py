@@ -17,9 +17,9 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.examples import first_third
 from tests.helpers.studies import ledger_of, reported, search_of
 from trainable.config import ObjectiveConfig
+from tune.base.errors import ConfigError, Halt
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.errors import ConfigError, Halt
 from tune.strategy.portfolio import open_search
 from tune.study.definition import read_definition
 from tune.study.folder import SearchFolder

@@ -16,9 +16,9 @@ from tests.helpers.challengers import answers, challenger_of, classifier_of, con
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_of, reported
 from trainable.data.datasets import load_dataset
+from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.config.points import FirstPoint
-from tune.errors import ConfigError
 from tune.models.lookup import load_model
 from tune.models.promotion import settle_champion
 from tune.models.replay import read_trial

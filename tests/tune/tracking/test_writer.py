@@ -23,9 +23,9 @@ from tests.helpers.searches import runs
 from tests.helpers.servers import Server, faulty
 from tests.helpers.studies import ledger_of, reported
 from trainable.metrics import EPOCH_METRICS as METRICS
+from tune.base.errors import ConfigError
 from tune.checks.databases import check_mlflow
 from tune.config.loading import load_config
-from tune.errors import ConfigError
 from tune.study.ledger import Ledger
 from tune.study.search import Search
 from tune.study.trial import Decision

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.examples import examples
-from tune.errors import ConfigError, Halt
-from tune.passwords import masked, without_passwords
+from tune.base.errors import ConfigError, Halt
+from tune.base.passwords import masked, without_passwords
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.commands import user_environment
 from tests.helpers.processes import run
-from tune.commands import COMMANDS
+from tune.base.commands import COMMANDS
 
 WINDOWS = "import sys\nsys.platform = 'win32'\nsys.modules['fcntl'] = None\n"
 

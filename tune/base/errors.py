@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from trainable.errors import first_line
-from tune.passwords import masked
+from tune.base.passwords import masked
 
 __all__ = [
     "DONE",
