@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from tune.base.errors import ConfigError, SearchStoppedError
     from tune.library.models import Prediction, PredictionModel, load_model
     from tune.library.results import Result
-    from tune.library.runs import resume, run, searches
+    from tune.library.runs import SearchEntry, resume, run, searches
 
 __all__ = [
     "ConfigError",
     "Prediction",
     "PredictionModel",
     "Result",
+    "SearchEntry",
     "SearchStoppedError",
     "load_model",
     "resume",
@@ -42,6 +43,7 @@ _MODULES: Final = {
     "PredictionModel": "tune.library.models",
     "load_model": "tune.library.models",
     "Result": "tune.library.results",
+    "SearchEntry": "tune.library.runs",
     "resume": "tune.library.runs",
     "run": "tune.library.runs",
     "searches": "tune.library.runs",

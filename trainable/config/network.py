@@ -40,8 +40,8 @@ class ModelConfig(Config):
         tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_as_tuple)
     ] = Field(default=("bundled",), min_length=1)
     """`bundled` (comes with this package: a resnet18 trained on CIFAR-10), `imagenet`
-    (torchvision's), `random`, or the path of a state dict (`.pt`, `.pth`,
-    `.safetensors`). Of a list, the first that is available.
+    (torchvision's, or timm's where they can be checked), `random`, or the path of a state
+    dict (`.pt`, `.pth`, `.safetensors`). Of a list, the first that is available.
 
     `imagenet` is IMAGENET1K_V1, which every ResNet has: V2 was trained
     with label smoothing, which makes features that transfer worse (Kornblith et al.
@@ -49,7 +49,7 @@ class ModelConfig(Config):
 
     unfreeze_depth: int = Field(default=1, ge=0, le=MAX_DEPTH)
     """0 trains the head alone, 1 adds layer4, 2 layer3, 3 layer2, 4 layer1, and 5 the
-    stem: everything."""
+    stem: everything. Of a network of timm's, the blocks are cut into four groups instead."""
 
     head: Literal["random", "probe"] = "random"
     """What the head starts from: `random` weights, or a linear classifier (`probe`) that is fitted

@@ -41,10 +41,11 @@ class OptimConfig(Config):
     """Learning rate of the head at the schedule's peak."""
 
     weight_decay: float = Field(default=1e-4, ge=0, le=10)
-    """Weight decay of the convolution and head weights; biases and BatchNorm have none."""
+    """Weight decay of whatever weights have more than one dimension, such as a convolution's;
+    biases and norms have none."""
 
     l1: float = Field(default=0.0, ge=0, le=10)
-    """Weight of the sum of absolute convolution and head weights in the loss."""
+    """Weight of the sum of the absolute values of the same weights in the loss."""
 
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """Each stage's learning rate over that of the stage above it (Howard & Ruder 2018)."""
@@ -61,9 +62,9 @@ class ScheduleConfig(Config):
     """How the learning rate moves."""
 
     name: Literal["constant", "cosine", "one_cycle", "step", "plateau"] = "one_cycle"
-    """`step` divides by 10 after each third of the run; `plateau` at the third epoch in
-    a row without a lower validation loss; the others move with each batch (Smith & Topin
-    2018 for `one_cycle`)."""
+    """`step` divides by 10 after each third of what follows the warm-up; `plateau` at the
+    third epoch in a row without a lower validation loss; the others move with each batch
+    (Smith & Topin 2018 for `one_cycle`)."""
 
     warmup: float | None = Field(default=None, ge=0, lt=1)
     """Share of the run in which the rate rises to its peak. Default: 0.3 with

@@ -17,7 +17,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from trainable.network.cut_network import Family, Normalize
+from trainable.network.cut_network import CutNetwork, Family, Normalize
 from trainable.registries import ARCHS, TIMM
 
 _BLOCKS: Final = (
@@ -170,6 +170,7 @@ def _check_cut(name: str) -> None:
         net = family.build(2).eval()
         images = torch.randn(1, 3, _TRIED, _TRIED)
     try:
+        CutNetwork(family, net, 0)  # which finds parameters of no stage
         parts = [module for stage in family.stages(net).values() for module in stage]
         with torch.no_grad():
             whole, cut = net(images), nn.Sequential(*parts)(images)

@@ -116,7 +116,7 @@ def why_not(weights: str, arch: str) -> str | None:
     if url := _url(weights, arch):
         return _why_no_download(url)
     if weights == "imagenet":
-        return f"there are none of {arch}"
+        return f"no address of any of {arch} is known: give a file"
     if weights == "bundled" and arch != BUNDLED_ARCH:
         return f"the bundled backbone is a {BUNDLED_ARCH}"
     path = BUNDLED if weights == "bundled" else Path(weights)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +33,31 @@ COMMANDS: Final = {
 def module_of(command: str) -> str:
     """The module that a command is: its `app` is a :class:`tune.cli.Door`."""
     return f"tune.{command}"
+
+
+_from_python = [False]
+
+
+@contextmanager
+def called_from_python() -> Iterator[None]:
+    """Have advice name the functions of `import tune` instead of commands."""
+    before, _from_python[0] = _from_python[0], True
+    try:
+        yield
+    finally:
+        _from_python[0] = before
+
+
+def to_resume(name: str, *, more_time: bool = False) -> str:
+    """How a search is resumed, as whoever has started this process would type it.
+
+    Args:
+        name: The search's name.
+        more_time: Whether it needs more time to go on.
+    """
+    if _from_python[0]:
+        return f"tune.resume({name!r}{', time_budget=MORE' if more_time else ''})"
+    return as_typed(f"search --resume {name}{' --time-budget MORE' if more_time else ''}")
 
 
 def as_typed(words: str) -> str:

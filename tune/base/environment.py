@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -26,7 +27,7 @@ _SETTINGS: Final = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that fails has no metric
 }
 
-_LOOPBACK_ONLY: Final = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+LOOPBACK_ONLY: Final = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Set to 0, it makes a local Ray listen on loopback alone, on Linux too.
 
 `ray.init(_node_ip_address="127.0.0.1")` does not: Ray replaces that by an address that other
@@ -41,16 +42,31 @@ _GCS_SECONDS: Final = "RAY_gcs_rpc_server_reconnect_timeout_s"
 @contextmanager
 def prepared_environment() -> Iterator[None]:
     """The same, and everything as it was at the end: of a process that is somebody else's."""
-    before = {name: os.environ.get(name) for name in (*_SETTINGS, _GCS_SECONDS, _LOOPBACK_ONLY)}
-    prepare_environment()
+    with _guests:  # of several threads, the first sets, and the last puts back
+        names = (*_SETTINGS, _GCS_SECONDS, LOOPBACK_ONLY)
+        before = _holding[0] if _holding else {name: os.environ.get(name) for name in names}
+        _holding.append(before)
+        prepare_environment()
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        with _guests:
+            _holding.pop()
+            if not _holding:
+                _put_back(before)
+
+
+_guests = threading.Lock()
+_holding: list[dict[str, str | None]] = []
+"""What the variables were, once for each block that holds them."""
+
+
+def _put_back(before: dict[str, str | None]) -> None:
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def prepare_environment() -> None:
@@ -59,4 +75,4 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
     if not os.environ.get("RAY_ADDRESS"):
         os.environ.setdefault(_GCS_SECONDS, "5")
-        os.environ.setdefault(_LOOPBACK_ONLY, "0")
+        os.environ.setdefault(LOOPBACK_ONLY, "0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
-from tune.base.commands import as_typed
+from tune.base.commands import as_typed, to_resume
 from tune.base.errors import ConfigError, first_line
 from tune.checks.finding import Finding
 from tune.study.folder import SearchFolder
@@ -57,10 +57,13 @@ def check_search(home: SearchFolder, usable: Collection[str | None], *, fix: boo
 
 
 def _judge(search: Search, left: int, *, closed: bool) -> Finding:
-    name, go_on = f"search {search.name}", as_typed(f"search --resume {search.name}")
+    name, go_on = f"search {search.name}", to_resume(search.name)
     state = "finished" if search.concluded else "stopped before its end"
     if search.cut_short:
-        state, go_on = "finished, cut short by its time budget", f"{go_on} --time-budget MORE"
+        state, go_on = (
+            "finished, cut short by its time budget",
+            to_resume(search.name, more_time=True),
+        )
     if left and not closed:
         message = f"{state}, and {left} of its runs are still RUNNING"
         close = f"{as_typed('doctor --fix')} closes them as KILLED"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from tune.base.errors import ConfigError
 
@@ -14,7 +17,7 @@ Logger = Literal["tensorboard", "wandb"]
 """One of Ray's own."""
 
 _PACKAGES: Final[dict[Logger, str]] = {"tensorboard": "tensorboardX", "wandb": "wandb"}
-_NO_ACCOUNT: Final = {"offline", "disabled", "dryrun"}
+_NO_ACCOUNT: Final = {"offline", "disabled"}
 
 
 def check_loggers(names: Sequence[Logger]) -> None:
@@ -41,5 +44,10 @@ def _knows_wandb() -> bool:
     """Whether wandb would not ask for a key, where nobody answers."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_MODE") in _NO_ACCOUNT:
         return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname
     files = [os.environ.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"]
-    return any(file is not None and Path(file).is_file() for file in files)
+    for file in filter(None, files):
+        with suppress(OSError, NetrcParseError):
+            if netrc(str(file)).authenticators(str(host)):
+                return True
+    return False

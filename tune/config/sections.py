@@ -227,6 +227,11 @@ class CacheConfig(Config):
         return int(self.max_gb * 10**9) if enabled else 0
 
 
+def _listed(value: Any) -> Any:
+    """A single name as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 class TrackingConfig(Config):
     """Where a search is recorded."""
 
@@ -237,7 +242,7 @@ class TrackingConfig(Config):
     study: str | None = None
     """The URL of Optuna's storage; by default `mlruns/optuna.db` here."""
 
-    also: tuple[Logger, ...] = ()
+    also: Annotated[tuple[Logger, ...], BeforeValidator(_listed)] = ()
     """What shows the epochs besides MLflow, by Ray's own loggers: `tensorboard` (files in
     `mlruns/searches/NAME/tensorboard`), `wandb` (a run for each trial, in the project of the
     config's `name`)."""

@@ -166,6 +166,10 @@ class LedgerCallback(DriverOnly, Callback):
         self._pressure, self._budget, self._workers = pressure, budget, Workers()
         self._failures: Counter[int] = Counter()
 
+    def kill_workers(self) -> None:
+        """End the processes of all trials, whatever they do."""
+        self._workers.kill()
+
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import psutil
 import ray
 
-from tune.engine.ray_compat import rays_own_workers
+from tune.engine.ray_compat import keep_to_loopback, rays_own_workers
 from tune.engine.signals import interrupt
 
 _NEEDED: Final = {"raylet", "gcs_server"}
@@ -46,6 +46,8 @@ def start_ray(on_death: Callable[[str], None] = interrupt) -> None:
         return
     address = os.environ.get("RAY_ADDRESS")
     local: dict[str, Any] = {"include_dashboard": False}
+    if not address:
+        keep_to_loopback()
     ray.init(
         address=address,
         log_to_driver=False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from trainable.metrics import Objective
-from tune.base.commands import as_typed
+from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
 from tune.config.loading import check_files, load_config, with_budget
 from tune.config.loggers import check_loggers
@@ -49,7 +49,7 @@ class Launch:
     @property
     def advice(self) -> str:
         """How the search is resumed, to be added to a message; empty before its start."""
-        resume = f"; go on with: {as_typed(f'search --resume {self.home.name}')}"
+        resume = f"; go on with: {to_resume(self.home.name)}"
         return resume if self.home.exists else ""
 
     @property
@@ -153,14 +153,12 @@ def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
     home = SearchFolder(checked_name(name, "--resume"))
     home.load()  # an unknown name leaves no folder
     home.lock()
-    search, watch = home.load(), Stopwatch(home)
-    if budget:
-        search = _extended(search, budget, watch.elapsed)
-    if not search.concluded:
-        check_files(search.config)
-        check_loggers(search.config.tracking.also)
-        check_tracking(search.config.tracking.uri)
-        home.save(search)
+    watch = Stopwatch(home)
+    try:
+        search = _checked(home, budget, watch)
+    except BaseException:
+        home.release()
+        raise
 
     def run(console: Console) -> SearchResults:
         from tune.engine.runner import resume_search
@@ -169,6 +167,23 @@ def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
 
     ended = (search.concluded, search.cut_short, search.reached_target)
     return Launch(home, search.config, run, *ended)
+
+
+def _checked(home: SearchFolder, budget: Mapping[str, str], watch: Stopwatch) -> Search:
+    """A search as it is to go on, its new budget stored.
+
+    Raises:
+        ConfigError: It could not run.
+    """
+    search = home.load()
+    if budget:
+        search = _extended(search, budget, watch.elapsed)
+    if not search.concluded:
+        check_files(search.config)
+        check_loggers(search.config.tracking.also)
+        check_tracking(search.config.tracking.uri)
+        home.save(search)
+    return search
 
 
 _OPTIONS: Final = {"num_samples": "--num-samples", "time": "--time-budget", "target": "--target"}

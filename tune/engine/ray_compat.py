@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,10 @@ import ray
 from ray.tune.experiment import Trial
 from ray.tune.logger import TBXLoggerCallback
 
+from tune.base.environment import LOOPBACK_ONLY
+
 _CONTROLLER: Final = "ray.tune.execution.tune_controller"
+_CLUSTERS: Final = "ENABLE_RAY_CLUSTER"
 _NAME: Final = "_ActorClassCache"
 _WRITER: Final = "_summary_writer_cls"
 _SIGNS_OF_PRESSURE: Final = ("running low on memory", "address the out of memory issue")
@@ -66,6 +70,16 @@ def use_waiting_workers() -> None:
         )
         return
     setattr(controller, _NAME, WaitingWorkers)
+
+
+def keep_to_loopback() -> None:
+    """Have a local Ray listen on loopback alone, also where it was imported before it was said so.
+
+    Ray reads the variable when it is imported, and a caller may have imported it.
+    """
+    constants = importlib.import_module("ray._private.ray_constants")
+    if os.environ.get(LOOPBACK_ONLY) == "0" and hasattr(constants, _CLUSTERS):
+        setattr(constants, _CLUSTERS, False)
 
 
 @contextmanager

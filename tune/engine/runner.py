@@ -12,7 +12,7 @@ from typing import Final
 from rich.console import Console
 
 from trainable.data.datasets import load_dataset
-from tune.base.commands import as_typed
+from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
@@ -72,7 +72,7 @@ def start_search(
         home.discard()
         raise
     _say_fewer(ledger, console)
-    console.print(f"resume   {as_typed(f'search --resume {home.name}')}", soft_wrap=True)
+    console.print(f"resume   {to_resume(home.name)}", soft_wrap=True)
     with watch.noting():
         return _run(search, home, ledger, resources, console, watch)
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from trainable.ray_trainable import FineTuneTrainable
 from tune.base.errors import Halt, first_line
 from tune.engine.bridge import LedgerCallback, LedgerScheduler, LedgerSearcher, Watcher
+from tune.engine.cluster import is_own
 from tune.engine.loggers import loggers
 from tune.engine.pressure import MemoryPressure
 from tune.engine.progress import Progress
@@ -97,7 +98,7 @@ def run_trials(
             ),
             run_config=_run_config(home, budget, [callback, *loggers(ledger.config, home)]),
         )
-        _fit(tuner)
+        _fit(tuner, callback)
         if interrupted():  # within Ray's code, what a signal raises may be lost
             raise KeyboardInterrupt
         if budget.stop_all():
@@ -117,14 +118,19 @@ def _kept(ledger: Ledger) -> int:
     return 0 if ledger.kind == "confirm" and confirm.over_folds else ledger.asked
 
 
-def _fit(tuner: Tuner) -> None:
+def _fit(tuner: Tuner, callback: LedgerCallback) -> None:
+    ended = False
     try:
         tuner.fit()
+        ended = True
     except (RayError, RuntimeError) as error:
         # What waits for a worker may learn of its end by an error of its own.
         if not isinstance(error, RayError) and not is_of_memory(error):
             raise
         raise Halt(f"Ray could not go on: {first_line(error)}") from error
+    finally:
+        if not ended and not is_own():  # a Ray of our own ends, another's would keep its workers
+            callback.kill_workers()
 
 
 def clear_away(home: SearchFolder) -> None:

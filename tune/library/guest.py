@@ -7,6 +7,7 @@ loggers, and starts a Ray that ends with it. A script's or a notebook's is not.
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import sys
 import threading
@@ -14,7 +15,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from tune.base.commands import called_from_python
 from tune.base.environment import prepared_environment
+from tune.base.errors import ConfigError
+from tune.tracking.credentials import take_back
 
 _SIGNALS: Final = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
@@ -26,9 +30,48 @@ _SIGNALS: Final = (
 def as_guest() -> Iterator[None]:
     """Do what may read variables, log, or compute, and leave none of it changed."""
     with ExitStack() as stack:
-        for kept in (prepared_environment, _signals, _loggers, _threads):
+        stack.enter_context(_in_pythons_words())
+        for kept in (
+            prepared_environment,
+            called_from_python,
+            _credentials,
+            _signals,
+            _loggers,
+            _threads,
+        ):
             stack.enter_context(kept())
         yield
+
+
+@contextmanager
+def _credentials() -> Iterator[None]:
+    """An address with a password hands it to MLflow in variables."""
+    try:
+        yield
+    finally:
+        take_back()
+
+
+_OPTIONS: Final = {
+    "config": "config",
+    "model": "name",
+    "name": "search_name",
+    "resume": "name",
+    "num-samples": "num_samples",
+    "time-budget": "time_budget",
+    "target": "target",
+}
+"""The keywords that commands have as options."""
+
+
+@contextmanager
+def _in_pythons_words() -> Iterator[None]:
+    """Have errors name keywords instead of a command's options."""
+    try:
+        yield
+    except ConfigError as error:
+        told = re.sub(r"--([a-z-]+)", lambda found: _OPTIONS.get(found[1], found[0]), str(error))
+        raise ConfigError(told) from error.__cause__
 
 
 @contextmanager
@@ -48,7 +91,7 @@ def _signals() -> Iterator[None]:
 
 @contextmanager
 def _loggers() -> Iterator[None]:
-    """The levels and handlers of all loggers; of those that are new, the levels of their kind."""
+    """The levels of all loggers and the root's handlers; those that are new have no level."""
     root = logging.getLogger()
     levels = {name: logger.level for name, logger in _known().items()}
     handlers, level = list(root.handlers), root.level
@@ -59,10 +102,9 @@ def _loggers() -> Iterator[None]:
     finally:
         root.handlers[:], root.level = handlers, level
         for name, logger in _known().items():
-            if name in levels:
-                logger.setLevel(levels[name])
-            elif name in {"mlflow", "optuna"}:  # as they come
-                logger.setLevel(logging.INFO)
+            # MLflow and Optuna give theirs one when they are imported.
+            new = logging.INFO if name in {"mlflow", "optuna"} else logging.NOTSET
+            logger.setLevel(levels.get(name, new))
 
 
 def _known() -> dict[str, logging.Logger]:

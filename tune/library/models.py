@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from tune.library.guest import as_guest
 
@@ -111,6 +111,10 @@ def load_model(name: str | None = None, *, tracking_uri: str | None = None) -> P
         return PredictionModel(load(name, tracking_uri))
 
 
+_AS_PNG: Final = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
+"""The modes of Pillow's images that a PNG can have."""
+
+
 class _Upload(io.BytesIO):
     """An image of Pillow's as a file."""
 
@@ -121,10 +125,13 @@ def _source(image: Picture) -> Path | BinaryIO:
     if isinstance(image, str | Path):
         return Path(image)
     from PIL.Image import Image
+    from PIL.ImageOps import exif_transpose
 
     if not isinstance(image, Image):
         return image
-    file = _Upload()
-    image.save(file, "PNG")
+    file, upright = _Upload(), exif_transpose(image)  # which a PNG would not say any more
+    if upright.mode not in _AS_PNG:
+        upright = upright.convert("RGB")
+    upright.save(file, "PNG")
     file.seek(0)
     return file

@@ -33,9 +33,10 @@ class Result:
         name: The search's name, by which `tune.resume` goes on with it.
         folder: Its folder: report, pictures, checkpoints.
         best_params: The values of the searched keys in the trial that won; empty if none completed.
-        best_score: What that trial reached on the validation images. It is the luckiest of all.
+        best_score: What that trial reached on the validation images, by which it was chosen.
         confirmed_score: The mean of its runs under other seeds, if it had any.
-        test_score: What the registered model reached on the test images, as it is served.
+        test_score: What the registered model reached on the test images, as it is served, but for
+            the temperature of its probabilities.
         model_name: The registered model, such as `models:/resnet18-photos/3`, if there is one.
         decision: What the registry decided on it, in words.
         unfinished: What there was no time for, or is not recorded; empty if all is done.
@@ -75,22 +76,27 @@ class Result:
             raise
         from tune.reporting.terminal import print_ending
 
-        advice = f"; go on with: tune.resume({launch.home.name!r})"
-        complaints = print_ending(results, launch.home, advice, time.monotonic() - start, console)
+        complaints = print_ending(
+            results, launch.home, launch.advice, time.monotonic() - start, console
+        )
         for complaint in complaints:
             warnings.warn(complaint, stacklevel=5)
         return cls.of(results, launch.home, "; ".join(complaints))
 
     @classmethod
-    def of_finished(cls, home: SearchFolder) -> Result:
+    def of_finished(cls, home: SearchFolder, lacks: str) -> Result:
         """Read what a search came to from its record.
+
+        Args:
+            home: Its folder.
+            lacks: What it had no time for; empty if all is done.
 
         Raises:
             ConfigError: Its study or its data is not available.
         """
         from tune.reporting.files import read_results
 
-        return cls.of(read_results(home.load()), home)
+        return cls.of(read_results(home.load()), home, lacks)
 
     @classmethod
     def of(cls, results: SearchResults, home: SearchFolder, complaints: str = "") -> Result:
@@ -104,9 +110,9 @@ class Result:
             best_score=best.trial.score if best else None,
             confirmed_score=best.mean if best and best.runs else None,
             test_score=None if test is None else float(results.objective.metric.of(test)),
-            model_name=_registered(home) if results.model is not None else None,
+            model_name=_model_of(results, home),
             decision=results.standing.reason if results.standing else results.decision,
-            unfinished=complaints or results.undone,
+            unfinished="; ".join(filter(None, (complaints, results.undone))),
             _results=results,
         )
 
@@ -154,6 +160,20 @@ class Result:
 
     def _repr_html_(self) -> str:
         return str(self.trials.to_html())
+
+
+def _model_of(results: SearchResults, home: SearchFolder) -> str | None:
+    """The version that a search's model is; None where there is none, or MLflow is away."""
+    if results.model is None:
+        return None
+    if results.version is not None:
+        return f"models:/{results.config.model_name}/{results.version}"
+    from tune.tracking.client import FAILURES
+
+    try:
+        return _registered(home)  # of a search that has not noted it
+    except FAILURES:
+        return None
 
 
 def _registered(home: SearchFolder) -> str | None:

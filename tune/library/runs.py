@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tune.base.errors import ConfigError, Halt, SearchStoppedError, squeeze
 from tune.config.keys import nearest
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tune.engine.launch import Launch
     from tune.library.results import Result
 
+_PAIR: Final = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
 _BY_KEYWORD = "keyword"
 """Where an error says that a mistake is."""
 
@@ -62,7 +64,7 @@ def run(
     budget = {"num_samples": num_samples, "time": time_budget, "target": target}
     given = {key: value for key, value in budget.items() if value is not None}
     if given:
-        sections["budget"] = {**sections.get("budget", {}), **given}
+        sections["budget"] = {**_mapping("budget", sections.get("budget", {})), **given}
     with as_guest():
         path = None if config is None else Path(config)
         launch = new_search(path, _words(sections), search_name, where=_BY_KEYWORD)
@@ -100,7 +102,7 @@ def resume(
             from tune.library.results import Result
 
             launch.home.release()
-            return Result.of_finished(launch.home)
+            return Result.of_finished(launch.home, launch.already if launch.cut_short else "")
         return _run(launch, show_progress)
 
 
@@ -111,13 +113,13 @@ class SearchEntry:
     Attributes:
         name: Its name.
         state: `finished`, `unfinished`, `running` or `damaged`.
-        begun: When its folder was made or written to last, in local time.
+        changed: When a file was made or deleted in its folder last, in local time.
         folder: Where its report and its checkpoints are.
     """
 
     name: str
     state: str
-    begun: datetime
+    changed: datetime
     folder: Path
 
 
@@ -126,8 +128,8 @@ def searches() -> list[SearchEntry]:
     found = []
     for name in searches_in(HOME):
         home = SearchFolder(checked_name(name, "search"))
-        begun = datetime.fromtimestamp(home.folder.stat().st_mtime).astimezone()
-        found.append(SearchEntry(name, home.state, begun, home.folder))
+        changed = datetime.fromtimestamp(home.folder.stat().st_mtime).astimezone()
+        found.append(SearchEntry(name, home.state, changed, home.folder))
     return found
 
 
@@ -149,8 +151,16 @@ def _stopping(launch: Launch) -> Iterator[None]:
     try:
         yield
     except Halt as halt:
-        advice = f"; go on with: tune.resume({launch.home.name!r})" if launch.home.exists else ""
-        raise SearchStoppedError(f"{halt}{advice}") from None
+        raise SearchStoppedError(f"{halt}{launch.advice}") from None
+
+
+def _mapping(section: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"{section}={squeeze(value)}: must hold keys of its own, as {section}={{...}} "
+            f"({_BY_KEYWORD})"
+        )
+    return value
 
 
 def _words(sections: Mapping[str, Any]) -> list[str]:
@@ -174,9 +184,17 @@ def _words(sections: Mapping[str, Any]) -> list[str]:
 
 def _word(key: str, value: Any) -> str:
     try:
-        return f"{key}={json.dumps(value, default=_plain, allow_nan=True)}"
+        text = json.dumps(value, default=_plain, allow_nan=True)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{key}={squeeze(value)}: {error} ({_BY_KEYWORD})") from error
+    # What JSON writes as two surrogates, YAML does as one character.
+    return f"{key}={_PAIR.sub(lambda pair: _as_one(pair[0]), text)}"
+
+
+def _as_one(pair: str) -> str:
+    """A pair of JSON's escapes as YAML's."""
+    character = json.loads(f'"{pair}"')
+    return f"\\U{ord(character):08x}"
 
 
 def _plain(value: Any) -> Any:

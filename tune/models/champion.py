@@ -85,7 +85,7 @@ def roll_back(client: MlflowClient, name: str) -> int | None:
 
 
 def _champion_before(client: MlflowClient, champion: ModelVersion) -> ModelVersion | None:
-    """The one that a champion replaced by hand, else the newest champion that is older than it."""
+    """The one that a champion replaced, else (where none is noted) the newest older champion."""
     past = [each for each in versions_of(client, champion.name) if VersionTags.of(each).promoted]
     own = VersionTags.of(champion)
     replaced = [each for each in past if str(each.version) == own.previous]
@@ -107,11 +107,13 @@ def promote_by_hand(client: MlflowClient, version: ModelVersion) -> ModelVersion
     """
     name, number = version.name, str(version.version)
     before = champion_of(client, name)
-    if before is not None and str(before.version) == number:
+    is_champion = before is not None and str(before.version) == number
+    if is_champion and VersionTags.of(version).promoted:
         raise ConfigError(f"{name} version {number} is the champion already")
     check_loads(client, version)
-    for key, value in _tags_by_hand(client, version, before).items():
-        client.set_model_version_tag(name, number, key, value)
+    if not is_champion:  # else it was noted by one whose last request failed
+        for key, value in _tags_by_hand(client, version, before).items():
+            client.set_model_version_tag(name, number, key, value)
     client.set_registered_model_alias(name, CHAMPION, number)
     client.set_model_version_tag(name, number, Tag.PROMOTED, "yes")
     return before

@@ -82,7 +82,7 @@ def settle_champion(
         if _number(champion_of(client, name)) == _number(before):
             break
     met = _number(before) not in (None, standing.version)
-    _tag(client, name, standing, sketch(challenger.dataset) if met else None)
+    _tag(client, name, standing, sketch(challenger.dataset) if met else None, _number(before))
     if standing.promoted:
         check_loads(client, version)
         client.set_registered_model_alias(name, CHAMPION, version.version)
@@ -198,7 +198,9 @@ def _unbeaten(version: int, noted: Sequence[int], rivals: Sequence[Rival]) -> tu
     return (*left, version) if all(better_than[number] for number in asked) else tuple(left)
 
 
-def _tag(client: MlflowClient, name: str, standing: Standing, images: str | None) -> None:
+def _tag(
+    client: MlflowClient, name: str, standing: Standing, images: str | None, previous: int | None
+) -> None:
     tags, comparison = {Tag.DECISION: standing.reason}, standing.comparison
     if images is not None:
         tags[Tag.TEST_IMAGES] = images
@@ -209,6 +211,8 @@ def _tag(client: MlflowClient, name: str, standing: Standing, images: str | None
             Tag.DIFFERENCE: f"{comparison.low:+.6f} to {comparison.high:+.6f}",
             Tag.MOST_LOST: f"{comparison.most_lost:.6f}",
         }
+    if standing.promoted and previous not in (None, standing.version):
+        tags[Tag.PREVIOUS] = str(previous)
     if standing.promoted and standing.bests:
         tags[Tag.BEST_CHAMPION] = " ".join(map(str, standing.bests))
     for key, value in tags.items():

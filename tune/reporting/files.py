@@ -68,7 +68,7 @@ def read_results(search: Search) -> SearchResults:
         calibration=tags.calibration if tags else None,
         decision=tags.decision if tags else "",
         choice=choice,
-        number=tags.version if tags else None,
+        number=tags.version if tags and search.concluded else None,
         latency=tags.latency if tags else None,
     )
 

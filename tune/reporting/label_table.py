@@ -52,7 +52,7 @@ def writing_table(path: Path, width: int) -> Iterator[Put]:
             place.aside(path.name) as aside,
             aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv.writer(file)  # RFC 4180: cells with either end of a line are quoted
             writer.writerow(["path", "label", "probability", "unsure", *more])
 
             def put(name: str, best: Best, unsure: bool) -> None:

@@ -66,8 +66,9 @@ def _scores(results: SearchResults) -> Iterator[str]:
         yield f"- **{what.capitalize()}**: {value} ({intervals[what]}), {images}"
     if results.finalists and results.finalists[0].runs:
         best = results.finalists[0]
-        mean, spread = objective.show(best.mean), objective.show(best.spread)
-        yield f"- **Confirmed**: {objective.title()} {mean} ± {spread} over {plain(best.over)}"
+        mean = objective.show(best.mean)
+        spread = f" ± {objective.show(best.spread)}" if len(best.runs) > 1 else ""
+        yield f"- **Confirmed**: {objective.title()} {mean}{spread} over {plain(best.over)}"
     if results.model is not None:
         why = results.judged_by or "on the images by which it was chosen, so partly luck"
         score = objective.show(results.model.score)
@@ -87,7 +88,7 @@ def _calls(results: SearchResults) -> Iterator[str]:
     uri = f"models:/{results.config.model_name}/{results.standing.version}"
     yield from (
         *("", "To label images, to serve it, and from Python:", "", "```"),
-        f"python -m tune.predict --model {uri} photo.jpg",
+        f"resnet-tune predict --model {uri} photo.jpg",
         f"mlflow models serve -m {uri} --env-manager local",
         f'mlflow.pyfunc.load_model("{uri}").predict(pandas.DataFrame({{"image": [BASE64]}}))',
         "```",

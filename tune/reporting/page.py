@@ -96,11 +96,11 @@ def _cards(results: SearchResults) -> list[dict[str, str]]:
     states = ", ".join(f"{count} {state.name.lower()}" for state, count in counts.items())
     cards, show = _tested(results), results.objective.show
     if results.finalists:
-        best = results.finalists[0]
-        note = (
-            f"trial {best.trial.number}, epoch {best.trial.best}: the best of "
-            f"{len(results.trials)} trials, so partly luck"
-        )
+        best, luckiest = results.finalists[0], results.luckiest
+        note = f"trial {best.trial.number}, epoch {best.trial.best}: the best of "
+        if luckiest is not None and luckiest.number != best.trial.number:
+            note = f"the winner's; trial {luckiest.number} was the best of "
+        note += f"{len(results.trials)} trials, so partly luck"
         title = results.objective.title().capitalize()
         cards.append({"what": title, "value": show(best.trial.score), "note": note})
         if best.runs:
@@ -123,7 +123,7 @@ def _tested(results: SearchResults) -> list[dict[str, str]]:
         cards.append({"what": title.capitalize(), "value": value, "note": note})
     if found := latency(results):
         value, what = found.split(" for ")
-        note = f"for {what}, as it is served, on the machine of the search"
+        note = f"for {what}, already decoded, the best of several, on the machine of the search"
         cards.append({"what": "Latency", "value": value, "note": note})
     return cards
 

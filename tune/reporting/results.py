@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -135,7 +136,7 @@ class SearchResults:
         value = objective.show(objective.metric.of(self.test))
         return {objective.title("test"): value} | {_ACCURACY: accuracy}
 
-    @property
+    @cached_property
     def test_intervals(self) -> dict[str, str]:
         """The values that the test images leave possible of :attr:`test_values`, by their names."""
         if self.test is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from tune.base.commands import to_resume
 from tune.base.passwords import masked
 from tune.config.schema import SearchConfig
 from tune.reporting.results import SearchResults
@@ -40,8 +41,8 @@ def print_ending(
         failures.append(f"no trial was completed{reason}; {see}")
     if results.undone:
         used = f"The time budget of {results.config.budget.time:g} s is used up"
-        more = f"{advice.removeprefix('; ')} --time-budget MORE"
-        console.print(f"{used}: {results.undone}. {more[:1].upper()}{more[1:]}", soft_wrap=True)
+        more = to_resume(results.name, more_time=True)
+        console.print(f"{used}: {results.undone}. Go on with: {more}", soft_wrap=True)
     if results.unfinished is not None:
         failures.append(f"{results.unfinished}{advice}")
     return failures

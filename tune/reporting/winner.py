@@ -54,7 +54,7 @@ def command(results: SearchResults) -> str:
     uri = results.config.tracking.uri
     where = f"MLFLOW_TRACKING_URI={shlex.quote(masked(uri))} " if uri else ""
     model = shlex.quote(f"models:/{results.config.model_name}/{results.version}")
-    return f"{where}python -m tune.predict --model {model} photo.jpg"
+    return f"{where}resnet-tune predict --model {model} photo.jpg"
 
 
 def latency(results: SearchResults) -> str:

@@ -99,6 +99,8 @@ class SearchFolder:
 
     def clear_halves(self) -> None:
         """Delete what its trials' processes, which are no more, had half written."""
+        if not self._lock.is_locked:  # another process may be running it
+            return
         for kind in get_args(Kind):
             for folder in self.folder.glob(f"{kind}-*"):
                 Place(folder).clear_halves()

@@ -44,15 +44,20 @@ def hand_over(uri: str) -> str:
     """
     address, parts = bare(uri), urlsplit(uri)
     if parts.scheme in {"http", "https"}:
-        for name, value in _theirs.items():
-            os.environ.pop(name, None)
-            os.environ.update({} if value is None else {name: value})
-        _theirs.clear()
+        take_back()
         for name, given in {_USER: parts.username, _PASSWORD: parts.password}.items():
             if given is not None:
                 _theirs[name] = os.environ.get(name)
                 os.environ[name] = unquote(given)
     return address
+
+
+def take_back() -> None:
+    """Leave the variables as they were before :func:`hand_over`."""
+    for name, value in _theirs.items():
+        os.environ.pop(name, None)
+        os.environ.update({} if value is None else {name: value})
+    _theirs.clear()
 
 
 def authorization(uri: str) -> dict[str, str]:

@@ -175,7 +175,9 @@ class TestWeights:
 
     def test_a_family_may_publish_none(self) -> None:
         assert resolve_weights(["imagenet", "random"], "smaller") == "random"
-        with pytest.raises(ValueError, match=r"imagenet \(there are none of smaller\)"):
+        with pytest.raises(
+            ValueError, match=r"imagenet \(no address of any of smaller is known: give a file\)"
+        ):
             resolve_weights(["imagenet"], "smaller")
 
     def test_those_of_another_family_are_refused(self, tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_mlflow_shows_what_it_is_on_which_data_how_good_and_how_it_is_called(
         "An image classifier of 10 classes: 0, 1, 2,",
         f"fingerprint `{results.dataset.fingerprint}`",
         f"{len(results.dataset.test)} test images",
-        f"python -m tune.predict --model models:/{NAME}/1 photo.jpg",
+        f"resnet-tune predict --model models:/{NAME}/1 photo.jpg",
         f"](#/experiments/{experiment}/runs/{run_id}/artifacts/report.html)",
         f"](#/experiments/{experiment}/runs/{parent.data.tags['tune.best_run']})",
     ):

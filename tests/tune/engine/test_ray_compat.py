@@ -33,6 +33,7 @@ def test_without_rays_private_name_a_search_warns_once_and_goes_on(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     for name in ("start_ray", "fit_resources"):
         monkeypatch.setattr(runner, name, lambda *_: None)
+    monkeypatch.setattr(runner, "is_own", lambda: True)
     with pytest.warns(UserWarning, match="starts trials more slowly") as told:
         runner._prepare(load_config(None))
     assert len(told) == 1

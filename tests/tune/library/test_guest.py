@@ -13,7 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from tune.base.commands import to_resume
+from tune.base.errors import ConfigError
 from tune.library.guest import as_guest
+from tune.tracking.credentials import hand_over
 
 
 def test_variables_are_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,3 +68,29 @@ def test_importing_the_package_loads_nothing_slow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert done.stdout == b"[]\n", done.stderr
+
+
+def test_the_password_of_an_address_stays_in_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "mine")
+    monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD", raising=False)
+    before = dict(os.environ)
+    with as_guest():
+        assert hand_over("http://bob:secret@127.0.0.1:5000") == "http://127.0.0.1:5000"
+        assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "secret"
+    assert dict(os.environ) == before
+
+
+def test_loggers_that_are_new_are_not_left_quiet() -> None:
+    with as_guest():
+        logging.getLogger("made.within").setLevel(logging.CRITICAL)
+    assert logging.getLogger("made.within").level == logging.NOTSET
+
+
+def test_errors_and_advice_are_in_pythons_words() -> None:
+    def fail() -> None:
+        with as_guest():
+            raise ConfigError(f"--name a/b: no name; {to_resume('x', more_time=True)}")
+
+    with pytest.raises(ConfigError, match=r"^search_name a/b: no name; tune\.resume\('x', time_b"):
+        fail()
+    assert to_resume("x", more_time=True).endswith("search --resume x --time-budget MORE")

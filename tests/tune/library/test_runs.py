@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tune
 from tests.helpers.searches import FinishedSearch
@@ -27,10 +28,11 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"optimm": {"lr": 3}}, "optimm={'lr': 3}: no such key; nearest: optim (keyword)"),
         ({"num_samples": "x"}, "budget.num_samples=x: "),
         ({"time_budget": "soon"}, "budget.time=soon: "),
+        ({"budget": 3, "num_samples": 2}, "budget=3: must hold keys of its own"),
         ({"optim": {"lr": object}}, "a type is no value of a config (keyword)"),
         ({"data": {"source": "image_folder", "root": Path("none")}}, "data.root=none: no such f"),
-        ({"search_name": "../x"}, "letters, digits"),
-        ({"config": "digitss"}, "digitss"),
+        ({"search_name": "../x"}, "search_name ../x: letters, digits"),
+        ({"config": "digitss"}, "config digitss: no such file or preset"),
     ],
 )
 def test_a_mistake_is_told_and_nothing_is_written(
@@ -85,3 +87,39 @@ def test_a_finished_search_is_read_without_running_anything(
     assert result.report == finished_search.folder / "mlruns/searches/first/report.html"
     again = tune.resume("first")  # the lock is free again
     assert again.test_score == result.test_score
+
+
+@pytest.mark.parametrize("name", ["photos😀", "a\\b", "\x85\u2028", "ü'\"#: {x}", "🐝🐜"])
+def test_a_value_of_any_characters_arrives_as_it_is(name: str) -> None:
+    (word,) = _words({"data": {"root": name}})
+    config = load_config(None, [word, "data.source=image_folder"])
+    assert str(config.data.root) == name
+
+
+def test_a_resume_that_fails_lets_the_next_one_in(finished_search: FinishedSearch) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(finished_search.folder)
+        with pytest.raises(tune.ConfigError, match="num_samples 3: the search has 5") as first:
+            tune.resume("first", num_samples=3)
+        with pytest.raises(tune.ConfigError, match="num_samples 2: the search has 5"):
+            tune.resume("first", num_samples=2)
+    assert first.value is not None  # and is kept, as a notebook keeps it
+
+
+def test_an_image_of_pillows_is_read_as_its_file_is(
+    finished_search: FinishedSearch, tmp_path: Path
+) -> None:
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    pixels[:20] = (250, 120, 20)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.fromarray(pixels).save(tmp_path / "side.tiff", exif=exif)
+    Image.fromarray(pixels).convert("CMYK").save(tmp_path / "print.tiff")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(finished_search.folder)
+        model = tune.load_model("models:/resnet18-digits@champion")
+    files = [tmp_path / "side.tiff", tmp_path / "print.tiff"]
+    of_files = model.predict_proba(files)
+    of_images = model.predict_proba([Image.open(file) for file in files])
+    np.testing.assert_allclose(of_images, of_files, atol=1e-3)
+    assert not np.allclose(of_files[0], of_files[1], atol=1e-3)

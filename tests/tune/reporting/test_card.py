@@ -39,7 +39,7 @@ def test_it_says_what_on_which_data_how_good_and_how_to_call_it(results: SearchR
     assert "latency: 10 ms for one image of 32 x 32" in text
     assert "| optim\\.lr | " in text
     assert "23 of its classes have fewer than 30 test images" in text
-    assert "python -m tune.predict --model models:/resnet18-digits/3 photo.jpg" in text
+    assert "resnet-tune predict --model models:/resnet18-digits/3 photo.jpg" in text
 
 
 def test_it_says_what_its_probabilities_are_worth(results: SearchResults) -> None:

@@ -140,7 +140,7 @@ def test_the_page_begins_with_the_winner_and_lists_what_follows(dataset: Dataset
     for key, value in best.params.items():
         shown = f"{value:.4g}" if isinstance(value, float) else value
         assert f"<dt>{key}</dt><dd>{shown}</dd>" in rest
-    assert "python -m tune.predict --model models:/resnet18-digits/3 photo.jpg" in rest
+    assert "resnet-tune predict --model models:/resnet18-digits/3 photo.jpg" in rest
     assert 'href="MODEL_CARD.md"' in rest
     assert cards_of(text)["Latency"][0] == "12.3 ms"
     named = set(re.findall(r'<li><a href="#(.*?)">', text))
@@ -164,3 +164,12 @@ def test_mistakes_have_their_files_and_classes_their_counts(dataset: Dataset) ->
     ]
     cells = "".join(f"<td>{count}</td>" for count in counts)
     assert f"<td><bdi>3</bdi></td>{cells}" in text
+
+
+def test_a_winner_that_was_not_the_best_by_itself_is_not_called_so(dataset: Dataset) -> None:
+    results = results_of(dataset, 4)
+    other = next(log for log in results.trials if log is not results.luckiest)
+    cards = cards_of(page(replace(results, finalists=(Finalist(other),))))
+    assert results.luckiest is not None
+    best = f"trial {results.luckiest.number} was the best of 4 trials, so partly luck"
+    assert cards["Validation accuracy"][1] == f"the winner's; {best}"
