@@ -99,7 +99,7 @@ def _cards(results: SearchResults) -> list[dict[str, str]]:
         best, luckiest = results.finalists[0], results.luckiest
         note = f"trial {best.trial.number}, epoch {best.trial.best}: the best of "
         if luckiest is not None and luckiest.number != best.trial.number:
-            note = f"the winner's; trial {luckiest.number} was the best of "
+            note = f"of the winner; trial {luckiest.number} was the best of "
         note += f"{len(results.trials)} trials, so partly luck"
         title = results.objective.title().capitalize()
         cards.append({"what": title, "value": show(best.trial.score), "note": note})

@@ -172,4 +172,4 @@ def test_a_winner_that_was_not_the_best_by_itself_is_not_called_so(dataset: Data
     cards = cards_of(page(replace(results, finalists=(Finalist(other),))))
     assert results.luckiest is not None
     best = f"trial {results.luckiest.number} was the best of 4 trials, so partly luck"
-    assert cards["Validation accuracy"][1] == f"the winner's; {best}"
+    assert cards["Validation accuracy"][1] == f"of the winner; {best}"
