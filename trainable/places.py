@@ -185,6 +185,17 @@ def is_folder(path: Path) -> bool:
     return False
 
 
+def why_not_writable(path: Path) -> str | None:
+    """Why no file can be written at a path, and no folder made; None where one can."""
+    if path.is_dir():
+        return "it is a folder"
+    there = next(each for each in path.absolute().parents if each.exists())
+    if not there.is_dir():
+        return f"{there} is no folder"
+    # Of root too: on a file system that is mounted to be read alone, nobody may.
+    return None if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written"
+
+
 def make_durable(folder: Path) -> None:
     """Have all that is in a folder on the disk, so that it is there after a loss of power too.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from trainable.places import why_not_writable
 from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import ConfigOption, Door, OverridesArgument
 from tune.config.loading import check_files, load_config
@@ -53,6 +54,8 @@ def main(
     """
     if save is not None and save.suffix != ".safetensors":
         raise ConfigError(f"--save {save}: the file's name must end in .safetensors")
+    if save is not None and (reason := why_not_writable(save)):
+        raise ConfigError(f"--save {save} cannot be written: {reason}")
     if from_run is not None:
         if config or overrides or overfit_batch or test:
             raise ConfigError(

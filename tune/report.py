@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tune.base.errors import DONE
+from trainable.places import why_not_writable
+from tune.base.errors import DONE, ConfigError
 from tune.cli import Door
 from tune.study.folder import SearchFolder, checked_name, latest_search
 from tune.study.search import HOME
@@ -38,9 +39,12 @@ def main(
     """
     home = SearchFolder(checked_name(name, "search") if name else latest_search(HOME))
     search = home.load()
+    folder = out or home.folder
+    if reason := why_not_writable(folder / "report.html"):
+        raise ConfigError(f"--out {folder} cannot be written: {reason}")
     from tune.reporting.files import read_results, write_report
 
-    print(write_report(read_results(search), out or home.folder)[0])
+    print(write_report(read_results(search), folder)[0])
     return DONE
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trainable.places import Place, make_durable
+from trainable.places import Place, make_durable, why_not_writable
 
 
 @pytest.fixture
@@ -152,3 +152,13 @@ def test_halves_of_killed_processes_go_and_nothing_else(place: Place) -> None:
     assert place.names() == sorted(others)
     place.clear_halves()
     assert place.names() == sorted({*others} - {f"ab.1{mark}", f"b.1{mark}"})
+
+
+def test_where_nothing_can_be_written_is_told_before_it_is_tried(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert why_not_writable(tmp_path / "file") is None
+    assert why_not_writable(tmp_path / "a" / "b" / "file") is None
+    assert why_not_writable(tmp_path) == "it is a folder"
+    assert why_not_writable(tmp_path / "file" / "b") == f"{tmp_path / 'file'} is no folder"
+    assert why_not_writable(Path("/proc/self/file")) == "/proc/self cannot be written"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]

@@ -138,7 +138,7 @@ def test_what_cannot_be_read_is_told_and_does_not_stop_the_rest(
     told = done.stderr.splitlines()
     assert [line.split()[1] for line in told] == ["empty", "missing.png", "mixed/a.jpg"]
     assert told[0].startswith("tune.predict: empty holds no image (.jpg,")
-    assert "No such file" in told[1]
+    assert "there is no such file" in told[1]
 
 
 def test_a_table_has_a_row_for_each_image_that_can_be_read(

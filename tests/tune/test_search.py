@@ -106,3 +106,15 @@ def test_a_config_to_start_from_is_printed_and_nothing_written(tmp_path: Path) -
     done = invoke("tune.search", "--print-config", "--dry-run", cwd=tmp_path)
     assert done.stderr.startswith("tune.search: --print-config goes along with neither")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "/mnt cannot be written"
+    monkeypatch.setattr("tune.engine.launch.why_not_writable", lambda _: reason)
+    done = invoke("tune.search", "--num-samples=1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"tune.search: nothing can be written here: {reason}; go to another folder\n"
+    )

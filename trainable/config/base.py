@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from trainable.registries import Registry
 
@@ -25,12 +32,24 @@ ImageSize = Annotated[int, Field(ge=8, le=1024), Unit("pixels")]
 """The side of the square that a network sees, in pixels."""
 
 
+_NUMBERS: Final = (int, float, int | None, float | None)
+
+
 class Config(BaseModel):
     """Base of every configuration: immutable, hashable, closed to unknown keys."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python and pydantic take `true` for 1."""
+        wanted = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and wanted in _NUMBERS:
+            raise ValueError("should be a number, not true or false")
+        return value
 
 
 def registered(registry: Registry[Any]) -> AfterValidator:

@@ -76,7 +76,14 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _has_the_root_it_needs(self) -> DataConfig:
         if self.root is None and getattr(SOURCES[self.source], "needs_root", False):
-            raise ValueError(f"data.root is required with data.source={self.source}")
+            raise ValueError(
+                f"data.root is required with data.source={self.source}; give data.root=FOLDER"
+            )
+        if self.root is not None and not getattr(SOURCES[self.source], "takes_root", True):
+            raise ValueError(
+                f"data.root={self.root} means nothing with data.source={self.source}; for a "
+                "folder of images: --config image_folder"
+            )
         return self
 
 

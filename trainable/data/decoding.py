@@ -177,6 +177,8 @@ def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
 
 def _unreadable(file: Path | BinaryIO, error: BaseException) -> ImageError:
     name = file if isinstance(file, Path) else getattr(file, "name", "the upload")
+    if isinstance(error, FileNotFoundError):
+        return ImageError(f"{name} cannot be read: there is no such file")
     reason: object = getattr(error, "strerror", None) or error  # which names no file again
     if isinstance(error, UnidentifiedImageError):
         reason = f"it is broken, or none of {', '.join(_FORMATS)}"

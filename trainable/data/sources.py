@@ -28,6 +28,8 @@ class Facts(TypedDict, total=False):
     """Whether a mirrored image keeps its label, where `data.mirror` does not say. Default: true."""
     needs_root: bool
     """Whether `data.root` is required. Default: false."""
+    takes_root: bool
+    """Whether `data.root` means anything. Default: true."""
     is_local: Callable[[DataConfig], bool]
     """Whether loading downloads nothing. Default: it never does."""
 
@@ -43,7 +45,7 @@ def facts(**given: Unpack[Facts]) -> Callable[[Load], Load]:
 
 
 @SOURCES.register("digits")
-@facts(mirrors=False)
+@facts(mirrors=False, takes_root=False)
 def digits(_: DataConfig) -> Parts:
     """The 1,797 8x8 digits of the UCI test set (Alpaydin & Kaynak 1998)."""
     import numpy as np

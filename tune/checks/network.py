@@ -84,7 +84,10 @@ def check_weights(model: ModelConfig | None = None) -> Finding:
         found = resolve_weights(names, arch)
     except ValueError as error:
         fix = "give a file, model.weights=FILE, or 'model.weights=[imagenet,bundled]'"
-        return Finding("weights", "warn" if model is None else "fail", str(error), fix)
+        if model is None:
+            message = f"those that --config image_folder starts from are not to be had: {error}"
+            return Finding("weights", "warn", message, fix)
+        return Finding("weights", "fail", str(error), fix)
     if model is None:
         return Finding("weights", "ok", "ImageNet's for a ResNet18 are here or can be downloaded")
     return Finding("weights", "ok", f"{found} for {arch} can be had")

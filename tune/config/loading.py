@@ -169,6 +169,10 @@ def _told(key: str, value: Any, kind: str, message: str) -> str:
         message = "must hold keys of its own"
         if key.startswith("space."):
             message = "must be a list of values, or a range such as {low: 1, high: 2}"
+    if kind == "value_error" and isinstance(value, Mapping) and key in SearchConfig.model_fields:
+        return message  # a rule between a section's keys names them itself
+    if kind == "string_pattern_mismatch":
+        message = "letters, digits and . _ - only, at most 100, the first a letter or a digit"
     several = _several(key, value)
     return f"{key}={squeeze(value)}: {several or message[0].lower() + message[1:]}"
 

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Final
 
-from trainable.places import is_file
+from trainable.places import is_file, is_folder
 from tune.base.errors import ConfigError, squeeze
 
 FOLDER: Final = Path(__file__).parent / "yaml"
@@ -32,6 +32,11 @@ def find_config(given: Path) -> Path:
     found = next((path for path in (given, preset) if is_file(path)), None)
     if found is not None:
         return found
+    if is_folder(given) and str(given) != ".":
+        raise ConfigError(
+            f"--config {squeeze(given)}: it is a folder; for one of images: --config image_folder "
+            f"data.root={squeeze(given)}"
+        )
     named = str(given).removesuffix(".yaml").removeprefix("configs/")
     if named in presets():
         raise ConfigError(

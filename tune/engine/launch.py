@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 from trainable.metrics import Objective
+from trainable.places import why_not_writable
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
 from tune.config.loading import check_files, load_config, with_budget
@@ -100,10 +101,13 @@ def free_home(config: SearchConfig, name: str | None) -> SearchFolder:
     Raises:
         ConfigError: It is no name, or there is a search of that name.
     """
-    name = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}" if name is None else name
     home = SearchFolder(checked_name(name, "--name"))
     if home.exists:
         raise ConfigError(home.taken())
+    reason = None if home.folder.is_dir() else why_not_writable(home.folder)
+    if reason is not None:
+        raise ConfigError(f"nothing can be written here: {reason}; go to another folder")
     return home
 
 

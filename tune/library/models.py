@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, cast
 
 from tune.library.guest import as_guest
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from tune.models.lookup import Model
 
-    Picture: TypeAlias = str | Path | BinaryIO | Image
-    """An image: a path, an open binary file, or an image of Pillow's."""
+    Picture: TypeAlias = str | Path | BinaryIO | bytes | Image | NDArray[np.uint8]
+    """An image: a path, an open binary file, its bytes, an image of Pillow's, or an array of shape
+    (H, W) or (H, W, 3)."""
     Pictures: TypeAlias = Picture | list[Picture] | tuple[Picture, ...]
 
 
@@ -124,11 +125,19 @@ class _Upload(io.BytesIO):
 def _source(image: Picture) -> Path | BinaryIO:
     if isinstance(image, str | Path):
         return Path(image)
-    from PIL.Image import Image
+    from PIL.Image import Image, fromarray
     from PIL.ImageOps import exif_transpose
 
+    if isinstance(image, bytes):
+        return _Upload(image)
+    if hasattr(image, "read"):
+        return cast("BinaryIO", image)
     if not isinstance(image, Image):
-        return image
+        try:
+            image = fromarray(image)
+        except (AttributeError, TypeError, ValueError) as error:
+            kinds = "a path, a file, bytes, an image of Pillow's, or an array of uint8 (H, W, 3)"
+            raise ValueError(f"{type(image).__name__} is no image: give {kinds}") from error
     file, upright = _Upload(), exif_transpose(image)  # which a PNG would not say any more
     if upright.mode not in _AS_PNG:
         upright = upright.convert("RGB")

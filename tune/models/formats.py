@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
+from trainable.places import why_not_writable
 from tune.base.errors import ConfigError
 
 Form = Literal["onnx", "pt2", "int8"]
@@ -61,6 +62,8 @@ def check_file(form: Form, out: Path | None) -> None:
         raise ConfigError(f"--out {out}: with --format {form} its name must end in {rules.suffix}")
     if out is not None and not out.parent.is_dir():
         raise ConfigError(f"--out {out}: there is no folder {out.parent}")
+    if reason := why_not_writable(out or Path(f"model{rules.suffix}")):
+        raise ConfigError(f"--out {out or '.'} cannot be written: {reason}")
     missing = [name for name in rules.packages if find_spec(name) is None]
     if missing:
         raise ConfigError(

@@ -123,3 +123,19 @@ def test_an_image_of_pillows_is_read_as_its_file_is(
     of_images = model.predict_proba([Image.open(file) for file in files])
     np.testing.assert_allclose(of_images, of_files, atol=1e-3)
     assert not np.allclose(of_files[0], of_files[1], atol=1e-3)
+
+
+def test_an_image_may_be_bytes_or_an_array(finished_search: FinishedSearch, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(finished_search.folder)
+        model = tune.load_model("resnet18-digits")
+    of_file = model.predict_proba(str(tmp_path / "a.png"))
+    of_bytes = model.predict_proba((tmp_path / "a.png").read_bytes())
+    np.testing.assert_array_equal(of_bytes, of_file)
+    np.testing.assert_array_equal(model.predict_proba(pixels), of_file)
+    with pytest.raises(ValueError, match="NoneType is no image: give a path"):
+        model.predict([None])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match=r"nope\.png cannot be read: there is no such file"):
+        model.predict("nope.png")
