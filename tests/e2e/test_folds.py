@@ -37,7 +37,7 @@ def test_folds_and_refit_go_on_after_kills_and_replay(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
 
     assert "5 folds after epoch" in done.stdout
-    assert "Model: refit-000" in done.stdout
+    assert "the winner trained on all images: refit-000" in done.stdout
     record = FinishedSearch(tmp_path, done.stdout)
     runs = record.runs("confirm")
     folds = Counter(run.data.params["data.fold"] for run in runs)

@@ -128,6 +128,17 @@ class LedgerScheduler(DriverOnly, FIFOScheduler):
     def __init__(self, ledger: Ledger, scheduler: Scheduler) -> None:
         super().__init__()
         self._ledger, self._scheduler = ledger, scheduler
+        self._controller: Any = None
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """As Ray does; its controller is noted."""
+        self._controller = tune_controller
+        return super().choose_trial_to_run(tune_controller)
+
+    def release(self) -> None:
+        """Give back what Ray holds for trials, as Ray itself does where an Exception ends it."""
+        if self._controller is not None:
+            self._controller.cleanup()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether a trial goes on: decided once, and the same when it is asked again."""

@@ -84,13 +84,14 @@ def run_trials(
             return
         pressure, failures = MemoryPressure(console.print), ledger.config.budget.max_failures
         callback = LedgerCallback(ledger, watchers, pressure, budget, failures)
+        asked = LedgerScheduler(ledger, scheduler)
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=TuneConfig(
                 search_alg=LedgerSearcher(
                     ledger, scheduler, home, resources, pressure, budget, watchers, fingerprint
                 ),
-                scheduler=LedgerScheduler(ledger, scheduler),
+                scheduler=asked,
                 num_samples=-1,  # the searcher says when there are no more
                 max_concurrent_trials=resources.concurrent,
                 reuse_actors=True,
@@ -98,7 +99,7 @@ def run_trials(
             ),
             run_config=_run_config(home, budget, [callback, *loggers(ledger.config, home)]),
         )
-        _fit(tuner, callback)
+        _fit(tuner, callback, asked)
         if interrupted():  # within Ray's code, what a signal raises may be lost
             raise KeyboardInterrupt
         if budget.stop_all():
@@ -118,7 +119,7 @@ def _kept(ledger: Ledger) -> int:
     return 0 if ledger.kind == "confirm" and confirm.over_folds else ledger.asked
 
 
-def _fit(tuner: Tuner, callback: LedgerCallback) -> None:
+def _fit(tuner: Tuner, callback: LedgerCallback, asked: LedgerScheduler) -> None:
     ended = False
     try:
         tuner.fit()
@@ -131,6 +132,7 @@ def _fit(tuner: Tuner, callback: LedgerCallback) -> None:
     finally:
         if not ended and not is_own():  # a Ray of our own ends, another's would keep its workers
             callback.kill_workers()
+            asked.release()
 
 
 def clear_away(home: SearchFolder) -> None:

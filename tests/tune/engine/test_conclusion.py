@@ -193,11 +193,11 @@ def test_a_description_by_hand_stays_and_nothing_is_there_twice(concluded: Concl
     done.client.set_tag(run_id, "mlflow.note.content", "Mine.")
     again = done.again()
     assert again.parent.data.tags["mlflow.note.content"] == "Mine."
-    assert "tune.predict" in again.client.get_model_version(NAME, "1").description
+    assert "resnet-tune predict" in again.client.get_model_version(NAME, "1").description
     again.client.update_model_version(NAME, "1", "Mine too.")
     again.client.delete_tag(run_id, "mlflow.note.content")
     last = again.again()
-    assert "tune.predict" in last.parent.data.tags["mlflow.note.content"]
+    assert "resnet-tune predict" in last.parent.data.tags["mlflow.note.content"]
     assert last.client.get_model_version(NAME, "1").description == "Mine too."
     assert len(last.parent.inputs.dataset_inputs) == 1
     history = last.client.get_metric_history(_run_of(last, 0), "best_val_acc")

@@ -159,9 +159,14 @@ def test_waiting_for_memory_ends_with_the_time_budget(
 def test_an_error_of_rays_own_halts_the_search_and_a_mistake_of_ours_does_not(
     error: Exception, halts: bool
 ) -> None:
+    ended: list[str] = []
+    killed = SimpleNamespace(kill_workers=lambda: ended.append("workers"))
+    asked = SimpleNamespace(release=lambda: ended.append("resources"))
+
     class Broken:
         def fit(self) -> None:
             raise error
 
     with pytest.raises(Halt if halts else RuntimeError):
-        trials._fit(cast("Tuner", Broken()))
+        trials._fit(cast("Tuner", Broken()), cast("LedgerCallback", killed), cast("Any", asked))
+    assert ended == ["workers", "resources"]  # of a Ray that is not ours
