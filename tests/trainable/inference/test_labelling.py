@@ -67,7 +67,7 @@ def test_what_cannot_be_read_stops_nothing_else(
     errors = [isinstance(answer.probabilities, ImageError) for answer in answers]
     assert [answer.source for answer in answers] == sources
     assert [index for index, error in enumerate(errors) if error] == [3, 4, 5]
-    assert "missing.png cannot be read as an image (No such file" in str(answers[4].probabilities)
+    assert "missing.png cannot be read: there is no such file" in str(answers[4].probabilities)
     expected = classifier.probabilities(classifier.read(files[3:4]))[0]
     np.testing.assert_allclose(probabilities(answers[6]), expected, atol=1e-6)
 
