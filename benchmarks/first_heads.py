@@ -1,6 +1,6 @@
 """Whether a head that starts as a linear classifier (`model.head=probe`, LP-FT) pays on small data.
 
-    TUNE_REAL_DATA=FOLDER python benchmarks/first_heads.py      # a quarter of an hour on two cores
+    TUNE_REAL_DATA=FOLDER python benchmarks/first_heads.py
     TUNE_REAL_DATA=FOLDER python benchmarks/first_heads.py --quick
 
 `TUNE_REAL_DATA` is a folder that holds `data/` and `weights/`. Training sets are drawn anew from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -50,6 +51,11 @@ class Config(BaseModel):
         if isinstance(value, bool) and wanted in _NUMBERS:
             raise ValueError("should be a number, not true or false")
         return value
+
+
+def as_tuple(value: Any) -> Any:
+    """A single name as a list of one."""
+    return (value,) if isinstance(value, str | Path) else value
 
 
 def registered(registry: Registry[Any]) -> AfterValidator:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from trainable.config.base import Config, registered
+from trainable.config.base import Config, as_tuple, registered
 from trainable.registries import ARCHS
 
 Arch = Annotated[str, registered(ARCHS)]
@@ -22,11 +21,6 @@ MAX_DEPTH = 5
 """Unfreeze depth that trains everything: head, layer4, layer3, layer2, layer1, stem."""
 
 
-def _as_tuple(value: Any) -> Any:
-    """A single weights name as a list of one."""
-    return (value,) if isinstance(value, str | Path) else value
-
-
 class ModelConfig(Config):
     """Which network, where its weights come from, and how much of it is trained."""
 
@@ -37,7 +31,7 @@ class ModelConfig(Config):
     (an extra), if its parts run one after the other: convolutional ones and vision transformers."""
 
     weights: Annotated[
-        tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_as_tuple)
+        tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(as_tuple)
     ] = Field(default=("bundled",), min_length=1)
     """`bundled` (comes with this package: a resnet18 trained on CIFAR-10), `imagenet`
     (torchvision's, or timm's where they can be checked), `random`, or the path of a state

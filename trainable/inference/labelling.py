@@ -29,10 +29,17 @@ ImageSource = Path | BinaryIO
 STANDARD_INPUT: Final = "-"
 
 
-class _Upload(io.BytesIO):
-    """The bytes of an image from standard input."""
+class Upload(io.BytesIO):
+    """The bytes of an image that is no file.
 
-    name = STANDARD_INPUT
+    Args:
+        content: The bytes.
+        name: What errors call it.
+    """
+
+    def __init__(self, content: bytes = b"", name: str = STANDARD_INPUT) -> None:
+        super().__init__(content)
+        self.name = name
 
 
 def find_images(words: Sequence[str], stdin: BinaryIO) -> tuple[list[ImageSource], list[str]]:
@@ -46,7 +53,7 @@ def find_images(words: Sequence[str], stdin: BinaryIO) -> tuple[list[ImageSource
     problems: list[str] = []
     for word in words:
         if word == STANDARD_INPUT:
-            sources.append(_Upload(stdin.read(MAX_BYTES + 1)))
+            sources.append(Upload(stdin.read(MAX_BYTES + 1)))
         elif is_folder(Path(word)):
             found = image_files(Path(word))
             sources += found

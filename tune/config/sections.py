@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from trainable.config import Config, Unit
+from trainable.config.base import as_tuple
 from tune.config.loggers import Logger
 from tune.config.points import Point
 from tune.config.registries import SAMPLERS, SCHEDULERS
@@ -227,11 +228,6 @@ class CacheConfig(Config):
         return int(self.max_gb * 10**9) if enabled else 0
 
 
-def _listed(value: Any) -> Any:
-    """A single name as a list of one."""
-    return (value,) if isinstance(value, str) else value
-
-
 class TrackingConfig(Config):
     """Where a search is recorded."""
 
@@ -242,7 +238,7 @@ class TrackingConfig(Config):
     study: str | None = None
     """The URL of Optuna's storage; by default `mlruns/optuna.db` here."""
 
-    also: Annotated[tuple[Logger, ...], BeforeValidator(_listed)] = ()
+    also: Annotated[tuple[Logger, ...], BeforeValidator(as_tuple)] = ()
     """What shows the epochs besides MLflow, by Ray's own loggers: `tensorboard` (files in
     `mlruns/searches/NAME/tensorboard`), `wandb` (a run for each trial, in the project of the
     config's `name`)."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 import psutil
 import ray
 
-from tune.engine.ray_compat import keep_to_loopback, rays_own_workers
+from tune.engine.ray_compat import keep_to_loopback, ray_as_it_was
 from tune.engine.signals import interrupt
 
 _NEEDED: Final = {"raylet", "gcs_server"}
@@ -81,7 +81,7 @@ def borrowed_ray() -> Iterator[list[str]]:
         if is_main:
             _thread.interrupt_main()
 
-    with rays_own_workers():
+    with ray_as_it_was():
         start_ray(died)
         try:
             yield reasons

@@ -17,6 +17,7 @@ from ray.tune.logger import TBXLoggerCallback
 from tune.base.environment import LOOPBACK_ONLY
 
 _CONTROLLER: Final = "ray.tune.execution.tune_controller"
+_CONSTANTS: Final = "ray._private.ray_constants"
 _CLUSTERS: Final = "ENABLE_RAY_CLUSTER"
 _NAME: Final = "_ActorClassCache"
 _WRITER: Final = "_summary_writer_cls"
@@ -77,21 +78,23 @@ def keep_to_loopback() -> None:
 
     Ray reads the variable when it is imported, and a caller may have imported it.
     """
-    constants = importlib.import_module("ray._private.ray_constants")
+    constants = importlib.import_module(_CONSTANTS)
     if os.environ.get(LOOPBACK_ONLY) == "0" and hasattr(constants, _CLUSTERS):
         setattr(constants, _CLUSTERS, False)
 
 
 @contextmanager
-def rays_own_workers() -> Iterator[None]:
-    """Undo :func:`use_waiting_workers` at the end of the block."""
-    controller = importlib.import_module(_CONTROLLER)
-    before = getattr(controller, _NAME, None)
+def ray_as_it_was() -> Iterator[None]:
+    """Undo :func:`use_waiting_workers` and :func:`keep_to_loopback` at the end of the block."""
+    changed = [(importlib.import_module(_CONTROLLER), _NAME)]
+    changed.append((importlib.import_module(_CONSTANTS), _CLUSTERS))
+    before = [getattr(module, name, None) for module, name in changed]
     try:
         yield
     finally:
-        if before is not None:
-            setattr(controller, _NAME, before)
+        for (module, name), value in zip(changed, before, strict=True):
+            if value is not None:
+                setattr(module, name, value)
 
 
 class Workers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, cast
@@ -112,14 +111,9 @@ def load_model(name: str | None = None, *, tracking_uri: str | None = None) -> P
         return PredictionModel(load(name, tracking_uri))
 
 
+_UNNAMED: Final = "an image"
 _AS_PNG: Final = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
 """The modes of Pillow's images that a PNG can have."""
-
-
-class _Upload(io.BytesIO):
-    """An image of Pillow's as a file."""
-
-    name = "an image"
 
 
 def _source(image: Picture) -> Path | BinaryIO:
@@ -128,8 +122,10 @@ def _source(image: Picture) -> Path | BinaryIO:
     from PIL.Image import Image, fromarray
     from PIL.ImageOps import exif_transpose
 
+    from trainable.inference.labelling import Upload
+
     if isinstance(image, bytes):
-        return _Upload(image)
+        return Upload(image, _UNNAMED)
     if hasattr(image, "read"):
         return cast("BinaryIO", image)
     if not isinstance(image, Image):
@@ -138,7 +134,10 @@ def _source(image: Picture) -> Path | BinaryIO:
         except (AttributeError, TypeError, ValueError) as error:
             kinds = "a path, a file, bytes, an image of Pillow's, or an array of uint8 (H, W, 3)"
             raise ValueError(f"{type(image).__name__} is no image: give {kinds}") from error
-    file, upright = _Upload(), exif_transpose(image)  # which a PNG would not say any more
+    file, upright = (
+        Upload(name=_UNNAMED),
+        exif_transpose(image),
+    )  # which a PNG would not say any more
     if upright.mode not in _AS_PNG:
         upright = upright.convert("RGB")
     upright.save(file, "PNG")

@@ -7,12 +7,19 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from ray._private import ray_constants
 from ray.tune.execution import class_cache, tune_controller
 
 import tune
+from tune.base.environment import LOOPBACK_ONLY
 from tune.config.loading import load_config
 from tune.engine import runner
-from tune.engine.ray_compat import error_of, use_waiting_workers
+from tune.engine.ray_compat import (
+    error_of,
+    keep_to_loopback,
+    ray_as_it_was,
+    use_waiting_workers,
+)
 
 RAYS = "trainable.ray_trainable"
 """Imports Ray too."""
@@ -70,3 +77,18 @@ def test_the_reason_of_a_failure_is_its_last_line(tmp_path: Any) -> None:
     assert died == "its worker died: killed, or out of memory"
     assert error_of(SimpleNamespace(error_file=None)) == "unknown error"
     assert error_of(SimpleNamespace()) == "unknown error", "a later Ray may have no such file"
+
+
+def test_a_ray_that_was_imported_before_is_kept_to_loopback_and_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has read the variable by then, when it was not set."""
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
+    monkeypatch.setenv(LOOPBACK_ONLY, "0")
+    with ray_as_it_was():
+        keep_to_loopback()
+        assert ray_constants.ENABLE_RAY_CLUSTER is False
+    assert ray_constants.ENABLE_RAY_CLUSTER is True
+    monkeypatch.setenv(LOOPBACK_ONLY, "1")  # as somebody wants it
+    keep_to_loopback()
+    assert ray_constants.ENABLE_RAY_CLUSTER is True
