@@ -120,7 +120,8 @@ def test_an_image_of_pillows_is_read_as_its_file_is(
         model = tune.load_model("models:/resnet18-digits@champion")
     files = [tmp_path / "side.tiff", tmp_path / "print.tiff"]
     of_files = model.predict_proba(files)
-    of_images = model.predict_proba([Image.open(file) for file in files])
+    with Image.open(files[0]) as side, Image.open(files[1]) as print_:
+        of_images = model.predict_proba([side, print_])
     np.testing.assert_allclose(of_images, of_files, atol=1e-3)
     assert not np.allclose(of_files[0], of_files[1], atol=1e-3)
 
