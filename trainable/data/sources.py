@@ -98,7 +98,7 @@ def cifar10(config: DataConfig) -> Parts:
 @facts(needs_root=True)
 def image_folder(config: DataConfig) -> Parts:
     """A folder of class folders, or of `train`, `val`, `test` folders of those."""
-    from trainable.data.image_folder import read_image_folder
+    from trainable.data.image_folder import list_image_folder
 
     assert config.root is not None
-    return read_image_folder(config.root, config.image_size)
+    return list_image_folder(config.root).decoded(config.image_size)
