@@ -1,13 +1,11 @@
-"""What the commands share: options, exit codes, and one way to report a mistake."""
+"""What every command is: a door that returns its exit code, and reports a mistake in one line."""
 
 from __future__ import annotations
 
 import difflib
-import glob
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -18,47 +16,8 @@ from trainable.text import printable
 from tune.base.environment import prepare_environment
 from tune.base.errors import MISTAKE, ConfigError, squeeze
 from tune.base.passwords import masked
-from tune.config.presets import DEFAULT, presets
 
 _Main = TypeVar("_Main", bound=Callable[..., Any])
-
-OverridesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", show_default=False)
-]
-
-
-def _configs(incomplete: str) -> list[str]:
-    """What the shell offers for `--config`: presets, then YAML files."""
-    files = map(str, Path().glob(f"{glob.escape(incomplete)}*.y*ml"))
-    return [*(name for name in presets() if name.startswith(incomplete)), *sorted(files)]
-
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE|PRESET",
-        help=f"The config: a YAML file or the name of a preset; by default {DEFAULT}.",
-        show_default=False,
-        autocompletion=_configs,
-    ),
-]
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        help="The model: a registered one's name, which means its champion, models:/NAME@ALIAS, "
-        "models:/NAME/VERSION, a folder with a classifier, or imagenet; by default the champion of "
-        "the only registered model.",
-        show_default=False,
-    ),
-]
-UriOption = Annotated[
-    str | None,
-    typer.Option(
-        "--uri",
-        help="MLflow's tracking URI; by default MLFLOW_TRACKING_URI, else mlflow.db here.",
-    ),
-]
 
 
 def open_console(**settings: Any) -> Console:
