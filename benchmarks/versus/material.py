@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from torchvision.models import resnet18
 
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
+from trainable.data.decoding import read_square
+from trainable.data.sizes import stored_side
 from trainable.network.weights import load_weights
 
 
@@ -36,7 +39,9 @@ class Material:
     mirror: bool
 
 
-def cifar10(real: Path, folder: Path, train: int, val: int, image_size: int = 224) -> Material:
+def cifar10(
+    real: Path, folder: Path, train: int, val: int, image_size: int = 224, test: int = 100
+) -> Material:
     """CIFAR-10 (JPEG), and ImageNet's ResNet18 up to layer3.
 
     Args:
@@ -45,11 +50,12 @@ def cifar10(real: Path, folder: Path, train: int, val: int, image_size: int = 22
         train: Training images, as many of each class.
         val: Validation images, from the training split too.
         image_size: What the network sees, in pixels.
+        test: Test images, as many of each class.
     """
     root = folder / "images"
     with tarfile.open(real / "data" / "cifar10-jpeg.tar.gz") as tar:
         files = sorted((m for m in tar.getmembers() if m.isfile()), key=lambda m: m.name)
-        for member, target in _chosen(files, train // 10, val // 10):
+        for member, target in _chosen(files, train // 10, val // 10, test // 10):
             (root / target).parent.mkdir(parents=True, exist_ok=True)
             content = tar.extractfile(member)
             assert content is not None
@@ -67,9 +73,37 @@ def complete(partial: Path, target: Path) -> Path:
     return target
 
 
-def digits(folder: Path) -> Material:
+def hymenoptera(real: Path, folder: Path, image_size: int) -> Material:
+    """Ants and bees, and ImageNet's ResNet18; what they have for validation is the test here.
+
+    Args:
+        real: A folder with `data/hymenoptera.tar` and `weights/`.
+        folder: Where to put the images, as small squares that leave room for crops, so that no side
+            decodes photographs; a fifth of those for training are for validation.
+        image_size: What the network sees, in pixels.
+    """
+    root = folder / "images"
+    with tarfile.open(real / "data" / "hymenoptera.tar") as tar:
+        files = sorted((m for m in tar.getmembers() if m.isfile()), key=lambda m: m.name)
+        for number, member in enumerate(files):
+            *_, split, label, name = Path(member.name).parts
+            if split == "train" and number % 5 == 0:
+                split = "val"
+            elif split == "val":
+                split = "test"
+            target = (root / split / label / name).with_suffix(".png")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            content = tar.extractfile(member)
+            assert content is not None
+            pixels = read_square(io.BytesIO(content.read()), stored_side(image_size))
+            Image.fromarray(pixels).save(target)
+    weights = real / "weights" / "resnet18-complete.pt"
+    return Material(root, weights, image_size, stored_side(image_size), mirror=True)
+
+
+def digits(folder: Path, image_size: int = 48) -> Material:
     """scikit-learn's digits as PNG files, split as the default search splits them."""
-    dataset = load_dataset(DataConfig(image_size=48))
+    dataset = load_dataset(DataConfig(image_size=image_size))
     for name in ("train", "val", "test"):
         split = dataset.split(name)
         for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
@@ -80,11 +114,11 @@ def digits(folder: Path) -> Material:
     weights = folder / "resnet18.pt"
     torch.save({**own, **load_weights("bundled", "resnet18")}, weights)
     side = dataset.train.images.shape[-1]
-    return Material(folder / "images", weights, 48, side, mirror=False)
+    return Material(folder / "images", weights, image_size, side, mirror=False)
 
 
 def _chosen(
-    files: list[tarfile.TarInfo], train: int, val: int
+    files: list[tarfile.TarInfo], train: int, val: int, test: int
 ) -> Iterator[tuple[tarfile.TarInfo, Path]]:
     """The first files of each class and split, and where they go."""
     count: Counter[tuple[str, str]] = Counter()
@@ -94,5 +128,5 @@ def _chosen(
         count[split, label] += 1
         if split == "train" and number < train + val:
             yield file, Path("train" if number < train else "val", label, name)
-        elif split == "test" and number < 10:
+        elif split == "test" and number < test:
             yield file, Path(split, label, name)

@@ -12,7 +12,8 @@ Three settings, which tutorials leave at their defaults, tune it for the process
     python benchmarks/versus/plain.py settings.json
 
 It trains every trial of the settings' `trials`, or searches for `num_samples` trials with
-OptunaSearch and ASHA.
+OptunaSearch and ASHA. Given `until`, a time since the epoch in seconds, it starts no result after
+that, and tests the best checkpoint.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -181,13 +183,13 @@ def report(
         tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
-def searched() -> dict[str, Any]:
-    """The space of `configs/digits.yaml`."""
+def searched(settings: dict[str, Any]) -> dict[str, Any]:
+    """The space: by default that of `configs/digits.yaml`."""
     return {
         "lr": tune.loguniform(1e-4, 1e-2),
         "weight_decay": tune.loguniform(1e-5, 1e-1),
-        "unfreeze_depth": tune.randint(0, 6),
-        "policy": tune.choice(["none", "flip_crop", "trivial", "rand"]),
+        "unfreeze_depth": tune.randint(settings.get("least_depth", 0), 6),
+        "policy": tune.choice(settings.get("policies", ["none", "flip_crop", "trivial", "rand"])),
     }
 
 
@@ -196,19 +198,34 @@ def search_config(settings: dict[str, Any]) -> tune.TuneConfig:
     return tune.TuneConfig(
         metric="val_acc",
         mode="max",
-        search_alg=OptunaSearch(),
+        search_alg=OptunaSearch(seed=settings.get("seed")),
         scheduler=ASHAScheduler(
             max_t=settings["epochs"], grace_period=settings["grace_epochs"], reduction_factor=3
         ),
         num_samples=settings["num_samples"],
+        time_budget_s=settings["until"] - time.time() if "until" in settings else None,
     )
+
+
+def test_accuracy(settings: dict[str, Any], best: ray.tune.Result) -> float:
+    """The accuracy of the best checkpoint on the test images."""
+    checkpoint = best.get_best_checkpoint("val_acc", "max")
+    size, root = settings["image_size"], Path(settings["root"]) / "test"
+    fitted = [transforms.Resize((size, size)), transforms.ToTensor(), NORMALIZE]
+    images = ImageFolder(root, transform=transforms.Compose(fitted))
+    model = build_model({**settings, **best.config}, len(images.classes))
+    with checkpoint.as_directory() as folder:
+        state = torch.load(Path(folder) / "checkpoint.pt", weights_only=True)
+    model.load_state_dict(state["model"])
+    loader = DataLoader(images, 128)
+    return validate(model, loader, nn.CrossEntropyLoss(), torch.contiguous_format)[1]
 
 
 def main() -> None:
     """Run the trials of a settings file, and record them in `mlflow.db` here."""
     settings = json.loads(Path(sys.argv[1]).read_text())
     trials = settings.pop("trials", None)
-    choices = searched() if trials is None else {"trial": tune.grid_search(trials)}
+    choices = searched(settings) if trials is None else {"trial": tune.grid_search(trials)}
     recorder = MLflowLoggerCallback("sqlite:///mlflow.db", experiment_name="plain")
     ray.init(include_dashboard=False, log_to_driver=False)
     listed = tune.TuneConfig(reuse_actors=settings["reuse_actors"])
@@ -222,6 +239,8 @@ def main() -> None:
     )
     best = tuner.fit().get_best_result("val_acc", "max", scope="all")
     print(f"best validation accuracy {best.metrics['val_acc']:.4f}")
+    if "until" in settings:
+        print(json.dumps({"test_acc": test_accuracy(settings, best)}))
 
 
 if __name__ == "__main__":

@@ -78,3 +78,44 @@ def test_both_plain_sides_learn() -> None:
 
 def _material(versus: ModuleType, *, mirror: bool) -> Any:
     return versus.Material(Path(), Path(), 48, 8, mirror=mirror)
+
+
+def test_live_sides_are_summed_over_their_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    live = importlib.import_module("live")
+    scores = {"ours": (0.9, 0.8, 0.85), "stock": (0.7, 0.75, 0.72), "plain": (0.9, 0.79)}
+    lines = [
+        {"task": "digits", "seed": seed, "side": side, "test_acc": score, "seconds": 1.0}
+        for side, each in scores.items()
+        for seed, score in enumerate(each)
+    ]
+    found = live.summed(lines, "digits")
+    assert found["ours"] == {"mean": pytest.approx(0.85), "std": pytest.approx(0.05), "seeds": 3}
+    assert (found["stock"]["ours_better"], found["plain"]["ours_better"]) == (3, 1)
+    t = 0.126667 / (0.075056 / 3**0.5)
+    assert found["stock"]["p"] == pytest.approx(1 - t / (2 + t * t) ** 0.5, abs=1e-4)
+    assert "| stock | 72.33% | 2.52 | 3 of 3 | 0.100 |" in live.table("digits", found)
+    assert live.summed(lines, "hymenoptera") == {}
+
+
+def test_live_sides_search_the_same_values(
+    monkeypatch: pytest.MonkeyPatch, versus: ModuleType
+) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    live, plain = importlib.import_module("live"), importlib.import_module("versus.plain")
+    loading = importlib.import_module("tune.config.loading")
+    material = _material(versus, mirror=True)
+    for name, task in live.TASKS.items():
+        config = loading.load_config(Path(task.preset), task.overrides(material))
+        space = {key.split(".")[1]: values for key, values in config.space.items()}
+        known = plain.searched(live.plain_settings(task, material))
+        assert known.keys() - {"weight_decay"} <= space.keys() <= known.keys() | {"label_smoothing"}
+        assert list(known["policy"].categories) == list(space["policy"].choices), name
+        depth = space["unfreeze_depth"]
+        assert (known["unfreeze_depth"].lower, known["unfreeze_depth"].upper - 1) == (
+            depth.low,
+            depth.high,
+        )
+        assert (known["lr"].lower, known["lr"].upper) == (space["lr"].low, space["lr"].high)
+        assert config.train.epochs == task.epochs
+        assert config.train.batch_size == task.batch_size
