@@ -22,8 +22,8 @@ from searches import versions
 from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.device import resolve_device
-from trainable.features.store import open_store
 from trainable.finetuner import FineTuner
+from trainable.store.arrays import open_store
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from trainable.device import Device, resolve_device
 from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, PrefixOutputs, as_tail_input
 from trainable.features.probe import linear_head
-from trainable.features.store import ArrayStore, open_store
 from trainable.inference.classifier import Classifier, Spec
 from trainable.metrics import Objective
 from trainable.network.averaging import MovingAverage
@@ -30,6 +29,7 @@ from trainable.optim import Updater, without_regularization
 from trainable.predictions import Predictions, mean_answer
 from trainable.runtime import Runtime
 from trainable.seeding import generator
+from trainable.store.arrays import ArrayStore, open_store
 
 
 class DivergedError(ArithmeticError):

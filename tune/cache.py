@@ -60,7 +60,7 @@ def main(
 
     Exit code: 0 done, 2 a mistake in the command.
     """
-    from trainable.features.store import ArrayStore, default_root
+    from trainable.store.arrays import ArrayStore, default_root
 
     if root is not None and not root.is_dir():
         raise ConfigError(f"--root {root}: no such folder")

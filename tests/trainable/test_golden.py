@@ -13,8 +13,8 @@ import pytest
 
 from trainable.config import TrialConfig
 from trainable.device import resolve_device
-from trainable.features.store import open_store
 from trainable.finetuner import FineTuner
+from trainable.store.arrays import open_store
 
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "golden_trials.json").read_text()

@@ -192,7 +192,7 @@ def test_no_step_waits_for_the_gpu(policy: str, depth: int, tiny: TinyConfig, gp
 def test_the_store_changes_no_more_than_another_run(
     tiny: TinyConfig, gpu: Device, tmp_path: Any
 ) -> None:
-    from trainable.features.store import ArrayStore  # noqa: PLC0415
+    from trainable.store.arrays import ArrayStore  # noqa: PLC0415
 
     config = tiny(model={"unfreeze_depth": 1}, augment={"policy": "flip_crop"})
     without = FineTuner(config, gpu)

@@ -7,8 +7,8 @@ import torch
 
 from tests.helpers.commands import DIGITS, SMALL
 from tests.helpers.doors import invoke
-from trainable.features.chunks import Chunks
-from trainable.features.store import ArrayStore
+from trainable.store.arrays import ArrayStore
+from trainable.store.chunks import Chunks
 from tune.config.loading import load_config
 from tune.study.folder import SearchFolder
 from tune.study.search import Search

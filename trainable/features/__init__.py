@@ -1,1 +1,1 @@
-"""What the frozen prefix makes of images: computed in chunks, stored once a node."""
+"""What the frozen prefix makes of images: computed in chunks, cached in the store."""

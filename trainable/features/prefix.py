@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from trainable.augment.views import Views
 from trainable.device import Device
-from trainable.features.chunks import Chunks
-from trainable.features.store import ArrayStore
 from trainable.network.weights import network_hash
+from trainable.store.arrays import ArrayStore
+from trainable.store.chunks import Chunks
 
 CHUNK: Final = 128
 """Images that pass through a network at once."""

@@ -19,11 +19,11 @@ from trainable.data.parts import SplitName
 from trainable.device import Device, resolve_device
 from trainable.features.batches import views_of
 from trainable.features.prefix import PrefixOutputs
-from trainable.features.store import ArrayStore, open_store
 from trainable.network.cut_network import CutNetwork, build
 from trainable.network.weights import resolve_weights
 from trainable.runtime import Runtime
 from trainable.seeding import seed_of
+from trainable.store.arrays import ArrayStore, open_store
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import Final
 
-from trainable.features.store import ArrayStore
+from trainable.store.arrays import ArrayStore
 from tune.base.commands import as_typed
 from tune.checks.finding import Finding, gigabytes
 

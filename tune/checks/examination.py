@@ -54,7 +54,7 @@ def _machine(judged: JudgedConfig) -> Iterator[Finding]:
 
 
 def _cache(config: SearchConfig) -> Iterator[Finding]:
-    from trainable.features.store import ArrayStore, default_root
+    from trainable.store.arrays import ArrayStore, default_root
     from tune.checks.cache import check_cache
 
     cache = config.cache

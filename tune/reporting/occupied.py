@@ -16,7 +16,7 @@ from tune.base.errors import ConfigError
 from tune.study.folder import SearchFolder
 
 if TYPE_CHECKING:
-    from trainable.features.store import ArrayStore
+    from trainable.store.arrays import ArrayStore
 
 _WIDTH: Final = 28
 """The greatest length of the name of data."""

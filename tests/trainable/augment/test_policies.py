@@ -18,9 +18,9 @@ from trainable.augment.policies import DeviceMemory
 from trainable.augment.views import Views
 from trainable.config import AugmentConfig, TrialConfig
 from trainable.device import Device
-from trainable.features.store import ArrayStore
 from trainable.finetuner import FineTuner
 from trainable.registries import POLICIES
+from trainable.store.arrays import ArrayStore
 
 TinyConfig = Callable[..., TrialConfig]
 

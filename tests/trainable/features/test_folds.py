@@ -10,7 +10,7 @@ from tests.helpers.features import config, dataset, prefix_of
 from trainable.device import Device
 from trainable.features.batches import TailInputs
 from trainable.features.prefix import PrefixOutputs
-from trainable.features.store import ArrayStore, open_store
+from trainable.store.arrays import ArrayStore, open_store
 
 
 def inputs(fold: str, device: Device, store: ArrayStore | None = None) -> TailInputs:

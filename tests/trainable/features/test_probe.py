@@ -17,9 +17,9 @@ from trainable.data.datasets import Dataset, Split, load_dataset
 from trainable.device import resolve_device
 from trainable.features import probe as module
 from trainable.features.probe import linear_head, probe
-from trainable.features.store import ArrayStore
 from trainable.finetuner import FineTuner
 from trainable.runtime import Runtime
+from trainable.store.arrays import ArrayStore
 
 CONFIG = TrialConfig(data=DataConfig(image_size=16, limit=300))
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from tests.helpers.plugins import use_plugin
 from trainable.config import TrialConfig
 from trainable.device import Device
-from trainable.features.store import open_store
 from trainable.finetuner import FineTuner
 from trainable.inference.classifier import Classifier
 from trainable.network.cut_network import CutNetwork, Family, build
 from trainable.network.soup import greedy_soup
 from trainable.network.weights import resolve_weights
 from trainable.registries import ARCHS
+from trainable.store.arrays import open_store
 
 STAGES = ("entry", "low", "middle", "high", "top", "classes")
 DEPTHS = range(6)

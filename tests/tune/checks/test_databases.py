@@ -17,8 +17,8 @@ import torch
 
 from tests.helpers.commands import user_environment
 from tests.helpers.searches import FinishedSearch
-from trainable.features.chunks import Chunks
-from trainable.features.store import ArrayStore
+from trainable.store.arrays import ArrayStore
+from trainable.store.chunks import Chunks
 from tune.checks.cache import check_cache
 from tune.checks.databases import check_mlflow, check_optuna
 from tune.checks.finding import Finding

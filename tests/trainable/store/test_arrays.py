@@ -28,9 +28,9 @@ from torch import Tensor
 from tests.helpers.examples import examples
 from trainable.config import TrialConfig
 from trainable.device import resolve_device
-from trainable.features.chunks import Chunks
-from trainable.features.store import ArrayStore, default_root
 from trainable.finetuner import FineTuner
+from trainable.store.arrays import ArrayStore, default_root
+from trainable.store.chunks import Chunks
 
 KEY = {"what": "test", "number": 1}
 FIELDS = ("key", "dtype", "shape", "size", "chunk")
@@ -367,8 +367,8 @@ class TestPassingFaults:
 KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
-from trainable.features.store import ArrayStore
-from trainable.features.chunks import Chunks
+from trainable.store.arrays import ArrayStore
+from trainable.store.chunks import Chunks
 
 def compute(start, stop):
     if start == 20:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from trainable.errors import first_line
-from trainable.features.description import DATA, Description, read_description
+from trainable.store.description import DATA, Description, read_description
 
 
 def map_array(path: Path, content: Description) -> Tensor:

@@ -26,8 +26,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from trainable.features.description import CHECKSUMS, DATA, DESCRIPTION, Description
 from trainable.places import Place
+from trainable.store.description import CHECKSUMS, DATA, DESCRIPTION, Description
 
 _MARK: Final = struct.Struct("<BI")
 """A chunk's mark: 1 once its bytes are written, and their checksum."""

@@ -8,7 +8,7 @@ can only ever save time.
 
 A lock on the store is held for moments, while entries come, go or are opened. A process that
 has an entry open, or computes it, holds a shared lock on its data, which keeps it from being
-deleted for room (:mod:`trainable.features.entries`). All locks are the system's own, and end with
+deleted for room (:mod:`trainable.store.entries`). All locks are the system's own, and end with
 the process.
 """
 
@@ -29,9 +29,9 @@ from filelock import FileLock
 from torch import Tensor
 
 from trainable.errors import first_line
-from trainable.features.chunks import Assembly, Chunks, verify
-from trainable.features.description import DATA, DESCRIPTION, read_description
-from trainable.features.entries import (
+from trainable.store.chunks import Assembly, Chunks, verify
+from trainable.store.description import DATA, DESCRIPTION, read_description
+from trainable.store.entries import (
     delete_unless_open,
     is_damaged,
     is_open,
