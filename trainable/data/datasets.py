@@ -23,6 +23,7 @@ from trainable.data.content_split import ContentSplit
 from trainable.data.duplicates import group_images
 from trainable.data.folding import fold_of
 from trainable.data.hashing import hash_pixels
+from trainable.data.listing import Listing
 from trainable.data.looks import Looks
 from trainable.data.parts import SPLITS, Parts, Pool, SplitName
 from trainable.data.random_split import split_at_random
@@ -182,7 +183,8 @@ load_dataset: Final = _Datasets()
 
 
 def _load(config: DataConfig) -> Dataset:
-    parts: Parts = SOURCES[config.source](config)
+    given: Parts | Listing = SOURCES[config.source](config)
+    parts = given.decoded(config.image_size) if isinstance(given, Listing) else given
     parts.labels = {name: y.astype(np.int64, copy=False) for name, y in parts.labels.items()}
     parts.hashes = parts.hashes or {name: hash_pixels(x) for name, x in parts.images.items()}
     parts.looks = parts.looks or {n: Looks.of_pixels(x) for n, x in parts.images.items()}

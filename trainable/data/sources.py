@@ -1,8 +1,9 @@
 """Where images come from: one registered function a data source.
 
-To add a source, write a function from :class:`~trainable.config.DataConfig` to
-:class:`~trainable.data.parts.Parts` and register it, here or in a module that `TUNE_PLUGINS`
-lists. A config asks what a source needs before anything slow is loaded: so the functions here
+To add a source, write a function from :class:`~trainable.config.DataConfig` to a
+:class:`~trainable.data.listing.Listing` of image files, which is decoded for it, or to
+:class:`~trainable.data.parts.Parts` where the images are in memory; and register it, here or in a
+module that `TUNE_PLUGINS` lists. A config asks what a source needs before anything slow is loaded: so the functions here
 import what they read with when they are called.
 """
 
@@ -18,7 +19,9 @@ from trainable.registries import SOURCES
 if TYPE_CHECKING:
     from trainable.config import DataConfig
 
-    Load = Callable[[DataConfig], Parts]
+    from trainable.data.listing import Listing
+
+    Load = Callable[[DataConfig], Parts | Listing]
 
 
 class Facts(TypedDict, total=False):
@@ -96,9 +99,9 @@ def cifar10(config: DataConfig) -> Parts:
 
 @SOURCES.register("image_folder")
 @facts(needs_root=True)
-def image_folder(config: DataConfig) -> Parts:
+def image_folder(config: DataConfig) -> Listing:
     """A folder of class folders, or of `train`, `val`, `test` folders of those."""
     from trainable.data.image_folder import list_image_folder
 
     assert config.root is not None
-    return list_image_folder(config.root).decoded(config.image_size)
+    return list_image_folder(config.root)
