@@ -3,8 +3,8 @@
 To add a source, write a function from :class:`~trainable.config.DataConfig` to a
 :class:`~trainable.data.listing.Listing` of image files, which is decoded for it, or to
 :class:`~trainable.data.parts.Parts` where the images are in memory; and register it, here or in a
-module that `TUNE_PLUGINS` lists. A config asks what a source needs before anything slow is loaded: so the functions here
-import what they read with when they are called.
+module that `TUNE_PLUGINS` lists. A config asks what a source needs before anything slow is loaded:
+so the functions here import what they read with when they are called.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from trainable.registries import SOURCES
 
 if TYPE_CHECKING:
     from trainable.config import DataConfig
-
     from trainable.data.listing import Listing
 
     Load = Callable[[DataConfig], Parts | Listing]
