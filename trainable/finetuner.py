@@ -147,12 +147,12 @@ class FineTuner:
 
     @torch.no_grad()
     def reestimate_statistics(self) -> None:
-        """Measure the statistics that the tail normalizes by anew, on the first view.
+        """Measure the statistics that the tail normalizes by anew, on the first view of full size.
 
         Averaged weights make other activations than any of those that they are the average of.
         """
         with self.device.autocast():
-            self.network.reestimate(self.inputs.of_view(0))
+            self.network.reestimate(self.inputs.of_view(self.config.full_size_epoch))
 
     def rehearse(self, steps: int) -> None:
         """Train on some batches of the first view, over and over: for what it costs."""
@@ -169,7 +169,7 @@ class FineTuner:
         A model that cannot overfit one batch has a bug, not a bad learning rate: so it learns at
         its peak rate, and nothing holds it back that is there to keep it from overfitting.
         """
-        self.inputs.set_epoch(0)
+        self.inputs.set_epoch(self.config.full_size_epoch)
         indices = self.inputs.batches(0)[0]
         config = without_regularization(self.config)
         self._updater = Updater(config, self.network, self.device, self.micro_batches, 0)

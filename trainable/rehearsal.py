@@ -89,8 +89,8 @@ def _peak(config: TrialConfig, device: Device, shape: DataShape, total: int) -> 
     release_memory()
     torch.cuda.reset_peak_memory_stats()
     few = shape.of_at_most(max(_IMAGES, page_length(config.data.image_size)))
-    # Compiled, it would need no more, and half a minute to be so.
-    train = config.train.model_copy(update={"compile": False})
+    # Compiled, it would need no more, and half a minute to be so; and larger images need most.
+    train = config.train.model_copy(update={"compile": False, "first_image_size": None})
     try:
         tuner = FineTuner(config.model_copy(update={"train": train}), device, dataset=few.blank())
         tuner.rehearse(_STEPS)

@@ -90,6 +90,12 @@ class TrainConfig(Config):
     batch_size: Annotated[int, Unit("images")] = Field(default=64, ge=2, le=65_536)
     """Images a step. An incomplete last batch is left out."""
 
+    first_image_size: Annotated[int | None, Unit("pixels")] = Field(default=None, ge=8, le=1024)
+    """The side of training images in the first epoch. It grows to `data.image_size` in steps of 16
+    pixels, evenly over the first two thirds of `epochs` (progressive resizing, as in Tan & Le
+    2021), so that early epochs take less time. Validation and test are at `data.image_size` from
+    the first epoch on. Default: all epochs have `data.image_size`."""
+
     early_stopping: Annotated[int | None, Unit("epochs")] = Field(default=None, ge=1)
     """Stop after so many epochs without a lower validation loss. Default: never."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import model_validator
 from pydantic_core import from_json
 
@@ -18,6 +20,10 @@ from trainable.config.training import (
 )
 from trainable.registries import POLICIES
 
+_SIZE_STEP: Final = 16
+"""Pixels by which training images grow: of each size the views and what the frozen layers make of
+them are computed anew."""
+
 
 class TrialConfig(Config):
     """All that decides a trial's metrics, but for the device and its threads."""
@@ -30,6 +36,24 @@ class TrialConfig(Config):
     train: TrainConfig = TrainConfig()
     predict: PredictConfig = PredictConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
+
+    def image_size_at(self, epoch: int) -> int:
+        """The side of the training images in an epoch, counted from 0, in pixels."""
+        last, first = self.data.image_size, self.train.first_image_size
+        if first is None or epoch >= self.full_size_epoch:
+            return last
+        grown = first + (last - first) * epoch / self.full_size_epoch
+        return min(last, first + round((grown - first) / _SIZE_STEP) * _SIZE_STEP)
+
+    @property
+    def full_size_epoch(self) -> int:
+        """The first epoch, counted from 0, whose images have `data.image_size`, whatever follows.
+
+        Of a single epoch it is the one after it.
+        """
+        if self.train.first_image_size is None:
+            return 0
+        return max(1, self.train.epochs * 2 // 3)
 
     @classmethod
     def recorded(cls, text: str) -> TrialConfig:
@@ -47,6 +71,16 @@ class TrialConfig(Config):
             raise ValueError(
                 f"augment.policy={policy} needs data whose mirror image keeps its label: "
                 "use none or flip_crop (which then only crops), or set data.mirror=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _images_grow(self) -> TrialConfig:
+        first, last = self.train.first_image_size, self.data.image_size
+        if first is not None and first > last:
+            raise ValueError(
+                f"train.first_image_size={first} is above data.image_size={last}, to which images "
+                "grow: give a smaller one, or leave it out"
             )
         return self
 

@@ -33,7 +33,7 @@ class TailInputs:
     def __init__(self, config: TrialConfig, dataset: Dataset, outputs: PrefixOutputs) -> None:
         self._config, self._dataset, self._outputs = config, dataset, outputs
         self._device = outputs.device
-        self._views = self._views_of("train")
+        self._views = self._views_of("train", config.image_size_at(0))
         self._labels = dataset.train.labels.to(self._device.torch_device)
         places = self._places("train")
         self._at = None if places is None else places.to(self._device.torch_device)
@@ -45,6 +45,9 @@ class TailInputs:
 
     def set_epoch(self, epoch: int) -> None:
         """Make the view of `epoch` the one that :meth:`batch` draws from."""
+        size = self._config.image_size_at(epoch)
+        if size != self._views.image_size:
+            self._views, self._renditions = self._views_of("train", size), {}
         self._wanted = self._views.renditions_of(epoch)
         choice = self._views.choice(epoch).to(self._device.torch_device)
         self._choice = choice if self._at is None else choice[self._at]
@@ -147,8 +150,10 @@ class TailInputs:
         pool = self._dataset.pool
         return None if pool is None or split not in pool.places else pool.places[split]
 
-    def _views_of(self, split: SplitName) -> Views:
+    def _views_of(self, split: SplitName, image_size: int | None = None) -> Views:
         views = views_of(self._config, self._dataset, split)
+        if image_size is not None:
+            views = replace(views, image_size=image_size)
         if not self._device.is_gpu:
             return views
         return DeviceViews.of(views, self._device, resident=self._outputs.resident)

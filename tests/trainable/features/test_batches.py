@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
-from tests.helpers.features import COUNT, dataset, prefix_of, tail_inputs, views
-from trainable.config import Policy
+from tests.helpers.features import COUNT, config, dataset, prefix_of, tail_inputs, views
+from trainable.config import Policy, TrialConfig
+from trainable.config.training import TrainConfig
 from trainable.device import Device
+from trainable.features.batches import TailInputs
 from trainable.features.prefix import PrefixOutputs, as_tail_input
 
 
@@ -128,3 +131,44 @@ def test_the_batches_of_a_view_are_the_same_under_autocast(device: Device) -> No
         found = list(inside.of_view(0))
 
     assert torch.equal(torch.cat(found), torch.cat(list(plain.of_view(0))))
+
+
+def test_training_images_grow_to_their_size_and_validation_has_it_from_the_first(
+    device: Device,
+) -> None:
+    growing = config("flip").model_copy(
+        update={
+            "data": config("flip").data.model_copy(update={"image_size": 64}),
+            "train": TrainConfig(epochs=9, first_image_size=24),
+        }
+    )
+    inputs = TailInputs(growing, dataset(20), PrefixOutputs(prefix_of(5), device))
+    sizes = []
+    for epoch in range(9):
+        inputs.set_epoch(epoch)
+        batch, _ = inputs.batch(torch.arange(4))
+        sizes.append(batch.shape[-1])
+        assert inputs.of("val").shape[1:3] == (64, 64)
+        of_that_size = TailInputs(_of_size(growing, sizes[-1]), dataset(20), inputs._outputs)
+        of_that_size.set_epoch(epoch)
+        assert torch.equal(batch, of_that_size.batch(torch.arange(4))[0])
+    assert sizes == [24, 24, 40, 40, 56, 56, 64, 64, 64]
+    assert growing.full_size_epoch == 6
+
+
+def _of_size(growing: TrialConfig, size: int) -> TrialConfig:
+    data = growing.data.model_copy(update={"image_size": size})
+    return growing.model_copy(update={"data": data, "train": TrainConfig(epochs=9)})
+
+
+@pytest.mark.parametrize(("epochs", "sizes"), [(1, [16]), (2, [16, 64]), (3, [16, 48, 64])])
+def test_images_grow_in_few_epochs_too(epochs: int, sizes: list[int]) -> None:
+    trial = TrialConfig.model_validate(
+        {"data": {"image_size": 64}, "train": {"epochs": epochs, "first_image_size": 16}}
+    )
+    assert [trial.image_size_at(epoch) for epoch in range(epochs)] == sizes
+
+
+def test_images_do_not_shrink() -> None:
+    with pytest.raises(ValidationError, match=r"first_image_size=96 is above data\.image_size=64"):
+        TrialConfig.model_validate({"train": {"first_image_size": 96}})
