@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from trainable.config import DataConfig
 from trainable.data.content_split import ContentSplit
 from trainable.data.duplicates import group_images
 from trainable.data.folding import fold_of
+from trainable.data.grouping import stay_together
 from trainable.data.hashing import hash_pixels
 from trainable.data.listing import Listing
 from trainable.data.looks import Looks
@@ -50,6 +51,9 @@ class Split:
         groups: The smallest hash of the images that each is a duplicate of, uint64 of shape (N,):
             its own where there is no other.
         looks: Perceptual hashes, uint64 of shape (N,); 0 where an image is too small or too plain.
+        together: A number for each image, uint64 of shape (N,), the same for all that must lie in
+            one split: duplicates, and images of one group (`data.group`).
+        weights: How much each image counts, float64 of shape (N,); empty where all count alike.
     """
 
     images: Tensor
@@ -58,6 +62,8 @@ class Split:
     hashes: NDArray[np.uint64] = field(default_factory=_none)
     groups: NDArray[np.uint64] = field(default_factory=_none)
     looks: NDArray[np.uint64] = field(default_factory=_none)
+    together: NDArray[np.uint64] = field(default_factory=_none)
+    weights: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,8 +89,8 @@ class Split:
         )
 
     @property
-    def _arrays(self) -> tuple[NDArray[np.uint64], ...]:
-        return self.hashes, self.groups, self.looks
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.hashes, self.groups, self.looks, self.together, self.weights
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,8 @@ class Dataset:
             ValueError: There are too few images for so many folds.
         """
         every = self.train.with_those_of(self.val)
-        groups = every.groups if len(every.groups) else np.arange(len(every), dtype=np.uint64)
+        groups = every.together if len(every.together) else every.groups
+        groups = groups if len(groups) else np.arange(len(every), dtype=np.uint64)
         train, val = fold_of(name, every.labels.numpy(), groups, len(self.val), self.classes)
         digest = hashlib.sha256(f"{self.fingerprint} {name}".encode())
         for indices in (train, val):
@@ -189,13 +196,14 @@ def _load(config: DataConfig) -> Dataset:
     parts.hashes = parts.hashes or {name: hash_pixels(x) for name, x in parts.images.items()}
     parts.looks = parts.looks or {n: Looks.of_pixels(x) for n, x in parts.images.items()}
     groups = _groups(parts)
-    notes: tuple[str, ...] = ()
+    together = stay_together(groups, parts.groups)
+    notes = parts.notes
     if config.split_rule == 1:
         indices = split_at_random(parts, config)
     else:
-        rule = ContentSplit(parts, groups["train"])
-        indices, notes = rule.indices(config), rule.notes
-    chosen = {name: _Chosen(parts, groups, name, indices.get(name)) for name in SPLITS}
+        rule = ContentSplit(parts, together["train"])
+        indices, notes = rule.indices(config), (*parts.notes, *rule.notes)
+    chosen = {name: _Chosen(parts, groups, together, name, indices.get(name)) for name in SPLITS}
     splits = {name: each.split() for name, each in chosen.items()}
     return Dataset(
         train=splits["train"],
@@ -228,7 +236,8 @@ class _Chosen:
 
     Args:
         parts: What the source gave.
-        groups: The groups of its images.
+        groups: The duplicates among its images.
+        together: Which of its images stay together.
         name: The split's name.
         indices: Its images; all those of the source's split of this name where None.
     """
@@ -237,6 +246,7 @@ class _Chosen:
         self,
         parts: Parts,
         groups: dict[SplitName, NDArray[np.uint64]],
+        together: dict[SplitName, NDArray[np.uint64]],
         name: SplitName,
         indices: NDArray[np.int64] | None,
     ) -> None:
@@ -245,7 +255,11 @@ class _Chosen:
         self.images, self.labels = parts.images[of], parts.labels[of][self.indices]
         self._files = parts.files.get(of)
         self._hashes, self._groups = parts.hashes[of][self.indices], groups[of][self.indices]
-        self._looks = parts.looks[of].hashes[self.indices]
+        self._looks, self._together = (
+            parts.looks[of].hashes[self.indices],
+            together[of][self.indices],
+        )
+        self.weights = parts.weights[of][self.indices] if parts.weights else np.empty(0)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -265,7 +279,14 @@ class _Chosen:
             images[done : (done := done + len(chunk))] = torch.from_numpy(chunk).permute(0, 3, 1, 2)
         files = () if self._files is None else tuple(self._files[index] for index in self.indices)
         return Split(
-            images, torch.from_numpy(self.labels), files, self._hashes, self._groups, self._looks
+            images,
+            torch.from_numpy(self.labels),
+            files,
+            self._hashes,
+            self._groups,
+            self._looks,
+            self._together,
+            self.weights,
         )
 
 
@@ -276,4 +297,5 @@ def _fingerprint(classes: tuple[str, ...], chosen: dict[SplitName, _Chosen]) -> 
         for chunk in chosen[name].chunks():
             digest.update(np.ascontiguousarray(chunk).data)
         digest.update(np.ascontiguousarray(chosen[name].labels).data)
+        digest.update(np.ascontiguousarray(chosen[name].weights).data)
     return digest.hexdigest()

@@ -29,6 +29,11 @@ def hash_pixels(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.fromiter(map(_first_bytes, hashes), np.uint64, len(images))
 
 
+def hash_text(text: str) -> int:
+    """The hash of a name."""
+    return _first_bytes(hashlib.sha256(text.encode()).digest())
+
+
 def uniform(groups: NDArray[np.uint64], purpose: str) -> NDArray[np.float64]:
     """A number in [0, 1) for each group: uniform, and for each purpose independent of the others.
 

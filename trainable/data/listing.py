@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +26,19 @@ class Listing:
         files: In the order of storage, which is the same everywhere.
         labels: int64 of shape (N,) for each split, indices into `classes`.
         classes: Names of the classes.
-        skipped: The number of files that are not of an image type.
+        skipped: The number of files that are left out.
+        notes: Which are left out and why, in a line each.
+        groups: As :attr:`~trainable.data.parts.Parts.groups`; empty where each stands for itself.
+        weights: As :attr:`~trainable.data.parts.Parts.weights`.
     """
 
     files: dict[SplitName, list[Path]]
     labels: dict[SplitName, NDArray[np.int64]]
     classes: tuple[str, ...]
     skipped: int = 0
+    notes: tuple[str, ...] = ()
+    groups: dict[SplitName, Sequence[str]] = field(default_factory=dict)
+    weights: dict[SplitName, NDArray[np.float64]] = field(default_factory=dict)
 
     def decoded(self, image_size: int) -> Parts:
         """The same with every image decoded.
@@ -53,6 +59,9 @@ class Listing:
             files=self.files,
             hashes={name: hashes for name, (_, hashes, _) in decoded.items()},
             looks={name: looks for name, (*_, looks) in decoded.items()},
+            notes=self.notes,
+            groups=self.groups,
+            weights=self.weights,
         )
 
 

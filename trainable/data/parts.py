@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -31,6 +31,10 @@ class Parts:
         files: The image files, in the order of `images`, where there are such files.
         hashes: What identifies each image, uint64 of shape (N,); by default its pixels' hash.
         looks: How each image looks, to find near duplicates; by default as its pixels do.
+        notes: What was left out and why, in a line each.
+        groups: For each image the name of what it is one of several images of (a patient, a
+            camera); images of one stay in one split. Empty text where it stands for itself.
+        weights: How much each image counts, float64 of shape (N,); empty where all count alike.
     """
 
     images: dict[SplitName, NDArray[np.uint8]]
@@ -40,6 +44,9 @@ class Parts:
     files: dict[SplitName, list[Path]] = field(default_factory=dict)
     hashes: dict[SplitName, NDArray[np.uint64]] = field(default_factory=dict)
     looks: dict[SplitName, Looks] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    groups: dict[SplitName, Sequence[str]] = field(default_factory=dict)
+    weights: dict[SplitName, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,12 +98,16 @@ class Seen:
         return fresh
 
     def unseen_groups(self, dataset: Dataset) -> NDArray[np.bool_]:
-        """The same by the groups of the dataset alone."""
+        """The same by what stays together in the dataset alone: duplicates, and `data.group`."""
         splits = (dataset.train, dataset.val, dataset.test)
         hashes = np.concatenate([split.hashes for split in splits])
         groups = np.concatenate([split.groups for split in splits])
-        touched = groups[np.isin(hashes, self.hashes) | np.isin(groups, self.hashes)]
-        return ~np.isin(dataset.test.groups, touched)
+        together = np.concatenate([split.together for split in splits])
+        touched = np.isin(hashes, self.hashes) | np.isin(groups, self.hashes)
+        seen = np.isin(dataset.test.groups, groups[touched])
+        if len(dataset.test.together):
+            seen |= np.isin(dataset.test.together, together[touched])
+        return ~seen
 
 
 def _is_of_files(dataset: Dataset) -> bool:
