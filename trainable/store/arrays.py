@@ -21,26 +21,28 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from filelock import FileLock
 from torch import Tensor
 
 from trainable.errors import first_line
-from trainable.store.chunks import Assembly, Chunks, verify
+from trainable.store.capacity import make_room, why_no_room
+from trainable.store.chunks import Assembly, Chunks
 from trainable.store.description import DATA, DESCRIPTION, read_description
 from trainable.store.entries import (
+    ACTIVATIONS,
+    ASIDE,
+    Entry,
     delete_unless_open,
-    is_damaged,
-    is_open,
+    entries_in,
+    folders_in,
     map_array,
-    promised,
 )
+from trainable.store.mapped import Mapped
 
 DEFAULT_MAX_BYTES: Final = 20 * 10**9
-_ASIDE: Final = ".part"
 
 Key = Mapping[str, str | int | float | bool]
 
@@ -57,23 +59,6 @@ def open_store(root: Path | str | None, max_bytes: int) -> ArrayStore | None:
     return ArrayStore(Path(root) if root else default_root(), max_bytes) if max_bytes else None
 
 
-@dataclass(frozen=True)
-class Entry:
-    """An array in the store.
-
-    Attributes:
-        folder: Where it lies.
-        key: What determines it.
-        size: The bytes of its data.
-        used: The time when it was last opened, in seconds since 1970.
-    """
-
-    folder: Path
-    key: dict[str, Any]
-    size: int
-    used: float
-
-
 class ArrayStore:
     """A store of arrays that the processes of a node share.
 
@@ -82,10 +67,13 @@ class ArrayStore:
         max_bytes: The greatest size, with what is open or being written. Above it, the entries
             that were opened longest ago are deleted, but for those that a process has open; an
             array that does not fit beside those is not cached.
+        kind: What this is the greatest size of; a key says by its `kind` what it is counted with.
     """
 
-    def __init__(self, root: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
-        self.root, self.max_bytes = root, max_bytes
+    def __init__(
+        self, root: Path, max_bytes: int = DEFAULT_MAX_BYTES, kind: str = ACTIVATIONS
+    ) -> None:
+        self.root, self.max_bytes, self.kind = root, max_bytes, kind
         self._verified: set[tuple[str, int]] = set()
 
     def get(self, key: Key, chunks: Chunks) -> Tensor:
@@ -100,40 +88,59 @@ class ArrayStore:
         Returns:
             The array, on the CPU. What is written to it stays in this process.
         """
-        folder = self.root / _name(key)
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            found = self._open(folder, key, chunks)
-            if found is None:
-                if not self._writable:
-                    raise OSError("the cache is read-only")
-                self._add(folder, key, chunks)
-                found = self._open(folder, key, chunks)
-        except OSError as error:
-            _warn(f"{self.root}: {error}; the array is computed and not cached")
-            found = None
-        return chunks.whole() if found is None else found
+        found = self._found(key, chunks, lazily=False)
+        return chunks.whole() if found is None else found.array
+
+    def mapped(self, key: Key, chunks: Chunks) -> Mapped | None:
+        """The same, of which only what is taken is read; None where it cannot be cached.
+
+        Args:
+            key: All that determines the array's bytes.
+            chunks: Gives the array.
+        """
+        return self._found(key, chunks, lazily=True)
+
+    def peek(self, entry: Entry, chunks: Chunks) -> Mapped | None:
+        """An array that is there, of which only what is taken is read; else None.
+
+        Args:
+            entry: The array's.
+            chunks: Gives what is damaged of it.
+        """
+        with suppress(OSError):
+            return self._open(entry.folder, entry.key, chunks, lazily=True)
+        return None
+
+    def why_no_room(self, size: int) -> str | None:
+        """Why an array of so many bytes would not be cached now; None where it would."""
+        return why_no_room(self.root, self.kind, self.max_bytes, size)
 
     def entries(self) -> list[Entry]:
         """What is in the store, the most recently opened first."""
-        found = []
-        for folder in self._folders():
-            with suppress(OSError, ValueError):
-                content, used = read_description(folder), (folder / DESCRIPTION).stat().st_mtime
-                found.append(Entry(folder, content.key, content.size, used))
-        return sorted(found, key=lambda entry: -entry.used)
+        return entries_in(self.root)
 
     def clear(self) -> int:
         """Delete every entry, damaged or not, that no process has open; return how many."""
         if not self.root.is_dir():
             return 0
         with self._lock():
-            return sum(delete_unless_open(folder) for folder in self._folders())
+            return sum(delete_unless_open(folder) for folder in folders_in(self.root))
 
-    def _folders(self) -> list[Path]:
-        """The folders of the entries."""
-        there = self.root.glob("*/")
-        return [folder for folder in there if folder.is_dir() and folder.suffix != _ASIDE]
+    def _found(self, key: Key, chunks: Chunks, *, lazily: bool) -> Mapped | None:
+        """The array if it is cached, or can be."""
+        folder = self.root / _name(key)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            found = self._open(folder, key, chunks, lazily=lazily)
+            if found is None:
+                if not self._writable:
+                    raise OSError("the cache is read-only")
+                self._add(folder, key, chunks)
+                found = self._open(folder, key, chunks, lazily=lazily)
+        except OSError as error:
+            _warn(f"{self.root}: {error}; the array is computed and not cached")
+            return None
+        return found
 
     @property
     def _writable(self) -> bool:
@@ -143,8 +150,14 @@ class ArrayStore:
         """The lock on the store; nobody changes one that cannot be written."""
         return FileLock(self.root / "store.lock") if self._writable else nullcontext()
 
-    def _open(self, folder: Path, key: Key, chunks: Chunks) -> Tensor | None:
+    def _open(self, folder: Path, key: Key, chunks: Chunks, *, lazily: bool) -> Mapped | None:
         """Map an entry, or None where there is none that is whole.
+
+        Args:
+            folder: The entry's.
+            key: What determines the array.
+            chunks: The array.
+            lazily: Whether its checksums are compared when it is read, and not before.
 
         Raises:
             OSError: It cannot be opened now, by this process: it stays as it is.
@@ -154,13 +167,19 @@ class ArrayStore:
         except FileNotFoundError:
             return None
         try:
-            return self._map(folder, key, chunks)
+            mapped, mark = self._map(folder, key, chunks, identity)
+            if not lazily and mark not in self._verified:
+                mapped.verify()
+                self._verified.add(mark)
         except (ValueError, FileNotFoundError) as error:
             _warn(f"{folder} is damaged ({first_line(error)}); it is computed again")
             self._discard(folder, identity)
             return None
+        return mapped
 
-    def _map(self, folder: Path, key: Key, chunks: Chunks) -> Tensor:
+    def _map(
+        self, folder: Path, key: Key, chunks: Chunks, identity: int
+    ) -> tuple[Mapped, tuple[str, int]]:
         with self._lock():
             content = read_description(folder)
             asked = (dict(key), chunks.rows, chunks.size)
@@ -170,10 +189,7 @@ class ArrayStore:
             if self._writable:
                 os.utime(folder / DESCRIPTION)
             mark = (folder.name, (folder / DATA).stat().st_mtime_ns)
-        if mark not in self._verified:
-            verify(array, folder, content.chunk)
-            self._verified.add(mark)
-        return array
+        return Mapped(array, folder, chunks, lambda: self._discard(folder, identity)), mark
 
     def _discard(self, folder: Path, identity: int) -> None:
         """Delete a damaged entry, unless another process has replaced it meanwhile."""
@@ -183,7 +199,7 @@ class ArrayStore:
 
     def _add(self, folder: Path, key: Key, chunks: Chunks) -> None:
         """Compute an entry aside, and rename it into place when it is whole."""
-        aside = folder.with_suffix(_ASIDE)
+        aside = folder.with_suffix(ASIDE)
         with self._lock():
             if folder.is_dir():
                 return
@@ -201,38 +217,13 @@ class ArrayStore:
 
     @contextmanager
     def _room(self, own: Path, size: int) -> Iterator[None]:
-        """Delete what was opened longest ago until `size` more bytes fit, and keep others out.
-
-        Until the block ends, in which the entry says how large it will be: what is being written
-        counts in full from then on.
-
-        Args:
-            own: Where the bytes are to be written.
-            size: How many they are.
+        """Have room for so many bytes, and keep others out until the entry says that it has them.
 
         Raises:
             OSError: They cannot fit.
         """
-        if size > self.max_bytes:
-            raise OSError(f"an array of {size:,} bytes is over the cap of {self.max_bytes:,}")
         with self._lock():
-            total = size
-            for folder in self.root.glob(f"*{_ASIDE}"):
-                if folder != own and not delete_unless_open(folder):  # of a killed process
-                    total += promised(folder)
-            for folder in filter(is_damaged, self._folders()):
-                delete_unless_open(folder)
-            entries = self.entries()
-            total += sum(entry.size for entry in entries)
-            free = [entry for entry in reversed(entries) if not is_open(entry.folder)]
-            if total - sum(entry.size for entry in free) > self.max_bytes:
-                raise OSError(
-                    f"an array of {size:,} bytes does not fit beside what is in use: the cap is "
-                    f"{self.max_bytes:,}"
-                )
-            for entry in free:
-                if total > self.max_bytes and delete_unless_open(entry.folder):
-                    total -= entry.size
+            make_room(self.root, self.kind, self.max_bytes, own, size)
             yield
 
 

@@ -17,11 +17,13 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from threading import Lock
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,11 +31,17 @@ from torch import Tensor
 from trainable.places import Place
 from trainable.store.description import CHECKSUMS, DATA, DESCRIPTION, Description
 
+T = TypeVar("T")
+
 _MARK: Final = struct.Struct("<BI")
 """A chunk's mark: 1 once its bytes are written, and their checksum."""
 
 Compute = Callable[[int, int], Tensor]
 """Gives rows `start` to `stop` of an array."""
+
+
+def _unnoticed(_: int) -> None:
+    """Nobody follows."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +52,15 @@ class Chunks:
         rows: The length of its first dimension.
         size: The rows of a chunk; the last may have fewer.
         compute: Gives the rows of a chunk.
+        threads: How many chunks a process computes at once.
+        advance: Called with the number of rows of each chunk that is there, whoever computed it.
     """
 
     rows: int
     size: int
     compute: Compute
+    threads: int = 1
+    advance: Callable[[int], None] = _unnoticed
 
     @property
     def count(self) -> int:
@@ -69,10 +81,26 @@ class Chunks:
         first = self.compute(*self.rows_of(0))
         array = allocate((self.rows, *first.shape[1:]), dtype=first.dtype)
         array[: len(first)] = first
-        for number in range(1, self.count):
+        self.advance(len(first))
+
+        def fill(number: int) -> None:
             start, stop = self.rows_of(number)
             array[start:stop] = self.compute(start, stop)
+            self.advance(stop - start)
+
+        self.each(fill, range(1, self.count))
         return array
+
+    def each(self, work: Callable[[int], T], numbers: Iterable[int]) -> list[T]:
+        """What a function gives for each of some chunks, as many at once as there are threads."""
+        if self.threads == 1:
+            return [work(number) for number in numbers]
+        with ThreadPoolExecutor(self.threads) as pool:
+            try:
+                return list(pool.map(work, numbers))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
 
 class Assembly(AbstractContextManager["Assembly"]):
@@ -96,7 +124,7 @@ class Assembly(AbstractContextManager["Assembly"]):
         room: Callable[[int], AbstractContextManager[None]],
     ) -> None:
         self._folder, self._key, self._chunks, self._room = folder, key, chunks, room
-        self._described = False
+        self._described, self._description = False, Lock()
         folder.mkdir(exist_ok=True)
         self._marks = os.open(folder / CHECKSUMS, os.O_RDWR | os.O_CREAT, 0o644)
         self._data = os.open(folder / DATA, os.O_RDWR | os.O_CREAT, 0o644)
@@ -112,13 +140,21 @@ class Assembly(AbstractContextManager["Assembly"]):
         Raises:
             OSError: They cannot be written.
         """
-        missing = list(range(self._chunks.count))
-        while missing := [number for number in missing if not self._is_there(number)]:
-            if not any(self._take(number, wait=False) for number in missing):
+        missing: Sequence[int] = range(self._chunks.count)
+        while missing:
+            taken = self._chunks.each(lambda number: self._take(number, wait=False), missing)
+            missing = [number for number, there in zip(missing, taken, strict=True) if not there]
+            if missing:  # which others compute
                 self._take(missing[0], wait=True)
 
     def _take(self, number: int, *, wait: bool) -> bool:
-        """Compute a chunk if no other process does; or, to wait for it, once none does."""
+        """Compute a chunk if no other process does; or, to wait for it, once none does.
+
+        No two threads of a process may take the same one: to them the lock is one.
+
+        Returns:
+            Whether it is there.
+        """
         place = (_MARK.size, number * _MARK.size)
         try:
             fcntl.lockf(self._marks, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), *place)
@@ -129,6 +165,9 @@ class Assembly(AbstractContextManager["Assembly"]):
                 self._write(number)
         finally:
             fcntl.lockf(self._marks, fcntl.LOCK_UN, *place)
+        if not wait:  # what is waited for is counted when it is taken again
+            start, stop = self._chunks.rows_of(number)
+            self._chunks.advance(stop - start)
         return True
 
     def _is_there(self, number: int) -> bool:
@@ -140,9 +179,10 @@ class Assembly(AbstractContextManager["Assembly"]):
         array = self._chunks.compute(start, stop)
         content = bytes_of(array)
         row_bytes = content.nbytes // (stop - start)
-        if not self._described:
-            with self._room(self._chunks.rows * row_bytes):
-                self._describe(array, row_bytes)
+        with self._description:
+            if not self._described:
+                with self._room(self._chunks.rows * row_bytes):
+                    self._describe(array, row_bytes)
         written, offset = 0, start * row_bytes
         while written < content.nbytes:
             written += os.pwrite(self._data, content[written:], offset + written)
@@ -163,21 +203,22 @@ class Assembly(AbstractContextManager["Assembly"]):
         self._described = True
 
 
-def verify(array: Tensor, folder: Path, size: int) -> None:
-    """Compare an assembled array with its checksums.
-
-    Args:
-        array: What was read from `folder`.
-        folder: Where it was assembled.
-        size: The rows of a chunk.
+def sums_of(folder: Path, chunks: Chunks) -> list[bytes]:
+    """The checksums of an assembled array, one for each chunk.
 
     Raises:
-        ValueError: They differ.
+        OSError: They cannot be read.
+        ValueError: They are not so many.
     """
-    parts = array.split(size)
-    sums = b"".join(_MARK.pack(1, zlib.crc32(bytes_of(part))) for part in parts)
-    if sums != (folder / CHECKSUMS).read_bytes():
-        raise ValueError("its checksums differ")
+    content = (folder / CHECKSUMS).read_bytes()
+    if len(content) != _MARK.size * chunks.count:
+        raise ValueError("its checksums are of another length")
+    return [content[start : start + _MARK.size] for start in range(0, len(content), _MARK.size)]
+
+
+def sum_of(chunk: Tensor) -> bytes:
+    """The checksum of a chunk that is there."""
+    return _MARK.pack(1, zlib.crc32(bytes_of(chunk)))
 
 
 def bytes_of(array: Tensor) -> memoryview:

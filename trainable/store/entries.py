@@ -11,13 +11,58 @@ import math
 import os
 import shutil
 import weakref
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from trainable.errors import first_line
-from trainable.store.description import DATA, Description, read_description
+from trainable.store.description import DATA, DESCRIPTION, Description, read_description
+
+ASIDE: Final = ".part"
+"""The suffix of what is being written."""
+ACTIVATIONS: Final = "activations"
+_KIND: Final = "kind"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An array in the store.
+
+    Attributes:
+        folder: Where it lies.
+        key: What determines it.
+        size: The bytes of its data.
+        used: The time when it was last opened, in seconds since 1970.
+    """
+
+    folder: Path
+    key: dict[str, Any]
+    size: int
+    used: float
+
+    @property
+    def kind(self) -> str:
+        """What it is counted with: its key says it."""
+        return str(self.key.get(_KIND, ACTIVATIONS))
+
+
+def entries_in(root: Path) -> list[Entry]:
+    """What is in a store, the most recently opened first."""
+    found = []
+    for folder in folders_in(root):
+        with suppress(OSError, ValueError):
+            content, used = read_description(folder), (folder / DESCRIPTION).stat().st_mtime
+            found.append(Entry(folder, content.key, content.size, used))
+    return sorted(found, key=lambda entry: -entry.used)
+
+
+def folders_in(root: Path) -> list[Path]:
+    """The folders of the entries of a store."""
+    return [folder for folder in root.glob("*/") if folder.is_dir() and folder.suffix != ASIDE]
 
 
 def map_array(path: Path, content: Description) -> Tensor:
@@ -56,12 +101,13 @@ def is_damaged(folder: Path) -> bool:
     return False
 
 
-def promised(folder: Path) -> int:
-    """How many bytes an entry that is being written will have."""
+def promised(folder: Path, kind: str) -> int:
+    """How many bytes an entry that is being written will have; 0 if it is of another kind."""
     try:
-        return read_description(folder).size
+        content = read_description(folder)
     except (OSError, ValueError):  # none was promised yet
         return 0
+    return content.size if content.key.get(_KIND, ACTIVATIONS) == kind else 0
 
 
 def is_open(folder: Path) -> bool:
