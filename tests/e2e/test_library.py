@@ -113,9 +113,13 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path) -> No
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     assert all(not c.get("outputs") for c in notebook["cells"])
     assert "tune.run(" in cells[1]
-    done = run("\n".join(cells), tmp_path)
+    script = "\n".join(cells)
+    for whole, few in (("num_samples=6,", "num_samples=2,"), ("num_samples=8)", "num_samples=3)")):
+        assert whole in script  # as a reader runs it; here are fewer trials of the same
+        script = script.replace(whole, few)
+    done = run(script, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     told = re.findall(r"^(\d) (\d) \d+\.\d%$", done.stdout, re.MULTILINE)
     assert len(told) == 5
     assert sum(truth == label for truth, label in told) >= 4
-    assert re.search(r"^8 /.*/report\.html$", done.stdout, re.MULTILINE)
+    assert re.search(r"^3 /.*/report\.html$", done.stdout, re.MULTILINE)

@@ -8,6 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS, SMALL, run_module
+from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch, trials_in
 
 
@@ -25,9 +26,9 @@ def test_it_ends_early_and_goes_on_with_a_harder_target(tmp_path: Path) -> None:
     assert max(value for value in complete if value is not None) >= 0.2
     assert len(FinishedSearch(tmp_path, done.stdout).runs("trial")) == len(before)
 
-    again = run_module("tune.search", "--resume", "first", cwd=tmp_path)
+    again = invoke("tune.search", "--resume", "first", cwd=tmp_path)
     assert again.stdout == "search first has reached its target of 0.2; for more: --target\n"
-    easier = run_module("tune.search", "--resume", "first", "--target=0.1", cwd=tmp_path)
+    easier = invoke("tune.search", "--resume", "first", "--target=0.1", cwd=tmp_path)
     assert easier.returncode == 2
     assert "the search has reached its target of 0.2; give more" in easier.stderr
 
@@ -37,5 +38,5 @@ def test_it_ends_early_and_goes_on_with_a_harder_target(tmp_path: Path) -> None:
     assert after[: len(before)] == before
     assert len(after) == 9
     assert "is finished, with 9 trials" in (
-        run_module("tune.search", "--resume", "first", cwd=tmp_path).stdout
+        invoke("tune.search", "--resume", "first", cwd=tmp_path).stdout
     )

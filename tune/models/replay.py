@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mlflow.entities import Run
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
@@ -19,7 +20,7 @@ from trainable.runtime import Runtime
 from tune.base.errors import ConfigError, first_line
 from tune.config.sections import CacheConfig
 from tune.study.fingerprints import hash_of
-from tune.tracking.schema import FactTags, SearchTags, TrialTags
+from tune.tracking.schema import FactTags, SearchTags, TrialTags, epoch_metric
 from tune.tracking.server import check_tracking, full_uri, is_there, open_client, tracking_uri
 
 COMPARED: Final = ("train_loss", "train_acc", "val_loss", "val_acc")
@@ -80,7 +81,7 @@ def read_trial(run_id: str, uri: str | None = None) -> RecordedTrial:
         if tags is None:
             raise ConfigError(f"--from-run {run_id}: this is not the run of a trial")
         parent = client.get_run(run.data.tags[MLFLOW_PARENT_RUN_ID])
-        histories = {name: client.get_metric_history(run_id, name) for name in COMPARED}
+        histories = {name: _history(client, run_id, name, tags.kind) for name in COMPARED}
     except MlflowException as error:
         raise ConfigError(f"--from-run {run_id}: {first_line(error)}") from error
     epochs = [
@@ -90,6 +91,12 @@ def read_trial(run_id: str, uri: str | None = None) -> RecordedTrial:
     if not epochs:
         raise ConfigError(f"--from-run {run_id}: no epoch of it is recorded")
     return _trial(run, tags, SearchTags.of(parent), epochs)
+
+
+def _history(client: MlflowClient, run_id: str, name: str, kind: str) -> list[Metric]:
+    """A metric of a trial's epochs; of older refits, by the name that it had."""
+    found = client.get_metric_history(run_id, epoch_metric(name, kind))
+    return list(found or client.get_metric_history(run_id, name))
 
 
 def _trial(

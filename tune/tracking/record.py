@@ -44,12 +44,14 @@ from tune.tracking.queries import child_of, find_parent, find_runs, tagged
 from tune.tracking.schema import (
     BEST_EPOCH,
     INTERRUPTED,
+    REFIT_KIND,
     SEARCH_KIND,
     SOURCE,
     Artifact,
     Tag,
     TrialTags,
     cost_metric,
+    epoch_metric,
     facts_as_tags,
     space_param,
 )
@@ -109,9 +111,9 @@ class SearchRecord:
                 child = self._children[key] = self._create_child(ledger, trial)
             if not child.closed:
                 ended = trial.state.is_finished()  # looked at first: it changes last
-                self._log_epochs(child, trial)
+                self._log_epochs(child, trial, ledger.kind)
                 if ended:
-                    self._end(child, trial)
+                    self._end(child, trial, ledger.kind)
 
     @property
     def closed(self) -> int:
@@ -236,17 +238,17 @@ class SearchRecord:
                 tags[Tag.FIRST_POINT] = f"{point.name}: {point.why}"
         return _Child(self._create(run_name(ledger.kind, trial.number), tags, trial.started))
 
-    def _log_epochs(self, child: _Child, trial: TrialLog) -> None:
+    def _log_epochs(self, child: _Child, trial: TrialLog, kind: str) -> None:
         if not child.params:
-            cost, kind = self._choice.cost(trial.params), self._choice.config.strategy.cost
-            named = [] if cost is None else [Metric(cost_metric(kind), cost, trial.started, 0)]
+            cost, of = self._choice.cost(trial.params), self._choice.config.strategy.cost
+            named = [] if cost is None else [Metric(cost_metric(of), cost, trial.started, 0)]
             self.client.log_batch(child.run_id, named, params=_params(trial.params))
             child.params = True
         new = trial.epochs[child.epochs :]  # the others are not looked at again
         if new and child.epochs == 0:
             self.client.log_batch(child.run_id, tags=_tags(facts_as_tags(trial.facts)))
         metrics = [
-            Metric(name, value, epoch.at, number)
+            Metric(epoch_metric(name, kind), value, epoch.at, number)
             for number, epoch in enumerate(new, child.epochs + 1)
             for name, value in epoch.metrics.items()
         ]
@@ -254,9 +256,10 @@ class SearchRecord:
             self.client.log_batch(child.run_id, metrics[start : start + _BATCH])
         child.epochs += len(new)
 
-    def _end(self, child: _Child, trial: TrialLog) -> None:
+    def _end(self, child: _Child, trial: TrialLog, kind: str) -> None:
         tags, best = {Tag.STATE: trial.state.name}, []
-        if trial.best is not None and trial.ended is not None:
+        # No epoch of a refit is the best: no image is left to say so.
+        if trial.best is not None and trial.ended is not None and kind != REFIT_KIND:
             # Its other columns in MLflow are of its last epoch.
             values = {best_name(trial.objective): trial.score, BEST_EPOCH: trial.best}
             best = [Metric(name, value, trial.ended, 0) for name, value in values.items()]

@@ -78,6 +78,7 @@ class Artifact:
 
 
 SEARCH_KIND: Final = "search"
+REFIT_KIND: Final = "refit"
 INTERRUPTED: Final = "INTERRUPTED"
 """The state of a trial whose search may go on; all others are Optuna's."""
 SOURCE: Final = "tune.search"
@@ -99,6 +100,17 @@ TEST_SURE_ACC: Final = "test_sure_acc"
 LATENCY: Final = "model_seconds_an_image"
 """The seconds that a search's model took for an image, alone, as it is served."""
 OBJECTIVE_PARAM: Final = "objective.metric"
+
+
+def epoch_metric(name: str, kind: str) -> str:
+    """What a metric of an epoch is called on the run of a trial.
+
+    Args:
+        name: As the trial reports it.
+        kind: The trial's. A refit has trained on the validation images too: what it reports of
+            them, such as `val_acc`, is `known_val_acc`.
+    """
+    return f"known_{name}" if kind == REFIT_KIND and name.startswith("val_") else name
 
 
 def best(objective: Objective) -> str:

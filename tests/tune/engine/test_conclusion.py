@@ -434,6 +434,11 @@ def test_the_winner_on_folds_is_registered_as_it_was_trained_on_all_images(
     assert parent.data.metrics["refit_val_acc"] == results.model.score
     assert results.model.score == pytest.approx(sum(last) / 3)
     images = len(results.dataset.train) + len(results.dataset.val)
+    (refit,) = on_folds.client.search_runs(["1"], "tags.`tune.kind` = 'refit'")
+    assert {name for name in refit.data.metrics if "val_" in name} == {
+        "known_val_acc",
+        "known_val_loss",
+    }
     words = f"the mean of its recipe over 3 folds; it has trained on all {images} images"
     assert results.judged_by == words
 
@@ -454,10 +459,11 @@ def test_a_refit_replays_to_the_model_that_is_registered_and_so_do_runs_on_folds
     assert registered.seen is not None
     assert not registered.seen.unseen_groups(replace(dataset, test=dataset.val)).any()
     assert registered.seen.unseen_groups(dataset).all()
-    children = on_folds.client.search_runs(["1"], "tags.`tune.kind` = 'confirm'")
-    trial = read_trial(children[0].info.run_id, on_folds.client.tracking_uri)
-    assert trial.config.data.fold is not None
-    assert replay(trial, rebuild(trial), lambda *_: None) is None
+    for kind in ("confirm", "refit"):
+        child = on_folds.client.search_runs(["1"], f"tags.`tune.kind` = '{kind}'")[0]
+        trial = read_trial(child.info.run_id, on_folds.client.tracking_uri)
+        assert trial.config.data.fold is not None
+        assert replay(trial, rebuild(trial), lambda *_: None) is None
 
 
 def test_the_checkpoints_of_runs_on_folds_are_not_asked_for(on_folds: Concluded) -> None:
