@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 _JOINERS: Final = "\u200c\u200d"
@@ -28,3 +29,10 @@ def shortened(text: str, width: int) -> str:
         return text
     end = (width - 1) // 3
     return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
+
+
+def listed(words: Iterable[str], most: int) -> str:
+    """Words in a row, of which at most so many are named; of the others, how many they are."""
+    every = list(words)
+    more = len(every) - most
+    return ", ".join([*every[:most], *([f"and {more:,} more"] if more > 0 else [])])

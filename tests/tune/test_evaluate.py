@@ -180,7 +180,7 @@ def test_many_classes_have_the_pairs_that_were_confused_most(tmp_path: Path) -> 
         (["photos/ants"], "photos/ants has no class folder: give one with a folder a class"),
         (["wrong"], "wrong: beetles is no class of the model, which knows ants, bees, crickets"),
         (["splits"], "it holds splits, not classes: give one of them, such as splits/test"),
-        (["empty"], "empty holds no image (.jpg"),
+        (["empty"], "empty holds no image (JPEG"),
     ],
 )
 def test_a_mistake_ends_with_2_and_one_line(

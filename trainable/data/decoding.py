@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from trainable.data.kinds import HEAD, SUFFIXES, Kind, kind_of, what_else
 from trainable.data.looks import SIDE, shrink
 from trainable.data.room import Room
+from trainable.data.shades import Samples
 
 MAX_BYTES: Final = 64 * 2**20
 """The largest image file that is read."""
@@ -22,8 +27,13 @@ MAX_PIXELS: Final = 80_000_000
 """The largest image that is decoded, and the most that a process decodes at once. A small file may
 claim far more."""
 _ROOM: Final = Room(MAX_PIXELS)
-_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")
-"""What is decoded. Pillow knows many more, some of which run other programs."""
+_THUMBNAIL, _DNG = 254, 50706
+"""TIFF's tags NewSubfileType, whose lowest bit marks a smaller copy of a page, and DNGVersion."""
+_LACKS: Final = {
+    "HEIF": "HEIC needs a package: pip install 'resnet-tune[heif]'",
+    "AVIF": "AVIF needs Pillow 11.3 or later: pip install --upgrade pillow",
+}
+"""What to do where a decoder is lacking."""
 
 # An image in one piece: glibc gives a large piece back to the system at once, and keeps Pillow's
 # usual ones of 16 MB for the thread that had them.
@@ -38,6 +48,10 @@ _UNREADABLE = (
 
 class ImageError(ValueError):
     """A file that cannot be read as an image."""
+
+
+class _NoDecoderError(ValueError):
+    """An image of a format for which a package is lacking."""
 
 
 def read_square(file: Path | BinaryIO, side: int) -> NDArray[np.uint8]:
@@ -79,8 +93,8 @@ def read_both(file: Path, side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint
         ImageError: The file is broken, no image, or too large.
     """
     with _opened(file) as image:
-        is_large, is_jpeg = min(image.size) >= SIDE, image.format == "JPEG"
-    if is_jpeg:  # no other is decoded to a fraction of its size
+        is_large, has_fractions = min(image.size) >= SIDE, _has_fractions(image)
+    if has_fractions:
         return read_square(file, side), read_small(file) if is_large else None
     with _upright(file) as image:
         return _square(image, side), shrink(image) if is_large else None
@@ -104,29 +118,29 @@ def _upright(file: Path | BinaryIO, least: int | None = None) -> Iterator[Image.
     """
     with _opened(file) as image:
         whole = image.width * image.height
-        if least is not None:
+        if least is not None and _has_fractions(image):
             image.draft("RGB", (least, least))
         # A progressive JPEG is held whole while it is decoded to a fraction.
         pixels = whole if image.info.get("progressive") else image.width * image.height
+        samples = Samples.of(image)
         with _ROOM.of(pixels):
             ImageOps.exif_transpose(image, in_place=True)
             # Both end here: whoever reads an image may hold it until another has its room.
-            with image, _as_rgb(image) as upright:
+            with image, samples.as_rgb(image) as upright:
                 yield upright
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """An image in RGB, or in grey where it has no colours, which takes a quarter of the memory."""
-    if image.mode.startswith("I;16"):  # Pillow would clip its shades, not scale them
-        return Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-    mode = "L" if image.mode in {"1", "L"} else "RGB"
-    return image if image.mode == mode else image.convert(mode)
+def _has_fractions(image: Image.Image) -> bool:
+    """Whether an image is decoded straight to a fraction of its size where that suffices.
+
+    A JPEG of several pictures (MPO) could be, and is decoded whole in training.
+    """
+    return image.format == "JPEG"
 
 
 def suffixes() -> list[str]:
-    """The endings of names of files that are decoded, such as `.jpg`."""
-    known = Image.registered_extensions()
-    return sorted(suffix for suffix, kind in known.items() if kind in _FORMATS)
+    """The usual endings of names of files that are decoded, such as `.jpg`."""
+    return sorted(SUFFIXES)
 
 
 def as_png(pixels: NDArray[np.uint8]) -> bytes:
@@ -159,27 +173,62 @@ def image_size_of(path: Path) -> tuple[int, int]:
 def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
     """An image file whose header has been read, and found to claim no more than is taken."""
     try:
-        size = file.stat().st_size if isinstance(file, Path) else file.seek(0, os.SEEK_END)
-        if size > MAX_BYTES:
-            raise ValueError(f"it has {size:,} bytes, and more than {MAX_BYTES:,} are not taken")
-        if not isinstance(file, Path):
-            file.seek(0)
-        with Image.open(file, formats=_FORMATS) as image:
+        kind = _kind(file)
+        with Image.open(file, formats=(kind.name,)) as image:
             pixels = image.width * image.height
             if pixels > MAX_PIXELS:
                 raise ValueError(
                     f"it has {pixels:,} pixels, and more than {MAX_PIXELS:,} are not taken"
                 )
+            tags = getattr(image, "tag_v2", {})
+            if tags.get(_THUMBNAIL, 0) & 1 or _DNG in tags:
+                raise ValueError("its first page is the thumbnail of a camera's raw file")
             yield image
     except _UNREADABLE as error:
         raise _unreadable(file, error) from error
+
+
+def _kind(file: Path | BinaryIO) -> Kind:
+    """The format of a file by its first bytes, whatever its name says.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too large, no image, or of a format for which there is no decoder here.
+    """
+    with file.open("rb") if isinstance(file, Path) else nullcontext(file) as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(0)
+        head = opened.read(HEAD)
+        opened.seek(0)
+    if size > MAX_BYTES:
+        raise ValueError(f"it has {size:,} bytes, and more than {MAX_BYTES:,} are not taken")
+    kind = kind_of(head)
+    if kind is None:
+        raise ValueError(f"it is {what_else(head)}")
+    if not _has_decoder(kind.name):
+        raise _NoDecoderError(_LACKS.get(kind.name, f"this Pillow has no decoder of {kind.name}"))
+    return kind
+
+
+@cache
+def _has_decoder(name: str) -> bool:
+    """Whether Pillow, or a package that adds to it, decodes a format. Such a package is loaded."""
+    if name == "HEIF":
+        if find_spec("pillow_heif") is None:
+            return False
+        import_module("pillow_heif").register_heif_opener()
+    elif name not in Image.OPEN:
+        Image.init()
+    return name in Image.SAVE  # a decoder that Pillow was built without is in OPEN all the same
 
 
 def _unreadable(file: Path | BinaryIO, error: BaseException) -> ImageError:
     name = file if isinstance(file, Path) else getattr(file, "name", "the upload")
     if isinstance(error, FileNotFoundError):
         return ImageError(f"{name} cannot be read: there is no such file")
+    if isinstance(error, _NoDecoderError):
+        return ImageError(f"{name} cannot be read here: {error}")
     reason: object = getattr(error, "strerror", None) or error  # which names no file again
     if isinstance(error, UnidentifiedImageError):
-        reason = f"it is broken, or none of {', '.join(_FORMATS)}"
+        reason = "it is broken, or of a variant of its format that is not decoded"
     return ImageError(f"{name} cannot be read as an image ({reason}): repair or remove it")

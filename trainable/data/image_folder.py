@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from trainable.data.kinds import NAMES, why_no_image
 from trainable.data.listing import Listing
 from trainable.data.parts import SPLITS
+from trainable.text import listed, printable
+
+_NAMED: Final = 5
+"""Files that are left out and named; of others it is said how many they are."""
 
 
 def list_image_folder(root: Path) -> Listing:
@@ -28,28 +33,45 @@ def list_image_folder(root: Path) -> Listing:
     for folder in folders.values():
         if _class_names(folder) != classes:
             raise ValueError(f"{folder} has other class folders than {folders['train']}")
-    pairs = {name: _labelled_files(folder, classes) for name, folder in folders.items()}
-    count = sum(map(len, pairs.values()))
+    left_out: dict[Path, str] = {}
+    pairs = {name: _labelled_files(folder, classes, left_out) for name, folder in folders.items()}
     return Listing(
         files={name: [path for path, _ in each] for name, each in pairs.items()},
         labels={name: np.array([label for _, label in each]) for name, each in pairs.items()},
         classes=classes,
-        skipped=sum(_count_files(folder, classes) for folder in folders.values()) - count,
+        skipped=len(left_out),
+        notes=tuple(_describe(left_out, root)),
     )
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The files of image types in a folder and in those inside it, sorted."""
-    return [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in IMG_EXTENSIONS and path.is_file()
-    ]
+    """The images in a folder and in those inside it, sorted, whatever their suffix."""
+    return sort_files(folder)[0]
+
+
+def sort_files(folder: Path) -> tuple[list[Path], dict[Path, str]]:
+    """The images in a folder and in those inside it, sorted, and why each other file is none."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    left_out = {path: why for path in files if (why := why_no_image(path)) is not None}
+    return [path for path in files if path not in left_out], left_out
 
 
 def no_image_in(folder: Path) -> str:
     """A message that a folder has none of :func:`image_files`."""
-    return f"{folder} holds no image ({', '.join(IMG_EXTENSIONS)})"
+    _, left_out = sort_files(folder) if folder.is_dir() else ([], {})
+    beside = f", but {_named(left_out, folder)}" if left_out else ""
+    return f"{folder} holds no image ({NAMES}){beside}"
+
+
+def _describe(left_out: Mapping[Path, str], root: Path) -> Iterator[str]:
+    if left_out:
+        verb = "file is no image and was" if len(left_out) == 1 else "files are no images and were"
+        yield f"{len(left_out):,} {verb} left out: {_named(left_out, root)}"
+
+
+def _named(left_out: Mapping[Path, str], root: Path) -> str:
+    names = (f"{printable(str(path.relative_to(root)))} ({why})" for path, why in left_out.items())
+    return listed(names, _NAMED)
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -66,16 +88,21 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _labelled_files(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
-    """The image files in sorted order, so that storage order is the same everywhere."""
-    found = [
-        (path, label) for label, name in enumerate(classes) for path in image_files(folder / name)
-    ]
-    empty = set(range(len(classes))) - {label for _, label in found}
-    if empty:
-        raise ValueError(no_image_in(folder / classes[min(empty)]))
+def _labelled_files(
+    folder: Path, classes: Sequence[str], left_out: dict[Path, str]
+) -> list[tuple[Path, int]]:
+    """The images in sorted order, so that storage order is the same everywhere.
+
+    Args:
+        folder: With a folder per class.
+        classes: Their names.
+        left_out: Takes each other file, and why it is no image.
+    """
+    found = []
+    for label, name in enumerate(classes):
+        images, others = sort_files(folder / name)
+        if not images:
+            raise ValueError(no_image_in(folder / name))
+        found += [(path, label) for path in images]
+        left_out |= others
     return found
-
-
-def _count_files(folder: Path, classes: Sequence[str]) -> int:
-    return sum(path.is_file() for name in classes for path in (folder / name).rglob("*"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import Answer
 from trainable.places import is_folder
 from trainable.predictions import Predictions
+from trainable.text import listed
 
 _MOST_NAMES: Final = 8
 """Classes that a message lists."""
@@ -137,12 +138,5 @@ def _unknown(folder: Path, unknown: Sequence[str], classes: Sequence[str]) -> st
         held_out = next(name for name in reversed(SPLITS) if name in unknown)
         return f"it holds splits, not classes: give one of them, such as {folder / held_out}"
     verb = "is no class" if len(unknown) == 1 else "are no classes"
-    return (
-        f"{_listed(unknown)} {verb} of the model, which knows {_listed(classes)}: rename or remove"
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    shown: Iterator[str] = iter(names[:_MOST_NAMES])
-    return ", ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
+    wrong, known = listed(unknown, _MOST_NAMES), listed(classes, _MOST_NAMES)
+    return f"{wrong} {verb} of the model, which knows {known}: rename or remove"

@@ -55,8 +55,6 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     sizes = {part: len(dataset.split(part)) for part in SPLITS}
     shown = " + ".join(f"{count} {part}" for part, count in sizes.items())
     console.print(f"data     {config.data.source}: {shown} images, {len(dataset.classes)} classes")
-    if dataset.skipped:
-        console.print(f"         {dataset.skipped} files are no images and were left out")
     copies = describe_copies(copy_groups(dataset))
     for note in (*dataset.notes, *([copies] if copies else [])):
         console.print(f"         {squeeze(note, _NOTE)}", soft_wrap=True, markup=False)
