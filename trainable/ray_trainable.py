@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -15,6 +16,7 @@ from trainable.device import is_out_of_memory, release_memory
 from trainable.errors import first_line
 from trainable.finetuner import DivergedError, FineTuner
 from trainable.runtime import Runtime
+from trainable.validated import keep_validated
 
 
 class TrialSpec(TypedDict):
@@ -57,7 +59,8 @@ class FineTuneTrainable(tune.Trainable):
         """Build the trial of a :class:`TrialSpec`, or go on with it."""
         self._trial = TrialConfig.model_validate(config["trial"])
         self._runtime = Runtime(**config["runtime"])
-        self._checkpoints = Checkpoints(Path(config["folder"]), self._trial)
+        self._folder = Path(config["folder"])
+        self._checkpoints = Checkpoints(self._folder, self._trial)
         self._unreported: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
         self._halt = _why_no_data(self._trial.data, config.get("fingerprint"))
@@ -130,6 +133,7 @@ class FineTuneTrainable(tune.Trainable):
         better = better or self._trial.data.keeps_no_validation
         if better:
             self._best = metrics
+            self._keep_validated()
         state = {
             "tuner": self._tuner.state_dict(),
             "micro_batches": self._tuner.micro_batches,
@@ -138,6 +142,16 @@ class FineTuneTrainable(tune.Trainable):
         }
         self._checkpoints.save(state, best=better)
         return metrics
+
+    def _keep_validated(self) -> None:
+        """Keep what a trial on a fold answers there: its checkpoints go once it has ended.
+
+        Before the checkpoint, so that it is never behind that. It can be made again.
+        """
+        data = self._trial.data
+        if data.fold is not None and not data.keeps_no_validation:
+            with suppress(OSError):
+                keep_validated(self._folder, self._tuner.evaluate("val"))
 
 
 def _why_no_data(config: DataConfig, fingerprint: str | None) -> str | None:

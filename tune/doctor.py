@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from tune.base.errors import DONE, FAILED
+from tune.base.finding import Finding
 from tune.checks.examination import examine
-from tune.checks.finding import Finding
 from tune.checks.judged import JudgedConfig
 from tune.cli import ConfigOption, Door, OverridesArgument, open_console
 from tune.config.loading import load_config

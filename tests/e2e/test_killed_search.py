@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.commands import run_module
 from tests.helpers.doctor import examine
 from tests.helpers.searches import copied, statuses
-from tune.checks.finding import Finding
+from tune.base.finding import Finding
 
 RESUME = "python -m tune.search --resume first"
 

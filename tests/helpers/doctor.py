@@ -12,7 +12,7 @@ from unittest.mock import patch
 from tests.helpers.commands import user_environment
 from tests.helpers.doors import invoke
 from tests.helpers.processes import run
-from tune.checks.finding import Finding
+from tune.base.finding import Finding
 
 
 def examine(folder: Path, *words: str, **variables: str) -> tuple[int, dict[str, Finding]]:

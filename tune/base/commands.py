@@ -13,6 +13,8 @@ PROGRAM: Final = "resnet-tune"
 
 COMMANDS: Final = {
     "search": "Search hyperparameters for fine-tuning a ResNet, and register the best checkpoint.",
+    "data": "Check images before they are trained on: counts, sizes, broken files, duplicates, "
+    "labels.",
     "debug": "Run one trial in this process, and print each epoch.",
     "predict": "Label images with a trained model.",
     "evaluate": "Evaluate a model on labelled images: accuracy, classes, confusion and mistakes.",

@@ -7,7 +7,7 @@ from typing import Final
 
 from trainable.store.arrays import ArrayStore
 from tune.base.commands import as_typed
-from tune.checks.finding import Finding, gigabytes
+from tune.base.finding import Finding, gigabytes
 
 _LEAST_FREE: Final = 10**9
 """Bytes of free disk below which the cache holds little."""

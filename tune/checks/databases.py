@@ -20,8 +20,8 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from tune.base.errors import ConfigError
+from tune.base.finding import Finding
 from tune.base.passwords import masked
-from tune.checks.finding import Finding
 from tune.tracking.server import REACH_SECONDS, ask, check_tracking
 
 _DEFAULT: Final = "sqlite:///mlflow.db"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tune.checks.finding import Finding
+from tune.base.finding import Finding
 from tune.checks.judged import JudgedConfig, check_config
 from tune.config.schema import SearchConfig
 

@@ -12,7 +12,7 @@ from typing import Final
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from tune.checks.finding import Finding
+from tune.base.finding import Finding
 
 PACKAGE: Final = "resnet-tune"
 LOCK: Final = Path(__file__).parents[2] / "requirements.lock"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tune.base.errors import ConfigError
-from tune.checks.finding import Finding
+from tune.base.finding import Finding
 from tune.config.loading import check_files
 from tune.config.presets import DEFAULT
 from tune.config.schema import SearchConfig

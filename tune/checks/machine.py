@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from trainable.device import bf16_gain, cpu_precision
-from tune.checks.finding import Finding, gigabytes
+from tune.base.finding import Finding, gigabytes
 
 TRIAL_BYTES: Final = 10**9
 """The memory that a trial takes for itself (`benchmarks/memory.py`)."""

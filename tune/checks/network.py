@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from trainable.config import ModelConfig
 from trainable.network.weights import resolve_weights
-from tune.checks.finding import Finding
+from tune.base.finding import Finding
 
 _SECONDS: Final = 2.0
 """How long to wait for an address."""

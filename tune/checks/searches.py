@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from tune.base.commands import as_typed, to_resume
 from tune.base.errors import ConfigError, first_line
-from tune.checks.finding import Finding
+from tune.base.finding import Finding
 from tune.study.folder import SearchFolder
 from tune.study.search import Search
 from tune.tracking.client import FAILURES

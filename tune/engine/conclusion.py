@@ -26,6 +26,7 @@ from tune.models.candidates import (
     single,
     soup,
 )
+from tune.models.held_out import held_out
 from tune.models.promotion import settle_champion
 from tune.models.registration import Challenger, add_file
 from tune.reporting.files import write_report
@@ -130,6 +131,9 @@ def conclude(
                 results = _register(search, results, classifier, record)
         if finalists:
             with problems.noted("the report"):
+                whole = load_dataset(search.config.data.unfolded)
+                judged = held_out(finalists[0], ledgers, home, whole, results.test)
+                results = replace(results, judged=judged)
                 files = write_report(results, home.folder)
                 results = replace(results, report=files[0])
                 if record is not None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
 from trainable.data.datasets import load_dataset
 from tune.base.commands import to_resume
-from tune.base.errors import ConfigError
+from tune.base.errors import ConfigError, first_line
 from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.cluster import is_own, start_ray
@@ -26,6 +28,7 @@ from tune.engine.stopping import TimeBudget
 from tune.engine.trials import clear_away, run_trials
 from tune.engine.watchers import drop_former
 from tune.reporting.results import SearchResults
+from tune.reporting.soundness import write_data_page
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import (
     Finalist,
@@ -161,7 +164,8 @@ def _run(
     watch: Stopwatch,
 ) -> SearchResults:
     """Run what trials are left, confirm the best ones, and then test and register the winner."""
-    config, writer, recorded = search.config, RecordWriter(search, ledger), False
+    config, recorded = search.config, False
+    writer = RecordWriter(search, ledger, at_start=lambda: _data_page(search, home))
     allowance, choice = _allowance(config, resources, watch), Choice.of(search)
     run = partial(
         run_trials,
@@ -216,6 +220,18 @@ def _run(
         if confirmed is not None:
             drop_former(home, confirmed, order)
     return results
+
+
+def _data_page(search: Search, home: SearchFolder) -> list[Path]:
+    """The page about the images, made once; none where it cannot be made, which ends no search."""
+    data = search.config.data
+    try:
+        return [write_data_page(home.folder, data, load_dataset(data.unfolded))]
+    except Exception as error:  # noqa: BLE001 - of policies that plugins add
+        warnings.warn(
+            f"the page about the images is not written: {first_line(error)}", stacklevel=2
+        )
+        return []
 
 
 def _allowance(config: SearchConfig, resources: TrialResources, watch: Stopwatch) -> Allowance:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainable.data.datasets import load_dataset
+from trainable.predictions import Predictions
 from tune.base.errors import ConfigError
+from tune.models.held_out import held_out
 from tune.reporting.card import has_card, model_card
 from tune.reporting.page import page
 from tune.reporting.png import write_pictures
 from tune.reporting.results import Model, SearchResults
+from tune.reporting.soundness import write_data_page
+from tune.soundness.labels import Judged
 from tune.strategy.choice import Choice
-from tune.strategy.confirmation import read_confirmation
+from tune.strategy.confirmation import Finalist, read_confirmation
 from tune.strategy.portfolio import read_search
 from tune.strategy.refit import read_refit
+from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledgers
 from tune.study.search import Search, run_name
 from tune.tracking.evaluation import read_outcome
@@ -21,10 +27,14 @@ from tune.tracking.schema import Artifact, SearchTags
 
 
 def write_report(results: SearchResults, folder: Path) -> list[Path]:
-    """Write the page, the model's card and the pictures; returns their files, the page first."""
+    """Write the page, the model's card and the pictures; returns their files, the page first.
+
+    Beside them is the page about the images, which is written when a search starts.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "report.html"
     path.write_text(page(results), encoding="utf-8")
+    write_data_page(folder, results.config.data, results.dataset)
     return [path, *_write_card(results, folder), *write_pictures(results, folder)]
 
 
@@ -37,8 +47,13 @@ def _write_card(results: SearchResults, folder: Path) -> list[Path]:
     return [path]
 
 
-def read_results(search: Search) -> SearchResults:
+def read_results(search: Search, *, judge_again: bool = False) -> SearchResults:
     """The results of a search so far, from its study and its record.
+
+    Args:
+        search: The search.
+        judge_again: Whether runs whose answers to images that they were not trained on are not
+            recorded are restored, or trained again, to give them.
 
     Raises:
         ConfigError: Its study or its data is not available, or no epoch of it has been reported.
@@ -58,19 +73,35 @@ def read_results(search: Search) -> SearchResults:
     test, tags = read_outcome(search)
     order = choice.ranked(chosen, confirmed.trials.values() if confirmed else ())
     refitted = read_refit(search, order[0]) if order else None
+    ledgers = Ledgers(ledger, confirmed, refitted)
     return SearchResults(
         name=search.name,
         ledger=ledger,
         finalists=tuple(order),
         dataset=dataset,
         test=test,
-        model=_model(tags, Ledgers(ledger, confirmed, refitted)) if tags else None,
+        model=_model(tags, ledgers) if tags else None,
         calibration=tags.calibration if tags else None,
         decision=tags.decision if tags else "",
         choice=choice,
         number=tags.version if tags and search.concluded else None,
         latency=tags.latency if tags else None,
+        judged=_judged(search, order, ledgers, test, again=judge_again),
     )
+
+
+def _judged(
+    search: Search,
+    order: Sequence[Finalist],
+    ledgers: Ledgers,
+    test: Predictions | None,
+    *,
+    again: bool,
+) -> Judged | None:
+    if not order:
+        return None
+    whole = load_dataset(search.config.data.unfolded)
+    return held_out(order[0], ledgers, SearchFolder(search.name), whole, test, again=again)
 
 
 def _model(tags: SearchTags, ledgers: Ledgers) -> Model | None:

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from trainable.data.decoding import as_png, as_thumbnail
 from trainable.metrics import Objective
 from trainable.text import printable, shortened
 from tune.reporting.card import has_card
+from tune.reporting.pictures import as_source
 from tune.reporting.predictions import worst_mistakes
 from tune.reporting.results import SearchResults
 from tune.reporting.sections import Section, draw_sections
+from tune.reporting.soundness import data_part
+from tune.reporting.templating import template
 from tune.reporting.winner import class_counts, command, latency, settings, story
 from tune.study.trial import TrialLog
 
-_TEMPLATES: Final = Path(__file__).parent / "templates"
 _WIDE: Final = 704
 """The width of a wide figure in pixels, below which it can be scrolled."""
 _PATH: Final = 60
 """Characters of a path that are shown; the pointer shows all of it."""
-_THUMBNAIL: Final = 160
-"""The side of a picture in the gallery, in pixels."""
 
 
 def page(results: SearchResults) -> str:
     """The report as HTML."""
     drawn = draw_sections(results)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         name=results.name,
         about=_about(results),
         story=story(results),
@@ -53,6 +44,7 @@ def page(results: SearchResults) -> str:
         compute=_compute(results),
         sections=_placed(results, drawn),
         mistakes=_mistakes(results),
+        data=data_part(results),
         heads=["trial", "state", "epochs", "best", "train", *results.config.space],
         rows=[
             _row(log, results.objective, results.config.space)
@@ -165,11 +157,7 @@ def _file(results: SearchResults, index: int) -> str:
 
 
 def _as_source(results: SearchResults, index: int) -> str:
-    pixels = results.dataset.test.images[index].permute(1, 2, 0).numpy()
-    kind, content = "png", as_png(pixels)
-    if len(pixels) > _THUMBNAIL:  # as it is, it would take as much room as all the figures
-        kind, content = "jpeg", as_thumbnail(pixels, _THUMBNAIL)
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return as_source(results.dataset.test.images[index].permute(1, 2, 0).numpy())
 
 
 def _row(log: TrialLog, objective: Objective, keys: Iterable[str]) -> list[Any]:

@@ -12,6 +12,7 @@ from trainable.inference.calibration import NONE, Calibration
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
+from tune.soundness.labels import Judged
 from tune.strategy.agreement import disagreement
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist
@@ -86,6 +87,7 @@ class SearchResults:
         undone: What there was no time for, in words; empty where all was done.
         remark: What else is to be said of how the model was chosen.
         choice: The rule by which it was chosen; None is by the objective alone.
+        judged: What models say of images that they were not trained on; None where none is known.
     """
 
     name: str
@@ -104,6 +106,7 @@ class SearchResults:
     undone: str = ""
     remark: str = ""
     choice: Choice | None = None
+    judged: Judged | None = None
 
     @property
     def version(self) -> int | None:

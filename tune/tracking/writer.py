@@ -8,6 +8,8 @@ imported by that thread, while the first trials start.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
@@ -35,13 +37,20 @@ class RecordWriter:
     Args:
         search: The search.
         ledgers: Its ledgers. More may be added.
+        at_start: Makes the files that the record has from the beginning.
 
     Attributes:
         started: Whether a trial has started, and so there is something to write.
     """
 
-    def __init__(self, search: Search, *ledgers: Ledger) -> None:
+    def __init__(
+        self,
+        search: Search,
+        *ledgers: Ledger,
+        at_start: Callable[[], Sequence[Path]] = tuple,
+    ) -> None:
         self._search, self.ledgers = search, list(ledgers)
+        self._at_start: Callable[[], Sequence[Path]] | None = at_start
         self._wake = threading.Condition()
         self._news = self._closing = self.started = False
         self._error: str | None = None
@@ -134,6 +143,9 @@ class RecordWriter:
 
         if self._record is None:
             self._record = SearchRecord(self._search, self._patience)
+        if self._at_start is not None:
+            self._record.log_files(self._at_start())
+            self._at_start = None
         for ledger in list(self.ledgers):
             self._record.sync(ledger)
         self._error = None

@@ -19,9 +19,9 @@ from tests.helpers.commands import user_environment
 from tests.helpers.searches import FinishedSearch
 from trainable.store.arrays import ArrayStore
 from trainable.store.chunks import Chunks
+from tune.base.finding import Finding
 from tune.checks.cache import check_cache
 from tune.checks.databases import check_mlflow, check_optuna
-from tune.checks.finding import Finding
 
 STUDY = "sqlite:///mlruns/optuna.db"
 

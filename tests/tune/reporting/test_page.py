@@ -145,7 +145,7 @@ def test_the_page_begins_with_the_winner_and_lists_what_follows(dataset: Dataset
     assert cards_of(text)["Latency"][0] == "12.3 ms"
     named = set(re.findall(r'<li><a href="#(.*?)">', text))
     assert named <= set(re.findall(r'id="(.*?)"', text))
-    assert len(named) == text.count("<figure") + 3
+    assert len(named) == text.count("<figure") + 4
 
 
 def test_a_model_that_is_not_registered_has_no_command(dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""The result of one check of `python -m tune.doctor`."""
+"""The result of one check, of the machine or of the data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 State = Literal["ok", "warn", "fail"]
-"""`warn`: a search runs, but not as well as it could. `fail`: it would not run."""
+"""`warn`: a search runs, but not as well as it could. `fail`: it would not run, or its result would
+not hold."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,215 @@
+"""`python -m tune.data`, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from tests.helpers.doors import invoke
+from tests.helpers.images import write_folders
+
+CLASSES = ("ants", "bees")
+
+
+def scene(seed: int, side: int = 96) -> Image.Image:
+    """A picture unlike those of other seeds, smooth as photographs are."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def write_scenes(folder: Path, seeds: range, side: int = 96) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        scene(seed, side).save(folder / f"{seed:03d}.png")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two classes of 24 pictures, of which none is a copy of another."""
+    write_scenes(tmp_path / "photos" / "ants", range(24))
+    write_scenes(tmp_path / "photos" / "bees", range(100, 124))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def split_photos(tmp_path: Path) -> Path:
+    """The same in a training and a test folder."""
+    for number, (name, split) in enumerate(
+        (name, split) for split in ("train", "test") for name in CLASSES
+    ):
+        write_scenes(tmp_path / "photos" / split / name, range(100 * number, 100 * number + 22))
+    return tmp_path / "photos"
+
+
+def examined(*words: str, cwd: Path, code: int = 0) -> dict[str, Any]:
+    done = invoke("tune.data", *words, "--json", cwd=cwd)
+    assert done.returncode == code, done.stderr + done.stdout
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def states(found: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["state"] for each in found["findings"]}
+
+
+def test_sound_images_are_counted_and_measured(photos: Path, tmp_path: Path) -> None:
+    scene(500, 200).resize((200, 120)).save(photos / "bees" / "wide.jpg")
+    found = examined("photos", cwd=tmp_path)
+    assert found["images"] == 49
+    assert found["classes"]["bees"] == {"train": 25, "val": 0, "test": 0}
+    assert found["sizes"]["width"] == [96, 96, 200]
+    assert found["sizes"]["aspect"] == [1, 1, pytest.approx(1.667)]
+    assert set(states(found).values()) == {"ok"}
+    searched = found["searched"]
+    assert sum(searched["bees"].values()) == 25
+    assert all(count > 0 for row in searched.values() for count in row.values())
+    assert found["page"] == "data.html"
+
+
+def test_copies_across_splits_that_folders_give_are_a_leak(
+    split_photos: Path, tmp_path: Path
+) -> None:
+    assert examined("photos", cwd=tmp_path)["leaks"] == 0
+    image = Image.open(split_photos / "train" / "ants" / "003.png")
+    image.resize((64, 64)).save(split_photos / "test" / "ants" / "copy.jpg", quality=70)
+    found = examined("photos", cwd=tmp_path, code=1)
+    assert found["leaks"] == 1
+    (group,) = found["duplicates"]
+    assert (group["splits"], group["exact"]) == (["train", "test"], False)
+    assert [each["image"] for each in group["images"]] == [
+        "train/ants/003.png",
+        "test/ants/copy.jpg",
+    ]
+    assert states(found)["leaks"] == "fail"
+
+
+def test_copies_within_a_split_are_no_leak(photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "ants" / "003.png", photos / "ants" / "again.png")
+    bright = ImageEnhance.Brightness(Image.open(photos / "ants" / "005.png")).enhance(1.15)
+    bright.save(photos / "bees" / "bright.png")
+    found = examined("photos", cwd=tmp_path)
+    assert (found["leaks"], found["two_labels"]) == (0, 1)
+    assert [group["exact"] for group in found["duplicates"]] == [False, True]
+    assert states(found) | {"two labels": "warn", "duplicates": "warn"} == states(found)
+
+
+def test_all_broken_files_are_named_with_their_reasons(photos: Path, tmp_path: Path) -> None:
+    (photos / "ants" / "words.png").write_bytes(b"words")
+    whole = (photos / "bees" / "100.png").read_bytes()
+    (photos / "bees" / "half.png").write_bytes(whole[: len(whole) // 2])
+    found = examined("photos", cwd=tmp_path, code=1)
+    assert {each["name"] for each in found["broken"]} == {"ants/words.png", "bees/half.png"}
+    assert all("cannot be read as an image" in each["reason"] for each in found["broken"])
+    assert found["images"] == 48
+    done = invoke("tune.data", "photos", cwd=tmp_path)
+    assert "half.png cannot be read as an image" in done.stdout
+    assert "2 files cannot be read: ants/words.png, bees/half.png" in done.stdout
+
+
+def test_plain_images_and_uneven_classes_are_told(photos: Path, tmp_path: Path) -> None:
+    for path in sorted((photos / "bees").glob("*.png"))[5:]:
+        path.unlink()
+    Image.new("RGB", (96, 96), (40, 80, 40)).save(photos / "ants" / "plain.png")
+    found = examined("photos", cwd=tmp_path)
+    assert found["plain"] == ["ants/plain.png"]
+    assert states(found)["balance"] == states(found)["plain"] == "warn"
+    (told,) = (each for each in found["findings"] if each["name"] == "balance")
+    assert told["message"] == (
+        "1 class of fewer than 20 images; classes have from 5 images (bees) to 25 (ants)"
+    )
+
+
+def test_too_few_images_for_a_split_are_told_before_a_search_is(
+    photos: Path, tmp_path: Path
+) -> None:
+    for path in sorted((photos / "bees").glob("*.png"))[1:]:
+        path.unlink()
+    found = examined("photos", cwd=tmp_path, code=1)
+    (told,) = (each for each in found["findings"] if each["state"] == "fail")
+    assert told["name"] == "split"
+    assert "class bees has 1" in told["message"]
+    assert found["searched"] is None
+
+
+def test_lines_for_people_say_what_the_document_says(photos: Path, tmp_path: Path) -> None:
+    found = examined("photos", cwd=tmp_path)
+    done = invoke("tune.data", "photos", "--out=pages", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    for name, row in found["classes"].items():
+        assert [name, str(row["train"]), "·", "·"] in lines
+    for each in found["findings"]:
+        assert each["message"] in done.stdout
+    assert done.stdout.endswith("\npages/data.html\n")
+    assert (tmp_path / "pages" / "data.html").is_file()
+
+
+def test_the_page_shows_each_class_each_policy_and_the_copies(photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "ants" / "003.png", photos / "bees" / "copy.png")
+    done = invoke("tune.data", "photos", "data.image_size=48", cwd=tmp_path)
+    assert done.returncode == 0
+    text = (tmp_path / "data.html").read_text()
+    assert re.findall(r"<h3><bdi>(.*?)</bdi>", text) == list(CLASSES)
+    policies = re.findall(r"<h3><code>(.*?)</code>", text)
+    assert policies == ["none", "flip", "flip_crop", "trivial", "rand"]
+    shown = re.findall(r'<div class="policies">(.*?)</div>', text, re.S)
+    assert [each.count("<img") for each in shown] == [12] * 5
+    assert len(set(shown)) == 5
+    assert "2 exact copies, called ants and bees" in text
+    outside = re.findall(r'(?:src|href)="(?!data:|#)(.*?)"', text)
+    assert outside == []
+
+
+def test_names_cannot_write_into_the_page(photos: Path, tmp_path: Path) -> None:
+    (photos / "bees").rename(photos / "<script>alert(1)<")
+    (photos / "ants" / "<img src=x>.png").write_bytes(b"no image")
+    done = invoke("tune.data", "photos", cwd=tmp_path)
+    assert done.returncode == 1
+    text = (tmp_path / "data.html").read_text()
+    assert "<script>" not in text
+    assert "<img src=x>" not in text
+    assert "&lt;img src=x&gt;.png" in text
+
+
+def test_without_a_folder_the_config_names_the_images(tmp_path: Path) -> None:
+    found = examined("data.image_size=16", cwd=tmp_path)
+    assert (found["source"], found["images"]) == ("digits", 1797)
+    text = (tmp_path / "data.html").read_text()
+    assert "not with this data: a mirrored image would be of another class" in text
+
+
+def test_a_folder_may_have_an_equals_sign(photos: Path, tmp_path: Path) -> None:
+    photos.rename(tmp_path / "a=b")
+    assert examined("a=b", cwd=tmp_path)["root"] == "a=b"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere"], "data.root=nowhere is not a folder"),
+        (["photos/ants"], "photos/ants has 0 class folders: at least 2 are needed"),
+        (["photos", "data.imagesize=3"], "data.imagesize=3: no such key"),
+        (["photos", "--config=digits"], "data.root=photos means nothing with data.source=digits"),
+        (["photos", "--search=first"], "--search takes the images of that search"),
+        (["photos", "--out=file"], "--out file cannot be written"),
+        (["allbroken"], "no image of allbroken can be read; the first: "),
+    ],
+)
+def test_a_mistake_ends_with_2_and_one_line(
+    words: list[str], told: str, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    write_folders(tmp_path / "allbroken", CLASSES, 1)
+    for path in (tmp_path / "allbroken").rglob("*.png"):
+        path.write_bytes(b"words")
+    done = invoke("tune.data", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1

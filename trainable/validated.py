@@ -1,0 +1,41 @@
+"""What a trial on a fold answered to the images of that fold: kept when its checkpoints are not."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from trainable.places import Place
+from trainable.predictions import Predictions
+
+_FILE: Final = "validated.npz"
+_MOST_BYTES: Final = 2**26
+"""Of answers that are kept. More are made again, by whoever asks for them."""
+
+
+def keep_validated(folder: Path, predictions: Predictions) -> None:
+    """Keep a trial's predictions on its validation images, beside its checkpoints.
+
+    Raises:
+        OSError: They cannot be written; those before are still there.
+    """
+    if predictions.logits.nbytes > _MOST_BYTES:
+        return
+    buffer = io.BytesIO()
+    logits, labels = predictions.logits.numpy(), predictions.labels.numpy()
+    np.savez_compressed(buffer, logits=logits, labels=labels)
+    Place(folder).write(_FILE, buffer.getvalue())
+
+
+def read_validated(folder: Path) -> Predictions | None:
+    """Those that were kept; None where there are none that can be read."""
+    if not Place(folder).exists(_FILE):
+        return None
+    try:
+        return Predictions.load(folder / _FILE)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,40 @@
+"""The images that a command's words name: a folder, keys of the config, or the config's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from trainable.config import DataConfig
+from trainable.places import is_file, is_folder
+from tune.config.loading import load_config
+
+_FOLDER_PRESET: Final = Path("image_folder")
+
+
+def data_config(words: Sequence[str], config: Path | None) -> DataConfig:
+    """The data section that some words and a config come to.
+
+    Args:
+        words: Overrides, and before them a folder, or the file of a table.
+        config: A config; by default, with a folder, that of folders of images.
+
+    Raises:
+        ConfigError: A mistake in any of them.
+    """
+    root, overrides = _root_and_overrides(words)
+    if root is not None:
+        is_named = any(word.partition("=")[0] == "data.source" for word in overrides)
+        source = [] if is_named or config or not is_file(root) else ["data.source=table"]
+        overrides = [f"data.root={json.dumps(str(root))}", *source, *overrides]
+        config = config or _FOLDER_PRESET
+    return load_config(config, overrides).data.unfolded
+
+
+def _root_and_overrides(words: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """A folder may have an equals sign in its name; then it has to be there."""
+    if words and ("=" not in words[0] or is_folder(Path(words[0]))):
+        return Path(words[0]), list(words[1:])
+    return None, list(words)

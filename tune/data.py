@@ -1,0 +1,141 @@
+"""`python -m tune.data`: whether images are sound, before a search or after one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainable.places import why_not_writable
+from tune.base.errors import DONE, FAILED, ConfigError
+from tune.cli import ConfigOption, Door, open_console
+from tune.config.data_words import data_config
+from tune.study.folder import SearchFolder, checked_name
+
+app = Door("tune.data")
+
+PAGE, LABELS = "data.html", "labels.csv"
+
+
+@app.command()
+def main(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ROOT] [KEY=VALUE]...",
+            help="The folder of images, and keys of the config; by default the config's own.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Look at the images of this search, and at the labels that its models contradict.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The folder to write to; by default this one, or the search's own.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> int:
+    """Check images before they are trained on: counts, sizes, broken files, duplicates, labels.
+
+    Every image is read once, as a search would read it. `data.html`, one page that needs no
+    network, shows what was found, some images of each class, and what each augmentation policy
+    makes of twelve of them.
+
+    With `--search`, models of that search judge images that they were not trained on: those of its
+    folds all of them, else its winner those of the validation and the test. Images whose label they
+    contradict are shown too, and `labels.csv` lists every image, the most doubtful first, to
+    correct. That is cleanlab's work: `pip install 'resnet-tune[data-check]'`.
+
+    Examples:
+    `python -m tune.data photos`
+
+    `python -m tune.data photos data.image_size=128 --json`
+
+    `python -m tune.data --search photos-20260131-120000`
+
+    Exit code: 0 done, 1 a split leaks into another, a file is broken or no search could split the
+    images, 2 a mistake in the command.
+    """
+    if search is not None:
+        if words or config:
+            raise ConfigError(
+                "--search takes the images of that search: no folder, key or --config"
+            )
+        return _after(checked_name(search, "--search"), out, as_json)
+    return _before(words or [], config, out, as_json)
+
+
+def _after(name: str, out: Path | None, as_json: bool) -> int:
+    home = SearchFolder(name)
+    search = home.load()
+    folder = out or home.shown
+    _check_writable(folder)
+    from tune.soundness.labels import check_installed
+
+    check_installed()
+    from tune.reporting.data_lines import doubts_as_json, print_account, print_doubts
+    from tune.reporting.data_page import data_page
+    from tune.reporting.files import read_results
+    from tune.reporting.labels_csv import write_labels
+    from tune.reporting.soundness import account_after, doubts_of
+
+    results = read_results(search, judge_again=True)
+    account = account_after(results)
+    doubts, how = doubts_of(results, account) or [], results.judged.how if results.judged else ""
+    page, table = _write(folder, data_page(account, doubts, how)), folder / LABELS
+    write_labels(table, account.survey, doubts)
+    if as_json:
+        found = {**account.as_json(), **doubts_as_json(account, doubts, how)}
+        print(json.dumps({**found, "page": str(page), "table": str(table)}, indent=2))
+    else:
+        console = open_console()
+        print_account(account, console)
+        print_doubts(account, doubts, how, console)
+        console.print(f"\n{page}\n{table}", soft_wrap=True)
+    return FAILED if account.fails else DONE
+
+
+def _before(words: list[str], config: Path | None, out: Path | None, as_json: bool) -> int:
+    folder, settings = out or Path(), data_config(words, config)
+    _check_writable(folder)
+    from tune.reporting.data_lines import print_account, progress
+    from tune.reporting.data_page import data_page
+    from tune.soundness.account import examine
+
+    with progress(open_console(stderr=True)) as track:
+        account = examine(settings, track)
+    page = _write(folder, data_page(account))
+    if as_json:
+        print(json.dumps({**account.as_json(), "page": str(page)}, indent=2))
+    else:
+        console = open_console()
+        print_account(account, console)
+        console.print(f"\n{page}", soft_wrap=True)
+    return FAILED if account.fails else DONE
+
+
+def _check_writable(folder: Path) -> None:
+    if reason := why_not_writable(folder / PAGE):
+        raise ConfigError(f"--out {folder} cannot be written: {reason}")
+
+
+def _write(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / PAGE
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    app()
