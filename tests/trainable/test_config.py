@@ -179,3 +179,20 @@ def test_a_trial_survives_json() -> None:
 
     assert TrialConfig.model_validate(trial.model_dump(mode="json")) == trial
     assert TrialConfig.model_validate_json(trial.model_dump_json()) == trial
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (
+            {"source": "digits", "root": None, "group": "a"},
+            r"data\.group=a means nothing with data\.source=dig",
+        ),
+        ({"group": "patient"}, r"has no group in parentheses; give .*\(patient"),
+        ({"group": "(patient"}, r"no regular expression \(.*; give one"),
+        ({"group": "(a)", "split_rule": 1}, "splits by place alone; leave it out"),
+    ],
+)
+def test_groups_that_cannot_be_told_are_refused(given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        DataConfig.model_validate({"source": "image_folder", "root": "photos", **given})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,11 @@ class DataConfig(Config):
     root: Path | None = None
     """Folder of the images. Required for `image_folder`; for `cifar10` where the
     files are kept (default: torchvision's cache folder)."""
+
+    group: str | None = None
+    r"""What several images are of, such as a patient, a camera or a video: all images of one are in
+    one split, and in one fold. For `image_folder` a regular expression that is searched in the path
+    below `root`, and whose first group is the name: `data.group='(patient\d+)_'`."""
 
     limit: Annotated[int | None, Unit("images")] = Field(default=None, ge=2)
     """At most so many images of the training split, taken class by class before the
@@ -76,8 +82,9 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _has_the_root_it_needs(self) -> DataConfig:
         if self.root is None and getattr(SOURCES[self.source], "needs_root", False):
+            example = getattr(SOURCES[self.source], "root_example", "FOLDER")
             raise ValueError(
-                f"data.root is required with data.source={self.source}; give data.root=FOLDER"
+                f"data.root is required with data.source={self.source}; give data.root={example}"
             )
         if self.root is not None and not getattr(SOURCES[self.source], "takes_root", True):
             raise ValueError(
@@ -85,6 +92,34 @@ class DataConfig(Config):
                 "folder of images: --config image_folder"
             )
         return self
+
+    @model_validator(mode="after")
+    def _has_groups_that_it_can_tell(self) -> DataConfig:
+        if self.group is None:
+            return self
+        kind = getattr(SOURCES[self.source], "groups_by", None)
+        if kind is None:
+            where = f"data.source={self.source}"
+            raise ValueError(f"data.group={self.group} means nothing with {where}; leave it out")
+        if self.split_rule == 1:
+            raise ValueError(
+                f"data.group={self.group}: data.split_rule=1 splits by place alone; leave it out"
+            )
+        if kind == "pattern":
+            _check_pattern(self.group)
+        return self
+
+
+def _check_pattern(group: str) -> None:
+    example = r"give one with a group, such as data.group='(patient\d+)_'"
+    try:
+        expression = re.compile(group)
+    except re.error as error:
+        raise ValueError(
+            f"data.group={group} is no regular expression ({error}); {example}"
+        ) from error
+    if not expression.groups:
+        raise ValueError(f"data.group={group} has no group in parentheses; {example}")
 
 
 def with_recorded_rule(tree: Any) -> Any:

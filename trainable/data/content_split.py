@@ -8,12 +8,14 @@ copies of what is added or removed, classes with hardly any images, and what `da
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainable.config import DataConfig
+from trainable.data.grouping import check_given_splits
 from trainable.data.hashing import uniform
 from trainable.data.parts import SPLITS, Parts, SplitName
 from trainable.data.sides import Sides
@@ -50,6 +52,8 @@ class ContentSplit:
         Raises:
             ValueError: A class has too few images, or too few that are not alike.
         """
+        check_given_splits(self.parts.groups)
+        self._check_given()
         found = {name: np.arange(len(labels)) for name, labels in self.parts.labels.items()}
         has_val, rest = "val" in self.parts.images, found["train"]
         if "test" not in self.parts.images:
@@ -62,6 +66,23 @@ class ContentSplit:
         found["train"] = rest
         return {name: self._in_order(name, found[name]) for name in SPLITS}
 
+    def _check_given(self) -> None:
+        """Check that the splits which the source gives have the same classes.
+
+        Raises:
+            ValueError: One lacks a class, which nobody would notice.
+        """
+        present = set(np.unique(self.parts.labels["train"]).tolist())
+        for name, labels in self.parts.labels.items():
+            found = set(np.unique(labels).tolist())
+            for where, lacking in ((name, present - found), ("train", found - present)):
+                if lacking:
+                    classes = [self.parts.classes[label] for label in sorted(lacking)]
+                    raise ValueError(
+                        f"the {where} images that are given have none of {_listed(classes)}: put "
+                        "an image of each class into each split, or give all images without splits"
+                    )
+
     def _held_out(
         self, pool: Indices, name: SplitName, share: float, spare: int
     ) -> tuple[Indices, Indices]:
@@ -69,9 +90,8 @@ class ContentSplit:
         numbers, labels = uniform(self.groups[pool], name), self.parts.labels["train"][pool]
         drawn, of_images = np.unique(numbers, return_inverse=True)
         sides = Sides.of(of_images, labels, drawn < share, spare)
-        for label in np.unique(labels):
-            if sides.total[label] <= spare:
-                raise self._too_few(label, sides.total[label], spare + 1)
+        few = {label: sides.total[label] for label in np.unique(labels)}
+        self._check({label: count for label, count in few.items() if count <= spare}, spare + 1)
         moved, stuck = sides.settle()
         if stuck is not None:
             raise self._shared(stuck, pool, of_images)
@@ -89,15 +109,18 @@ class ContentSplit:
         numbers, labels = uniform(self.groups[pool], "limit"), self.parts.labels["train"][pool]
         order = np.lexsort((self._hashes("train")[pool], numbers))
         present, sizes = np.unique(labels, return_counts=True)
-        chosen = []
-        for label, quota in zip(present, _quotas(sizes, count), strict=True):
-            of_class = order[labels[order] == label]
-            chosen.append(of_class[:quota])
-            if (left := len(np.unique(numbers[of_class[:quota]]))) < needed:
-                if (whole := len(np.unique(numbers[of_class]))) < needed:
-                    raise self._too_few(label, whole, needed)
-                raise self._limited(label, count, left, needed)
-        return pool[np.concatenate(chosen)]
+        classes = [order[labels[order] == label] for label in present]
+        firsts = [np.unique(numbers[each], return_index=True)[1] for each in classes]
+        whole = dict(zip(present, map(len, firsts), strict=True))
+        self._check({label: groups for label, groups in whole.items() if groups < needed}, needed)
+        quotas = _quotas(sizes, count)
+        least = np.array([first[needed - 1] + 1 for first in firsts])  # images, to have so many
+        if (short := np.flatnonzero(quotas < least)).size:
+            enough = int(np.ceil(least * len(pool) / sizes).max())
+            left = int((firsts[short[0]] < quotas[short[0]]).sum())
+            raise self._limited(present[short[0]], count, left, needed, enough)
+        pairs = zip(classes, quotas, strict=True)
+        return pool[np.concatenate([of_class[:quota] for of_class, quota in pairs])]
 
     def _in_order(self, name: SplitName, indices: Indices) -> Indices:
         """By hash, and not by a name that may change; duplicates by label."""
@@ -108,17 +131,41 @@ class ContentSplit:
     def _hashes(self, name: SplitName) -> NDArray[np.uint64]:
         return self.parts.hashes[name]
 
-    def _too_few(self, label: int, found: int, needed: int) -> ValueError:
-        return ValueError(
+    def _check(self, few: Mapping[int, int], needed: int) -> None:
+        """Check that no class has too few groups.
+
+        Args:
+            few: How many those have that have too few.
+            needed: How many each needs.
+
+        Raises:
+            ValueError: There are such classes.
+        """
+        if not few:
+            return
+        unit = "groups (data.group)" if any(map(any, self.parts.groups.values())) else "images"
+        names = [f"{self.parts.classes[label]} ({count})" for label, count in few.items()]
+        raise ValueError(
             f"{len(self.groups)} training images cannot be split with every class on both sides: "
-            f"class {self.parts.classes[label]} has {found} that are not alike, and needs {needed}"
+            f"too few {unit} that are not alike in {_listed(names)}, and each class needs {needed} "
+            f"({self._purposes}); add some, or leave such classes out"
         )
 
-    def _limited(self, label: int, limit: int, left: int, needed: int) -> ValueError:
+    @property
+    def _purposes(self) -> str:
+        """What the training images are split into."""
+        words = {"train": "training", "val": "validation", "test": "test"}
+        carved = ["train", *(name for name in SPLITS[1:] if name not in self.parts.images)]
+        *first, last = [words[name] for name in carved]
+        return f"for {', '.join(first)} and {last} one each" if first else f"for {last}"
+
+    def _limited(self, label: int, limit: int, left: int, needed: int, enough: int) -> ValueError:
+        more = enough < len(self.groups)
         return ValueError(
             f"{limit} training images cannot be split with every class on both sides "
             f"(data.limit={limit}): it leaves class {self.parts.classes[label]} {left} that are "
-            f"not alike, and it needs {needed}; give a higher data.limit"
+            f"not alike, and it needs {needed}; "
+            f"{f'give data.limit={enough} or more' if more else 'leave data.limit out'}"
         )
 
     def _shared(self, label: int, pool: Indices, of_images: NDArray[np.int64]) -> ValueError:

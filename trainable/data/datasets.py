@@ -27,7 +27,7 @@ from trainable.data.hashing import hash_pixels
 from trainable.data.listing import Listing
 from trainable.data.looks import Looks
 from trainable.data.parts import SPLITS, Parts, Pool, SplitName
-from trainable.data.random_split import split_at_random
+from trainable.data.random_split import missing_classes, split_at_random
 from trainable.registries import SOURCES
 
 _CHUNK: Final = 256
@@ -197,9 +197,9 @@ def _load(config: DataConfig) -> Dataset:
     parts.looks = parts.looks or {n: Looks.of_pixels(x) for n, x in parts.images.items()}
     groups = _groups(parts)
     together = stay_together(groups, parts.groups)
-    notes = parts.notes
     if config.split_rule == 1:
         indices = split_at_random(parts, config)
+        notes = (*parts.notes, *missing_classes(parts, indices))
     else:
         rule = ContentSplit(parts, together["train"])
         indices, notes = rule.indices(config), (*parts.notes, *rule.notes)

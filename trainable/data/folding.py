@@ -44,12 +44,15 @@ def fold_of(
     for label in np.unique(labels):
         if len(np.unique(groups[labels == label])) < 2:
             raise ValueError(
-                f"data.fold={name}: class {classes[label]} has a single image to train and "
-                "validate on that is no duplicate, and folds need 2; leave folds out "
-                "(confirm.folds=0)"
+                f"data.fold={name}: class {classes[label]} has a single image (or group of "
+                "data.group) to train and validate on that is no duplicate, and folds need 2; "
+                "leave folds out (confirm.folds=0)"
             )
     if fold.folds > (there := len(np.unique(groups))):
-        raise ValueError(f"data.fold={name}: {there} images that are not alike are too few")
+        raise ValueError(
+            f"data.fold={name}: {there} images (or groups) that are not alike are too "
+            f"few for {fold.folds} folds; give {there} at most"
+        )
     splitter = StratifiedGroupKFold(fold.folds, shuffle=True, random_state=fold.repeat)
     with warnings.catch_warnings():
         # A class of fewer images than folds is in some folds only, which is as good as it gets.

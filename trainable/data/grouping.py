@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from trainable.data.hashing import hash_text
 from trainable.data.parts import SplitName
+from trainable.text import printable
 
 Numbers = NDArray[np.uint64]
 
@@ -55,6 +59,49 @@ def check_given_splits(names: Mapping[SplitName, Sequence[str]]) -> None:
             f"data.group: the images of {torn[0]} lie in {' and '.join(sorted(places[torn[0]]))}"
             f"{more}: put the images of a group into one split, or give all images without splits"
         )
+
+
+def names_by_pattern(
+    pattern: str | None, root: Path, files: Mapping[SplitName, Sequence[Path]]
+) -> tuple[dict[SplitName, Sequence[str]], tuple[str, ...]]:
+    """The names of the groups of files, by an expression on their paths, and what to say of them.
+
+    Args:
+        pattern: A regular expression, searched in each path below `root`; its first group is the
+            name. None for no groups.
+        root: The source's folder.
+        files: By split.
+
+    Raises:
+        ValueError: It is not found in some of the paths.
+    """
+    if pattern is None:
+        return {}, ()
+    expression = re.compile(pattern)
+    names: dict[SplitName, Sequence[str]] = {}
+    missed: list[str] = []
+    for split, paths in files.items():
+        below = [path.relative_to(root).as_posix() for path in paths]
+        found = [expression.search(each) for each in below]
+        missed += [each for each, match in zip(below, found, strict=True) if match is None]
+        names[split] = ["" if match is None else match[1] or "" for match in found]
+    if missed:
+        raise ValueError(
+            f"data.group={pattern} is not found in {len(missed)} of {sum(map(len, files.values()))}"
+            f" paths, such as {printable(missed[0])}: give an expression that is, or "
+            f"'^(?:.*?{pattern.removeprefix('^')})?', by which these stand for themselves"
+        )
+    return names, describe_groups(names)
+
+
+def describe_groups(names: Mapping[SplitName, Sequence[str]]) -> tuple[str, ...]:
+    """How many groups there are, in one line."""
+    sizes = Counter(name for each in names.values() for name in each if name)
+    if not sizes:
+        return ()
+    least, most = min(sizes.values()), max(sizes.values())
+    count = f"{least}" if least == most else f"{least} to {most}"
+    return (f"{len(sizes)} groups of {count} images, each of which stays in one split",)
 
 
 def _joined(copies: Numbers, names: NDArray[np.object_]) -> Numbers:

@@ -2,107 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
+from trainable.data.grouping import names_by_pattern
 from trainable.data.kinds import NAMES, why_no_image
+from trainable.data.layout import Layout
 from trainable.data.listing import Listing
-from trainable.data.parts import SPLITS
-from trainable.text import listed, printable
-
-_NAMED: Final = 5
-"""Files that are left out and named; of others it is said how many they are."""
+from trainable.data.parts import SplitName
+from trainable.data.walking import BESIDE, HIDDEN, NO_IMAGE, LeftOut, is_hidden, walk
+from trainable.text import printable
 
 
-def list_image_folder(root: Path) -> Listing:
+def list_image_folder(root: Path, group: str | None = None) -> Listing:
     """The images under `root`, by split and class.
 
     Args:
         root: With a folder per class, or with `train`, `val`, `test` folders of those.
+        group: A regular expression on the path below `root`, whose first group is the name of
+            what an image is one of several of.
 
     Raises:
-        ValueError: There are no classes, they differ between splits, or one is empty.
+        ValueError: There are no classes, they differ between splits, or one is empty; or the
+            expression says nothing about a file.
     """
-    folders = {name: root / name for name in SPLITS if (root / name).is_dir()}
-    if "train" not in folders:
-        folders = {"train": root}
-    classes = _class_names(folders["train"])
-    for folder in folders.values():
-        if _class_names(folder) != classes:
-            raise ValueError(f"{folder} has other class folders than {folders['train']}")
-    left_out: dict[Path, str] = {}
-    pairs = {name: _labelled_files(folder, classes, left_out) for name, folder in folders.items()}
+    left_out = LeftOut(root)
+    layout = Layout.of(root, left_out)
+    found = {
+        name: _Found.under(folder, layout.classes, left_out)
+        for name, folder in layout.splits.items()
+    }
+    files = {name: each.files for name, each in found.items()}
+    groups, notes = names_by_pattern(group, root, files)
     return Listing(
-        files={name: [path for path, _ in each] for name, each in pairs.items()},
-        labels={name: np.array([label for _, label in each]) for name, each in pairs.items()},
-        classes=classes,
-        skipped=len(left_out),
-        notes=tuple(_describe(left_out, root)),
+        files=files,
+        labels={name: np.array(each.labels) for name, each in found.items()},
+        classes=layout.classes,
+        skipped=left_out.count,
+        notes=(*layout.notes, *_nested(root, found), *left_out.notes, *notes),
+        groups=groups,
     )
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The images in a folder and in those inside it, sorted, whatever their suffix."""
-    return sort_files(folder)[0]
+def image_files(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
+    """The image files in a folder and in those inside it, sorted.
 
-
-def sort_files(folder: Path) -> tuple[list[Path], dict[Path, str]]:
-    """The images in a folder and in those inside it, sorted, and why each other file is none."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    left_out = {path: why for path in files if (why := why_no_image(path)) is not None}
-    return [path for path in files if path not in left_out], left_out
+    Args:
+        folder: The folder.
+        left_out: Gets all else that is there.
+    """
+    left_out = left_out or LeftOut(folder)
+    return list(_images(walk(folder, left_out), left_out))
 
 
 def no_image_in(folder: Path) -> str:
     """A message that a folder has none of :func:`image_files`."""
-    _, left_out = sort_files(folder) if folder.is_dir() else ([], {})
-    beside = f", but {_named(left_out, folder)}" if left_out else ""
-    return f"{folder} holds no image ({NAMES}){beside}"
+    left_out = LeftOut(folder)
+    image_files(folder, left_out)
+    why = "; ".join(left_out.notes) or "it is empty"
+    return f"{folder} holds no image ({NAMES}): {why}"
 
 
-def _describe(left_out: Mapping[Path, str], root: Path) -> Iterator[str]:
-    if left_out:
-        verb = "file is no image and was" if len(left_out) == 1 else "files are no images and were"
-        yield f"{len(left_out):,} {verb} left out: {_named(left_out, root)}"
+@dataclass
+class _Found:
+    """The images of a split, class by class."""
+
+    files: list[Path] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    nested: list[Path] = field(default_factory=list)
+
+    @classmethod
+    def under(cls, folder: Path, classes: Sequence[str], left_out: LeftOut) -> _Found:
+        """Those in class folders, in sorted order, so that it is the same everywhere.
+
+        Raises:
+            ValueError: A class has none.
+        """
+        found = cls()
+        for label, name in enumerate(classes):
+            files = image_files(folder / name, left_out)
+            if not files:
+                raise ValueError(no_image_in(folder / name))
+            found.files += files
+            found.labels += [label] * len(files)
+            found.nested += [path for path in files if path.parent != folder / name]
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and why_no_image(path) is None:
+                left_out.add(HIDDEN if is_hidden(path.name) else BESIDE, path)
+        return found
 
 
-def _named(left_out: Mapping[Path, str], root: Path) -> str:
-    names = (f"{printable(str(path.relative_to(root)))} ({why})" for path, why in left_out.items())
-    return listed(names, _NAMED)
+def _images(files: Iterator[Path], left_out: LeftOut) -> Iterator[Path]:
+    for path in files:
+        if (why := why_no_image(path)) is None:
+            yield path
+        else:
+            left_out.add(NO_IMAGE, path, why)
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise ValueError(f"data.root={folder} is not a folder: give one with a folder per class")
-    names = sorted(
-        entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."
+def _nested(root: Path, found: dict[SplitName, _Found]) -> tuple[str, ...]:
+    """What is to be said of images in folders below class folders."""
+    paths = [path for each in found.values() for path in each.nested]
+    if not paths:
+        return ()
+    below = printable(str(paths[0].parent.relative_to(root)))
+    return (
+        f"{len(paths)} images lie in folders below a class folder, such as {below}, and are of its "
+        "class",
     )
-    for name in names:
-        if any("\udc80" <= each <= "\udcff" for each in name):  # so Python writes other bytes
-            raise ValueError(f"{folder / name} has a name that is no UTF-8: rename it")
-    if len(names) < 2:
-        raise ValueError(f"{folder} has {len(names)} class folders: at least 2 are needed")
-    return tuple(names)
-
-
-def _labelled_files(
-    folder: Path, classes: Sequence[str], left_out: dict[Path, str]
-) -> list[tuple[Path, int]]:
-    """The images in sorted order, so that storage order is the same everywhere.
-
-    Args:
-        folder: With a folder per class.
-        classes: Their names.
-        left_out: Takes each other file, and why it is no image.
-    """
-    found = []
-    for label, name in enumerate(classes):
-        images, others = sort_files(folder / name)
-        if not images:
-            raise ValueError(no_image_in(folder / name))
-        found += [(path, label) for path in images]
-        left_out |= others
-    return found

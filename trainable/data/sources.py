@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from trainable.data.parts import Parts
 from trainable.registries import SOURCES
@@ -30,6 +30,11 @@ class Facts(TypedDict, total=False):
     """Whether a mirrored image keeps its label, where `data.mirror` does not say. Default: true."""
     needs_root: bool
     """Whether `data.root` is required. Default: false."""
+    root_example: str
+    """What a message says `data.root` to be, such as `labels.csv`. Default: `FOLDER`."""
+    groups_by: Literal["pattern", "column"]
+    """What `data.group` is: a regular expression on paths, or the name of a column. Default: it
+    means nothing."""
     takes_root: bool
     """Whether `data.root` means anything. Default: true."""
     is_local: Callable[[DataConfig], bool]
@@ -97,10 +102,20 @@ def cifar10(config: DataConfig) -> Parts:
 
 
 @SOURCES.register("image_folder")
-@facts(needs_root=True)
+@facts(needs_root=True, groups_by="pattern")
 def image_folder(config: DataConfig) -> Listing:
     """A folder of class folders, or of `train`, `val`, `test` folders of those."""
     from trainable.data.image_folder import list_image_folder
 
     assert config.root is not None
-    return list_image_folder(config.root)
+    return list_image_folder(config.root, config.group)
+
+
+@SOURCES.register("table")
+@facts(needs_root=True, root_example="labels.csv", groups_by="column")
+def table(config: DataConfig) -> Listing:
+    """The files that a CSV, TSV, Parquet or JSON-lines table names, with their labels."""
+    from trainable.data.table import list_table
+
+    assert config.root is not None
+    return list_table(config.root, config.group)

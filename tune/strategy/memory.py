@@ -26,7 +26,7 @@ MOST_POINTS: Final = 2
 MOST_READ: Final = 20
 """The searches whose trials are read for them, at most."""
 
-_SPLIT: Final = ("val_fraction", "test_fraction", "split_rule", "fold")
+_SPLIT: Final = ("val_fraction", "test_fraction", "split_rule", "fold", "group")
 """Keys that decide which of the same images are tested."""
 
 

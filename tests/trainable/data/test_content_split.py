@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -163,7 +164,7 @@ def test_every_class_is_in_every_split_or_it_is_said_that_it_cannot(
     config = DataConfig(test_fraction=test, val_fraction=val)
     present, counts = np.unique(labels, return_counts=True)
     if counts.min() < 3:
-        with pytest.raises(ValueError, match="and needs"):
+        with pytest.raises(ValueError, match="each class needs"):
             split_of(parts_of(labels, hashes), config)
         return
 
@@ -217,7 +218,9 @@ class TestLimit:
     def test_a_class_that_is_too_small_without_one_is_not_blamed_on_it(self) -> None:
         parts = parts_of([0] * 1000 + [1] * 2, classes=2)
 
-        with pytest.raises(ValueError, match=r"class b has 2 .* needs 3") as refusal:
+        with pytest.raises(
+            ValueError, match=r"images that are .* in b \(2\), .* needs 3"
+        ) as refusal:
             split_of(parts, DataConfig(limit=40))
         assert "data.limit" not in str(refusal.value)
 
@@ -230,6 +233,51 @@ class TestLimit:
         assert len(rule.indices(DataConfig(limit=12))["train"]) == 12
         with pytest.raises(ValueError, match=r"leaves class b 0 .* needs 1"):
             rule.indices(DataConfig(limit=2))
+
+    @given(
+        sizes=st.lists(st.integers(3, 40), min_size=2, max_size=4),
+        seed=st.integers(0, 2**32),
+        limit=st.integers(2, 160),
+    )
+    def test_the_one_that_is_said_to_suffice_does(
+        self, sizes: list[int], seed: int, limit: int
+    ) -> None:
+        labels = np.repeat(np.arange(len(sizes)), sizes).tolist()
+        hashes = np.random.default_rng(seed).integers(0, 2**60, len(labels)).tolist()
+        parts = parts_of(labels, hashes, classes=4)
+        try:
+            split_of(parts, DataConfig(limit=limit))
+        except ValueError as refusal:
+            said = re.search(r"give data\.limit=(\d+) or more", str(refusal))
+            better = int(said[1]) if said else None
+
+            split, _ = split_of(parts, DataConfig(limit=better))
+
+            assert better is None or better > limit
+            assert all(set(labels) == {labels[index] for index in each} for each in split.values())
+
+
+class TestGivenSplits:
+    @pytest.mark.parametrize(
+        ("val", "reason"),
+        [
+            ([0, 1], "the val images that are given have none of c: put"),
+            ([0, 1, 2, 3], "train .*of d"),
+        ],
+    )
+    def test_one_that_lacks_a_class_is_refused(self, val: list[int], reason: str) -> None:
+        parts = parts_of([0, 1, 2] * 5, classes=4)
+        parts.images["val"] = parts.images["train"][: len(val)]
+        parts.labels["val"], parts.hashes["val"] = np.array(val), parts.hashes["train"][: len(val)]
+
+        with pytest.raises(ValueError, match=reason):
+            split_of(parts, DataConfig())
+
+    def test_a_class_of_two_images_beside_one_of_200_is_refused(self) -> None:
+        with pytest.raises(
+            ValueError, match=r"in b \(2\), and each class needs 3 \(for training, val"
+        ):
+            split_of(parts_of([0] * 200 + [1] * 2, classes=2), DataConfig())
 
 
 class TestSharedGroups:

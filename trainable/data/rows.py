@@ -1,0 +1,164 @@
+"""The rows of a table in a file: CSV, TSV, Parquet or JSON lines, each cell as text."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+_SHOWN: Final = 5
+"""Mistakes that are named."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        where: Its place as a person finds it, such as `line 3`.
+        cells: What it holds by the name of the column, in lower case: text, or a tuple of texts
+            where the file holds a list. What is missing is empty text.
+    """
+
+    where: str
+    cells: Mapping[str, str | tuple[str, ...]]
+
+    def text(self, column: str) -> str:
+        """A cell as text; a list with bars between."""
+        cell = self.cells.get(column, "")
+        return cell if isinstance(cell, str) else "|".join(cell)
+
+
+class Mistakes:
+    """What is wrong with a table, all of which is told at once.
+
+    Args:
+        path: The table's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._found = path, list[str]()
+
+    def add(self, row: Row, what: str) -> None:
+        """Add what is wrong with a row."""
+        self._found.append(f"{row.where}: {what}")
+
+    def check(self) -> None:
+        """Check that there are none.
+
+        Raises:
+            ValueError: There are.
+        """
+        if self._found:
+            more = len(self._found) - _SHOWN
+            rest = f"; and {more} more" if more > 0 else ""
+            raise ValueError(f"data.root={self._path}: {'; '.join(self._found[:_SHOWN])}{rest}")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a table's file, by the ending of its name.
+
+    Raises:
+        ValueError: It is no table, or a row is not like the others.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ValueError(
+            f"data.root={path}: a table must be one of {', '.join(_READERS)}; name it so, or "
+            "convert it"
+        )
+    try:
+        return list(reader(path))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"data.root={path} is no UTF-8 ({error}): save it as UTF-8") from error
+    except OSError as error:
+        raise ValueError(f"data.root={path} cannot be read ({error.strerror or error})") from error
+
+
+def _read_separated(path: Path) -> Iterator[Row]:
+    mistakes = Mistakes(path)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        header, rows = _header(path, file)
+        for number, cells in rows:
+            row = Row(f"line {number}", dict(zip(header, map(str.strip, cells), strict=False)))
+            if len(cells) != len(header):
+                mistakes.add(row, f"{len(cells)} cells, and {len(header)} columns are named above")
+            yield row
+    mistakes.check()
+
+
+def _header(path: Path, file: TextIO) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The names of the columns, and the other rows with the numbers of their lines."""
+    first = file.readline()
+    # A spreadsheet separates by semicolons where the comma is a decimal mark.
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
+    reader = csv.reader(chain([first], file), delimiter=delimiter)
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        try:
+            for cells in reader:
+                if any(cells):
+                    yield reader.line_num, cells
+        except csv.Error as error:
+            raise ValueError(f"data.root={path}: line {reader.line_num}: {error}") from error
+
+    found = rows()
+    _, header = next(found, (0, []))
+    return [name.strip().lower() for name in header], found
+
+
+def _read_json_lines(path: Path) -> Iterator[Row]:
+    mistakes = Mistakes(path)
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                content = json.loads(line)
+            except ValueError as error:
+                mistakes.add(Row(f"line {number}", {}), f"no JSON ({error})")
+                continue
+            if isinstance(content, dict):
+                yield Row(f"line {number}", _cells(content))
+            else:
+                mistakes.add(Row(f"line {number}", {}), 'must be like {"path": ..., "label": ...}')
+    mistakes.check()
+
+
+def _read_parquet(path: Path) -> Iterator[Row]:
+    import pyarrow as pa  # noqa: PLC0415, a tenth of a second that the other forms need not wait
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"data.root={path} is no Parquet file ({error})") from error
+    for number, content in enumerate(table.to_pylist(), 1):
+        yield Row(f"row {number}", _cells(content))
+
+
+def _cells(content: Mapping[str, Any]) -> dict[str, str | tuple[str, ...]]:
+    return {str(name).strip().lower(): _cell(value) for name, value in content.items()}
+
+
+def _cell(value: object) -> str | tuple[str, ...]:
+    if isinstance(value, list | tuple):
+        return tuple(str(_cell(each)) for each in value)
+    if value is None or value != value:  # noqa: PLR0124, which only NaN is not equal to
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # so a column of whole numbers with gaps is written
+    return str(value).strip()
+
+
+_READERS: Final[dict[str, Callable[[Path], Iterator[Row]]]] = {
+    ".csv": _read_separated,
+    ".tsv": _read_separated,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+}

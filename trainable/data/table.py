@@ -1,0 +1,219 @@
+"""A table of images: which file has which label, and perhaps which split, group and weight."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from trainable.data.grouping import describe_groups
+from trainable.data.layout import split_of
+from trainable.data.listing import Listing
+from trainable.data.parts import SPLITS, SplitName
+from trainable.data.rows import Mistakes, Row, read_rows
+from trainable.text import printable
+
+PATH, LABEL, SPLIT, GROUP, WEIGHT = "path", "label", "split", "group", "weight"
+_BARS: Final = "|"
+"""Between several labels of an image."""
+_ALIASES: Final = {
+    PATH: ("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img"),
+    LABEL: ("class", "class_name", "category", "target", "labels", "y"),
+}
+"""What columns are called elsewhere."""
+
+
+@dataclass(frozen=True)
+class TableImage:
+    """An image as a row of a table has it.
+
+    Attributes:
+        row: The row.
+        file: The image's file.
+        labels: Its labels; several where there are bars between, or the cell is a list.
+        split: The split that it is in, where the table says so.
+        group: What it is one of several images of; empty where it stands for itself.
+        weight: How much it counts.
+    """
+
+    row: Row
+    file: Path
+    labels: tuple[str, ...]
+    split: SplitName | None
+    group: str
+    weight: float
+
+
+def list_table(path: Path, group: str | None = None) -> Listing:
+    """The images that a table names.
+
+    Args:
+        path: The table: CSV, TSV, Parquet or JSON lines, with the columns `path`, relative to the
+            folder of the table, and `label`; where there are, also `split`, `group` and `weight`.
+        group: The column of the groups, instead of `group`.
+
+    Raises:
+        ValueError: Something is wrong with rows of it; names the first of them.
+    """
+    mistakes = Mistakes(path)
+    images, notes = _without_unlabelled(read_images(path, group, mistakes), mistakes)
+    for image in images:
+        if len(image.labels) > 1:
+            told = printable(_BARS.join(image.labels))
+            mistakes.add(image.row, f"{len(image.labels)} labels ({told}), and 1 is expected")
+    images, repeated = _once_each(images, mistakes)
+    mistakes.check()
+    classes = tuple(sorted({image.labels[0] for image in images}))
+    if len(classes) < 2:
+        raise ValueError(f"data.root={path} has {len(classes)} labels: at least 2 are needed")
+    splits = _by_split(path, images)
+    if repeated:
+        notes = (*notes, f"left out: {repeated} rows that say the same of a file again")
+    return _listing(splits, classes, notes)
+
+
+def read_images(path: Path, group: str | None, mistakes: Mistakes) -> list[TableImage]:
+    """The images of a table, in the order of its rows.
+
+    Args:
+        path: The table.
+        group: The column of the groups, instead of `group`.
+        mistakes: Gets what is wrong with rows.
+
+    Raises:
+        ValueError: It is no table, or lacks a column.
+    """
+    rows = read_rows(path)
+    columns = {name for row in rows for name in row.cells}
+    _check_columns(path, columns, group)
+    group = GROUP if group is None else group.lower()
+    return [_image(path, row, SPLIT in columns, group, mistakes) for row in rows]
+
+
+def _check_columns(path: Path, columns: set[str], group: str | None) -> None:
+    there = ", ".join(map(printable, sorted(columns))) or "nothing"
+    for name, aliases in _ALIASES.items():
+        if name not in columns:
+            alike = next((each for each in aliases if each in columns), None)
+            fix = f"call {alike} so" if alike else f"its first line must name it, and has {there}"
+            raise ValueError(f"data.root={path} has no column {name}: {fix}")
+    if group is not None and group.lower() not in columns:
+        raise ValueError(f"data.group={group}: {path} has no such column; it has {there}")
+
+
+def _image(path: Path, row: Row, has_splits: bool, group: str, mistakes: Mistakes) -> TableImage:
+    split = split_of(row.text(SPLIT))
+    if has_splits and split is None:
+        said = row.text(SPLIT) or "empty"
+        mistakes.add(row, f"split is {printable(said)}, and must be one of {', '.join(SPLITS)}")
+    return TableImage(
+        row=row,
+        file=_file(path, row, mistakes),
+        labels=_labels(row),
+        split=split,
+        group=row.text(group),
+        weight=_weight(row, mistakes),
+    )
+
+
+def _labels(row: Row) -> tuple[str, ...]:
+    labels = (label.strip() for label in row.text(LABEL).split(_BARS))
+    return tuple(label for label in labels if label)
+
+
+def _file(path: Path, row: Row, mistakes: Mistakes) -> Path:
+    """The file of a row, whose path may be written with the separators of another system."""
+    said = row.text(PATH)
+    if not said:
+        mistakes.add(row, "path is empty")
+        return path
+    file = Path(os.path.normpath(path.parent / said))
+    if not file.is_file() and "\\" in said:
+        file = Path(os.path.normpath(path.parent / said.replace("\\", "/")))
+    if not file.is_file():
+        mistakes.add(row, f"no such file: {printable(said)}")
+    return file
+
+
+def _weight(row: Row, mistakes: Mistakes) -> float:
+    said = row.text(WEIGHT)
+    if not said:
+        return 1.0
+    try:
+        weight = float(said)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        mistakes.add(row, f"weight is {printable(said)}, and must be a number above 0")
+    return weight
+
+
+def _without_unlabelled(
+    images: Sequence[TableImage], mistakes: Mistakes
+) -> tuple[list[TableImage], tuple[str, ...]]:
+    """The images with labels. A test split, none of which has any, is left out."""
+    notes: tuple[str, ...] = ()
+    tests = [image for image in images if image.split == "test"]
+    if tests and not any(image.labels for image in tests):
+        notes = (
+            f"no row of the test split has a label: these {len(tests)} are left out, and test "
+            "images are taken from the training images",
+        )
+        images = [image for image in images if image.split != "test"]
+    for image in images:
+        if not image.labels:
+            mistakes.add(image.row, "label is empty")
+    return list(images), notes
+
+
+def _once_each(images: Iterable[TableImage], mistakes: Mistakes) -> tuple[list[TableImage], int]:
+    """The images without those that the table names again, and how many these are."""
+    first: dict[Path, TableImage] = {}
+    repeated = 0
+    for image in images:
+        before = first.setdefault(image.file, image)
+        if before is image:
+            continue
+        repeated += 1
+        for name in ("labels", "split", "group", "weight"):
+            was, now = getattr(before, name), getattr(image, name)
+            if was != now and image.row.text(PATH):
+                was, now = (_BARS.join(v) if isinstance(v, tuple) else v for v in (was, now))
+                what = name.removesuffix("s")
+                told = f"{what} {now!s}, and {was!s} in {before.row.where}"
+                mistakes.add(image.row, f"{printable(image.row.text(PATH))} has {printable(told)}")
+                break
+    return list(first.values()), repeated
+
+
+def _by_split(path: Path, images: Iterable[TableImage]) -> dict[SplitName, list[TableImage]]:
+    splits: dict[SplitName, list[TableImage]] = {}
+    for image in images:
+        splits.setdefault(image.split or "train", []).append(image)
+    if "train" not in splits:
+        raise ValueError(f"data.root={path} has no row whose split is train: give some")
+    return {name: splits[name] for name in SPLITS if name in splits}
+
+
+def _listing(
+    splits: Mapping[SplitName, list[TableImage]], classes: tuple[str, ...], notes: tuple[str, ...]
+) -> Listing:
+    number = {name: label for label, name in enumerate(classes)}
+    groups = {name: [image.group for image in images] for name, images in splits.items()}
+    weights = {name: np.array([each.weight for each in images]) for name, images in splits.items()}
+    return Listing(
+        files={name: [image.file for image in images] for name, images in splits.items()},
+        labels={
+            name: np.array([number[image.labels[0]] for image in images], np.int64)
+            for name, images in splits.items()
+        },
+        classes=classes,
+        notes=(*notes, *describe_groups(groups)),
+        groups=dict(groups) if any(map(any, groups.values())) else {},
+        weights=weights if any((each != 1).any() for each in weights.values()) else {},
+    )
