@@ -94,7 +94,8 @@ class FineTuner:
             runtime.cpu_precision,
         )
         cap = runtime.gpu_cache_bytes if device.is_gpu else runtime.cache_bytes
-        return cls(config, device, open_store(runtime.cache_root, cap), micro_batches)
+        dataset = load_dataset(config.data, runtime.image_cache)
+        return cls(config, device, open_store(runtime.cache_root, cap), micro_batches, dataset)
 
     def train_epoch(self) -> dict[str, float]:
         """Train on the next view, then validate.

@@ -15,7 +15,7 @@ from trainable.data.datasets import load_dataset
 from trainable.device import is_out_of_memory, release_memory
 from trainable.errors import first_line
 from trainable.finetuner import DivergedError, FineTuner
-from trainable.runtime import Runtime
+from trainable.runtime import ImageCache, Runtime
 from trainable.validated import keep_validated
 
 
@@ -63,7 +63,9 @@ class FineTuneTrainable(tune.Trainable):
         self._checkpoints = Checkpoints(self._folder, self._trial)
         self._unreported: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
-        self._halt = _why_no_data(self._trial.data, config.get("fingerprint"))
+        self._halt = _why_no_data(
+            self._trial.data, self._runtime.image_cache, config.get("fingerprint")
+        )
         if self._halt is None:
             self._go_on(micro_batches=1)
 
@@ -154,12 +156,12 @@ class FineTuneTrainable(tune.Trainable):
                 keep_validated(self._folder, self._tuner.evaluate("val"))
 
 
-def _why_no_data(config: DataConfig, fingerprint: str | None) -> str | None:
+def _why_no_data(config: DataConfig, cache: ImageCache, fingerprint: str | None) -> str | None:
     """Why the images of a trial are not those of its search, if they are not."""
     where = f"data.root={config.root}" if config.root else f"data.source={config.source}"
     try:
         # Of a fold's trial the search knows the images, and not how they are divided.
-        found = {load_dataset(each).fingerprint for each in (config.unfolded, config)}
+        found = {load_dataset(each, cache).fingerprint for each in (config.unfolded, config)}
     except (ValueError, OSError) as error:
         return f"{platform.node()} cannot read the images of the search: {first_line(error)}"
     if fingerprint is None or fingerprint in found:

@@ -10,7 +10,8 @@ import torch
 
 from trainable.augment.device_views import images_on, page_length
 from trainable.config import TrialConfig
-from trainable.data.datasets import Dataset, Split
+from trainable.data.datasets import Dataset
+from trainable.data.split import Split
 from trainable.device import Device, release_memory, resolve_device
 from trainable.finetuner import FineTuner
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trainable.augment.resampling import resampled
 from trainable.augment.views import Views, Which
+from trainable.data.stored import Images
 from trainable.data.sizes import stored_side
 from trainable.device import Device
 
@@ -150,10 +151,15 @@ def page_length(image_size: int) -> int:
 
 
 @lru_cache(maxsize=3)
-def images_on(images: Tensor, device: Device) -> Tensor:
+def images_on(images: Images, device: Device) -> Images:
     """Images on a device, or where they are if it has no room for them.
 
     Those of the last three splits are kept, since the trials of a search all ask for the same.
     A tensor is the same key as long as it is the same object.
     """
-    return device.allocate(tuple(images.shape), dtype=images.dtype).copy_(images)
+    room = device.allocate(tuple(images.shape), dtype=images.dtype)
+    if room.device.type == images.device.type:
+        return images
+    for start in range(0, len(images), _AT_ONCE):
+        room[start : start + _AT_ONCE] = images[start : start + _AT_ONCE]
+    return room

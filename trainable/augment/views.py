@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainable.augment import crops
 from trainable.config import Policy
+from trainable.data.stored import Images
 from trainable.data.sizes import fit
 from trainable.registries import POLICIES
 from trainable.seeding import generator
@@ -29,7 +30,7 @@ class Views:
     """The views of a split under a policy.
 
     Attributes:
-        images: uint8 of shape (N, 3, R, R).
+        images: uint8 of shape (N, 3, R, R); a tensor, or what stands for one.
         fingerprint: The fingerprint of the dataset that the images come from.
         policy: The name of the policy, by which :mod:`trainable.augment.policies` has it.
         image_size: Side S of the rendered images, in pixels.
@@ -38,7 +39,7 @@ class Views:
         split: Name of the split, which tells its images from the dataset's others.
     """
 
-    images: Tensor
+    images: Images
     fingerprint: str
     policy: Policy = "none"
     image_size: int = 64

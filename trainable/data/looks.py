@@ -21,7 +21,8 @@ MOST_BITS: Final = 10
 """By how many bits of 63 the perceptual hashes of two images differ at most that may be copies."""
 LEAST_CONTRAST: Final = 4.0
 """Standard deviation of a thumbnail, in shades, below which there is nothing to compare."""
-_THUMB: Final = 16
+THUMB: Final = 16
+"""The side of a thumbnail."""
 _AT_ONCE: Final = 1024
 """Images in memory that are described at once."""
 _LOW: Final = 8
@@ -47,7 +48,7 @@ class Looks:
     @classmethod
     def empty(cls, count: int) -> Looks:
         """Room for so many images, of which each that is not put there looks like no other."""
-        return cls(np.zeros(count, np.uint64), np.zeros((count, _THUMB, _THUMB, 3), np.uint8))
+        return cls(np.zeros(count, np.uint64), np.zeros((count, THUMB, THUMB, 3), np.uint8))
 
     @classmethod
     def of_pixels(cls, images: NDArray[np.uint8]) -> Looks:
@@ -80,7 +81,7 @@ class Looks:
             smalls: What :func:`shrink` gave of each, uint8 of shape (n, 32, 32, 3).
         """
         where = slice(start, start + len(smalls))
-        halves = smalls.reshape(-1, _THUMB, SIDE // _THUMB, _THUMB, SIDE // _THUMB, 3)
+        halves = smalls.reshape(-1, THUMB, SIDE // THUMB, THUMB, SIDE // THUMB, 3)
         thumbs = halves.mean((2, 4), dtype=np.float32)
         contrast = (thumbs - thumbs.mean((1, 2), keepdims=True)).std((1, 2, 3))
         self.thumbs[where] = thumbs.round()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # a source is asked what it needs before NumPy is loaded
     from torch import Tensor
 
     from trainable.data.looks import Looks
+    from trainable.data.memo import Memo
+    from trainable.data.stored import Images, Stored
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: Final[tuple[SplitName, ...]] = ("train", "val", "test")
@@ -24,7 +26,8 @@ class Parts:
     """Images and labels by split. There is always `train`; a split that is missing is carved.
 
     Attributes:
-        images: uint8 of shape (N, R, R, 3), RGB; R is the same in every split.
+        images: uint8 of shape (N, R, R, 3), RGB, in memory or wherever they are stored; R is the
+            same in every split.
         labels: int64 of shape (N,), indices into `classes`.
         classes: Names of the classes.
         skipped: The number of files that are not of an image type.
@@ -35,9 +38,10 @@ class Parts:
         groups: For each image the name of what it is one of several images of (a patient, a
             camera); images of one stay in one split. Empty text where it stands for itself.
         weights: How much each image counts, float64 of shape (N,); empty where all count alike.
+        memo: Where what is computed of all images is stored, if it is.
     """
 
-    images: dict[SplitName, NDArray[np.uint8]]
+    images: dict[SplitName, NDArray[np.uint8] | Stored]
     labels: dict[SplitName, NDArray[np.int64]]
     classes: tuple[str, ...]
     skipped: int = 0
@@ -47,6 +51,7 @@ class Parts:
     notes: tuple[str, ...] = ()
     groups: dict[SplitName, Sequence[str]] = field(default_factory=dict)
     weights: dict[SplitName, NDArray[np.float64]] = field(default_factory=dict)
+    memo: Memo | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +64,6 @@ class Pool:
         places: Which of them a split has, int64 of shape (n,), by its name.
     """
 
-    images: Tensor
+    images: Images
     fingerprint: str
     places: Mapping[SplitName, Tensor]

@@ -13,6 +13,7 @@ from trainable.augment.views import Views
 from trainable.config import TrialConfig
 from trainable.data.datasets import Dataset
 from trainable.data.parts import SplitName
+from trainable.data.stored import Images
 from trainable.features.prefix import PrefixOutputs, as_tail_input, channels_last
 from trainable.seeding import generator
 
@@ -123,7 +124,7 @@ class TailInputs:
             self._whole[key] = whole if places is None else whole[places.to(whole.device)]
         return self._whole[key]
 
-    def in_memory(self, split: SplitName) -> list[Tensor]:
+    def in_memory(self, split: SplitName) -> list[Images]:
         """What is in memory of a split, and the larger the more images it has."""
         whole = [array for (name, _), array in self._whole.items() if name == split]
         view = [*self._renditions.values()] if split == "train" else []

@@ -16,6 +16,7 @@ from trainable.augment.views import Views
 from trainable.config import TrialConfig
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.parts import SplitName
+from trainable.data.stored import some_of
 from trainable.device import Device, resolve_device
 from trainable.features.batches import views_of
 from trainable.features.prefix import PrefixOutputs
@@ -69,7 +70,7 @@ def probe(config: TrialConfig, runtime: Runtime) -> Probe:
         on_cpu=runtime.cpu_precision,
     )
     store = open_store(runtime.cache_root, runtime.cache_bytes)
-    features = _Features(config, load_dataset(config.data), device, store)
+    features = _Features(config, load_dataset(config.data, runtime.image_cache), device, store)
     (inputs, labels), (tested, truth) = features.of("train"), features.of("val")
     accuracy = float((_fitted(inputs, labels).predict(tested) == truth).mean())
     return Probe(accuracy, len(labels), len(truth), time.perf_counter() - start)
@@ -162,7 +163,7 @@ def _places(dataset: Dataset, split: SplitName, taken: NDArray[np.int64]) -> NDA
 
 
 def _part_of(views: Views, taken: NDArray[np.int64]) -> Views:
-    return replace(views, images=views.images[taken])
+    return replace(views, images=some_of(views.images, taken))
 
 
 def _fitted(inputs: NDArray[np.float32], labels: NDArray[np.int64]) -> Pipeline:

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.data.datasets import Split
 from trainable.data.decoding import as_png
 from trainable.data.hashing import hash_file
+from trainable.data.split import Split
 from trainable.device import available_cores
 from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import BATCH, ImageSource, label

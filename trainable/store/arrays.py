@@ -29,7 +29,7 @@ from torch import Tensor
 
 from trainable.errors import first_line
 from trainable.store.capacity import make_room, why_no_room
-from trainable.store.chunks import Assembly, Chunks
+from trainable.store.chunks import Assembly, Chunks, Compute
 from trainable.store.description import DATA, DESCRIPTION, read_description
 from trainable.store.entries import (
     ACTIVATIONS,
@@ -100,16 +100,22 @@ class ArrayStore:
         """
         return self._found(key, chunks, lazily=True)
 
-    def peek(self, entry: Entry, chunks: Chunks) -> Mapped | None:
+    def peek(self, entry: Entry, compute: Compute) -> Mapped | None:
         """An array that is there, of which only what is taken is read; else None.
 
         Args:
             entry: The array's.
-            chunks: Gives what is damaged of it.
+            compute: Gives what is damaged of it.
         """
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
+            content = read_description(entry.folder)
+            chunks = Chunks(content.shape[0], content.chunk, compute)
             return self._open(entry.folder, entry.key, chunks, lazily=True)
         return None
+
+    def holds(self, key: Key) -> bool:
+        """Whether an array is there."""
+        return (self.root / _name(key)).is_dir()
 
     def why_no_room(self, size: int) -> str | None:
         """Why an array of so many bytes would not be cached now; None where it would."""

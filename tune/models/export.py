@@ -10,6 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from trainable.data import stored
 from trainable.data.sizes import fit
 from trainable.inference.classifier import Classifier
 from trainable.inference.exported import Runner, open_onnx, open_pt2, save_onnx, save_pt2
@@ -38,7 +39,7 @@ class Images:
         reason: Why they are random, if they are.
     """
 
-    images: Tensor
+    images: stored.Images
     labels: Tensor | None = None
     calibration: Tensor | None = None
     reason: str = ""

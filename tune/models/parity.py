@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainable.data.stored import Images
 from trainable.inference.exported import Runner
 
 _ROUNDING: Final = 1e-9
@@ -47,7 +48,7 @@ class Parity:
         )
 
 
-def compare(model: Runner, file: Runner, images: Tensor, labels: Tensor | None = None) -> Parity:
+def compare(model: Runner, file: Runner, images: Images, labels: Tensor | None = None) -> Parity:
     """Show the same images to a model and to a file made of it.
 
     Args:
@@ -79,5 +80,5 @@ def _seconds(runner: Runner, pixels: Tensor) -> float:
     return time.perf_counter() - start
 
 
-def _answers(runner: Runner, images: Tensor) -> NDArray[np.float32]:
+def _answers(runner: Runner, images: Images) -> NDArray[np.float32]:
     return np.concatenate([runner(batch) for batch in images.split(_BATCH)])

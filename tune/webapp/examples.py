@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from torch import Tensor
 
-from trainable.data.datasets import Split, load_dataset
+from trainable.data.datasets import load_dataset
+from trainable.data.split import Split
 from trainable.predictions import Predictions
 from tune.models.lineage import dataset_of
 from tune.reporting.predictions import worst_mistakes

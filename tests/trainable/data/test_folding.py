@@ -101,7 +101,7 @@ def test_folds_of_further_divisions() -> None:
 def test_the_whole_data_is_read_once_for_all_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     load_dataset.cache_clear()
     read = []
-    monkeypatch.setattr("trainable.data.datasets._load", lambda _: read.append(1) or grouped())
+    monkeypatch.setattr("trainable.data.datasets._load", lambda *_: read.append(1) or grouped())
     for name in ("1/5", "2/5", None, "all"):
         load_dataset(DataConfig(fold=name))
     assert read == [1]
