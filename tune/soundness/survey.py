@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainable.config import DataConfig
-from trainable.data.datasets import Dataset, Split
+from trainable.data.datasets import Dataset
 from trainable.data.decoding import ImageError, image_size_of, read_small, read_square
 from trainable.data.duplicates import group_images
 from trainable.data.grouping import stay_together
@@ -27,6 +27,7 @@ from trainable.data.listing import Listing
 from trainable.data.looks import SIDE, Looks, shrink
 from trainable.data.parts import SPLITS, Parts, SplitName
 from trainable.data.sizes import stored_side
+from trainable.data.split import Split
 from trainable.registries import SOURCES
 from tune.base.errors import ConfigError
 
@@ -258,7 +259,7 @@ def _of_files(listing: Listing, config: DataConfig, track: Track) -> Survey:
 
 def _of_arrays(parts: Parts, track: Track) -> Survey:
     splits: list[SplitName] = [name for name in SPLITS if name in parts.images]
-    images = [parts.images[name] for name in splits]
+    images = [np.asarray(parts.images[name]) for name in splits]  # a source gives arrays
     ends = np.cumsum([0, *map(len, images)])
     count = int(ends[-1])
 
