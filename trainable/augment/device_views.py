@@ -12,8 +12,8 @@ from torch import Tensor
 
 from trainable.augment.resampling import resampled
 from trainable.augment.views import Views, Which
-from trainable.data.stored import Images
 from trainable.data.sizes import stored_side
+from trainable.data.stored import Images
 from trainable.device import Device
 
 TOLERANCE: Final = 2

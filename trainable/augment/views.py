@@ -16,8 +16,8 @@ from torch import Tensor
 
 from trainable.augment import crops
 from trainable.config import Policy
-from trainable.data.stored import Images
 from trainable.data.sizes import fit
+from trainable.data.stored import Images
 from trainable.registries import POLICIES
 from trainable.seeding import generator
 

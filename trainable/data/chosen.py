@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from trainable.data.memo import numbers_of
 from trainable.data.parts import SPLITS, Parts, SplitName
-from trainable.data.stored import Images, Rows
 from trainable.data.split import Split
+from trainable.data.stored import Images, Rows
 
 _CHUNK: Final = 256
 """Images that are copied at once, for a peak of memory that is hardly above two copies of all."""

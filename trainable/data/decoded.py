@@ -15,8 +15,8 @@ from trainable.data.files import Files, Unread
 from trainable.data.looks import Looks
 from trainable.data.memo import Memo
 from trainable.data.parts import SplitName
-from trainable.data.stored import Stored
 from trainable.data.sizes import stored_side
+from trainable.data.stored import Stored
 from trainable.store.arrays import ArrayStore
 
 LEAST_BYTES: Final = 2**20
