@@ -27,6 +27,10 @@ class DataConfig(Config):
     """Folder of the images. Required for `image_folder`; for `cifar10` where the
     files are kept (default: torchvision's cache folder)."""
 
+    name: str | None = None
+    """Which data set of `torchvision`, such as `Flowers102`, by the name of its class; with options
+    of its constructor as in `DTD?partition=2`."""
+
     group: str | None = None
     r"""What several images are of, such as a patient, a camera or a video: all images of one are in
     one split, and in one fold. For `image_folder` a regular expression that is searched in the path
@@ -77,7 +81,8 @@ class DataConfig(Config):
         """`mirror`, with its default by source."""
         if self.mirror is not None:
             return self.mirror
-        return getattr(SOURCES[self.source], "mirrors", True)
+        found = getattr(SOURCES[self.source], "mirrors", True)
+        return found(self) if callable(found) else found
 
     @model_validator(mode="after")
     def _has_the_root_it_needs(self) -> DataConfig:
@@ -91,6 +96,18 @@ class DataConfig(Config):
                 f"data.root={self.root} means nothing with data.source={self.source}; for a "
                 "folder of images: --config image_folder"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_name_it_needs(self) -> DataConfig:
+        example = getattr(SOURCES[self.source], "name_example", None)
+        if self.name is None and example is not None:
+            raise ValueError(
+                f"data.name is required with data.source={self.source}; give data.name={example}"
+            )
+        if self.name is not None and example is None:
+            where = f"data.source={self.source}"
+            raise ValueError(f"data.name={self.name} means nothing with {where}; leave it out")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
 
 from trainable.data.parts import Parts
 from trainable.registries import SOURCES
@@ -19,15 +19,24 @@ from trainable.registries import SOURCES
 if TYPE_CHECKING:
     from trainable.config import DataConfig
     from trainable.data.listing import Listing
+    from trainable.data.torchvision_sets import TorchvisionSet
 
     Load = Callable[[DataConfig], Parts | Listing]
+
+_UNMIRRORED: Final = {
+    *("MNIST", "EMNIST", "KMNIST", "QMNIST", "SVHN", "USPS", "SEMEION", "Omniglot"),
+    *("GTSRB", "RenderedSST2"),
+}
+"""Torchvision's sets of letters, digits and signs, which a mirror makes others of."""
 
 
 class Facts(TypedDict, total=False):
     """What else is asked about a source. Each may be left out."""
 
-    mirrors: bool
+    mirrors: bool | Callable[[DataConfig], bool]
     """Whether a mirrored image keeps its label, where `data.mirror` does not say. Default: true."""
+    name_example: str
+    """What a message says `data.name` to be, which is required then. Default: it means nothing."""
     needs_root: bool
     """Whether `data.root` is required. Default: false."""
     root_example: str
@@ -119,3 +128,21 @@ def table(config: DataConfig) -> Listing:
 
     assert config.root is not None
     return list_table(config.root, config.group)
+
+
+@SOURCES.register("torchvision")
+@facts(
+    name_example="Flowers102",
+    is_local=lambda config: _torchvision_set(config).is_local,
+    mirrors=lambda config: (config.name or "").partition("?")[0] not in _UNMIRRORED,
+)
+def torchvision(config: DataConfig) -> Listing | Parts:
+    """A data set of torchvision with one label an image, downloaded where it is not there yet."""
+    return _torchvision_set(config).load(config.image_size)
+
+
+def _torchvision_set(config: DataConfig) -> TorchvisionSet:
+    from trainable.data.torchvision_sets import TorchvisionSet
+
+    assert config.name is not None
+    return TorchvisionSet.named(config.name, config.root)
