@@ -1,0 +1,137 @@
+"""What the report says of the images, and the page about them."""
+
+from __future__ import annotations
+
+import csv
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.results import dataset_of, results_of
+from trainable.config import DataConfig
+from trainable.data.datasets import Dataset
+from trainable.registries import POLICIES
+from tune.reporting import soundness
+from tune.reporting.labels_csv import COLUMNS, write_labels
+from tune.reporting.page import page
+from tune.reporting.results import SearchResults
+from tune.reporting.sheets import MOST, contact_sheets, policy_sheets, twelve
+from tune.reporting.soundness import write_data_page
+from tune.soundness.labels import Doubt, Judged
+from tune.soundness.survey import Survey, survey_dataset
+
+WRONG = (3, 40, 77)
+
+
+def judged(dataset: Dataset) -> Judged:
+    """Answers that contradict a few labels of the training images."""
+    labels = dataset.train.labels.numpy()
+    truth = labels.copy()
+    truth[list(WRONG)] = (truth[list(WRONG)] + 1) % len(dataset.classes)
+    probabilities = np.full((len(labels), len(dataset.classes)), 0.01, np.float32)
+    probabilities[np.arange(len(labels)), truth] = 0.91
+    return Judged(np.arange(len(labels)), probabilities, f"{len(labels)} images judged by folds")
+
+
+@pytest.fixture
+def results(dataset: Dataset) -> SearchResults:
+    return replace(results_of(dataset, 4), judged=judged(dataset))
+
+
+def part_of(text: str) -> str:
+    """A report's part about the data."""
+    return text[text.index('<h2 id="data">') : text.index('<details id="trials">')]
+
+
+def test_labels_that_are_contradicted_stand_in_the_report(
+    results: SearchResults, dataset: Dataset
+) -> None:
+    part = part_of(page(results))
+    shown = re.findall(r'title="(train image \d+)"><bdi>', part)
+    assert set(shown) == {f"train image {number}" for number in WRONG}
+    told = f"3 are doubtful, of {len(dataset.train)} images judged by folds"
+    assert told in part
+    first = int(dataset.train.labels[WRONG[0]])
+    assert f"{first}, probably {(first + 1) % 10} (91%)" in part
+    assert "data --search many" in part
+
+
+def test_without_cleanlab_nothing_takes_its_place(
+    results: SearchResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soundness, "is_installed", lambda: False)
+    part = part_of(page(results))
+    assert "doubtful, of" not in part
+    assert "found by cleanlab: pip install &#39;resnet-tune[data-check]&#39;, then" in part
+
+
+def test_the_report_counts_copies_and_says_how_even_classes_are(dataset: Dataset) -> None:
+    part = part_of(page(results_of(dataset, 4)))
+    names = re.findall(r'<td class="state \w+">(\w+)</td><td>(.*?)</td>', part)
+    assert {"images", "duplicates", "balance"} <= {name for _, name in names}
+    assert 'href="data.html"' in part
+
+
+def test_the_page_of_a_search_takes_less_than_a_second_and_is_made_once(tmp_path: Path) -> None:
+    photos = dataset_of([f"class {number}" for number in range(10)], images=20, side=256)
+    config = DataConfig(image_size=224, source="image_folder", root=Path("photos"))
+    start = time.process_time()
+    path = write_data_page(tmp_path, config, photos)
+    assert time.process_time() - start < 5  # a second on a machine that does nothing else
+    text = path.read_text()
+    assert text.count('<div class="policies">') == len(POLICIES)
+    path.write_text("looked at")
+    assert write_data_page(tmp_path, config, photos).read_text() == "looked at"
+
+
+@pytest.fixture(scope="module")
+def survey() -> Survey:
+    return survey_dataset(dataset_of(["a", "b", "c"], images=3))
+
+
+def test_sheets_show_images_of_every_class(survey: Survey) -> None:
+    sheets = contact_sheets(survey)
+    assert [(sheet.title, len(sheet.pictures)) for sheet in sheets] == [
+        ("a", 9),
+        ("b", 9),
+        ("c", 9),
+    ]
+    assert len({picture.source for sheet in sheets for picture in sheet.pictures}) == 9
+    labels = survey.labels[twelve(survey)]
+    assert np.bincount(labels).tolist() == [4, 4, 4]
+
+
+def test_of_very_many_classes_some_are_shown() -> None:
+    many = survey_dataset(dataset_of([f"class {n}" for n in range(MOST + 20)], images=1))
+    sheets = contact_sheets(many)
+    assert len(sheets) == MOST
+    assert {len(sheet.pictures) for sheet in sheets} == {1}
+
+
+def test_policies_change_the_same_images_as_a_trial_would(survey: Survey) -> None:
+    sheets = {sheet.title: sheet for sheet in policy_sheets(survey, DataConfig(mirror=True))}
+    assert list(sheets) == list(POLICIES)
+    names = [picture.name for picture in sheets["none"].pictures]
+    assert len(names) == 12
+    assert all([p.name for p in sheet.pictures] == names for sheet in sheets.values())
+    shown = [tuple(p.source for p in sheet.pictures) for sheet in sheets.values()]
+    assert len(set(shown)) == len(shown)
+    plain = policy_sheets(survey, DataConfig(mirror=False))
+    assert [sheet.title for sheet in plain if not sheet.pictures] == ["flip"]
+
+
+def test_the_table_has_every_image_and_the_doubtful_first(tmp_path: Path, dataset: Dataset) -> None:
+    survey = survey_dataset(dataset)
+    doubts = [Doubt(77, 4, 0.9, 0.01), Doubt(3, 1, 0.8, 0.02)]
+    write_labels(tmp_path / "labels.csv", survey, doubts)
+    with (tmp_path / "labels.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == 1 + len(survey)
+    assert rows[1] == ["train image 77", str(int(survey.labels[77])), "train", "4", "0.9000"]
+    assert [row[0] for row in rows[2:4]] == ["train image 3", "train image 0"]
+    assert {row[0] for row in rows[1:]} == set(survey.names)
