@@ -11,7 +11,7 @@ import typer
 from trainable.places import why_not_writable
 from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import ConfigOption, Door, open_console
-from tune.config.data_words import data_config
+from tune.config.data_words import config_of_images
 from tune.study.folder import SearchFolder, checked_name
 
 app = Door("tune.data")
@@ -107,14 +107,13 @@ def _after(name: str, out: Path | None, as_json: bool) -> int:
 
 
 def _before(words: list[str], config: Path | None, out: Path | None, as_json: bool) -> int:
-    folder, settings = out or Path(), data_config(words, config)
+    folder, settings = out or Path(), config_of_images(words, config)
     _check_writable(folder)
-    from tune.reporting.data_lines import print_account, progress
+    from tune.reporting.data_lines import print_account
     from tune.reporting.data_page import data_page
     from tune.soundness.account import examine
 
-    with progress(open_console(stderr=True)) as track:
-        account = examine(settings, track)
+    account = examine(settings.data.unfolded, settings.runtime().image_cache)
     page = _write(folder, data_page(account))
     if as_json:
         print(json.dumps({**account.as_json(), "page": str(page)}, indent=2))

@@ -134,7 +134,7 @@ def test_too_few_images_for_a_split_are_told_before_a_search_is(
     found = examined("photos", cwd=tmp_path, code=1)
     (told,) = (each for each in found["findings"] if each["state"] == "fail")
     assert told["name"] == "split"
-    assert "class bees has 1" in told["message"]
+    assert "bees (1)" in told["message"]
     assert found["searched"] is None
 
 
@@ -188,6 +188,36 @@ def test_without_a_folder_the_config_names_the_images(tmp_path: Path) -> None:
 def test_a_folder_may_have_an_equals_sign(photos: Path, tmp_path: Path) -> None:
     photos.rename(tmp_path / "a=b")
     assert examined("a=b", cwd=tmp_path)["root"] == "a=b"
+
+
+def test_a_table_names_the_images_and_their_groups(photos: Path, tmp_path: Path) -> None:
+    files = sorted(photos.rglob("*.png"))
+    rows = [
+        f"photos/{path.relative_to(photos)},{path.parent.name},p{n // 4}"
+        for n, path in enumerate(files)
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,group", *rows]))
+    found = examined("labels.csv", cwd=tmp_path)
+    assert (found["source"], found["images"]) == ("table", 48)
+    assert found["classes"]["bees"]["train"] == 24
+    whole = {
+        sum(row[split] for row in found["searched"].values()) % 4
+        for split in ("train", "val", "test")
+    }
+    assert whole == {0}, "groups of four are not torn"
+
+
+def test_files_are_read_once_for_this_and_for_a_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scenes(tmp_path / "photos" / "ants", range(24), side=160)
+    write_scenes(tmp_path / "photos" / "bees", range(100, 124), side=160)
+    monkeypatch.setenv("TUNE_CACHE", str(tmp_path / "cache"))
+    before = examined("photos", cwd=tmp_path)
+    calls = []
+    monkeypatch.setattr("trainable.data.files.facts_of", lambda *given: calls.append(given))
+    assert examined("photos", cwd=tmp_path) == before
+    assert calls == []
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from trainable.config import DataConfig
 from trainable.places import is_file, is_folder
 from tune.config.loading import load_config
+from tune.config.schema import SearchConfig
 
 _FOLDER_PRESET: Final = Path("image_folder")
 
 
-def data_config(words: Sequence[str], config: Path | None) -> DataConfig:
-    """The data section that some words and a config come to.
+def config_of_images(words: Sequence[str], config: Path | None) -> SearchConfig:
+    """The config that some words about images come to.
 
     Args:
         words: Overrides, and before them a folder, or the file of a table.
@@ -30,7 +30,7 @@ def data_config(words: Sequence[str], config: Path | None) -> DataConfig:
         source = [] if is_named or config or not is_file(root) else ["data.source=table"]
         overrides = [f"data.root={json.dumps(str(root))}", *source, *overrides]
         config = config or _FOLDER_PRESET
-    return load_config(config, overrides).data.unfolded
+    return load_config(config, overrides)
 
 
 def _root_and_overrides(words: Sequence[str]) -> tuple[Path | None, list[str]]:

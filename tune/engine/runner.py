@@ -13,7 +13,8 @@ from typing import Final
 
 from rich.console import Console
 
-from trainable.data.datasets import load_dataset
+from trainable.config import DataConfig
+from trainable.data.datasets import Dataset, load_dataset
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError, first_line
 from tune.config.schema import SearchConfig
@@ -165,7 +166,8 @@ def _run(
 ) -> SearchResults:
     """Run what trials are left, confirm the best ones, and then test and register the winner."""
     config, recorded = search.config, False
-    writer = RecordWriter(search, ledger, at_start=lambda: _data_page(search, home))
+    page = partial(_data_page, home, config.data, load_dataset(config.data.unfolded))
+    writer = RecordWriter(search, ledger, at_start=page)
     allowance, choice = _allowance(config, resources, watch), Choice.of(search)
     run = partial(
         run_trials,
@@ -222,11 +224,10 @@ def _run(
     return results
 
 
-def _data_page(search: Search, home: SearchFolder) -> list[Path]:
+def _data_page(home: SearchFolder, data: DataConfig, dataset: Dataset) -> list[Path]:
     """The page about the images, made once; none where it cannot be made, which ends no search."""
-    data = search.config.data
     try:
-        return [write_data_page(home.folder, data, load_dataset(data.unfolded))]
+        return [write_data_page(home.folder, data, dataset)]
     except Exception as error:  # noqa: BLE001 - of policies that plugins add
         warnings.warn(
             f"the page about the images is not written: {first_line(error)}", stacklevel=2

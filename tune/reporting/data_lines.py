@@ -1,13 +1,11 @@
-"""What is found of images, in the terminal, and while it is looked for."""
+"""What is found of images, in the terminal and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +13,6 @@ from trainable.data.parts import SPLITS
 from trainable.text import printable
 from tune.soundness.account import Account
 from tune.soundness.labels import Doubt
-from tune.soundness.survey import Track
 
 COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 _CLASSES: Final = 30
@@ -24,18 +21,6 @@ _NAMES: Final = 10
 """Files that are named in the terminal."""
 _NAME: Final = 14
 """The width of a finding's name."""
-
-
-@contextmanager
-def progress(console: Console) -> Iterator[Track]:
-    """A bar, on a terminal, of the images that are read."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading images", total=None)
-
-        def track(more: int, total: int) -> None:
-            bar.update(task, advance=more, total=total)
-
-        yield track
 
 
 def print_account(account: Account, console: Console) -> None:

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.config import DataConfig
+from trainable.data.files import open_images
 from trainable.data.parts import SPLITS
+from trainable.runtime import ImageCache
 from tune.base.finding import Finding
 from tune.soundness.copies import Copies, find_copies
 from tune.soundness.division import Division, divide
 from tune.soundness.judging import judge, plain_images
-from tune.soundness.survey import Survey, Track, survey
+from tune.soundness.reading import survey
+from tune.soundness.survey import Survey
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +92,17 @@ class Account:
         return {"exact": copies.exact, "splits": list(copies.splits), "images": members}
 
 
-def examine(config: DataConfig, track: Track) -> Account:
+def examine(config: DataConfig, cache: ImageCache) -> Account:
     """Look at every image of a source.
 
     Args:
         config: Names the source.
-        track: Follows the images that are read.
+        cache: Where what is found of files is stored, for the next time and for a search.
 
     Raises:
         ConfigError: The source cannot be listed, or no image of it can be read.
     """
-    surveyed = survey(config, track)
+    surveyed = survey(config, open_images(cache))
     copies, division = find_copies(surveyed), divide(surveyed, config)
     findings = judge(surveyed, config, copies, division)
     return Account(config, surveyed, tuple(copies), tuple(findings), division)

@@ -1,0 +1,217 @@
+"""Every image of a source, read once.
+
+What is found of files lies in the store, where a search finds it again; only what describes an
+image stays in memory, about 800 bytes, whatever its size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from trainable.config import DataConfig
+from trainable.data.decoded import LEAST_BYTES
+from trainable.data.decoding import ImageError, read_small, read_square
+from trainable.data.duplicates import group_images
+from trainable.data.facts import Facts
+from trainable.data.files import Files
+from trainable.data.grouping import stay_together
+from trainable.data.hashing import hash_pixels
+from trainable.data.listing import Listing
+from trainable.data.looks import SIDE, Looks, shrink
+from trainable.data.parts import SPLITS, Parts, SplitName
+from trainable.data.progress import Bar
+from trainable.data.sizes import stored_side
+from trainable.registries import SOURCES
+from trainable.store.arrays import ArrayStore
+from tune.base.errors import ConfigError
+from tune.soundness.survey import Rejected, Survey
+
+_AT_ONCE: Final = 64
+"""Images that a thread describes before it takes the next."""
+
+
+def survey(config: DataConfig, store: ArrayStore | None) -> Survey:
+    """Read every image of a source once.
+
+    Args:
+        config: Names the source.
+        store: Where what is found of files is stored; None is nowhere.
+
+    Raises:
+        ConfigError: The source cannot be listed, or no image of it can be read.
+    """
+    try:
+        found: Listing | Parts = SOURCES[config.source](config)
+        if isinstance(found, Listing):
+            return _of_files(found, config, store)
+        return _of_arrays(found)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _of_files(listing: Listing, config: DataConfig, store: ArrayStore | None) -> Survey:
+    splits: list[SplitName] = [name for name in SPLITS if name in listing.files]
+    facts = np.concatenate(
+        [each.facts for each in _stored([listing.files[name] for name in splits], store)]
+    )
+    files = [path for name in splits for path in listing.files[name]]
+    good, broken = np.flatnonzero(facts["broken"] == 0), np.flatnonzero(facts["broken"])
+    rejected = tuple(_rejected(files[index], config.root) for index in broken)
+    if not len(good):
+        raise ConfigError(f"no image of {config.root} can be read; the first: {rejected[0].reason}")
+    where = np.repeat(
+        [SPLITS.index(each) for each in splits], [len(listing.files[n]) for n in splits]
+    )
+    kept, found = [files[index] for index in good], facts[good]
+    labels = np.concatenate([listing.labels[name] for name in splits])[good]
+    groups = group_images(found["hash"], Looks(found["look"], found["thumb"]))
+    sizes = np.stack([found["width"], found["height"]], axis=1).astype(np.int64)
+    side = _side_of(sizes, config.image_size)
+    return Survey(
+        classes=listing.classes,
+        given=tuple(splits),
+        names=tuple(_below(path, config.root) for path in kept),
+        files=tuple(kept),
+        splits=where[good],
+        labels=labels.astype(np.int64),
+        sizes=sizes,
+        contrast=_contrasts(kept, found),
+        hashes=found["hash"],
+        groups=groups,
+        together=_together(groups, where[good], good, splits, listing),
+        read=lambda index: read_square(kept[index], side),
+        broken=rejected,
+        left_out=listing.skipped,
+        notes=listing.notes,
+    )
+
+
+def _stored(paths: Iterable[Sequence[Path]], store: ArrayStore | None) -> list[Files]:
+    """Files by split, stored as a search stores them: few are read in no time."""
+    found = [Files(each, store) for each in paths]
+    few = sum(each.stamps.size for each in found) < LEAST_BYTES
+    return [Files(each.paths, None) for each in found] if few else found
+
+
+def _contrasts(files: Sequence[Path], found: Facts) -> NDArray[np.float32]:
+    """The contrast of each image: of its thumbnail, or of a tiny one itself."""
+    thumbs, contrasts = found["thumb"], np.empty(len(found), np.float32)
+    tiny = np.flatnonzero(np.minimum(found["width"], found["height"]) < SIDE)
+
+    def of_thumbs(start: int, stop: int) -> None:
+        shades = thumbs[start:stop].astype(np.float32)
+        contrasts[start:stop] = (shades - shades.mean((1, 2), keepdims=True)).std((1, 2, 3))
+
+    def of_files(start: int, stop: int) -> None:
+        for index in tiny[start:stop]:
+            contrasts[index] = _contrast(read_small(files[index]))
+
+    for start in range(0, len(found), _AT_ONCE):
+        of_thumbs(start, start + _AT_ONCE)
+    _in_threads(of_files, len(tiny))
+    return contrasts
+
+
+def _rejected(path: Path, root: Path | None) -> Rejected:
+    """A file that could not be read, and why."""
+    try:
+        read_square(path, 1)
+        reason = "it could not be read a moment ago"
+    except (ImageError, OSError) as error:
+        reason = str(error)
+    return Rejected(_below(path, root), reason)
+
+
+def _of_arrays(parts: Parts) -> Survey:
+    splits: list[SplitName] = [name for name in SPLITS if name in parts.images]
+    images = [np.asarray(parts.images[name]) for name in splits]  # a source gives arrays
+    ends = np.cumsum([0, *map(len, images)])
+    count = int(ends[-1])
+    where = np.repeat([SPLITS.index(name) for name in splits], np.diff(ends))
+    hashes, contrast = np.empty(count, np.uint64), np.empty(count, np.float32)
+
+    def read(index: int) -> NDArray[np.uint8]:
+        which = int(np.searchsorted(ends, index, "right")) - 1
+        return images[which][index - int(ends[which])]
+
+    def describe(start: int, stop: int) -> None:
+        for index in range(start, stop):
+            hashes[index] = hash_pixels(read(index)[None])[0]
+            contrast[index] = _contrast(shrink(Image.fromarray(read(index))))
+
+    _in_threads(describe, count)
+    groups = group_images(hashes, Looks.joined([Looks.of_pixels(each) for each in images]))
+    height, width = images[0].shape[1:3]
+    files = [path for name in splits for path in parts.files.get(name, ())]
+    numbered = [f"{name} image {n}" for name in splits for n in range(len(parts.labels[name]))]
+    return Survey(
+        classes=parts.classes,
+        given=tuple(splits),
+        names=tuple(map(str, files or numbered)),
+        files=tuple(files),
+        splits=where,
+        labels=np.concatenate([parts.labels[name] for name in splits]).astype(np.int64),
+        sizes=np.tile(np.array([[width, height]], np.int64), (count, 1)),
+        contrast=contrast,
+        hashes=hashes,
+        groups=groups,
+        together=_together(groups, where, np.arange(count), splits, parts),
+        read=read,
+        left_out=parts.skipped,
+        notes=parts.notes,
+    )
+
+
+def _contrast(small: NDArray[np.uint8]) -> float:
+    shades = small.astype(np.float32)
+    return float((shades - shades.mean((0, 1))).std())
+
+
+def _together(
+    groups: NDArray[np.uint64],
+    where: NDArray[np.int64],
+    kept: NDArray[np.int64],
+    splits: list[SplitName],
+    given: Listing | Parts,
+) -> NDArray[np.uint64]:
+    """What the images are held together by, of those that are kept of what a source gave."""
+    alone = {split: [""] * len(given.labels[split]) for split in splits}
+    every = [name for split in splits for name in given.groups.get(split, alone[split])]
+    of_splits = {split: where == SPLITS.index(split) for split in splits}
+    names = {split: [every[i] for i in kept[at]] for split, at in of_splits.items()}
+    joined = stay_together(
+        {split: groups[at] for split, at in of_splits.items()}, names if given.groups else {}
+    )
+    return np.concatenate([joined[split] for split in splits])
+
+
+def _in_threads(describe: Callable[[int, int], None], count: int) -> None:
+    """Have images described, some at a time, by their first index and the one after their last."""
+    starts = range(0, count, _AT_ONCE)
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool, Bar("describing", count) as bar:
+        for _ in pool.map(lambda start: describe(start, min(start + _AT_ONCE, count)), starts):
+            bar.more(_AT_ONCE)
+
+
+def _side_of(sizes: NDArray[np.int64], image_size: int) -> int:
+    """The side at which images are stored: their own where they are alike, square and small."""
+    width, height = map(int, sizes[0])
+    if width == height <= image_size and (sizes == sizes[0]).all():
+        return width
+    return stored_side(image_size)
+
+
+def _below(path: Path, root: Path | None) -> str:
+    """A path below the root, or below the folder of a table, if it is there."""
+    for folder in (root, root and root.parent):
+        if folder is not None and path.is_relative_to(folder):
+            return str(path.relative_to(folder))
+    return str(path)
