@@ -130,3 +130,14 @@ def without_times(output: str) -> list[str]:
     lines = output.splitlines()
     assert len(lines) > 3
     return [line.partition("epoch_seconds")[0] for line in lines]
+
+
+def test_decoded_images_are_listed_by_their_folder(tmp_path: Path) -> None:
+    key = {"kind": "images", "data": "0123", "folder": "/photos", "what": "pixels"}
+    store = ArrayStore(tmp_path / "cache")
+    store.get(key, Chunks(1, 1, lambda *_: torch.zeros(1, 2, dtype=torch.uint8)))
+
+    done = invoke("tune.cache", "--root=cache", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].split()[4:] == ["/photos", "pixels"]

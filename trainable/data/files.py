@@ -128,7 +128,7 @@ class Files:
         )
 
     def _pixels(self, side: int) -> dict[str, Any]:
-        return {**self.key, "what": "pixels", "side": side}
+        return {**self.key, "what": "pixels", "image_size": side}
 
     def _decoding(self, count: int) -> Bar:
         return Bar(f"decoding {count:,} images", count)

@@ -65,7 +65,7 @@ def lender_of(
     lender, most = None, 0
     arrays = {each.key["data"]: each for each in store.entries() if _is_kin(each.key, key)}
     facts_key = {**key, "what": "facts"}
-    facts_key.pop("side", None)
+    facts_key.pop("image_size", None)
     facts = [entry for entry in store.entries() if _is_kin(entry.key, facts_key)]
     for entry in [each for each in facts if each.key["data"] in arrays][:_LOOKED_AT]:
         array = arrays[entry.key["data"]]

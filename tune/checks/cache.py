@@ -1,4 +1,4 @@
-"""Whether the cache of the frozen layers' outputs can be written, and how full it is."""
+"""Whether the cache can be written, and how full it is."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ _LEAST_FREE: Final = 10**9
 def check_cache(store: ArrayStore) -> Finding:
     """The cache's size, against its cap and its disk."""
     root, entries = store.root, store.entries()
-    size, cap = sum(entry.size for entry in entries), store.max_bytes
+    images = sum(entry.size for entry in entries if entry.kind != store.kind)
+    size, cap = sum(entry.size for entry in entries) - images, store.max_bytes
     folder = next(each for each in (root, *root.resolve().parents) if each.exists())
     if not folder.is_dir():
         fix = f"remove that file, or name another folder by TUNE_CACHE or cache.root ({root})"
         return Finding("cache", "warn", f"{folder} is no folder: nothing can be cached", fix)
     free = shutil.disk_usage(folder).free
     used = f"{len(entries)} entries, {gigabytes(size)} of {gigabytes(cap)}"
-    message = f"{used} in {root}, {gigabytes(free)} free"
+    decoded = f" and {gigabytes(images)} of decoded images" if images else ""
+    message = f"{used}{decoded} in {root}, {gigabytes(free)} free"
     if size > cap:
         fix = f"{as_typed('cache --clear')}, or cache.max_gb"
         return Finding("cache", "warn", message, fix)

@@ -111,15 +111,16 @@ class SearchConfig(TrialConfig):
         Args:
             memory_fraction: The share of a GPU's memory that it may take; None is all.
         """
-        root = self.cache.root
+        images = self.cache.of_images
         return Runtime(
             threads=self.resources.threads,
             memory_fraction=memory_fraction,
             use_gpu=self.resources.gpu != 0,
             cpu_precision=self.resources.cpu_precision,
-            cache_root=None if root is None else str(root.resolve()),
+            cache_root=images.root,
             cache_bytes=self.cache.max_bytes(on_gpu=False),
             gpu_cache_bytes=self.cache.max_bytes(on_gpu=True),
+            image_bytes=images.max_bytes,
         )
 
     @model_validator(mode="after")

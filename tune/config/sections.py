@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 
 from trainable.config import Config, Unit
 from trainable.config.base import as_tuple
+from trainable.runtime import ImageCache
 from tune.config.loggers import Logger
 from tune.config.points import Point
 from tune.config.registries import SAMPLERS, SCHEDULERS
@@ -210,17 +211,27 @@ class RefitConfig(Config):
 
 
 class CacheConfig(Config):
-    """How a node caches the frozen layers' outputs, so that no trial computes them twice."""
+    """How a node caches decoded images and what frozen layers make of them: each computed once."""
 
     enabled: bool | Literal["auto"] = "auto"
-    """Whether outputs are cached, which changes no metric, only the time. `auto` caches them
-    except for trials on a GPU, which compute them in less time than reading takes."""
+    """Whether they are cached, which changes no metric, only the time. `auto` caches all but the
+    outputs of trials on a GPU, which computes them in less time than reading takes."""
 
     root: Path | None = None
     """The cache's folder; by default `TUNE_CACHE`, else one in the user's cache on each node."""
 
     max_gb: Annotated[float, Unit("GB")] = Field(default=20, gt=0, le=10**9)
-    """The greatest size; above it, the least recently used entries are deleted."""
+    """The greatest size of outputs; above it, the least recently used entries are deleted."""
+
+    images_gb: Annotated[float, Unit("GB")] = Field(default=100, gt=0, le=10**9)
+    """The greatest size of decoded images, beside that of outputs. Images that do not fit are
+    decoded into memory, or whenever they are read."""
+
+    @property
+    def of_images(self) -> ImageCache:
+        """Where the images of files are decoded to."""
+        root = None if self.root is None else str(self.root.resolve())
+        return ImageCache(root, 0 if self.enabled is False else int(self.images_gb * 10**9))
 
     def max_bytes(self, *, on_gpu: bool) -> int:
         """`max_gb` in bytes, or 0 if the cache is off for trials on a GPU, or on a CPU."""

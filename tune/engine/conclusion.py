@@ -105,7 +105,9 @@ def conclude(
         writer: The writer of its record.
         with_soup: Whether the finalists' soup is made, if the config asks for one.
     """
-    dataset = load_dataset(search.config.data)  # which has been loaded before
+    dataset = load_dataset(
+        search.config.data, search.config.cache.of_images
+    )  # which has been loaded before
     choice = Choice.of(search)
     results = SearchResults(search.name, ledgers.searched, dataset, tuple(finalists), choice=choice)
     problems, classifier, record = _Problems(home), None, None
@@ -131,7 +133,7 @@ def conclude(
                 results = _register(search, results, classifier, record)
         if finalists:
             with problems.noted("the report"):
-                whole = load_dataset(search.config.data.unfolded)
+                whole = load_dataset(search.config.data.unfolded, search.config.cache.of_images)
                 judged = held_out(finalists[0], ledgers, home, whole, results.test)
                 results = replace(results, judged=judged)
                 files = write_report(results, home.folder)

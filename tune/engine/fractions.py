@@ -83,7 +83,7 @@ def measure(config: SearchConfig) -> MemoryNeed | None:
     Returns:
         None where it cannot be found.
     """
-    shape = DataShape.of(load_dataset(config.data))
+    shape = DataShape.of(load_dataset(config.data, config.cache.of_images))
     # The process ends with its call, and with it what it holds of the GPU.
     task = ray.remote(num_gpus=1, num_cpus=config.resources.cpu, max_calls=1)(measure_need)
     try:

@@ -43,7 +43,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     """
     try:
         choices = _weights(config)
-        dataset = load_dataset(config.data)
+        dataset = load_dataset(config.data, config.cache.of_images)
         console.print(f"weights  {', '.join(choices)}")
         for arch, weights in product(config.archs, choices):
             _check_weights(config, arch, len(dataset.classes), weights)
@@ -87,7 +87,7 @@ def choose_points(search: Search, console: Console) -> Search:
     Raises:
         ConfigError: There is no such portfolio.
     """
-    config, dataset = search.config, load_dataset(search.config.data)
+    config, dataset = search.config, load_dataset(search.config.data, search.config.cache.of_images)
     earlier = remembered(config, dataset, search.weights_hash)
     points = (*earlier, *read_portfolio(config.strategy))
     if not points:

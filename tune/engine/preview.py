@@ -45,10 +45,12 @@ def preview(config: SearchConfig, console: Console) -> None:
     def say(line: str) -> None:
         console.print(line, soft_wrap=True)
 
-    say(f"search   {config.name}: nothing is started, and nothing is written")
+    say(f"search   {config.name}: nothing is started, and nothing written but to the cache")
     try:
         weights = resolve_weights(config.model.weights, *config.archs[:1])
-        dataset = load_dataset(config.data) if is_local(config.data) else None
+        dataset = (
+            load_dataset(config.data, config.cache.of_images) if is_local(config.data) else None
+        )
     except ValueError as error:
         raise ConfigError(str(error)) from error
     say(f"weights  {weights}")

@@ -166,7 +166,8 @@ def _run(
 ) -> SearchResults:
     """Run what trials are left, confirm the best ones, and then test and register the winner."""
     config, recorded = search.config, False
-    page = partial(_data_page, home, config.data, load_dataset(config.data.unfolded))
+    whole = load_dataset(config.data.unfolded, config.cache.of_images)
+    page = partial(_data_page, home, config.data, whole)
     writer = RecordWriter(search, ledger, at_start=page)
     allowance, choice = _allowance(config, resources, watch), Choice.of(search)
     run = partial(
@@ -236,7 +237,8 @@ def _data_page(home: SearchFolder, data: DataConfig, dataset: Dataset) -> list[P
 
 
 def _allowance(config: SearchConfig, resources: TrialResources, watch: Stopwatch) -> Allowance:
-    dataset, on_gpu = load_dataset(config.data), resources.gpu > 0  # it has been loaded before
+    # It has been loaded before.
+    dataset, on_gpu = load_dataset(config.data, config.cache.of_images), resources.gpu > 0
     load = measure_load(config, dataset, watch, resources.concurrent, on_gpu=on_gpu)
     return Allowance(config, watch, load)
 

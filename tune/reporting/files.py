@@ -66,7 +66,7 @@ def read_results(search: Search, *, judge_again: bool = False) -> SearchResults:
     choice = Choice.of(search)
     chosen = choice.finalists(ledger.trials.values(), max(1, config.confirm.top_k), timed=timed)
     try:
-        dataset = load_dataset(config.data)
+        dataset = load_dataset(config.data, config.cache.of_images)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     confirmed = read_confirmation(search, chosen)
@@ -100,7 +100,7 @@ def _judged(
 ) -> Judged | None:
     if not order:
         return None
-    whole = load_dataset(search.config.data.unfolded)
+    whole = load_dataset(search.config.data.unfolded, search.config.cache.of_images)
     return held_out(order[0], ledgers, SearchFolder(search.name), whole, test, again=again)
 
 

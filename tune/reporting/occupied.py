@@ -43,13 +43,15 @@ def print_entries(store: ArrayStore, names: Mapping[str, str], console: Console)
         console: Where to print.
     """
     entries = store.entries()
+    columns = ("split", "policy", "image_size", "dtype")
     table = Table("used", "size", "data", "split", "policy", "px", "type", box=None)
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        columns = ("split", "policy", "image_size", "dtype")
-        cells = [str(entry.key.get(column, ""))[:14] for column in columns]
+        of_images = {"split": entry.key.get("what", ""), **entry.key}
+        cells = [str(of_images.get(column, ""))[:14] for column in columns]
         data = str(entry.key.get("data", ""))
-        name = shortened(printable(names.get(data, data[:14])), _WIDTH)
+        folder = str(entry.key.get("folder", ""))[-_WIDTH:]
+        name = shortened(printable(names.get(data, folder or data[:14])), _WIDTH)
         table.add_row(used, megabytes(entry.size), Text(name), *cells)
     if entries:
         console.print(table)

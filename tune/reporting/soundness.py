@@ -36,7 +36,8 @@ def data_part(results: SearchResults) -> dict[str, Any]:
 def account_after(results: SearchResults) -> Account:
     """What is found of a search's images, without folds."""
     data = results.config.data
-    whole = results.dataset if data.fold is None else load_dataset(data.unfolded)
+    cache = results.config.cache.of_images
+    whole = results.dataset if data.fold is None else load_dataset(data.unfolded, cache)
     return account_of(data, survey_dataset(whole))
 
 

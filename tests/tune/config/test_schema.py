@@ -15,10 +15,10 @@ from tune.config.schema import SearchConfig
     ("sections", "expected"),
     [
         ({}, Runtime(threads=1, cache_bytes=20 * 10**9)),
-        ({"cache": {"enabled": False}}, Runtime(threads=1)),
+        ({"cache": {"enabled": False}}, Runtime(threads=1, image_bytes=0)),
         (
-            {"cache": {"enabled": True, "max_gb": 1}},
-            Runtime(threads=1, cache_bytes=10**9, gpu_cache_bytes=10**9),
+            {"cache": {"enabled": True, "max_gb": 1, "images_gb": 2}},
+            Runtime(threads=1, cache_bytes=10**9, gpu_cache_bytes=10**9, image_bytes=2 * 10**9),
         ),
         (
             {"resources": {"cpu": 2.5, "gpu": 0}},
