@@ -20,6 +20,7 @@ from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, PrefixOutputs, as_tail_input
 from trainable.features.probe import linear_head
 from trainable.inference.classifier import Classifier, Spec
+from trainable.losses import image_weights
 from trainable.metrics import Objective
 from trainable.network.averaging import MovingAverage
 from trainable.network.cut_network import CutNetwork, build
@@ -65,9 +66,9 @@ class FineTuner:
         dataset: Dataset | None = None,
     ) -> None:
         self.config, self.micro_batches = config, micro_batches
-        self.objective = Objective.named(config.objective.metric)
         self.device = device or resolve_device(config.train.precision)
         self.dataset: Dataset = dataset or load_dataset(config.data)
+        self.objective = Objective.of(config.objective, self.dataset.classes)
         self.network = self._build_network()
         if config.model.head == "probe":
             self.network.set_head(*linear_head(config, self.dataset, self.device, store))
@@ -76,6 +77,8 @@ class FineTuner:
             self.network.prefix, self.device, store, resident=micro_batches == 1
         )
         self.inputs = TailInputs(config, self.dataset, outputs)
+        weights = image_weights(self.dataset.train.labels, config.train.class_weights)
+        self._weights = None if weights is None else weights.to(self.device.torch_device)
         total_steps = config.train.epochs * (len(self.dataset.train) // self.inputs.batch_size)
         self._updater = Updater(config, self.network, self.device, micro_batches, total_steps)
         self.compiled = self._updater.compiled
@@ -102,7 +105,7 @@ class FineTuner:
 
         Returns:
             `train_loss`, `train_acc`, `val_loss`, `val_acc` (losses in nats, accuracies 0
-            to 1), `epoch_seconds`, and the objective's metric if it is another.
+            to 1), `epoch_seconds`, and the objective's metrics that are others.
 
         Raises:
             DivergedError: The training or validation loss is not finite.
@@ -111,8 +114,8 @@ class FineTuner:
         self.inputs.set_epoch(self.epoch)
         train_loss, train_acc = self._train()
         val = self.evaluate("val")
-        chosen = {self.objective.name: self.objective.metric.of(val)}
-        self._check_finite(train_loss, val.loss, *chosen.values())
+        chosen = self.objective.measured(val)
+        self._check_finite({"train_loss": train_loss, "val_loss": val.loss} | chosen)
         self._updater.schedule.after_epoch(val.loss)
         self._note_val_loss(val.loss)
         self.epoch += 1
@@ -261,16 +264,18 @@ class FineTuner:
     def _step(self, indices: Tensor, mixer: Mixer | None) -> tuple[Tensor, Tensor]:
         """One update. Returns the loss and the share of right answers, left on the device."""
         inputs, labels = self.inputs.batch(indices)
-        inputs, targets = mixer(inputs, labels) if mixer else (inputs, labels)
-        found = self._updater.step(inputs, targets)
+        if mixer is None:
+            found = self._updater.step(inputs, labels)
+        else:
+            weights = None if self._weights is None else self._weights[indices]
+            found = self._updater.step(*mixer(inputs, labels, weights))
         self._average.update()
         return found
 
-    def _check_finite(self, train_loss: float, val_loss: float, score: float) -> None:
-        if not all(map(math.isfinite, (train_loss, val_loss, score))):
-            losses = f"train_loss={train_loss}, val_loss={val_loss}"
-            others = "" if self.objective.name == "val_loss" else f", {self.objective.name}={score}"
-            raise DivergedError(f"epoch {self.epoch + 1}: {losses}{others}")
+    def _check_finite(self, found: dict[str, float]) -> None:
+        if not all(map(math.isfinite, found.values())):
+            told = ", ".join(f"{name}={value}" for name, value in found.items())
+            raise DivergedError(f"epoch {self.epoch + 1}: {told}")
 
     def _note_val_loss(self, val_loss: float) -> None:
         improved = val_loss < self._lowest_val_loss

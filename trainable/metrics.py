@@ -7,66 +7,31 @@ function of the predictions on the validation images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
+from trainable.config.costs import cost_rows
+from trainable.metric import Compute, Metric, validation_metric
 from trainable.registries import METRICS, PLUGINS
 
 if TYPE_CHECKING:
+    from trainable.config import ObjectiveConfig
+    from trainable.measures import Draw
     from trainable.predictions import Predictions
-
-Goal = Literal["maximize", "minimize"]
-Compute = Callable[["Predictions"], float]
 
 EPOCH_METRICS: Final = ("train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds")
 """What every epoch reports, whatever the objective: losses in nats, accuracies from 0 to 1."""
 
+__all__ = ["EPOCH_METRICS", "Metric", "Objective", "round_to", "validation_metric"]
+
 _SPLITS: Final = {"train": "training", "val": "validation", "test": "test"}
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A measure of predictions that a search can be after.
-
-    Attributes:
-        name: As an epoch reports it and a config names it, such as `val_acc`.
-        quantity: The same in words, without the split: `accuracy`.
-        goal: Whether more of it is better, or less.
-        of: Computes it from predictions.
-        is_share: Whether it goes from 0 to 1 and is shown in percent.
-    """
-
-    name: str
-    quantity: str
-    goal: Goal
-    of: Compute
-    is_share: bool = False
-
-
-def validation_metric(
-    name: str, quantity: str, goal: Goal, *, is_share: bool = False
-) -> Callable[[Compute], Compute]:
-    """A decorator that registers a function of predictions as an objective.
-
-    Args:
-        name: For configs, records and studies; it starts with `val_`.
-        quantity: In words, without the split.
-        goal: `maximize` or `minimize`.
-        is_share: Whether it goes from 0 to 1.
-    """
-    if not name.startswith("val_"):
-        raise ValueError(f"metric {name}: a name starts with val_, since only validation selects")
-
-    def add(compute: Compute) -> Compute:
-        METRICS.register(name)(Metric(name, quantity, goal, compute, is_share))
-        return compute
-
-    return add
-
-
-@validation_metric("val_acc", "accuracy", "maximize", is_share=True)
+@validation_metric(
+    "val_acc", "accuracy", "maximize", is_share=True, hits=lambda predictions: predictions.right
+)
 def accuracy(predictions: Predictions) -> float:
     """Share of right answers."""
     return predictions.accuracy
@@ -74,8 +39,74 @@ def accuracy(predictions: Predictions) -> float:
 
 @validation_metric("val_loss", "loss", "minimize")
 def loss(predictions: Predictions) -> float:
-    """Mean cross-entropy, in nats."""
+    """Mean cross-entropy, in nats, without weights of classes."""
     return predictions.loss
+
+
+@validation_metric(
+    "val_balanced_acc", "balanced accuracy", "maximize", is_share=True, by_class=True, is_light=True
+)
+def balanced_accuracy(predictions: Predictions | Draw) -> float:
+    """Mean of the classes' recalls."""
+    return predictions.balanced_accuracy
+
+
+@validation_metric(
+    "val_macro_f1", "macro F1", "maximize", is_share=True, by_class=True, is_light=True
+)
+def macro_f1(predictions: Predictions | Draw) -> float:
+    """Mean of the classes' F1."""
+    return predictions.macro_f1
+
+
+def _of_some_classes(_: ObjectiveConfig, classes: Sequence[str]) -> Compute:
+    if len(classes) < 2:
+        raise ValueError("val_auroc needs two classes at least, and there is one")
+    return auroc
+
+
+@validation_metric(
+    *("val_auroc", "AUROC", "maximize"),
+    is_share=True,
+    by_class=True,
+    of_labels=False,
+    is_light=True,
+    bind=_of_some_classes,
+)
+def auroc(predictions: Predictions | Draw) -> float:
+    """Mean of the areas under the classes' ROC curves, each against the rest."""
+    return predictions.auroc
+
+
+def _of_many_classes(_: ObjectiveConfig, classes: Sequence[str]) -> Compute:
+    if len(classes) <= 5:
+        raise ValueError(
+            f"val_top5_acc is always 1 with {len(classes)} classes: give another objective.metric"
+        )
+    return top5_accuracy
+
+
+@validation_metric(
+    *("val_top5_acc", "top-5 accuracy", "maximize"),
+    is_share=True,
+    is_light=True,
+    hits=lambda predictions: predictions.outcomes.in_top,
+    bind=_of_many_classes,
+)
+def top5_accuracy(predictions: Predictions | Draw) -> float:
+    """Share of the images whose class is among the first five answers."""
+    return predictions.top_accuracy
+
+
+def _of_costs(config: ObjectiveConfig, classes: Sequence[str]) -> Compute:
+    rows = cost_rows(config.costs or (), classes)
+    return lambda predictions: predictions.mean_cost(rows)
+
+
+@validation_metric("val_cost", "cost", "minimize", of_labels=True, is_light=True, bind=_of_costs)
+def cost(_: Predictions | Draw) -> float:
+    """Mean cost of an answer; what mistakes cost, the config says, by the names of classes."""
+    raise AssertionError("the cost is computed by what Objective.of has bound to the classes")
 
 
 @dataclass(frozen=True)
@@ -84,20 +115,37 @@ class Objective:
 
     Args:
         metric: One of :data:`~trainable.registries.METRICS`.
+        also: Others of which epochs and the test report too.
     """
 
     metric: Metric
+    also: tuple[Metric, ...] = ()
 
     @classmethod
     def named(cls, name: str) -> Objective:
-        """The objective that `objective.metric` names.
+        """The objective that `objective.metric` names, of which no predictions are measured.
 
         Raises:
             ValueError: It is not registered, as that of a plugin that is not listed now.
         """
-        if name not in METRICS:
-            raise ValueError(f"objective.metric={name} is not registered here: see {PLUGINS}")
-        return cls(METRICS[name])
+        return cls(_registered(name))
+
+    @classmethod
+    def of(cls, config: ObjectiveConfig, classes: Sequence[str] | None = None) -> Objective:
+        """The objective of a config.
+
+        Args:
+            config: The `objective` section.
+            classes: The names of the classes, in order; without them no predictions are measured.
+
+        Raises:
+            ValueError: A metric is not registered, or cannot be computed of these classes.
+        """
+        first, *others = (
+            _bound(_registered(name), config, classes)
+            for name in dict.fromkeys((config.metric, *config.also))
+        )
+        return cls(first, tuple(others))
 
     @property
     def name(self) -> str:
@@ -112,7 +160,17 @@ class Objective:
     @property
     def epoch_metrics(self) -> tuple[str, ...]:
         """What an epoch reports when a search is after this."""
-        return EPOCH_METRICS if self.name in EPOCH_METRICS else (*EPOCH_METRICS, self.name)
+        names = (metric.name for metric in self.metrics)
+        return (*EPOCH_METRICS, *(name for name in names if name not in EPOCH_METRICS))
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Its metric, and what is reported beside it."""
+        return (self.metric, *self.also)
+
+    def measured(self, predictions: Predictions) -> dict[str, float]:
+        """Its metrics of predictions on the validation images, by name."""
+        return {metric.name: metric.of(predictions) for metric in self.metrics}
 
     def score(self, epoch: Mapping[str, float]) -> float:
         """Its value in the metrics of an epoch."""
@@ -161,6 +219,20 @@ class Objective:
             return f"{float(round_to(exact, places, rounding)):.3g}"
         points = f"{round_to(100 * exact, 2, rounding):f}".rstrip("0").rstrip(".")
         return f"{points} point" if points == "1" else f"{points} points"
+
+
+def _registered(name: str) -> Metric:
+    if name not in METRICS:
+        raise ValueError(f"objective.metric={name} is not registered here: see {PLUGINS}")
+    metric: Metric = METRICS[name]
+    return metric
+
+
+def _bound(metric: Metric, config: ObjectiveConfig, classes: Sequence[str] | None) -> Metric:
+    """A metric that can be computed of predictions on these classes."""
+    if classes is None or metric.bind is None:
+        return metric
+    return replace(metric, of=metric.bind(config, classes))
 
 
 def round_to(value: Decimal, places: int, rounding: str) -> Decimal:

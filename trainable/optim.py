@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,12 @@ from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, OneCycleLR
 
 from trainable.config import OptimConfig, ScheduleConfig, TrialConfig
 from trainable.device import Device
+from trainable.losses import masses_of, training_loss
 from trainable.network.compilation import compiled, compiles
 from trainable.network.cut_network import CutNetwork
+
+_TINY: Final = 1e-12
+"""What a batch counts at least, should all its images have the weight 0."""
 
 
 def build_optimizer(config: OptimConfig, network: CutNetwork) -> Optimizer:
@@ -47,7 +51,7 @@ def without_regularization(config: TrialConfig) -> TrialConfig:
 
     A warm-up begins at a small part of the rate, and with smoothed labels no loss is near zero.
     """
-    penalties = {"weight_decay": 0.0, "l1": 0.0, "label_smoothing": 0.0}
+    penalties = {"weight_decay": 0.0, "l1": 0.0, "label_smoothing": 0.0, "focal_gamma": 0.0}
     constant = ScheduleConfig(name="constant", warmup=0)
     optim = config.optim.model_copy(update=penalties)
     return config.model_copy(update={"optim": optim, "schedule": constant})
@@ -89,17 +93,21 @@ class Updater:
         self.compiled = compiles(config.train.compile, device, total_steps)
         self.forward = compiled(network.tail) if self.compiled else network.tail
 
-    def step(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, inputs: Tensor, targets: Tensor, masses: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """One update.
 
         Args:
             inputs: The tail's, of shape (n, C, H, W) or (n, C).
             targets: Classes, int64 of shape (n,), or their shares, of shape (n, classes).
+            masses: The same where images have weights, see :func:`trainable.losses.masses_of`.
 
         Returns:
-            The loss in nats and the share of right answers, left on the device.
+            The loss in nats, by their weights if they have some, and the share of right answers,
+            left on the device.
         """
-        found = self._backward(inputs, targets)
+        found = self._backward(inputs, targets, masses)
         self._optimizer.step()
         self._optimizer.zero_grad()
         return found
@@ -117,21 +125,33 @@ class Updater:
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.schedule.load_state_dict(state["schedule"])
 
-    def _backward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _backward(
+        self, inputs: Tensor, targets: Tensor, masses: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Add up the gradients of a batch, in as many parts as it must be."""
         loss = right = torch.zeros((), device=inputs.device)
-        parts = (rows.chunk(self._micro_batches) for rows in (inputs, targets))
-        for number, (part, wanted) in enumerate(zip(*parts, strict=True)):
+        weighted = targets if masses is None else masses
+        mass = len(inputs) if masses is None else masses.sum().clamp(min=_TINY)
+        parts = (rows.chunk(self._micro_batches) for rows in (inputs, targets, weighted))
+        for number, (part, wanted, counted) in enumerate(zip(*parts, strict=True)):
             share = len(part) / len(inputs)
             with self._device.autocast():
                 logits = self.forward(part).float()
-            smoothing = self._config.label_smoothing
-            part_loss = share * F.cross_entropy(logits, wanted, label_smoothing=smoothing)
+            if masses is None and not self._config.focal_gamma:
+                smoothing = self._config.label_smoothing
+                part_loss = share * F.cross_entropy(logits, wanted, label_smoothing=smoothing)
+            else:
+                part_loss = self._sum(logits, counted) / mass
             (part_loss + (self._l1_penalty() if number == 0 else 0.0)).backward()
             hard = wanted if wanted.ndim == 1 else wanted.argmax(1)
             loss = loss + part_loss.detach()
             right = right + share * (logits.argmax(1) == hard).float().mean()
         return loss, right
+
+    def _sum(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a part of a batch before it is divided by what the whole batch counts."""
+        masses = masses_of(targets, logits.shape[1])
+        return training_loss(logits, masses, self._config.label_smoothing, self._config.focal_gamma)
 
     def _l1_penalty(self) -> Tensor | float:
         l1 = self._config.l1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,9 +17,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 from torch.nn import functional as F
 
-_RESAMPLES: Final = 1_000
-_DRAWN: Final = 2_000_000
-"""The images that are drawn in all, about: of very many, a tenth of the resamples will do."""
+from trainable.measures import TOP, Outcomes
+
 MOST_CLASSES: Final = 100
 """Classes up to which a matrix of them can be read, cell by cell."""
 
@@ -65,28 +65,34 @@ class Predictions:
         found = binomtest(right, images).proportion_ci(confidence, method="wilson")
         return float(found.low), float(found.high)
 
-    def interval_of(
-        self, compute: Callable[[Predictions], float], confidence: float = 0.95
-    ) -> tuple[float, float]:
-        """The values of a measure that so many images leave possible.
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """The same, ready to be measured again and again."""
+        return Outcomes(self.logits, self.labels)
 
-        The percentile bootstrap over images (Efron and Tibshirani 1993), always of the same draws:
-        for what has no interval of its own, as an accuracy has.
+    @property
+    def balanced_accuracy(self) -> float:
+        """See :attr:`~trainable.measures.Draw.balanced_accuracy`."""
+        return self.outcomes.all.balanced_accuracy
 
-        Args:
-            compute: The measure of predictions.
-            confidence: The share of such intervals that hold the value on all possible images.
+    @property
+    def macro_f1(self) -> float:
+        """See :attr:`~trainable.measures.Draw.macro_f1`."""
+        return self.outcomes.all.macro_f1
 
-        Returns:
-            Both ends.
-        """
-        count, generator = len(self.labels), torch.Generator().manual_seed(0)
-        values = []
-        for _ in range(max(_RESAMPLES // 10, min(_RESAMPLES, _DRAWN // count))):
-            drawn = torch.randint(count, (count,), generator=generator)
-            values.append(compute(Predictions(self.logits[drawn], self.labels[drawn])))
-        low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-        return float(low), float(high)
+    @property
+    def auroc(self) -> float:
+        """See :attr:`~trainable.measures.Draw.auroc`."""
+        return self.outcomes.all.auroc
+
+    @property
+    def top_accuracy(self) -> float:
+        """See :attr:`~trainable.measures.Draw.top_accuracy`."""
+        return self.outcomes.all.top_accuracy
+
+    def mean_cost(self, costs: Sequence[Sequence[float]]) -> float:
+        """See :meth:`~trainable.measures.Draw.mean_cost`."""
+        return self.outcomes.all.mean_cost(costs)
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -102,6 +108,10 @@ class Predictions:
         """Those on some images, of which a mask of shape (N,) says which."""
         where = torch.from_numpy(chosen)
         return Predictions(self.logits[where], self.labels[where])
+
+    def drawn(self, indices: Tensor) -> Predictions:
+        """Those on some images, by their indices, of which one may come several times."""
+        return Predictions(self.logits[indices], self.labels[indices])
 
     def save(self, path: Path) -> None:
         """Write them as a compressed `.npz` file."""
@@ -148,8 +158,17 @@ class Predictions:
             "images": len(self.labels),
             "loss": self.loss,
             "accuracy": self.accuracy,
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
+            **self._of_probabilities(len(names)),
             "calibration_error": self.calibration_error(),
             "classes": list(names),
             **({"confusion": self.confusion().tolist()} if few else {}),
             "per_class": self.per_class(names),
         }
+
+    def _of_probabilities(self, classes: int) -> dict[str, float]:
+        """Measures that are not defined, or say nothing, for every number of classes."""
+        area = self.auroc
+        top = {f"top{TOP}_accuracy": self.top_accuracy} if classes > TOP else {}
+        return {**({} if math.isnan(area) else {"auroc": area}), **top}

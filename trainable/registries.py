@@ -107,7 +107,14 @@ def _origin(thing: object) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-METRICS: Registry[Any] = Registry("objective.metric", "trainable.metrics", ("val_acc", "val_loss"))
+METRICS: Registry[Any] = Registry(
+    "objective.metric",
+    "trainable.metrics",
+    (
+        *("val_acc", "val_loss", "val_balanced_acc", "val_macro_f1", "val_auroc"),
+        *("val_top5_acc", "val_cost"),
+    ),
+)
 POLICIES: Registry[Any] = Registry("augment.policy", "trainable.augment.policies")
 SOURCES: Registry[Any] = Registry("data.source", "trainable.data.sources")
 ARCHS: Registry[Any] = Registry(

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 
 from trainable.augment.device_views import images_on, page_length
-from trainable.config import TrialConfig
+from trainable.config import ObjectiveConfig, TrialConfig
 from trainable.data.datasets import Dataset
 from trainable.data.split import Split
 from trainable.device import Device, release_memory, resolve_device
@@ -92,8 +92,10 @@ def _peak(config: TrialConfig, device: Device, shape: DataShape, total: int) -> 
     few = shape.of_at_most(max(_IMAGES, page_length(config.data.image_size)))
     # Compiled, it would need no more, and half a minute to be so; and larger images need most.
     train = config.train.model_copy(update={"compile": False, "first_image_size": None})
+    # A blank dataset has not the classes that costs name.
+    changed = {"train": train, "objective": ObjectiveConfig()}
     try:
-        tuner = FineTuner(config.model_copy(update={"train": train}), device, dataset=few.blank())
+        tuner = FineTuner(config.model_copy(update=changed), device, dataset=few.blank())
         tuner.rehearse(_STEPS)
         tuner.evaluate("val")
     except torch.OutOfMemoryError:

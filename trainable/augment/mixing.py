@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from trainable.config import AugmentConfig
+from trainable.losses import masses_of
 
 
 class Mixer:
@@ -22,19 +22,24 @@ class Mixer:
         self._kinds = [kind for kind, alpha in self._alphas.items() if alpha > 0]
         self._num_classes, self._generator = num_classes, generator
 
-    def __call__(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, inputs: Tensor, labels: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Mix a batch.
 
         Args:
             inputs: Of shape (n, C, H, W) or (n, C).
             labels: int64 of shape (n,).
+            weights: What each image counts, of shape (n,); None is the same for all.
 
         Returns:
-            The inputs, mixed, and the targets: `labels` as they came where mixing is off,
-            else probabilities of shape (n, classes).
+            The inputs, mixed; the targets: `labels` as they came where mixing is off, else
+            probabilities of shape (n, classes); and the targets by what their images count, of the
+            same shape, where images have weights.
         """
+        counted = None if weights is None else masses_of(labels, self._num_classes, weights)
         if not self._kinds:
-            return inputs, labels
+            return inputs, labels, counted
         kind = self._kinds[int(self._uniform() * len(self._kinds))]
         partner = torch.randperm(len(inputs), generator=self._generator)
         if inputs.is_cuda:  # from other memory, the transfer would wait for the GPU
@@ -46,8 +51,12 @@ class Mixer:
             dtype = inputs.dtype if inputs.is_floating_point() else torch.float32
             mixed = inputs.float() * share + inputs[partner].float() * (1 - share)
             inputs = mixed.to(dtype)
-        targets = F.one_hot(labels, self._num_classes).float()
-        return inputs, targets * share + targets[partner] * (1 - share)
+
+        def mixed_rows(rows: Tensor) -> Tensor:
+            return rows * share + rows[partner] * (1 - share)
+
+        targets = mixed_rows(masses_of(labels, self._num_classes))
+        return inputs, targets, None if counted is None else mixed_rows(counted)
 
     def _paste(self, inputs: Tensor, partner: Tensor, share: float) -> tuple[Tensor, float]:
         height, width = inputs.shape[2:]

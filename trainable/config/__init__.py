@@ -1,6 +1,6 @@
 """What a trial is: its sections, each with its keys, and :class:`TrialConfig` of them all."""
 
-from trainable.config.base import Config, ImageSize, Unit
+from trainable.config.base import Config, Form, ImageSize, Unit
 from trainable.config.data import DataConfig, with_recorded_rule
 from trainable.config.network import BUNDLED_ARCH, MAX_DEPTH, WEIGHTS_NAMES, Arch, ModelConfig
 from trainable.config.training import (
@@ -22,6 +22,7 @@ __all__ = [
     "AugmentConfig",
     "Config",
     "DataConfig",
+    "Form",
     "ImageSize",
     "ModelConfig",
     "ObjectiveConfig",

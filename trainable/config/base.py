@@ -29,6 +29,17 @@ class Unit:
     name: str
 
 
+@dataclass(frozen=True)
+class Form:
+    """How a key's value is written, where its type does not say it, for the same pages.
+
+    Attributes:
+        words: Such as `mapping of a name to a number`.
+    """
+
+    words: str
+
+
 ImageSize = Annotated[int, Field(ge=8, le=1024), Unit("pixels")]
 """The side of the square that a network sees, in pixels."""
 

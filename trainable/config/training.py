@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from trainable.config.base import Config, Unit, registered
+from trainable.config.base import Config, Form, Unit, as_tuple, registered
+from trainable.config.costs import Cost, checked_costs, read_costs
 from trainable.registries import METRICS, POLICIES
 
 Policy = Annotated[str, registered(POLICIES)]
@@ -53,6 +54,10 @@ class OptimConfig(Config):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of each target spread evenly over the classes (Szegedy et al. 2016)."""
 
+    focal_gamma: float = Field(default=0.0, ge=0, le=10)
+    """Exponent of the focal loss (Lin et al. 2017): what is answered with probability `p` counts
+    `(1 - p)` to this power, so that training goes by what is still wrong. 0 is cross-entropy."""
+
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the trained weights, a batch at a time (Polyak &
     Juditsky 1992): what is validated, tested and served is the average. 0 is off."""
@@ -96,6 +101,16 @@ class TrainConfig(Config):
     2021), so that early epochs take less time. Validation and test are at `data.image_size` from
     the first epoch on. Default: all epochs have `data.image_size`."""
 
+    class_weights: Literal["none", "balanced", "effective"] = "none"
+    """How much an image counts in the training loss, by its class: all alike, `balanced` in
+    inverse proportion to the class's training images, or `effective` to their effective number
+    `(1 - b^n) / (1 - b)` with `b = 0.999` (Cui et al. 2019). A batch's loss is the weighted mean;
+    `val_loss` has no weights."""
+
+    sampler: Literal["shuffle", "balanced"] = "shuffle"
+    """Which training images an epoch shows: each once, or as many as that with every class equally
+    often, those of large classes in turns and those of small ones again and again."""
+
     early_stopping: Annotated[int | None, Unit("epochs")] = Field(default=None, ge=1)
     """Stop after so many epochs without a lower validation loss. Default: never."""
 
@@ -123,5 +138,38 @@ class ObjectiveConfig(Config):
     """What a search is after."""
 
     metric: Annotated[str, registered(METRICS)] = "val_acc"
-    """`val_acc` (maximized) or `val_loss` (minimized), on the validation images. By it an epoch,
-    a trial and a model are better than another; of equals, the one of lower loss."""
+    """What is maximized on the validation images, or minimized (`val_loss`, `val_cost`). By it an
+    epoch, a trial and a model are better than another; of equals, the one of lower loss.
+    `val_balanced_acc` is the mean of the classes' recalls, `val_macro_f1` of their F1, `val_auroc`
+    of the areas under their ROC curves (one against the rest), each over the classes that have
+    images there; `val_top5_acc` takes an answer for right if the class is among the first five."""
+
+    also: Annotated[
+        tuple[Annotated[str, AfterValidator(METRICS.check)], ...], BeforeValidator(as_tuple)
+    ] = ()
+    """What else each epoch and the test report, of the same metrics."""
+
+    costs: Annotated[
+        tuple[Cost, ...] | None,
+        BeforeValidator(read_costs),
+        AfterValidator(checked_costs),
+        Form("mapping of a true class to a mapping of an answer to its cost"),
+    ] = None
+    """What `val_cost` is the mean of: the cost of each mistake, such as
+    `{melanoma: {nevus: 20}, nevus: {melanoma: 2}}`. A mistake that is not named costs 1, a right
+    answer nothing."""
+
+    @model_validator(mode="after")
+    def _costs_are_of_use(self) -> Self:
+        asked = "val_cost" in (self.metric, *self.also)
+        if asked and self.costs is None:
+            raise ValueError(
+                "objective.metric=val_cost needs objective.costs: give the cost of each mistake, "
+                "such as objective.costs.TRUE_CLASS.ANSWER=10"
+            )
+        if self.costs is not None and not asked:
+            raise ValueError(
+                f"objective.costs means nothing with objective.metric={self.metric}: leave it out, "
+                "or give objective.metric=val_cost"
+            )
+        return self

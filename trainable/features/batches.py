@@ -14,6 +14,7 @@ from trainable.config import TrialConfig
 from trainable.data.datasets import Dataset
 from trainable.data.parts import SplitName
 from trainable.data.stored import Images
+from trainable.features.order import balanced_order
 from trainable.features.prefix import PrefixOutputs, as_tail_input, channels_last
 from trainable.seeding import generator
 
@@ -62,9 +63,11 @@ class TailInputs:
 
     def batches(self, epoch: int) -> Sequence[Tensor]:
         """Indices of each batch of an epoch, on the device; the last may be incomplete."""
-        order = torch.randperm(
-            len(self._labels), generator=generator(self._config.train.seed, "order", epoch)
-        )
+        draws = generator(self._config.train.seed, "order", epoch)
+        if self._config.train.sampler == "balanced":
+            order = balanced_order(self._dataset.train.labels, draws)
+        else:
+            order = torch.randperm(len(self._labels), generator=draws)
         return order.to(self._device.torch_device).split(self.batch_size)
 
     def whole_batches(self, epoch: int) -> Sequence[Tensor]:

@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from trainable.config import Unit
+from trainable.config import Form, Unit
 from trainable.registries import Registry
 from tune.config.conditions import Bounds
 from tune.config.keys import why_not_searched
@@ -144,6 +144,8 @@ def _takes(field: FieldInfo) -> str:
     found = _Taken()
     found.add(field.annotation, field.metadata)
     unit = f" ({found.unit})" if found.unit else ""
+    if found.form:
+        return found.form
     words = [f"{word}{unit}" if word in _NUMBERS else word for word in dict.fromkeys(found.words)]
     *others, last = words
     either = f"{', '.join(others)} or {last}" if others else last
@@ -155,7 +157,7 @@ class _Taken:
 
     def __init__(self) -> None:
         self.words: list[str] = []
-        self.unit = ""
+        self.unit = self.form = ""
         self._bounds: dict[str, float] = {}
 
     @property
@@ -200,6 +202,8 @@ class _Taken:
         for each in getattr(metadata, "metadata", [metadata]):  # a field within an annotation
             if isinstance(each, Unit):
                 self.unit = each.name
+            if isinstance(each, Form):
+                self.form = each.words
             for kind, word in _BOUNDS.items():
                 if (
                     isinstance(each, kind)

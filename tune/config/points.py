@@ -17,6 +17,7 @@ FACTS: Final = {
     "images": "training images",
     "classes": "classes",
     "images_per_class": "training images a class",
+    "imbalance": "training images of the largest class over those of the smallest",
     "image_size": "pixels a side",
     "weights": "first weights: bundled, imagenet, random or file",
     "probe_accuracy": "validation accuracy of a linear classifier on the frozen network's features",
@@ -50,7 +51,7 @@ class Point(Config):
 
     when: When = Field(default_factory=dict)
     """Conditions on facts of the data, all of which must hold: `images`, `classes`,
-    `images_per_class`, `image_size`, `weights`, `probe_accuracy`."""
+    `images_per_class`, `imbalance`, `image_size`, `weights`, `probe_accuracy`."""
 
     values: Annotated[dict[str, Any], BeforeValidator(_flat)] = Field(min_length=1)
     """Values by dotted key. What the search does not search stays as its config has it."""

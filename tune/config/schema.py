@@ -75,6 +75,11 @@ class SearchConfig(TrialConfig):
         return flatten(self.base.model_dump())
 
     @property
+    def keys_in_use(self) -> set[str]:
+        """The keys of the trial that are searched, or set to another value than their default."""
+        return {*self.space, *flatten(self.base.model_dump(exclude_defaults=True))}
+
+    @property
     def num_trials(self) -> int:
         """The number of trials: what was asked for, or all that differ from each other."""
         return count_trials(self.space, self.own, self.budget.num_samples)

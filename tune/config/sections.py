@@ -272,8 +272,9 @@ class RegistryConfig(Config):
 
     margin: Annotated[float, Unit("of the objective")] = Field(default=0.01, ge=0)
     """By how much a challenger may be worse, in the objective's own units: 0.01 is one point of
-    accuracy, or 0.01 nats of `val_loss`. The fewer the test images, the more must be allowed
-    before anything can be shown."""
+    accuracy or of another share, 0.01 nats of `val_loss`, or a hundredth of what a mistake costs
+    that `objective.costs` does not name. The fewer the test images, or those of a class where
+    classes count alike, the more must be allowed before anything can be shown."""
 
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """The p-value below which a difference is significant, and one minus the confidence with

@@ -15,6 +15,7 @@ from trainable.data.datasets import load_dataset
 from trainable.inference.classifier import Classifier
 from trainable.inference.latency import seconds_an_image
 from trainable.inference.scoring import score
+from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.base.errors import first_line
 from tune.models.candidates import (
@@ -272,7 +273,7 @@ def _scores(results: SearchResults, model: Model, test: Predictions) -> dict[str
     """The values by which a model is known, on its search's run as on its version."""
     winner, objective = results.finalists[0], results.objective
     scores = {
-        objective.on("test"): objective.metric.of(test),
+        **{Objective(metric).on("test"): metric.of(test) for metric in objective.metrics},
         schema.TEST_ACC: test.accuracy,
         schema.TEST_LOSS: test.loss,
     }

@@ -9,12 +9,14 @@ from typing import Final
 from rich.console import Console
 
 from trainable.config import ModelConfig
+from trainable.data.balance import Balance
 from trainable.data.copies import copy_groups, describe_copies
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.parts import SPLITS
 from trainable.device import cpu_precision
 from trainable.features.probe import check_features
 from trainable.folds import Fold
+from trainable.metrics import Objective
 from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights
 from tune.base.errors import ConfigError, squeeze
@@ -44,6 +46,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     try:
         choices = _weights(config)
         dataset = load_dataset(config.data, config.cache.of_images)
+        Objective.of(config.objective, dataset.classes)
         console.print(f"weights  {', '.join(choices)}")
         for arch, weights in product(config.archs, choices):
             _check_weights(config, arch, len(dataset.classes), weights)
@@ -56,7 +59,11 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     shown = " + ".join(f"{count} {part}" for part, count in sizes.items())
     console.print(f"data     {config.data.source}: {shown} images, {len(dataset.classes)} classes")
     copies = describe_copies(copy_groups(dataset))
-    for note in (*dataset.notes, *([copies] if copies else [])):
+    balance = Balance.of(dataset)
+    warnings = balance.warnings(config.keys_in_use)
+    described = f"classes  {squeeze(balance.described, _NOTE)}"
+    console.print(described, soft_wrap=True, markup=False)
+    for note in (*warnings, *dataset.notes, *([copies] if copies else [])):
         console.print(f"         {squeeze(note, _NOTE)}", soft_wrap=True, markup=False)
     if costs:
         shown = ", ".join(f"{name}: {cost:g}" for name, cost in costs.items())

@@ -93,7 +93,7 @@ def is_better(soup: Candidate, single: Candidate) -> bool:
 def single(run: Run, home: SearchFolder) -> Candidate:
     """A run, as it was after its best epoch."""
     tuner = trained(run, home)
-    return Candidate("single", run.ledger.objective, tuner, tuner.evaluate("val"), (run,))
+    return Candidate("single", tuner.objective, tuner, tuner.evaluate("val"), (run,))
 
 
 def refit(run: Run, home: SearchFolder, single: Candidate) -> Candidate | None:
@@ -103,7 +103,7 @@ def refit(run: Run, home: SearchFolder, single: Candidate) -> Candidate | None:
     the single run does, which was not: something has gone wrong then.
     """
     tuner = trained(run, home)
-    found = Candidate("refit", run.ledger.objective, tuner, tuner.evaluate("val"), (run,))
+    found = Candidate("refit", tuner.objective, tuner, tuner.evaluate("val"), (run,))
     return found if found.rank >= single.rank else None
 
 
@@ -116,7 +116,7 @@ def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate | None:
     what one left frozen is, in that one, what it started from. Those of another architecture than
     the best are left out.
     """
-    arch, objective = runs[0].config.model.arch, runs[0].ledger.objective
+    arch = runs[0].config.model.arch
     runs = [run for run in runs if run.config.model.arch == arch]
     weights: list[StateDict] = []
     for run in runs:
@@ -128,6 +128,7 @@ def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate | None:
     optim = best.optim.model_copy(update={"ema": 0.0})
     mixed = best.model_copy(update={"model": model, "optim": optim})
     tuner = _tuner(mixed, runs[0].ledger, 1)
+    objective = tuner.objective
     tails = [tuner.network.tail_of(state) for state in weights]
 
     def score(state: StateDict) -> tuple[float, float]:

@@ -8,11 +8,11 @@ from decimal import ROUND_CEILING, ROUND_FLOOR
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, norm
 
-from trainable.metrics import Objective
+from trainable.bootstrap import least_spread, resampled
+from trainable.metrics import Metric, Objective
 from trainable.predictions import Predictions
 
 ACCURACY: Final = Objective.named("val_acc")
@@ -35,6 +35,7 @@ class Comparison:
         challenger: Its value.
         p_value: That they differ by chance alone: the exact test of McNemar (1947) of accuracies,
             from paired resamples of the images (Efron and Tibshirani 1993) of anything else.
+        resamples: How many resamples these were; 0 where the test is exact.
         low: Lower end of the interval of `challenger - champion`.
         high: Upper end.
         images: The number of images.
@@ -57,6 +58,7 @@ class Comparison:
     most_lost: float
     smallest: float
     left_out: int = 0
+    resamples: int = 0
 
     @property
     def is_better(self) -> bool:
@@ -90,8 +92,15 @@ class Comparison:
         kind = "" if metric == ACCURACY.metric else f"{metric.quantity} "
         return (
             f"{kind}{show(self.challenger)} against {show(self.champion)} of {other} on the "
-            f"{self._same_images}, p = {self.p_value:.2g}, difference {difference}"
+            f"{self._same_images}, p = {self.p_value:.2g}{self._how}, difference {difference}"
         )
+
+    @property
+    def _how(self) -> str:
+        if not self.resamples:
+            return ""
+        by_class = " by class" if self.objective.metric.by_class else ""
+        return f" of {self.resamples:,} resamples{by_class}"
 
     @property
     def _same_images(self) -> str:
@@ -102,15 +111,20 @@ class Comparison:
 
 
 def compare_answers(
-    champion: NDArray[np.bool_], challenger: NDArray[np.bool_], alpha: float, seed: int = 0
+    champion: NDArray[np.bool_],
+    challenger: NDArray[np.bool_],
+    alpha: float,
+    seed: int = 0,
+    objective: Objective = ACCURACY,
 ) -> Comparison:
-    """Compare the accuracies of two models, image by image.
+    """Compare the accuracies of two models, or other shares of the images, image by image.
 
     Args:
         champion: Whether it is right, for each image; shape (N,).
         challenger: The same of the other.
         alpha: One minus the confidence.
         seed: Decides the resamples.
+        objective: What the share is.
 
     Raises:
         ValueError: They were not shown the same images.
@@ -125,7 +139,7 @@ def compare_answers(
     differences = (draws[:, 1] - draws[:, 0]) / count
     low, high = np.quantile(differences, [alpha / 2, 1 - alpha / 2])
     return Comparison(
-        objective=ACCURACY,
+        objective=objective,
         champion=float(champion.mean()),
         challenger=float(challenger.mean()),
         p_value=float(binomtest(won, won + lost).pvalue) if won + lost else 1.0,
@@ -187,7 +201,12 @@ def compare_predictions(
     alpha: float,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two models by an objective that has no exact test, over resamples of the images.
+    """Compare two models: exactly by a share of the images, else over resamples of the images.
+
+    There are 2,000 of them, the same images for both models, and as many of each class as there are
+    where the objective counts classes alike; more where `alpha` is so small that they could not
+    tell. Of a share, neither the bound nor the p-value is closer than so few images let it be: two
+    images of a class that both models answer alike show no spread at all.
 
     Args:
         objective: What they are compared by.
@@ -199,40 +218,66 @@ def compare_predictions(
     Raises:
         ValueError: They were not shown the same images.
     """
-    count = len(champion.labels)
+    count, metric = len(champion.labels), objective.metric
     _check_images(count, len(challenger.labels))
-    of, generator = objective.metric.of, torch.Generator().manual_seed(seed)
+    if metric.hits is not None:
+        before, now = metric.hits(champion), metric.hits(challenger)
+        return compare_answers(before, now, alpha, seed, objective)
     resamples = max(_EVALUATIONS, math.ceil(40 / alpha))
-    differences = np.empty(resamples)
-    for index in range(resamples):
-        drawn = torch.randint(count, (count,), generator=generator)
-        differences[index] = of(_some(challenger, drawn)) - of(_some(champion, drawn))
+    values = resampled(metric, [champion, challenger], resamples, seed)
+    differences = values[:, 1] - values[:, 0]
     # One is added, so that no p-value is smaller than the resamples can tell.
     tails = (1 + (differences <= 0).sum(), 1 + (differences >= 0).sum())
     low, high = np.quantile(differences, [alpha / 2, 1 - alpha / 2])
     gains = objective.signed(1) * differences
-    shown = of(challenger) - of(champion)
-    # Resamples of few images, or of models that hardly differ, show less spread than there is.
-    floor = float(most_lost(0, 0, count, alpha)) if objective.metric.is_share else 0.0
+    reached = [metric.of(each) for each in (champion, challenger)]
+    shown = reached[1] - reached[0]
+    floor = _least_spread(metric, champion, challenger, alpha)
     spread = max(floor, float(gains.mean() - np.quantile(gains, alpha)))
+    by_resamples = min(1.0, 2 * float(min(tails)) / (resamples + 1))
+    by_floor = 2 * float(norm.sf(abs(shown) / floor * norm.isf(alpha))) if floor else 0.0
     return Comparison(
         objective=objective,
-        champion=of(champion),
-        challenger=of(challenger),
-        p_value=min(1.0, 2 * float(min(tails)) / (resamples + 1)),
+        champion=reached[0],
+        challenger=reached[1],
+        p_value=max(by_resamples, by_floor),
         low=float(low),
         high=float(high),
         images=count,
         alpha=alpha,
         most_lost=spread - objective.signed(shown),
         smallest=spread,
+        resamples=resamples,
     )
+
+
+def _least_spread(
+    metric: Metric, champion: Predictions, challenger: Predictions, alpha: float
+) -> float:
+    """By how much a difference may be off at least; 0 of what is no share.
+
+    Of what the answers decide by class it is what the bound of Tango leaves open of the mean of the
+    classes' recalls, by the root of the sum of squares (Zou and Donner 2008).
+    """
+    if not metric.is_share:
+        return 0.0
+    if not (metric.by_class and metric.of_labels):
+        return least_spread(metric, champion.labels, alpha)
+    labels, classes = champion.labels.numpy(), champion.logits.shape[1]
+    changes = challenger.right.astype(int) - champion.right.astype(int)
+    won, lost, images = (
+        np.bincount(labels[chosen], minlength=classes)
+        for chosen in (changes > 0, changes < 0, slice(None))
+    )
+    there = images > 0
+    won, lost, images = won[there], lost[there], images[there]
+    spreads = [
+        (gain - loss) / count + float(most_lost(loss, gain, count, alpha))
+        for gain, loss, count in zip(won, lost, images, strict=True)
+    ]
+    return math.hypot(*spreads) / len(spreads)
 
 
 def _check_images(champion: int, challenger: int) -> None:
     if champion != challenger:
         raise ValueError(f"{champion} images against {challenger}: they must be the same")
-
-
-def _some(predictions: Predictions, drawn: torch.Tensor) -> Predictions:
-    return Predictions(predictions.logits[drawn], predictions.labels[drawn])

@@ -53,7 +53,7 @@ def compare_with(
     evaluation = _evaluation(client, champion, dataset)
     judged = evaluation is not None
     recorded = evaluation if evaluation and _is_as_served(evaluation, champion) else None
-    if objective == ACCURACY:
+    if objective.metric == ACCURACY.metric:
         right = recorded.right if recorded else _shown(client, champion, dataset).right
         unseen = unseen_images(client, champion, dataset, judged_on_them=judged)
         found = compare_answers(right[unseen], test.right[unseen], alpha)

@@ -168,7 +168,8 @@ def _rivals(
     Raises:
         IncomparableError: The champion cannot be compared.
     """
-    objective, alpha = Objective.named(config.objective.metric), config.registry.alpha
+    objective = Objective.of(config.objective, challenger.dataset.classes)
+    alpha = config.registry.alpha
 
     def rival(role: str, version: ModelVersion) -> Rival:
         dataset, test = challenger.dataset, challenger.test

@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 from typing import Final
 
+from trainable.data.balance import Balance
 from trainable.finetuner import DivergedError, FineTuner
+from trainable.metrics import EPOCH_METRICS, Objective
 from trainable.network.weights import save_weights
-from tune.base.errors import ConfigError
+from tune.base.errors import ConfigError, squeeze
 from tune.config.schema import SearchConfig
 
 __all__ = ["DivergedError", "build", "overfit", "replay_run", "train"]
@@ -18,6 +20,8 @@ OVERFITTED: Final = 0.01
 FIRST_STEPS: Final = 200
 """Steps after which it is first asked whether more of them would help."""
 MOST_STEPS: Final = 12_800
+_NOTE: Final = 400
+"""Characters of a line about the classes, which it names."""
 PROGRESS: Final = 0.25
 """The least share by which twice as many steps lower the loss of what is still learning."""
 
@@ -50,9 +54,13 @@ def build(config: SearchConfig) -> FineTuner:
         ConfigError: The data or the weights are not available, or do not fit.
     """
     try:
-        return FineTuner.on(config.runtime(), config.base)
+        tuner = FineTuner.on(config.runtime(), config.base)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    balance = Balance.of(tuner.dataset)
+    for line in (balance.described, *balance.warnings(config.keys_in_use)):
+        print(f"classes  {squeeze(line, _NOTE)}")
+    return tuner
 
 
 def train(tuner: FineTuner, *, test: bool, save: Path | None) -> None:
@@ -74,7 +82,11 @@ def train(tuner: FineTuner, *, test: bool, save: Path | None) -> None:
         saver.after_epoch(tuner, metrics)
     if test:
         tested = tuner.evaluate("test")
-        print(f"test  accuracy {tested.accuracy:.4%}, loss {tested.loss:.4f}, after the last epoch")
+        shown = f"accuracy {tested.accuracy:.4%}, loss {tested.loss:.4f}"
+        for each in map(Objective, tuner.objective.metrics):
+            if each.name not in EPOCH_METRICS:
+                shown += f", {each.metric.quantity} {each.show(each.metric.of(tested))}"
+        print(f"test  {shown}, after the last epoch")
 
 
 def overfit(tuner: FineTuner) -> bool:

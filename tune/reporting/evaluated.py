@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainable.inference.evaluation import Judged
+from trainable.measures import TOP
 from trainable.text import printable
 from tune.reporting.confusion import most_confused
 from tune.reporting.predictions import worst_mistakes
@@ -119,6 +120,7 @@ def print_evaluated(model: EvaluatedModel, console: Console, mistakes: int) -> N
     if model.unsure_below:
         console.print(_sure(model), soft_wrap=True)
     console.print(_seen(model), soft_wrap=True)
+    console.print(_by_class(model), soft_wrap=True)
     console.print("", _per_class(model))
     if not predictions.right.all():
         console.print("", _matrix(model) if len(classes) <= MATRIX else _pairs(model))
@@ -145,6 +147,16 @@ def _seen(model: EvaluatedModel) -> str:
     if model.seen_left_out:
         return f"left out: {known}"
     return f"among them {known}: the accuracy is too high for new images"
+
+
+def _by_class(model: EvaluatedModel) -> str:
+    """Measures that count every class alike, of the classes that have images here."""
+    predictions, classes = model.judged.predictions, len(model.classes)
+    shown = f"balanced accuracy {predictions.balanced_accuracy:.2%}"
+    shown += f", macro F1 {predictions.macro_f1:.2%}"
+    if not math.isnan(area := predictions.auroc):
+        shown += f", AUROC {area:.2%}"
+    return f"{shown}, top-{TOP} accuracy {predictions.top_accuracy:.2%}" if classes > TOP else shown
 
 
 def _per_class(model: EvaluatedModel) -> Table:

@@ -19,7 +19,7 @@ from tune.reporting.results import SearchResults
 from tune.reporting.sections import Section, draw_sections
 from tune.reporting.soundness import data_part
 from tune.reporting.templating import template
-from tune.reporting.winner import class_counts, command, latency, settings, story
+from tune.reporting.winner import class_rows, command, latency, settings, story
 from tune.study.trial import TrialLog
 
 _WIDE: Final = 704
@@ -38,7 +38,7 @@ def page(results: SearchResults) -> str:
         settings={key: printable(str(value)) for key, value in settings(results).items()},
         command=command(results),
         card=has_card(results),
-        classes=[(printable(name), *counts) for name, *counts in class_counts(results)],
+        classes=[(printable(name), *cells) for name, *cells in class_rows(results)],
         cards=_cards(results),
         decision=results.decision,
         compute=_compute(results),

@@ -101,16 +101,17 @@ def _on_two_lines(pair: str) -> str:
 
 
 def per_class(names: Sequence[str], test: Predictions) -> go.Figure:
-    """Precision and recall of each class, or of those with the lowest F1 where they are many."""
+    """Precision, recall and F1 of each class, or of those with the lowest F1 of many."""
     rows = list(test.per_class([str(number) for number in range(len(names))]).values())
     shown = list(range(len(names)))
     if len(names) > MOST_CLASSES:
         shown = sorted(shown, key=lambda number: rows[number]["f1"])[:WEAKEST]
     labels = labels_of(names)
     figure = go.Figure()
-    for name in ("precision", "recall"):
-        x = [plotly_text(labels[number]) for number in shown]
-        figure.add_bar(x=x, y=[rows[number][name] for number in shown], name=name)
+    x = [plotly_text(labels[number]) for number in shown]
+    images = [f"of {rows[number]['support']:.0f} test images" for number in shown]
+    for key, name in (("precision", "precision"), ("recall", "recall"), ("f1", "F1")):
+        figure.add_bar(x=x, y=[rows[number][key] for number in shown], name=name, hovertext=images)
     figure.update_xaxes(type="category")
     if len(shown) > NUMBERED:
         figure.update_layout(width=_ROW * len(shown) + 100, height=480)

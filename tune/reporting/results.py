@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from trainable.bootstrap import interval
 from trainable.data.datasets import Dataset
 from trainable.inference.calibration import NONE, Calibration
 from trainable.metrics import Objective
@@ -118,10 +119,10 @@ class SearchResults:
         """The config of the search."""
         return self.ledger.config
 
-    @property
+    @cached_property
     def objective(self) -> Objective:
         """The objective by which its trials were compared."""
-        return self.ledger.objective
+        return Objective.of(self.config.objective, self.dataset.classes)
 
     @property
     def served(self) -> Predictions | None:
@@ -132,28 +133,35 @@ class SearchResults:
 
     @property
     def test_values(self) -> dict[str, str]:
-        """The accuracy on the test images, and the objective if it is another, as people read."""
+        """The objective on the test images, what is reported beside it, and the accuracy."""
         if self.test is None:
             return {}
-        objective, accuracy = self.objective, f"{self.test.accuracy:.2%}"
-        value = objective.show(objective.metric.of(self.test))
-        return {objective.title("test"): value} | {_ACCURACY: accuracy}
+        shown = {each.title("test"): each.show(each.metric.of(self.test)) for each in self._tested}
+        return shown | {_ACCURACY: f"{self.test.accuracy:.2%}"}
 
     @cached_property
     def test_intervals(self) -> dict[str, str]:
         """The values that the test images leave possible of :attr:`test_values`, by their names."""
         if self.test is None:
             return {}
-        objective, (low, high) = self.objective, self.test.accuracy_interval()
-        accuracy, name = f"95 % interval {low:.2%} to {high:.2%}", objective.title("test")
-        if name == _ACCURACY:
-            return {name: accuracy}
-        ends = " to ".join(map(objective.show, self.test.interval_of(objective.metric.of)))
-        return {name: f"95 % interval {ends}", _ACCURACY: accuracy}
+        low, high = self.test.accuracy_interval()
+        found = {_ACCURACY: f"95 % interval {low:.2%} to {high:.2%}"}
+        for each in self._tested:
+            if (title := each.title("test")) not in found:
+                ends = " to ".join(map(each.show, interval(each.metric, self.test)))
+                found[title] = f"95 % interval {ends}"
+        return {title: found[title] for title in self.test_values}
+
+    @property
+    def _tested(self) -> list[Objective]:
+        """Each metric that is tested, as an objective of its own."""
+        return [Objective(metric) for metric in self.objective.metrics]
 
     def how_tested(self, title: str) -> str:
         """What was tested for one of :attr:`test_values`: a temperature changes no label."""
-        is_of_labels = title == _ACCURACY or self.objective.metric.is_share
+        is_of_labels = title == _ACCURACY or any(
+            each.metric.of_labels for each in self._tested if each.title("test") == title
+        )
         if is_of_labels or self.calibration in (None, NONE):
             return "as it is served"
         return "as it is served, but for its temperature"

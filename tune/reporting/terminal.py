@@ -57,8 +57,10 @@ def print_results(results: SearchResults, console: Console) -> None:
     console.print(Text.assemble("\n", (first, "bold")), soft_wrap=True)
     for clause in clauses:
         console.print(f"  {clause}", soft_wrap=True)
-    for title, value in _scores(results):
-        console.print(f"  {title:19s} {value}", soft_wrap=True)
+    scores = list(_scores(results))
+    width = max(19, *(len(title) for title, _ in scores))
+    for title, value in scores:
+        console.print(f"  {title:{width}s} {value}", soft_wrap=True)
     winner = results.finalists[0].trial
     console.print(f"\nSettings of trial {winner.number}:")
     for key in results.config.space:

@@ -67,6 +67,18 @@ def latency(results: SearchResults) -> str:
     return f"{results.latency * 1000:.3g} ms for one image of {side} x {side}"
 
 
+def class_rows(results: SearchResults) -> list[tuple[str, ...]]:
+    """Each class's name, its images, and precision, recall and F1 on the test images, as text."""
+    rows, test = class_counts(results), results.test
+    if test is None:
+        return [(name, *map(str, counts)) for name, *counts in rows]
+    found = test.per_class([str(number) for number in range(len(rows))]).values()
+    return [
+        (name, *map(str, counts), *(f"{each[key]:.1%}" for key in ("precision", "recall", "f1")))
+        for (name, *counts), each in zip(rows, found, strict=True)
+    ]
+
+
 def class_counts(results: SearchResults) -> list[tuple[str, int, int, int]]:
     """Each class's name, and the numbers of its training, validation and test images."""
     data = results.dataset

@@ -51,11 +51,13 @@ def disagreement(finalist: Finalist, trained: int, validated: int) -> str:
     images, shares = _judged_by(finalist, trained, validated), finalist.accuracies
     if not differ(shares, images):
         return ""
-    what, others = "Seeds", "validation images or folds"
+    what, others = "Seeds disagree", "validation images or folds"
     if finalist.is_over_folds:
-        what, others = "Folds", "images"
+        what, others = "Folds disagree", "images"
+    if finalist.trial.objective.name != "val_acc":
+        what += " in accuracy"
     return (
-        f"{what} disagree ({_listed(sorted(shares))}), by more than chance on {images} images "
+        f"{what} ({_listed(sorted(shares))}), by more than chance on {images} images "
         f"explains: more {others} would help"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from trainable.config import WEIGHTS_NAMES
+from trainable.data.balance import Balance
 from trainable.data.datasets import Dataset
 from trainable.features.probe import probe
 from tune.config.points import Point
@@ -34,6 +35,7 @@ def facts_of(
         "images": images,
         "classes": len(dataset.classes),
         "images_per_class": round(images / len(dataset.classes), 1),
+        "imbalance": round(Balance.of(dataset).ratio, 1),
         "image_size": config.data.image_size,
         "weights": weights if weights in WEIGHTS_NAMES else "file",
     }

@@ -53,7 +53,7 @@ class Ledger:
     ) -> None:
         self.study, self._patience = study, patience
         self.config, self.plan, self.kind = config, plan, plan.kind
-        self.objective = Objective.named(config.objective.metric)
+        self.objective = Objective.of(config.objective)
         self._distributions, self._own = distributions(plan.space), config.own
         self._handles: dict[int, Trial] = {}
         self.trials: dict[int, TrialLog] = {}

@@ -16,6 +16,7 @@ from torch import Tensor
 from trainable.data.decoding import MAX_BYTES, ImageError, suffixes
 from trainable.inference.calibration import Calibration
 from trainable.inference.classifier import Classifier, Spec
+from trainable.metrics import EPOCH_METRICS
 from tune.base.errors import ConfigError, first_line
 from tune.models.lineage import Origin, read_origin
 from tune.models.lookup import UNREADABLE, find_version, load_registered
@@ -57,10 +58,13 @@ def plain(text: object) -> str:
 
 
 def _facts(version: Version, is_champion: bool, classifier: Classifier) -> None:
-    spec, accuracy = classifier.spec, VersionTags.of(version).accuracy
+    spec, tags = classifier.spec, VersionTags.of(version)
+    accuracy, objective = tags.accuracy, tags.objective
     facts = [f"{len(spec.classes)} classes", f"{spec.image_size} × {spec.image_size} pixels"]
     if accuracy is not None:
         facts.append(f"test accuracy {accuracy:.2%}")
+    if tags.test is not None and objective.name not in EPOCH_METRICS:
+        facts.append(f"{objective.title('test')} {objective.show(tags.test)}")
     if spec.unsure_below > 0:
         below = min(spec.unsure_below, 1)
         facts.append("never sure" if below == 1 else f"unsure below {below:.0%}")

@@ -43,7 +43,7 @@ def shares(targets: Tensor) -> Tensor:
 def test_nothing_is_touched_when_mixing_is_off() -> None:
     inputs = maps()
 
-    mixed, targets = mixer()(inputs, LABELS)
+    mixed, targets, _ = mixer()(inputs, LABELS)
 
     assert mixed is inputs
     assert targets is LABELS
@@ -53,7 +53,7 @@ def test_nothing_is_touched_when_mixing_is_off() -> None:
 def test_targets_are_shares_of_the_classes(
     seed: int, mixup: float, cutmix: float, pooled: bool
 ) -> None:
-    _, targets = mixer(seed, mixup=mixup, cutmix=max(cutmix, 1e-3))(
+    _, targets, _ = mixer(seed, mixup=mixup, cutmix=max(cutmix, 1e-3))(
         vectors() if pooled else maps(), LABELS
     )
 
@@ -66,7 +66,7 @@ def test_targets_are_shares_of_the_classes(
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("inputs", [maps(), vectors()], ids=["maps", "vectors"])
 def test_mixup_blends_inputs_as_it_blends_targets(seed: int, inputs: Tensor) -> None:
-    mixed, targets = mixer(seed, mixup=1.0)(inputs, LABELS)
+    mixed, targets, _ = mixer(seed, mixup=1.0)(inputs, LABELS)
 
     torch.testing.assert_close(mixed, blend(inputs, targets))
     assert len(shares(targets).unique()) == 1
@@ -74,7 +74,7 @@ def test_mixup_blends_inputs_as_it_blends_targets(seed: int, inputs: Tensor) -> 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_cutmix_pastes_as_much_as_the_targets_say(seed: int) -> None:
-    mixed, targets = mixer(seed, cutmix=1.0)(maps(), LABELS)
+    mixed, targets, _ = mixer(seed, cutmix=1.0)(maps(), LABELS)
 
     for image, target in zip(mixed, targets, strict=True):
         areas = torch.bincount(image[0].long().flatten(), minlength=COUNT) / image[0].numel()
@@ -83,7 +83,7 @@ def test_cutmix_pastes_as_much_as_the_targets_say(seed: int) -> None:
 
 
 def test_cutmix_pastes_one_box_in_the_same_place_of_all_images() -> None:
-    mixed, _ = mixer(1, cutmix=1.0)(maps(), LABELS)
+    mixed, *_ = mixer(1, cutmix=1.0)(maps(), LABELS)
 
     pasted = (mixed != maps())[:, 0]
     places = {place.numpy().tobytes() for place in pasted if place.any()}
@@ -104,13 +104,13 @@ def test_cutmix_pastes_boxes_up_to_every_edge() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_cutmix_blends_pooled_vectors(seed: int) -> None:
-    mixed, targets = mixer(seed, cutmix=1.0)(vectors(), LABELS)
+    mixed, targets, _ = mixer(seed, cutmix=1.0)(vectors(), LABELS)
 
     torch.testing.assert_close(mixed, blend(vectors(), targets))
 
 
 def test_cutmix_leaves_one_pixel_maps_whole() -> None:
-    mixed, targets = mixer(3, cutmix=1.0)(maps(1), LABELS)
+    mixed, targets, _ = mixer(3, cutmix=1.0)(maps(1), LABELS)
 
     torch.testing.assert_close(mixed, blend(maps(1), targets))
     assert set(targets.unique().tolist()) <= {0.0, 1.0}
@@ -120,7 +120,7 @@ def test_each_batch_takes_one_of_both_at_even_odds() -> None:
     both = mixer(mixup=1.0, cutmix=1.0)
     blended = 0
     for _ in range(200):
-        mixed, _ = both(maps(), LABELS)
+        mixed, *_ = both(maps(), LABELS)
         constant = mixed.flatten(1).std(1).max() < 1e-6
         blended += bool(constant)
 
@@ -145,7 +145,7 @@ def test_the_same_generator_mixes_the_same_way(alphas: dict[str, float]) -> None
     second = [mix(maps(), LABELS) for mix in [mixer(4, **alphas)] for _ in range(3)]
     other = mixer(5, **alphas)(maps(), LABELS)
 
-    for (inputs, targets), (same_inputs, same_targets) in zip(first, second, strict=True):
+    for (inputs, targets, _), (same_inputs, same_targets, _) in zip(first, second, strict=True):
         assert torch.equal(inputs, same_inputs)
         assert torch.equal(targets, same_targets)
     assert not torch.equal(other[1], first[0][1])
@@ -174,13 +174,13 @@ def test_mixup_makes_fractions_of_pixels_and_keeps_activations_types(
 ) -> None:
     pixels = (maps() * 30).to(given_type)
 
-    mixed, targets = mixer(mixup=1.0)(pixels, LABELS)
+    mixed, targets, _ = mixer(mixup=1.0)(pixels, LABELS)
 
     assert mixed.dtype == mixed_type
     torch.testing.assert_close(mixed.float(), blend(pixels, targets), rtol=0.01, atol=0.01)
 
 
 def test_cutmix_keeps_pixels_as_integers() -> None:
-    mixed, _ = mixer(cutmix=1.0)(maps().to(torch.uint8), LABELS)
+    mixed, *_ = mixer(cutmix=1.0)(maps().to(torch.uint8), LABELS)
 
     assert mixed.dtype == torch.uint8

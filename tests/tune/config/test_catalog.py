@@ -52,7 +52,7 @@ def test_names_of_registries_and_durations_are_said() -> None:
 @pytest.mark.parametrize("name", TRIAL_KEYS)
 def test_a_key_is_said_to_be_searched_if_a_space_may_hold_it(name: str) -> None:
     value = flatten(SearchConfig().model_dump(mode="json"))[name]
-    one = value[0] if isinstance(value, list) else value
+    one = next(iter(value), None) if isinstance(value, list) else value
     if one is None:
         one = {"data.mirror": True, "schedule.warmup": 0.1}.get(name, 2)
     try:

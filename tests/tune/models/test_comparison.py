@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy.stats import ttest_1samp
+from scipy.stats import binomtest, ttest_1samp
 
+from trainable.config import ObjectiveConfig
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from tune.models.comparison import (
@@ -53,6 +56,8 @@ def predictions(sure: torch.Tensor) -> Predictions:
 
 
 LOSS = Objective.named("val_loss")
+RESAMPLED = Objective(replace(ACCURACY.metric, hits=None))
+"""The accuracy, as a share of which it is not known that it is one of images."""
 
 
 def pair_of(lead: float) -> list[Predictions]:
@@ -99,7 +104,7 @@ def test_resamples_agree_with_the_exact_test_where_there_is_one() -> None:
     right = answers(80, 1, 9, 10)
     made = [Predictions(torch.tensor([[float(r), 0.5] for r in one]), labels) for one in right]
     exact = compare_answers(*right, alpha=0.05)
-    found = compare_predictions(ACCURACY, *made, alpha=0.05)
+    found = compare_predictions(RESAMPLED, *made, alpha=0.05)
     assert (found.champion, found.challenger) == pytest.approx((0.81, 0.89))
     assert found.p_value == pytest.approx(exact.p_value, abs=0.02)
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=0.01)
@@ -180,7 +185,7 @@ def test_the_smallest_that_can_be_shown_is_that_between_equals() -> None:
 def test_without_an_exact_test_shares_are_bounded_no_closer_than_images_allow() -> None:
     labels = torch.zeros(49, dtype=torch.long)
     alike = Predictions(torch.tensor([[1.0, 0.5]] * 49), labels)
-    assert compare_predictions(ACCURACY, alike, alike, 0.05).most_lost == pytest.approx(
+    assert compare_predictions(RESAMPLED, alike, alike, 0.05).most_lost == pytest.approx(
         0.0523, abs=1e-3
     )
     assert compare_predictions(LOSS, alike, alike, 0.05).most_lost == 0
@@ -194,3 +199,92 @@ def test_predictions_of_other_images_are_refused(pair: list[Predictions]) -> Non
 def test_answers_to_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="3 images against 2"):
         compare_answers(np.ones(3, bool), np.ones(2, bool), alpha=0.05)
+
+
+BY_CLASS = [Objective.named(name) for name in ("val_balanced_acc", "val_macro_f1", "val_auroc")]
+
+
+def rare(own: int, wrong: int = 0, *, seed: int = 0, common: int = 200) -> Predictions:
+    """A model on `common` images of two classes and `own` of a third, wrong about some of these."""
+    labels = torch.cat([torch.arange(common) % 2, torch.full((own,), 2)])
+    logits = 4.0 * torch.nn.functional.one_hot(labels, 3)
+    logits[common : common + wrong] = logits[common : common + wrong].roll(1, 1)
+    noise = torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed))
+    return Predictions(logits + 0.01 * noise, labels)
+
+
+@pytest.mark.parametrize("objective", BY_CLASS, ids=lambda each: each.name)
+def test_what_counts_classes_alike_is_resampled_by_class(objective: Objective) -> None:
+    found = compare_predictions(objective, rare(40, 20), rare(40), alpha=0.05)
+    assert found.is_better
+    assert found.is_significant
+    assert found.most_lost < 0 < found.low
+    assert found.resamples == 2_000
+    assert "of 2,000 resamples by class, difference +" in found.figures("it")
+    assert compare_predictions(objective, rare(40, 20), rare(40), alpha=0.05) == found
+    worse = compare_predictions(objective, rare(40), rare(40, 20), alpha=0.05)
+    assert not worse.is_better
+    assert worse.most_lost > 0.05
+
+
+@pytest.mark.parametrize("objective", BY_CLASS, ids=lambda each: each.name)
+def test_two_images_of_a_class_show_nothing(objective: Objective) -> None:
+    """Every resample by class holds both, and shows no spread at all."""
+    alike = compare_predictions(objective, rare(2), rare(2, seed=1), alpha=0.05)
+    assert alike.most_lost > 0.15
+    assert alike.smallest > 0.15
+    won = compare_predictions(objective, rare(2, 2), rare(2), alpha=0.05)
+    assert won.is_better
+    assert not won.is_significant
+
+
+def test_by_class_the_bound_is_exceeded_about_as_often_as_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Truly 5 points worse by the mean of recalls: 10 in a class of 15 images, 0 in one of 60."""
+    monkeypatch.setattr("tune.models.comparison._EVALUATIONS", 1)
+    draw, balanced, missed, count = np.random.default_rng(0), BY_CLASS[0], 0, 60
+    labels = torch.cat([torch.zeros(60), torch.ones(15)]).long()
+    for _ in range(count):
+        chance = np.where(labels == 1, 0.8, 0.9)
+        champion = draw.random(75) < chance
+        flipped = draw.random(75)
+        lost = (labels == 1).numpy() & (flipped < 0.1 / 0.8)
+        pair = [
+            Predictions(
+                torch.nn.functional.one_hot(
+                    torch.where(torch.from_numpy(right), labels, 1 - labels), 2
+                ).float(),
+                labels,
+            )
+            for right in (champion, champion & ~lost)
+        ]
+        found = compare_predictions(balanced, *pair, alpha=0.05)
+        missed += found.most_lost < 0.05
+    assert missed / count < 0.12
+
+
+def test_a_share_of_the_images_is_compared_exactly() -> None:
+    top5 = Objective.named("val_top5_acc")
+    labels, draw = torch.arange(60) % 10, torch.Generator().manual_seed(0)
+    pair = [Predictions(torch.randn(60, 10, generator=draw), labels) for _ in range(2)]
+    found = compare_predictions(top5, *pair, alpha=0.05)
+    hits = [each.outcomes.in_top for each in pair]
+    lost, won = int((hits[0] & ~hits[1]).sum()), int((hits[1] & ~hits[0]).sum())
+    assert found.p_value == pytest.approx(binomtest(won, won + lost).pvalue)
+    assert found.most_lost == pytest.approx(most_lost(lost, won, 60, 0.05))
+    assert found.resamples == 0
+    assert found.figures("it").startswith("top-5 accuracy ")
+
+
+def test_costs_are_compared_in_their_own_units() -> None:
+    config = ObjectiveConfig.model_validate(
+        {"metric": "val_cost", "costs": {"c": {"b": 10, "a": 10}}}
+    )
+    objective = Objective.of(config, ["a", "b", "c"])
+    found = compare_predictions(objective, rare(40, 20), rare(40, 5), alpha=0.05)
+    assert (found.champion, found.challenger) == pytest.approx((200 / 240, 50 / 240))
+    assert found.is_better
+    assert found.is_significant
+    assert found.figures("it").startswith("cost 0.2083 against 0.8333 of it on the same 240")
+    assert found.in_words("it").startswith("at least 0.")

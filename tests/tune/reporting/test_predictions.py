@@ -65,11 +65,11 @@ def test_confusion_leaves_out_what_never_happened(dataset: Dataset, test: Predic
     assert heatmap.text[0][0] == str(counts[0, 0])
 
 
-def test_precision_and_recall_have_a_bar_each_for_every_class(
+def test_precision_recall_and_f1_have_a_bar_each_for_every_class(
     dataset: Dataset, test: Predictions
 ) -> None:
-    precision, recall = per_class(dataset.classes, test).data
-    assert (precision.name, recall.name) == ("precision", "recall")
-    assert precision.x == recall.x == dataset.classes
+    precision, recall, f1 = per_class(dataset.classes, test).data
+    assert (precision.name, recall.name, f1.name) == ("precision", "recall", "F1")
+    assert precision.x == recall.x == f1.x == dataset.classes
     counts = test.confusion()
     assert recall.y[0] == pytest.approx(counts[0, 0] / counts[0].sum())

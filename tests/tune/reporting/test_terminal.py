@@ -11,6 +11,7 @@ import pytest
 from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial, results_of
 from tests.helpers.studies import ledger_in_memory
+from trainable.bootstrap import interval
 from trainable.data.datasets import Dataset
 from tune.cli import open_console
 from tune.config.loading import load_config
@@ -107,7 +108,7 @@ def test_where_the_loss_is_minimized_it_is_said_as_a_number(dataset: Dataset) ->
     assert results.test is not None
     lines = said(results).splitlines()
     start = lines.index("  model               a single run: trial-000, epoch 6")
-    ends = results.test.interval_of(lambda each: each.loss)
+    ends = interval(results.objective.metric, results.test)
     assert lines[start + 1 : start + 4] == [
         f"  test loss           {results.test.loss:.4g} of 360 images (95 % interval "
         f"{ends[0]:.4g} to {ends[1]:.4g}), as it is served",
