@@ -77,7 +77,8 @@ class FineTuner:
             self.network.prefix, self.device, store, resident=micro_batches == 1
         )
         self.inputs = TailInputs(config, self.dataset, outputs)
-        weights = image_weights(self.dataset.train.labels, config.train.class_weights)
+        train = self.dataset.train
+        weights = image_weights(train.labels, config.train.class_weights, train.weights)
         self._weights = None if weights is None else weights.to(self.device.torch_device)
         total_steps = config.train.epochs * (len(self.dataset.train) // self.inputs.batch_size)
         self._updater = Updater(config, self.network, self.device, micro_batches, total_steps)

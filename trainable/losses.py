@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,7 +20,9 @@ _LEAST: Final = 1e-6
 
 
 def image_weights(
-    labels: Tensor, kind: Literal["none", "balanced", "effective"], own: Tensor | None = None
+    labels: Tensor,
+    kind: Literal["none", "balanced", "effective"],
+    own: NDArray[np.float64] | None = None,
 ) -> Tensor | None:
     """How much each training image counts.
 
@@ -27,20 +31,21 @@ def image_weights(
     Args:
         labels: Classes of the training images, int64 of shape (N,).
         kind: How classes are weighted, as `train.class_weights` says.
-        own: The weights that the images bring along, of shape (N,), at least 0.
+        own: The weights that the images bring along, of shape (N,), at least 0; none is 1.
 
     Returns:
         float32 of shape (N,); None where all count alike.
     """
-    if kind == "none" and own is None:
+    has_own = own is not None and len(own) > 0
+    if kind == "none" and not has_own:
         return None
     weights = torch.ones(len(labels), dtype=torch.float64)
     if kind != "none":
         images = torch.bincount(labels).double()
         many = images if kind == "balanced" else (1 - BETA**images) / (1 - BETA)
         weights = 1 / many[labels]
-    if own is not None:
-        weights = weights * own.double()
+    if own is not None and has_own:
+        weights = weights * torch.from_numpy(own)
     return (weights / weights.mean()).float()
 
 

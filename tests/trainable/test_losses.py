@@ -57,11 +57,13 @@ def test_effective_weights_are_those_of_cui_et_al() -> None:
 
 
 def test_weights_that_images_bring_along_are_multiplied_with_those_of_their_classes() -> None:
-    own = torch.linspace(0, 1, len(LABELS))
-    alone = image_weights(LABELS, "none", own)
+    given = np.linspace(0, 1, len(LABELS))
+    own = torch.from_numpy(given).float()
+    alone = image_weights(LABELS, "none", given)
     assert alone is not None
     torch.testing.assert_close(alone, own / own.mean())
-    both, balanced = image_weights(LABELS, "balanced", own), image_weights(LABELS, "balanced")
+    assert image_weights(LABELS, "none", np.empty(0)) is None
+    both, balanced = image_weights(LABELS, "balanced", given), image_weights(LABELS, "balanced")
     assert both is not None
     assert balanced is not None
     ratio = (both[1:] / (balanced * own)[1:]).unique()
@@ -184,3 +186,19 @@ def test_a_batch_whose_images_all_have_no_weight_teaches_nothing(
     assert all(
         torch.equal(value, before[name]) for name, value in network.tail.state_dict().items()
     )
+
+
+def test_images_without_weight_are_as_if_they_were_not_there(
+    tiny: TinyConfig, device: Device
+) -> None:
+    """Labels that are all wrong, of a third of the images, which count nothing."""
+    whole = load_dataset(tiny().data)
+    wrong = np.arange(len(whole.train)) % 3 == 0
+    labels = torch.where(torch.from_numpy(wrong), 9 - whole.train.labels, whole.train.labels)
+    config, losses = tiny(optim={"lr": 0.05}, train={"epochs": 3}), []
+    for weights in (np.where(wrong, 0.0, 1.0), np.empty(0)):
+        train = replace(whole.train, labels=labels, weights=weights)
+        changed = replace(whole, train=train, fingerprint=f"wrong {len(weights)}")
+        tuner = FineTuner(config, device, dataset=changed)
+        losses.append([tuner.train_epoch()["val_loss"] for _ in range(3)][-1])
+    assert losses[0] < losses[1]
