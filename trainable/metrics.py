@@ -141,11 +141,21 @@ class Objective:
         Raises:
             ValueError: A metric is not registered, or cannot be computed of these classes.
         """
+        first, *others = map(_registered, dict.fromkeys((config.metric, *config.also)))
+        found = cls(first, tuple(others))
+        return found if classes is None else found.bound(config, classes)
+
+    def bound(self, config: ObjectiveConfig, classes: Sequence[str]) -> Objective:
+        """The same for predictions on these classes.
+
+        Raises:
+            ValueError: A metric cannot be computed of them.
+        """
         first, *others = (
-            _bound(_registered(name), config, classes)
-            for name in dict.fromkeys((config.metric, *config.also))
+            metric if metric.bind is None else replace(metric, of=metric.bind(config, classes))
+            for metric in self.metrics
         )
-        return cls(first, tuple(others))
+        return Objective(first, tuple(others))
 
     @property
     def name(self) -> str:
@@ -226,13 +236,6 @@ def _registered(name: str) -> Metric:
         raise ValueError(f"objective.metric={name} is not registered here: see {PLUGINS}")
     metric: Metric = METRICS[name]
     return metric
-
-
-def _bound(metric: Metric, config: ObjectiveConfig, classes: Sequence[str] | None) -> Metric:
-    """A metric that can be computed of predictions on these classes."""
-    if classes is None or metric.bind is None:
-        return metric
-    return replace(metric, of=metric.bind(config, classes))
 
 
 def round_to(value: Decimal, places: int, rounding: str) -> Decimal:

@@ -10,7 +10,6 @@ import torch
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_in_memory
 from trainable.data.datasets import Dataset, Split
-from trainable.metrics import EPOCH_METRICS
 from trainable.predictions import Predictions
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
@@ -28,7 +27,9 @@ def add_trial(
     """A trial whose accuracies are given, by epoch, and whose losses mirror them."""
     number = ledger.begin().number
     for epoch, score in enumerate(scores, 1):
-        metrics = {name: 1 - score if "loss" in name else score for name in EPOCH_METRICS}
+        names = ledger.objective.epoch_metrics
+        falling = ("loss", "cost")
+        metrics = {name: 1 - score if name.endswith(falling) else score for name in names}
         result = metrics | dict.fromkeys(FACTS, "x")
         decision = Decision.STOP if state is TrialState.PRUNED else Decision.GO_ON
         ledger.add_epoch(number, epoch, result, decision)

@@ -116,6 +116,9 @@ def test_lines_for_people_say_what_the_document_says(
     assert lines[1] == f"accuracy {found['accuracy']:.2%}, 95% interval {low:.2%} to {high:.2%}"
     assert "is not known" in lines[2]
     assert found["seen"] is None
+    by_class = f"balanced accuracy {found['balanced_accuracy']:.2%}"
+    by_class += f", macro F1 {found['macro_f1']:.2%}, AUROC {found['auroc']:.2%}"
+    assert lines[3] == by_class
     for name, row in found["per_class"].items():
         cells = [f"{row[key]:.1%}" for key in ("precision", "recall", "f1")]
         assert [name, "4", *cells] in [line.split() for line in lines]

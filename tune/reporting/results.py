@@ -122,7 +122,7 @@ class SearchResults:
     @cached_property
     def objective(self) -> Objective:
         """The objective by which its trials were compared."""
-        return Objective.of(self.config.objective, self.dataset.classes)
+        return self.ledger.objective.bound(self.config.objective, self.dataset.classes)
 
     @property
     def served(self) -> Predictions | None:

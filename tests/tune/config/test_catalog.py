@@ -34,6 +34,11 @@ def test_the_page_of_keys_is_that_of_the_models() -> None:
         ("resources.gpu", "number (GPUs) or `auto`, 0 to 10,000", "auto"),
         ("model.weights", "list of text", "[bundled]"),
         ("data.root", "path", ""),
+        (
+            "objective.costs",
+            "mapping of a true class to a mapping of an answer to its cost",
+            "",
+        ),
         ("data.image_size", "whole number (pixels), 8 to 1,024", "64"),
     ],
 )
@@ -54,7 +59,8 @@ def test_a_key_is_said_to_be_searched_if_a_space_may_hold_it(name: str) -> None:
     value = flatten(SearchConfig().model_dump(mode="json"))[name]
     one = next(iter(value), None) if isinstance(value, list) else value
     if one is None:
-        one = {"data.mirror": True, "schedule.warmup": 0.1}.get(name, 2)
+        numbers = {"schedule.warmup": 0.1, "train.first_image_size": 32}
+        one = {"data.mirror": True, **numbers}.get(name, 2)
     try:
         SearchConfig.model_validate({"space": {name: [one]}})
     except ValueError:

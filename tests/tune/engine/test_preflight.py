@@ -233,3 +233,52 @@ def test_what_an_earlier_search_found_is_tried_and_said(photos: Path, tmp_path: 
     assert "first    config, earlier-1\n" in output.getvalue()
     assert "earlier-1: trial 1 of search first, its best on the same images" in output.getvalue()
     assert choose_points(begun(photos, url, "strategy.transfer=false"), console).points is None
+
+
+def printed(photos: Path, *words: str) -> list[str]:
+    """What is printed of a search before its first trial."""
+    load_dataset.cache_clear()
+    source = ["data.source=image_folder", f"data.root={photos}", "data.image_size=16"]
+    config = load_config(DIGITS, [*source, "model.weights=random", *words])
+    out = io.StringIO()
+    settle(config, "one", Console(file=out, width=500))
+    return out.getvalue().splitlines()
+
+
+def test_the_images_of_each_class_are_listed_and_few_of_them_warned_of(photos: Path) -> None:
+    lines = printed(photos)
+    found = next(line for line in lines if line.startswith("classes  "))
+    dataset = load_dataset(load_config(DIGITS, [
+        "data.source=image_folder", f"data.root={photos}", "data.image_size=16",
+        "model.weights=random",
+    ]).data)  # fmt: skip
+    counts = [
+        [int((dataset.split(name).labels == label).sum()) for name in ("train", "val", "test")]
+        for label in (0, 1)
+    ]
+    ants, bees = (" + ".join(map(str, each)) for each in counts)
+    assert found == f"classes  ants: {ants}, bees: {bees}"
+    warned = lines[lines.index(found) + 1]
+    assert warned.startswith("         fewer than 20 training images of ")
+    assert warned.endswith("train.class_weights=balanced, train.sampler=balanced")
+    searched = "space.train.sampler=[shuffle, balanced]"
+    used = printed(photos, searched, "train.class_weights=balanced")
+    (warned,) = (line for line in used if "fewer than 20" in line)
+    assert warned.endswith("consider objective.metric=val_balanced_acc")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["objective.metric=val_top5_acc"], "val_top5_acc is always 1 with 2 classes"),
+        (
+            ["objective.metric=val_cost", "objective.costs.ant.bees=5"],
+            "objective.costs: there is no class ant among the 2; nearest: ants",
+        ),
+    ],
+)
+def test_a_metric_that_the_classes_do_not_allow_is_told_before_any_trial(
+    photos: Path, words: list[str], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        begun(photos, *words)

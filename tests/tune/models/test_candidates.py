@@ -12,9 +12,9 @@ from tests.helpers.commands import DIGITS, SMALL
 from tests.helpers.plugins import use_plugin
 from tests.helpers.studies import ledger_of
 from trainable.checkpoints import BEST
+from trainable.config.costs import cost_rows
 from trainable.data.datasets import load_dataset
 from trainable.finetuner import FineTuner
-from trainable.metrics import EPOCH_METRICS as METRICS
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
@@ -47,11 +47,13 @@ def run(ledger: Ledger, home: SearchFolder, number: int, depth: int, **others: A
         folder=str(home.trial(number)),
         runtime=asdict(ledger.config.runtime()),
     )
-    trainable, log = FineTuneTrainable(config=dict(spec)), TrialLog(number, params, 0)
+    trainable = FineTuneTrainable(config=dict(spec))
+    log = TrialLog(number, params, 0, objective=ledger.objective)
+    names = ledger.objective.epoch_metrics
     for _ in range(3):
         result = trainable.step()
         log.facts = {name: result[name] for name in FACTS}
-        log.epochs.append(Epoch({name: result[name] for name in METRICS}, 0))
+        log.epochs.append(Epoch({name: result[name] for name in names}, 0))
     return Run(log, ledger)
 
 
@@ -112,6 +114,30 @@ def test_a_soup_of_runs_of_several_depths_is_the_mean_of_those_that_improve_it(
     for name, value in weights(mixed.tuner).items():
         torch.testing.assert_close(value, (first[name] + second[name]) / 2)
     assert soup(runs[:1], home) is None
+
+
+def test_costs_choose_the_runs_of_a_soup(
+    tmp_path: Path, home: SearchFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The config names classes, and only a trial knows their order."""
+    use_plugin("tests.helpers.plugins.small_net", monkeypatch)
+    words = [*SMALL, "cache.enabled=false", "train.precision=fp32", "data.limit=600"]
+    costs = ["objective.metric=val_cost", "objective.costs.3.8=20", "objective.also=val_macro_f1"]
+    small = ["model.arch=small", "model.weights=random", "space.optim.lr=[1e-2, 3e-2, 50]"]
+    config = load_config(DIGITS, [*words, *costs, *small, "space.model.unfreeze_depth=[1]"])
+    ledger = ledger_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
+    runs = [
+        run(ledger, home, number, depth=1, optim_lr=rate)
+        for number, rate in enumerate((1e-2, 3e-2))
+    ]
+    rows = cost_rows((("3", "8", 20.0),), load_dataset(config.data).classes)
+    one = single(runs[0], home)
+    assert one.objective.metric.of(one.val) == pytest.approx(runs[0].log.score)
+    assert one.rank[0] == pytest.approx(-one.val.mean_cost(rows))
+    mixed = soup(runs, home)
+    if mixed is not None:
+        assert mixed.rank[0] == pytest.approx(-mixed.val.mean_cost(rows))
+    assert "val_macro_f1" in runs[0].log.best_epoch.metrics
 
 
 @pytest.mark.slow

@@ -324,6 +324,25 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
+@pytest.mark.parametrize("metric", ["val_balanced_acc", "val_macro_f1", "val_auroc", "val_cost"])
+def test_the_gate_goes_by_what_counts_classes_alike_and_by_costs(
+    metric: str, enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    words = [f"objective.metric={metric}"]
+    words += ["objective.costs.3.4=20"] if metric == "val_cost" else []
+    enter(330, "not-worse", *words)
+    worse = enter(250, "not-worse", *words)
+    assert not worse.promoted
+    assert worse.comparison is not None
+    assert worse.comparison.most_lost > 0.01
+    assert "and registry.margin allows only" in worse.reason
+    better = enter(358, "not-worse", *words)
+    assert better.promoted
+    assert champion(client) == 3
+    assert "resamples" in better.reason
+
+
+@pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize(("sure", "promoted"), [(9.0, True), (3.0, False)])
 def test_by_another_objective_the_better_one_is_the_champion_at_the_same_accuracy(
     sure: float, promoted: bool, enter: Callable[..., Standing], client: MlflowClient

@@ -87,7 +87,7 @@ def test_the_pairs_that_were_confused_most_come_first() -> None:
 
 def test_of_many_classes_the_weakest_are_shown(results: SearchResults) -> None:
     assert results.test is not None
-    precision, recall = per_class(NAMES, results.test).data
+    precision, recall, _ = per_class(NAMES, results.test).data
     assert len(precision.x) == 50
     assert set(NAMES[:7]) <= set(precision.x), "the misclassified ones"
     assert np.mean(recall.y) < 1

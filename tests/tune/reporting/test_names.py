@@ -82,5 +82,5 @@ def test_classes_whose_names_begin_and_end_alike_stay_apart() -> None:
     matrix = confusion(names, results.test).data[0]
     assert matrix.z.shape == (3, 3)
     assert len(set(matrix.x)) == len(set(matrix.y)) == 3
-    bars, _ = per_class(names, results.test).data
+    bars, *_ = per_class(names, results.test).data
     assert len(set(bars.x)) == 3

@@ -162,8 +162,18 @@ def test_mistakes_have_their_files_and_classes_their_counts(dataset: Dataset) ->
     counts = [
         int((split.labels == 3).sum()) for split in (dataset.train, dataset.val, dataset.test)
     ]
-    cells = "".join(f"<td>{count}</td>" for count in counts)
+    test = results_of(dataset, 1).test
+    assert test is not None
+    row = test.per_class(dataset.classes)["3"]
+    shares = [f"{row[key]:.1%}" for key in ("precision", "recall", "f1")]
+    cells = "".join(f"<td>{cell}</td>" for cell in (*counts, *shares))
     assert f"<td><bdi>3</bdi></td>{cells}" in text
+    assert "<th>test</th><th>precision</th><th>recall</th><th>F1</th>" in text
+
+
+def test_before_a_model_is_tested_classes_have_counts_alone(dataset: Dataset) -> None:
+    text = page(replace(results_of(dataset, 1), test=None))
+    assert "<th>test</th></tr>" in text
 
 
 def test_a_winner_that_was_not_the_best_by_itself_is_not_called_so(dataset: Dataset) -> None:

@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial, results_of
 from tests.helpers.studies import ledger_in_memory
+from trainable.config.costs import cost_rows
 from trainable.data.datasets import Dataset
 from trainable.inference.calibration import NONE, Calibration
 from tune.config.loading import load_config
@@ -55,3 +56,24 @@ def test_a_loss_is_told_to_be_of_the_model_without_its_temperature(dataset: Data
     assert by_loss.how_tested("test accuracy") == "as it is served"
     assert replace(by_loss, calibration=NONE).how_tested("test loss") == "as it is served"
     assert by_loss.test_values["test loss"] == f"{by_loss.test.loss:.4g}"
+
+
+def test_what_is_reported_beside_the_objective_is_tested_too(dataset: Dataset) -> None:
+    words = ("objective.metric=val_balanced_acc", "objective.also=[val_auroc, val_cost]")
+    costs = "objective.costs.3.8=20"
+    results = replace(results_of(dataset, 3, *words, costs), calibration=Calibration(1.5))
+    test = results.test
+    assert test is not None
+    rows = cost_rows((("3", "8", 20.0),), dataset.classes)
+    assert results.test_values == {
+        "test balanced accuracy": f"{test.balanced_accuracy:.2%}",
+        "test AUROC": f"{test.auroc:.2%}",
+        "test cost": f"{test.mean_cost(rows):.4g}",
+        "test accuracy": f"{test.accuracy:.2%}",
+    }
+    assert list(results.test_intervals) == list(results.test_values)
+    assert results.test_intervals["test cost"].startswith("95 % interval 0.0")
+    # A temperature changes the order of images by a class's probability, and no label.
+    served = {title: results.how_tested(title) for title in results.test_values}
+    assert served.pop("test AUROC") == "as it is served, but for its temperature"
+    assert set(served.values()) == {"as it is served"}

@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial
 from tests.helpers.studies import ledger_in_memory
+from trainable.metrics import Objective
 from tune.config.loading import load_config
 from tune.strategy.agreement import ALPHA, differ, disagreement
 from tune.strategy.confirmation import Finalist
@@ -83,4 +84,13 @@ def test_folds_are_judged_by_their_own_images() -> None:
     assert disagreement(finalist(*scores, folds=True), trained=400, validated=100) == (
         "Folds disagree (60.00% to 90.00%), by more than chance on 100 images explains: more "
         "images would help"
+    )
+
+
+def test_by_another_objective_it_is_said_that_accuracies_differ() -> None:
+    found = finalist(0.84, 0.65)
+    objective = Objective.named("val_loss")
+    other = replace(found, trial=replace(found.trial, objective=objective))
+    assert disagreement(other, trained=400, validated=100).startswith(
+        "Seeds disagree in accuracy (65.00% and 84.00%), by more than chance"
     )

@@ -142,6 +142,18 @@ def test_a_point_is_tried_where_the_facts_are_as_it_says(config: SearchConfig) -
     assert "weights is not known" in reason(config, few, images_per_class=20)
 
 
+def test_a_point_weighs_classes_where_they_are_of_unequal_size() -> None:
+    searched = "space.train.class_weights=[none, balanced, effective]"
+    config = load_config(DIGITS, [searched, "space.train.sampler=[shuffle, balanced]"])
+    rare = point(
+        {"train.class_weights": "effective", "train.sampler": "shuffle"},
+        when={"imbalance": {"ge": 10}},
+    )
+    values = tried(config, rare, imbalance=25.0)[0]
+    assert values["train.class_weights"] == "effective"
+    assert reason(config, rare, imbalance=2.0).startswith("only where imbalance is at least 10")
+
+
 @pytest.mark.parametrize(
     ("optimizer", "batch", "expected"),
     [("sgd", 128, 4e-3), ("sgd", 32, 1e-3), ("adamw", 128, 2.83e-3), ("adam", 16, 1e-3)],
