@@ -20,6 +20,7 @@ from trainable.data.stored import some_of
 from trainable.device import Device, resolve_device
 from trainable.features.batches import views_of
 from trainable.features.prefix import PrefixOutputs
+from trainable.losses import image_weights
 from trainable.network.cut_network import CutNetwork, build
 from trainable.network.weights import resolve_weights
 from trainable.runtime import Runtime
@@ -81,6 +82,8 @@ def linear_head(
 ) -> tuple[Tensor, Tensor]:
     """The same classifier as the weights of a head: what LP-FT starts from.
 
+    Images count as they do in training.
+
     Training the head alone first spares the pretrained layers the large gradients of a random one
     (Kumar et al. 2022, arXiv 2202.10054).
 
@@ -97,7 +100,11 @@ def linear_head(
         ValueError: :func:`check_features` says why there are no features.
     """
     inputs, labels = _Features(config, dataset, device, store).of("train")
-    scaler, linear = _fitted(inputs, labels).named_steps.values()
+    every = dataset.train
+    weights = image_weights(every.labels, config.train.class_weights, every.weights)
+    if weights is not None:
+        weights = weights[_taken(dataset.fingerprint, "train", len(every))]
+    scaler, linear = _fitted(inputs, labels, weights).named_steps.values()
     coefficients, bias = linear.coef_ / scaler.scale_, linear.intercept_
     bias = bias - coefficients @ scaler.mean_
     if len(coefficients) == 1:  # of two classes: the logit of the second
@@ -166,8 +173,10 @@ def _part_of(views: Views, taken: NDArray[np.int64]) -> Views:
     return replace(views, images=some_of(views.images, taken))
 
 
-def _fitted(inputs: NDArray[np.float32], labels: NDArray[np.int64]) -> Pipeline:
-    """A classifier that is fitted to features, which it scales."""
+def _fitted(
+    inputs: NDArray[np.float32], labels: NDArray[np.int64], weights: Tensor | None = None
+) -> Pipeline:
+    """A classifier that is fitted to features, which it scales, of images that may have weights."""
     # Slow to import, and for what asks for it alone.
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
@@ -176,4 +185,6 @@ def _fitted(inputs: NDArray[np.float32], labels: NDArray[np.int64]) -> Pipeline:
 
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=_STEPS))
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        return classifier.fit(inputs, labels)
+        if weights is None:
+            return classifier.fit(inputs, labels)
+        return classifier.fit(inputs, labels, logisticregression__sample_weight=weights.numpy())

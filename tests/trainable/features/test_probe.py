@@ -12,7 +12,7 @@ import torchvision
 from numpy.typing import NDArray
 
 from trainable.augment.views import Views
-from trainable.config import DataConfig, ModelConfig, TrialConfig
+from trainable.config import DataConfig, ModelConfig, TrainConfig, TrialConfig
 from trainable.data.datasets import Dataset, Split, load_dataset
 from trainable.device import resolve_device
 from trainable.features import probe as module
@@ -114,6 +114,26 @@ def test_a_class_without_an_image_to_learn_is_never_the_answer(runtime: Runtime)
     weight, bias = linear_head(CONFIG, replace(dataset, train=part), device, None)
     inputs, _ = module._Features(CONFIG, dataset, device, None).of("val")
     assert 3 not in (torch.from_numpy(inputs) @ weight.T + bias).argmax(1)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_images_count_in_the_head_as_they_do_in_training(own: bool) -> None:
+    """By the classes' weights as by the images' own, a class of few images is answered more."""
+    dataset, device = load_dataset(CONFIG.data), resolve_device("fp32")
+    labels = dataset.train.labels.numpy()
+    few = np.flatnonzero((labels > 0) | (np.cumsum(labels == 0) <= 3))
+    train = dataset.train.at(few)
+    by_class = TrainConfig(class_weights="none" if own else "balanced")
+    weights = np.where(train.labels.numpy() == 0, 8.0, 1.0)
+    heavy = replace(dataset, train=replace(train, weights=weights) if own else train)
+    heads = [
+        linear_head(CONFIG, replace(dataset, train=train), device, None),
+        linear_head(CONFIG.model_copy(update={"train": by_class}), heavy, device, None),
+    ]
+    inputs, truth = module._Features(CONFIG, dataset, device, None).of("train")
+    scores = [(torch.from_numpy(inputs) @ weight.T + bias).softmax(1) for weight, bias in heads]
+    plain, weighted = (each[torch.from_numpy(truth) == 0, 0].mean() for each in scores)
+    assert weighted > plain + 0.02
 
 
 def test_weights_that_lack_a_layer_have_no_features(tmp_path: Path) -> None:
