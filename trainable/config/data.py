@@ -40,6 +40,10 @@ class DataConfig(Config):
     """At most so many images of the training split, taken class by class before the
     validation images are split off. The test split is never cut."""
 
+    on_error: Literal["fail", "skip"] = "fail"
+    """What becomes of files that cannot be read as images. `fail` names all of them and stops;
+    `skip` leaves them out, and says which; a class that has no others is an error all the same."""
+
     image_size: ImageSize = 64
     """Side of the square the network sees, in pixels."""
 

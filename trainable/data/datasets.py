@@ -143,7 +143,8 @@ load_dataset: Final = _Datasets()
 def _load(config: DataConfig, cache: ImageCache) -> Dataset:
     given: Parts | Listing = SOURCES[config.source](config)
     if isinstance(given, Listing):
-        parts = given.decoded(config.image_size, open_images(cache))
+        skip = config.on_error == "skip"
+        parts = given.decoded(config.image_size, open_images(cache), skip=skip)
     else:
         parts = given
     parts.labels = {name: y.astype(np.int64, copy=False) for name, y in parts.labels.items()}

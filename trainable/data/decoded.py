@@ -1,4 +1,4 @@
-"""The image files of a source, all of one size: read, and decoded once on a machine."""
+"""The image files of a source as images of one size: decoded once on a machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.decoding import ImageError, read_square
 from trainable.data.files import Files, Unread
 from trainable.data.looks import Looks
 from trainable.data.memo import Memo
@@ -27,25 +26,12 @@ class Decoded:
     """Image files by split, and what becomes of them.
 
     Args:
-        paths: The files of each split, in the order of storage.
+        files: The files of each split, all of which can be read.
         image_size: Side that the network sees, in pixels; it decides the side R of the images.
-        store: Where the images are decoded to; None decodes them into memory.
-
-    Raises:
-        ValueError: Files cannot be read as images.
     """
 
-    def __init__(
-        self,
-        paths: Mapping[SplitName, Sequence[Path]],
-        image_size: int,
-        store: ArrayStore | None = None,
-    ) -> None:
-        files = {name: Files(each, store) for name, each in paths.items()}
-        if store is not None and sum(each.stamps.size for each in files.values()) < LEAST_BYTES:
-            files = {name: Files(each, None) for name, each in paths.items()}
+    def __init__(self, files: Mapping[SplitName, Files], image_size: int) -> None:
         self._files = files
-        _check_readable(list(files.values()))
         self.side = _side(list(files.values()), image_size)
         self.images: dict[SplitName, NDArray[np.uint8] | Stored] = {
             name: each.images(self.side) for name, each in files.items()
@@ -90,25 +76,19 @@ class Decoded:
         )
 
 
-def _check_readable(files: Sequence[Files]) -> None:
-    """Check that all files can be read.
+def open_files(
+    paths: Mapping[SplitName, Sequence[Path]], store: ArrayStore | None
+) -> dict[SplitName, Files]:
+    """Files, and where what is made of them is stored.
 
-    Raises:
-        ValueError: Some cannot; it names all of them.
+    Args:
+        paths: The files of each split, in the order of storage.
+        store: Where the images are decoded to; None decodes them into memory, as few are.
     """
-    broken = [
-        each.paths[row] for each in files for row in np.flatnonzero(each.facts["broken"]).tolist()
-    ]
-    errors = []
-    for path in broken:
-        try:
-            read_square(path, 1)
-        except ImageError as error:
-            errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ValueError(f"{len(errors)} images cannot be read: " + "; ".join(map(str, errors)))
+    files = {name: Files(each, store) for name, each in paths.items()}
+    if store is not None and sum(each.stamps.size for each in files.values()) < LEAST_BYTES:
+        return {name: Files(each, None) for name, each in paths.items()}
+    return files
 
 
 def _side(files: Sequence[Files], image_size: int) -> int:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -16,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from trainable.data.kinds import HEAD, SUFFIXES, Kind, kind_of, what_else
+from trainable.data.decoders import NoDecoderError, check_end, decoder_of, opened
+from trainable.data.kinds import HEAD, SUFFIXES
 from trainable.data.looks import SIDE, shrink
 from trainable.data.room import Room
 from trainable.data.shades import Samples
@@ -29,29 +28,31 @@ claim far more."""
 _ROOM: Final = Room(MAX_PIXELS)
 _THUMBNAIL, _DNG = 254, 50706
 """TIFF's tags NewSubfileType, whose lowest bit marks a smaller copy of a page, and DNGVersion."""
-_LACKS: Final = {
-    "HEIF": "HEIC needs a package: pip install 'resnet-tune[heif]'",
-    "AVIF": "AVIF needs Pillow 11.3 or later: pip install --upgrade pillow",
-}
-"""What to do where a decoder is lacking."""
+_WEIGHTS: Final = {"WEBP": 2, "JPEG2000": 2}
+"""By how much more memory a format needs while it is decoded than others do."""
 
 # An image in one piece: glibc gives a large piece back to the system at once, and keeps Pillow's
 # usual ones of 16 MB for the thread that had them.
 Image.core.set_block_size(512 * 2**20)  # type: ignore[attr-defined]
 
 _UNREADABLE = (
-    *(OSError, SyntaxError, ValueError),
+    *(OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error),
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
 """What Pillow raises on files that are broken, no images, or too large to be decoded."""
 
 
 class ImageError(ValueError):
-    """A file that cannot be read as an image."""
+    """A file that cannot be read as an image.
 
+    Args:
+        message: Which, why, and what to do about it.
+        brief: Which, and why.
+    """
 
-class _NoDecoderError(ValueError):
-    """An image of a format for which a package is lacking."""
+    def __init__(self, message: str, brief: str | None = None) -> None:
+        super().__init__(message)
+        self.brief = brief or message
 
 
 def read_square(file: Path | BinaryIO, side: int) -> NDArray[np.uint8]:
@@ -123,11 +124,20 @@ def _upright(file: Path | BinaryIO, least: int | None = None) -> Iterator[Image.
         # A progressive JPEG is held whole while it is decoded to a fraction.
         pixels = whole if image.info.get("progressive") else image.width * image.height
         samples = Samples.of(image)
-        with _ROOM.of(pixels):
-            ImageOps.exif_transpose(image, in_place=True)
+        with _ROOM.of(min(pixels * _WEIGHTS.get(image.format or "", 1), MAX_PIXELS)):
+            _turn_upright(image)
             # Both end here: whoever reads an image may hold it until another has its room.
             with image, samples.as_rgb(image) as upright:
                 yield upright
+
+
+def _turn_upright(image: Image.Image) -> None:
+    """Decode an image, and turn it as its EXIF data say."""
+    image.load()
+    image.getexif()  # which is remembered
+    for key in ("exif", "Raw profile type exif"):  # else all is written anew, odd tags or not
+        image.info.pop(key, None)
+    ImageOps.exif_transpose(image, in_place=True)
 
 
 def _has_fractions(image: Image.Image) -> bool:
@@ -173,13 +183,21 @@ def image_size_of(path: Path) -> tuple[int, int]:
 def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
     """An image file whose header has been read, and found to claim no more than is taken."""
     try:
-        kind = _kind(file)
-        with Image.open(file, formats=(kind.name,)) as image:
+        with opened(file) as raw:
+            size = raw.seek(0, os.SEEK_END)
+            raw.seek(0)
+            head = raw.read(HEAD)
+            raw.seek(0)
+        if size > MAX_BYTES:
+            raise ValueError(f"it has {size:,} bytes, and more than {MAX_BYTES:,} are not taken")
+        with Image.open(file, formats=(decoder_of(head),)) as image:
             pixels = image.width * image.height
             if pixels > MAX_PIXELS:
                 raise ValueError(
                     f"it has {pixels:,} pixels, and more than {MAX_PIXELS:,} are not taken"
                 )
+            if image.format == "JPEG2000":
+                check_end(file)
             tags = getattr(image, "tag_v2", {})
             if tags.get(_THUMBNAIL, 0) & 1 or _DNG in tags:
                 raise ValueError("its first page is the thumbnail of a camera's raw file")
@@ -188,47 +206,15 @@ def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
         raise _unreadable(file, error) from error
 
 
-def _kind(file: Path | BinaryIO) -> Kind:
-    """The format of a file by its first bytes, whatever its name says.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is too large, no image, or of a format for which there is no decoder here.
-    """
-    with file.open("rb") if isinstance(file, Path) else nullcontext(file) as opened:
-        size = opened.seek(0, os.SEEK_END)
-        opened.seek(0)
-        head = opened.read(HEAD)
-        opened.seek(0)
-    if size > MAX_BYTES:
-        raise ValueError(f"it has {size:,} bytes, and more than {MAX_BYTES:,} are not taken")
-    kind = kind_of(head)
-    if kind is None:
-        raise ValueError(f"it is {what_else(head)}")
-    if not _has_decoder(kind.name):
-        raise _NoDecoderError(_LACKS.get(kind.name, f"this Pillow has no decoder of {kind.name}"))
-    return kind
-
-
-@cache
-def _has_decoder(name: str) -> bool:
-    """Whether Pillow, or a package that adds to it, decodes a format. Such a package is loaded."""
-    if name == "HEIF":
-        if find_spec("pillow_heif") is None:
-            return False
-        import_module("pillow_heif").register_heif_opener()
-    elif name not in Image.OPEN:
-        Image.init()
-    return name in Image.SAVE  # a decoder that Pillow was built without is in OPEN all the same
-
-
 def _unreadable(file: Path | BinaryIO, error: BaseException) -> ImageError:
     name = file if isinstance(file, Path) else getattr(file, "name", "the upload")
     if isinstance(error, FileNotFoundError):
-        return ImageError(f"{name} cannot be read: there is no such file")
-    if isinstance(error, _NoDecoderError):
-        return ImageError(f"{name} cannot be read here: {error}")
+        return ImageError(f"{name} cannot be read: there is no such file", f"{name} (not there)")
+    if isinstance(error, NoDecoderError):
+        return ImageError(f"{name} cannot be read here: {error}", f"{name} ({error})")
     reason: object = getattr(error, "strerror", None) or error  # which names no file again
     if isinstance(error, UnidentifiedImageError):
         reason = "it is broken, or of a variant of its format that is not decoded"
-    return ImageError(f"{name} cannot be read as an image ({reason}): repair or remove it")
+    return ImageError(
+        f"{name} cannot be read as an image ({reason}): repair or remove it", f"{name} ({reason})"
+    )

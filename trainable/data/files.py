@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import PIL
 import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainable.data.decoders import decoders
 from trainable.data.decoding import read_square
 from trainable.data.facts import FACTS, Facts, Stamps, facts_of, stamps_of
 from trainable.data.lending import lender_of
@@ -59,10 +59,18 @@ class Files:
     Attributes:
         paths: The files, in the order of storage.
         store: Where it is stored; None is nowhere.
+        known: What is known of each file, where that was found before.
     """
 
     paths: Sequence[Path]
     store: ArrayStore | None
+    known: Facts | None = None
+
+    def at(self, rows: Indices) -> Files:
+        """Some of the files, none of which is read again for what is known of it."""
+        paths = [self.paths[row] for row in rows]
+        # Of a store it is lent, and then stored beside what is made of these.
+        return Files(paths, self.store, None if self.store else self.facts[rows])
 
     @cached_property
     def stamps(self) -> Stamps:
@@ -75,7 +83,7 @@ class Files:
         return {
             "kind": IMAGES,
             "meaning": MEANING,
-            "decoded_by": f"Pillow {PIL.__version__}",
+            "decoded_by": decoders(),
             "data": hashlib.sha256(self.stamps.identities.tobytes()).hexdigest(),
             "folder": os.path.commonpath([path.absolute().parent for path in self.paths]),
         }
@@ -83,6 +91,8 @@ class Files:
     @cached_property
     def facts(self) -> Facts:
         """What is known of each file once it is read, records of :data:`FACTS` of shape (N,)."""
+        if self.known is not None:
+            return self.known
 
         def compute(start: int, stop: int) -> Tensor:
             pairs = zip(self.paths[start:stop], self._identities[start:stop], strict=True)

@@ -1,7 +1,7 @@
 """What the samples of a file mean as shades of 8 bits: ranges, transparency, colour spaces.
 
 The rules look at one file alone, so that an image is the same in training and when it is predicted:
-see docs/decisions/0039-shades-of-any-file.md.
+see docs/decisions/0040-shades-of-any-file.md.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Samples:
 
     def _of_integers(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         low, high = int(values.min()), int(values.max())
-        whole = values.dtype == np.uint16  # whose range is known, if nothing else is said
+        whole = values.itemsize == 2  # whose range is known, if nothing else is said
         bits = max(8, self.bits or (16 if whole else 8))
         if low < 0 or (high >= 1 << bits and not whole):
             raise ValueError(

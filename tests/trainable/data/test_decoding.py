@@ -8,15 +8,18 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from tests.helpers.processes import wait_until
+from trainable.data import decoders
 from trainable.data.decoding import MAX_BYTES, ImageError, image_size_of, read_square
 from trainable.data.room import Room
 
@@ -35,9 +38,9 @@ def ramp(side: int) -> Image.Image:
     return Image.fromarray(np.repeat(column[:, None], side, axis=1)).convert("RGB")
 
 
-def encoded(image: Image.Image, kind: str) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -50,6 +53,31 @@ def huge_png(side: int = 20_000) -> bytes:
     """A header that promises so many pixels a side, and next to nothing after it."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0"))
+
+
+def claiming(kind: str, side: int = 9_100) -> bytes:
+    """A small file of a format whose header claims so many pixels a side."""
+    small, large = (16, 16), (side, side)
+    if kind == "PNG":
+        return huge_png(side)
+    if kind == "PPM":
+        return b"P6 %d %d 255\n" % large
+    image = Image.new("RGB", small, (9, 99, 199))
+    options = {"WEBP": {"lossless": True, "exif": b"Exif\0\0"}, "JPEG2000": {"no_jp2": True}}
+    content = bytearray(encoded(image, kind, **options.get(kind, {})))
+    where, form, values = {
+        "JPEG": (content.find(b"\xff\xc0") + 5, ">HH", large),
+        "WEBP": (24, "<3s3s", tuple((side - 1).to_bytes(3, "little") for _ in large)),
+        "GIF": (6, "<HH", large),
+        "BMP": (18, "<ii", large),
+        "TIFF": (content.find(struct.pack("<HHI", 256, 4, 1)), "<HHIIHHII", ()),
+        "JPEG2000": (content.find(b"\xff\x51") + 6, ">IIIIII", (*large, 0, 0, *large)),
+        "AVIF": (content.find(b"ispe") + 8, ">II", large),
+    }[kind]
+    if kind == "TIFF":
+        values = (256, 4, 1, side, 257, 4, 1, side)
+    struct.pack_into(form, content, where, *values)
+    return bytes(content)
 
 
 def png_with_a_broken_part(number: int) -> bytes:
@@ -257,3 +285,106 @@ def test_who_comes_first_is_decoded_first() -> None:
         for each in waiting:
             each.result(5)
     assert order == [7, 1]
+
+
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "PPM", "TIFF", "JPEG2000", "AVIF"]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_file_that_breaks_off_is_refused_in_each_format(kind: str, share: float) -> None:
+    content = encoded(Image.fromarray(noise(48, 40)), kind)
+    assert read_square(io.BytesIO(content), 16).any()
+
+    with pytest.raises(ImageError, match=r"the upload cannot be read as an image \(.+\)"):
+        read_square(io.BytesIO(content[: int(share * len(content))]), 16)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_is_read_whatever_it_is_called(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{'jpg' if kind != 'JPEG' else 'png'}"
+    path.write_bytes(encoded(Image.fromarray(noise(16, 16)), kind))
+
+    np.testing.assert_array_equal(
+        read_square(path, 16), read_square(io.BytesIO(path.read_bytes()), 16)
+    )
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_a_header_claims_is_refused_before_it_is_decoded(kind: str) -> None:
+    reason = {"WEBP": "could not create decoder"}  # which finds out that there is less
+    with pytest.raises(ImageError, match=reason.get(kind, "82,810,000 pixels, and more than")):
+        read_square(io.BytesIO(claiming(kind)), 16)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read in /proc there")
+def test_no_claim_takes_memory(tmp_path: Path) -> None:
+    for kind in FORMATS:
+        (tmp_path / kind).write_bytes(claiming(kind))
+    code = (
+        "for path in Path(sys.argv[1]).iterdir():\n"
+        "    try: read_square(path, 16); raise SystemExit(f'{path} was read')\n"
+        "    except ImageError: pass"
+    )
+    assert peak_of(code, str(tmp_path)) < 100
+
+
+def test_odd_exif_data_spoil_no_photograph() -> None:
+    """A tag that cannot be written again, beside the one that says how it is turned."""
+    tags = struct.pack("<HHHII", 2, ORIENTATION, 3, 1, ROTATED) + struct.pack(
+        "<HHIi", 271, 9, 1, -1
+    )
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + tags + bytes(4)
+    content = encoded(ramp(64).transpose(Image.Transpose.ROTATE_90), "jpeg", exif=exif)
+
+    square = read_square(io.BytesIO(content), 16).astype(int)
+
+    assert square[0].max() < 30
+    assert square[-1].min() > 225
+
+
+def test_the_thumbnail_of_a_raw_file_is_not_taken_for_it() -> None:
+    for tags in ({254: 1}, {50706: b"\1\4\0\0"}):
+        info = TiffImagePlugin.ImageFileDirectory_v2()
+        for tag, value in tags.items():
+            info.tagtype[tag] = 1 if isinstance(value, bytes) else 4
+            info[tag] = value
+        content = encoded(Image.fromarray(noise(16, 16)), "TIFF", tiffinfo=info)
+        with pytest.raises(ImageError, match="the thumbnail of a camera's raw file"):
+            read_square(io.BytesIO(content), 16)
+
+
+class TestHeic:
+    @pytest.fixture
+    def lacking(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setattr(decoders, "find_spec", lambda _: None)
+        decoders._has_decoder.cache_clear()
+        yield
+        decoders._has_decoder.cache_clear()
+
+    @pytest.mark.usefixtures("lacking")
+    def test_the_package_that_decodes_it_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "IMG_0001.HEIC"
+        path.write_bytes(struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic")
+
+        with pytest.raises(
+            ImageError, match=r"0001\.HEIC cannot be read here: HEIC needs a package"
+        ):
+            read_square(path, 16)
+        with pytest.raises(ImageError, match=r"pip install 'resnet-tune\[heif\]'"):
+            read_square(path, 16)
+
+    def test_a_photograph_is_read_upright(self) -> None:
+        pillow_heif = pytest.importorskip("pillow_heif")
+        turned = ramp(64).transpose(Image.Transpose.ROTATE_90)
+        exif = Image.Exif()
+        exif[ORIENTATION] = ROTATED
+        buffer = io.BytesIO()
+        pillow_heif.from_pillow(turned).save(buffer, exif=exif.tobytes(), quality=90)
+
+        square = read_square(buffer, 16).astype(int)
+
+        assert square[0].max() < 30
+        assert square[-1].min() > 225
+        with pytest.raises(ImageError, match="cannot be read as an image"):
+            read_square(io.BytesIO(buffer.getvalue()[:-200]), 16)

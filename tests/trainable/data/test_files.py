@@ -276,7 +276,7 @@ def test_all_files_that_cannot_be_read_are_named_at_once(own: Path, cache: Image
         path.write_bytes(path.read_bytes()[:2000])
 
     for where in (cache, NOWHERE):
-        with pytest.raises(ValueError, match="2 images cannot be read: ") as error:
+        with pytest.raises(ValueError, match="2 files cannot be read as images: ") as error:
             load(own, where)
         assert all(str(path) in str(error.value) for path in broken)
 
