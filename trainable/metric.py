@@ -88,7 +88,7 @@ def validation_metric(
         metric = Metric(
             name, quantity, goal, compute, is_share, by_class, labels, is_light, hits, bind
         )
-        METRICS.register(name)(metric)
+        METRICS.register(name, by=compute)(metric)
         return compute
 
     return add

@@ -186,6 +186,11 @@ class Objective:
         """Its value in the metrics of an epoch."""
         return epoch[self.name]
 
+    @property
+    def ranked_by(self) -> tuple[str, ...]:
+        """The metrics of an epoch that :meth:`rank` goes by."""
+        return tuple(dict.fromkeys((self.name, "val_loss")))
+
     def rank(self, epoch: Mapping[str, float]) -> tuple[float, float]:
         """What makes an epoch better than another: the objective, then the lower loss.
 

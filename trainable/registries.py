@@ -36,19 +36,25 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
     def __init__(self, key: str, room: str, shipped: tuple[str, ...] = ()) -> None:
         self.key, self.shipped = key, shipped
         self._room, self._things = room, dict[str, Thing]()
+        self._writers = dict[str, str]()
 
-    def register(self, name: str) -> Callable[[Registered], Registered]:
+    def register(self, name: str, by: object = None) -> Callable[[Registered], Registered]:
         """A decorator that adds a function or class under `name`.
+
+        Args:
+            name: As a config has it.
+            by: The function or class that `name` stands for, where what is added only holds it.
 
         Raises:
             ValueError: The name is taken by another.
         """
 
         def add(thing: Any) -> Any:
-            there = self._things.setdefault(name, thing)
-            if there is not thing and _origin(there) != _origin(thing):
-                raise ValueError(f"{self.key}={name} is registered already, by {_origin(there)}")
-            self._things[name] = thing
+            writer = _origin(thing if by is None else by)
+            there = self._writers.setdefault(name, writer) if name in self._things else writer
+            if there != writer:
+                raise ValueError(f"{self.key}={name} is registered already, by {there}")
+            self._things[name], self._writers[name] = thing, writer
             return thing
 
         return add

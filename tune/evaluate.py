@@ -101,7 +101,7 @@ def _nothing_left(found: EvaluatedModel) -> str:
             f"all {found.seen} images in {found.folder}, or copies of them, were seen in the "
             "model's search: give others, or --include-seen"
         )
-    return f"no image in {found.folder} is left to evaluate"
+    return f"no image in {found.folder} remains to be evaluated"
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def _preview(
 ) -> int:
     """Print what a search would try first, and why."""
     if resume is not None:
-        raise ConfigError(f"--dry-run is about a new search, and --resume {resume} has begun")
+        raise ConfigError(f"--dry-run is of a new search, and --resume {resume} is an old one")
     config = checked_config(given, words)
     free_home(config, name)
     from tune.engine.preview import preview  # with PyTorch, after what is checked without

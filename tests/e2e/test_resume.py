@@ -104,7 +104,7 @@ def test_resuming_a_finished_search_says_so_and_changes_nothing(
             ["--resume", "first", "--name", "second"],
             "only --num-samples, --time-budget and --target",
         ),
-        (["--config", str(DIGITS), "--name", "first"], "go on with it by --resume first"),
+        (["--config", str(DIGITS), "--name", "first"], "resume it by --resume first"),
     ],
 )
 def test_a_mistake_in_a_resume_is_told_in_one_line(

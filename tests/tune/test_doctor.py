@@ -66,7 +66,7 @@ def test_it_says_which_config_it_judged(tmp_path: Path) -> None:
     assert code == 0, found
     words = "image_folder data.root=photos model.weights=random cache.root=own"
     assert found["config"].message == f"{words} is judged"
-    assert found["weights"].message == "random for resnet18 can be had"
+    assert found["weights"].message == "random for resnet18 are available"
     assert " in own, " in found["cache"].message
 
 

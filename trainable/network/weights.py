@@ -25,7 +25,7 @@ from trainable.registries import ARCHS
 BUNDLED: Final = Path(__file__).parents[1] / "weights" / "resnet18-cifar10.safetensors"
 """The backbone this package carries; its model card lies beside it."""
 REACH_SECONDS: Final = 5.0
-"""How long a download's server may take to answer before it counts as out of reach."""
+"""How long a download's server may take to answer before it counts as unreachable."""
 
 StateDict = dict[str, Tensor]
 
@@ -129,7 +129,7 @@ def _why_no_download(url: str) -> str | None:
         return None
     host = urlparse(url).hostname
     assert host is not None
-    return None if _answers(host) else f"{host} is out of reach, and {cached} is not there"
+    return None if _answers(host) else f"{host} cannot be reached, and {cached} is not there"
 
 
 def _answers(host: str) -> bool:

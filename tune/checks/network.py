@@ -90,4 +90,4 @@ def check_weights(model: ModelConfig | None = None) -> Finding:
         return Finding("weights", "fail", str(error), fix)
     if model is None:
         return Finding("weights", "ok", "ImageNet's for a ResNet18 are here or can be downloaded")
-    return Finding("weights", "ok", f"{found} for {arch} can be had")
+    return Finding("weights", "ok", f"{found} for {arch} are available")

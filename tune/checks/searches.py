@@ -93,7 +93,7 @@ def check_others(usable: Iterable[str | None], known: Collection[str]) -> Findin
     if not other:
         return Finding("searches", "ok", f"{len(known)} were started in this folder")
     names = ", ".join(str(run.info.run_name) for run in other)
-    fix = "run this command in their folder; if that is gone: " + "; ".join(
+    fix = "run this command in their folder; if that no longer exists: " + "; ".join(
         f"mlflow runs delete --run-id {run.info.run_id}" for run in other
     )
     return Finding("searches", "warn", f"RUNNING, but not started in this folder: {names}", fix)

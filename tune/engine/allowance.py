@@ -150,7 +150,7 @@ class Allowance:
     def _lack(self, needed: float, left: float) -> str | None:
         if needed <= left:
             return None
-        return f"about {needed:.0f} s, and {max(0.0, left):.0f} s of the time budget are left"
+        return f"about {needed:.0f} s, and {max(0.0, left):.0f} s of the time budget remain"
 
     def _confirming(self, chosen: Sequence[TrialLog], runs: int | None = None) -> float:
         config, load = self._config, self._load

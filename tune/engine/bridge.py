@@ -17,7 +17,7 @@ from trainable.ray_trainable import TrialSpec
 from tune.base.errors import Halt
 from tune.config.rules import first_broken
 from tune.engine.pressure import MemoryPressure
-from tune.engine.ray_compat import DriverOnly, Workers, error_of, killed_for_memory
+from tune.engine.ray_compat import DriverOnly, Workers, error_of, give_back, killed_for_memory
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
 from tune.strategy.schedulers import Scheduler, next_trial
@@ -70,16 +70,11 @@ class LedgerSearcher(DriverOnly, Searcher):
         if self._pressure.holds_back(len(self._ledger.running)):
             # While nothing runs, Ray asks here alone.
             return Searcher.FINISHED if self._budget.stop_all() else None
-        log = next_trial(self._ledger, self._scheduler)
-        while log is not None:
-            if not self._scheduler.wants(self._ledger, log):
-                self._end_unrun(log)
-            else:
-                try:
-                    return dict(self._spec(log))
-                except ValidationError as error:
-                    self._end_unrun(log, f"{NO_TRIAL}: {first_broken(error).rule}")
-            log = next_trial(self._ledger, self._scheduler)
+        while (log := next_trial(self._ledger, self._scheduler, self._notify)) is not None:
+            try:
+                return dict(self._spec(log))
+            except ValidationError as error:
+                self._end_unrun(log, f"{NO_TRIAL}: {first_broken(error).rule}")
         if self._ledger.running:
             return None
         for paused in self._ledger.paused:  # no one lets them go on any more
@@ -89,6 +84,9 @@ class LedgerSearcher(DriverOnly, Searcher):
     def _end_unrun(self, log: TrialLog, error: str | None = None) -> None:
         state = TrialState.PRUNED if error is None else TrialState.FAIL
         self._ledger.end(log.number, state, error)
+        self._notify(log)
+
+    def _notify(self, log: TrialLog) -> None:
         for watcher in self._watchers:
             watcher.changed(log)
 
@@ -136,9 +134,8 @@ class LedgerScheduler(DriverOnly, FIFOScheduler):
         return super().choose_trial_to_run(tune_controller)
 
     def release(self) -> None:
-        """Give back what Ray holds for trials, as Ray itself does where an Exception ends it."""
-        if self._controller is not None:
-            self._controller.cleanup()
+        """Give back what Ray holds for trials."""
+        give_back(self._controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether a trial goes on: decided once, and the same when it is asked again."""

@@ -217,7 +217,7 @@ def _register(
         runs[Tag.CONFIRMED_OVER] = winner.over
     own = {}
     if model.score is not None:
-        own[f"{model.candidate}_{results.objective.name}"] = model.score
+        own[schema.candidate_score(model.candidate, results.objective)] = model.score
     if results.latency is not None:
         own[schema.LATENCY] = results.latency
     record.log_summary({**scores, **own}, {**identity, **runs})

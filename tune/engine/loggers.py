@@ -6,13 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from ray.air.constants import TRAINING_ITERATION
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.logger import LoggerCallback, TBXLoggerCallback
 
 from tune.config.schema import SearchConfig
-from tune.engine.ray_compat import DriverOnly, write_events_to
+from tune.engine.ray_compat import ITERATION, DriverOnly, write_events_to
 from tune.study.folder import SearchFolder
 
 _BOARD: Final = "tensorboard"
@@ -25,7 +24,7 @@ class _Epochs(LoggerCallback):
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
         """Log an epoch; the report of an error is none."""
         if "epoch" in result:
-            numbered = {**result, TRAINING_ITERATION: result["epoch"]}
+            numbered = {**result, ITERATION: result["epoch"]}
             super().log_trial_result(result["epoch"], trial, numbered)
 
 

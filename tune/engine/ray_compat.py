@@ -19,6 +19,8 @@ from tune.base.environment import LOOPBACK_ONLY
 _CONTROLLER: Final = "ray.tune.execution.tune_controller"
 _CONSTANTS: Final = "ray._private.ray_constants"
 _CLUSTERS: Final = "ENABLE_RAY_CLUSTER"
+ITERATION: Final = "training_iteration"
+"""The key of a result under which Ray's loggers find the number of an epoch."""
 _NAME: Final = "_ActorClassCache"
 _WRITER: Final = "_summary_writer_cls"
 _SIGNS_OF_PRESSURE: Final = ("running low on memory", "address the out of memory issue")
@@ -54,6 +56,14 @@ class WaitingWorkers:
         return self._actors[trainable_cls]
 
 
+def _module(name: str) -> Any:
+    """One of Ray's own modules; None where this Ray has none of this name."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
 def use_waiting_workers() -> None:
     """Have Ray Tune make its actors by :class:`WaitingWorkers`, if its own class is where it was.
 
@@ -78,16 +88,23 @@ def keep_to_loopback() -> None:
 
     Ray reads the variable when it is imported, and a caller may have imported it.
     """
-    constants = importlib.import_module(_CONSTANTS)
-    if os.environ.get(LOOPBACK_ONLY) == "0" and hasattr(constants, _CLUSTERS):
+    if os.environ.get(LOOPBACK_ONLY) != "0":
+        return
+    constants = _module(_CONSTANTS)
+    if hasattr(constants, _CLUSTERS):
         setattr(constants, _CLUSTERS, False)
+    else:
+        warnings.warn(
+            f"this Ray ({ray.__version__}) has no {_CLUSTERS} as this package knows it: where it "
+            f"was imported before {LOOPBACK_ONLY}=0 was set, it may listen beyond loopback",
+            stacklevel=2,
+        )
 
 
 @contextmanager
 def ray_as_it_was() -> Iterator[None]:
     """Undo :func:`use_waiting_workers` and :func:`keep_to_loopback` at the end of the block."""
-    changed = [(importlib.import_module(_CONTROLLER), _NAME)]
-    changed.append((importlib.import_module(_CONSTANTS), _CLUSTERS))
+    changed = [(_module(_CONTROLLER), _NAME), (_module(_CONSTANTS), _CLUSTERS)]
     before = [getattr(module, name, None) for module, name in changed]
     try:
         yield
@@ -95,6 +112,17 @@ def ray_as_it_was() -> Iterator[None]:
         for (module, name), value in zip(changed, before, strict=True):
             if value is not None:
                 setattr(module, name, value)
+
+
+def give_back(controller: Any) -> None:
+    """Have Ray Tune give back what it holds for trials, as it does where an Exception ends it.
+
+    Args:
+        controller: Ray Tune's own, which schedulers are called with; None if none was.
+    """
+    clean = getattr(controller, "cleanup", None)
+    if clean is not None:
+        clean()
 
 
 class Workers:

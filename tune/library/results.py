@@ -7,13 +7,14 @@ import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tune.base.errors import Halt
 from tune.cli import open_console
 from tune.library.guest import as_guest
 from tune.library.models import PredictionModel, load_model
 from tune.study.folder import SearchFolder
+from tune.tracking.schema import Artifact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from tune.engine.launch import Launch
     from tune.reporting.results import SearchResults
-
-_REPORT: Final = "report.html"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +118,7 @@ class Result:
     @property
     def report(self) -> Path | None:
         """The report's page, once it is written."""
-        page = self.folder / _REPORT
+        page = self.folder / Artifact.REPORT
         return page if page.is_file() else None
 
     @property

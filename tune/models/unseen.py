@@ -58,7 +58,7 @@ def unseen_images(
     if left < min(LEAST_IMAGES, count):
         raise IncomparableError(
             f"or the challenger has seen {count - left} of the {count} test images, or copies of "
-            f"them, and the {left} that are left are too few (fewer than {LEAST_IMAGES})"
+            f"them, and the {left} that remain are too few (fewer than {LEAST_IMAGES})"
         )
     return unseen
 

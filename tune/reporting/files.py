@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainable.data.datasets import load_dataset
+from trainable.places import Place
 from trainable.predictions import Predictions
 from tune.base.errors import ConfigError
 from tune.models.held_out import held_out
@@ -32,8 +33,8 @@ def write_report(results: SearchResults, folder: Path) -> list[Path]:
     Beside them is the page about the images, which is written when a search starts.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "report.html"
-    path.write_text(page(results), encoding="utf-8")
+    place, path = Place(folder), folder / Artifact.REPORT
+    place.write(path.name, page(results).encode())
     write_data_page(folder, results.config.data, results.dataset)
     return [path, *_write_card(results, folder), *write_pictures(results, folder)]
 
@@ -42,9 +43,8 @@ def _write_card(results: SearchResults, folder: Path) -> list[Path]:
     """Write the card of the registered model, if there is one."""
     if not has_card(results):
         return []
-    path = folder / Artifact.CARD
-    path.write_text(model_card(results), encoding="utf-8")
-    return [path]
+    Place(folder).write(Artifact.CARD, model_card(results).encode())
+    return [folder / Artifact.CARD]
 
 
 def read_results(search: Search, *, judge_again: bool = False) -> SearchResults:

@@ -30,7 +30,7 @@ def _head(results: SearchResults, links: Links) -> Iterator[str]:
     listed = ", ".join(plain(name, 40) for name in names[:_NAMED])
     yield f"An image classifier of {len(names)} classes: {listed}{more}."
     yield ""
-    report = links.to_file("report", "report.html")
+    report = links.to_file("report", Artifact.REPORT)
     runs = ", ".join(links.to_run(name, run_id) for name, run_id in links.runs.items())
     card = [links.to_file("model card", Artifact.CARD)] if has_card(results) else []
     search = links.to_run(f"search {results.name}")

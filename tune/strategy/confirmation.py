@@ -66,8 +66,9 @@ class Finalist:
     @property
     def rank(self) -> tuple[float, float, int]:
         """What makes it better than another: mean score, mean loss, its first rank."""
-        loss = mean(epoch["val_loss"] for epoch in self._epochs())
-        return self.trial.objective.signed(self.mean), -loss, -self.trial.number
+        objective, epochs = self.trial.objective, self._epochs()
+        means = {name: mean(each[name] for each in epochs) for name in objective.ranked_by}
+        return *objective.rank(means), -self.trial.number
 
     @property
     def best_run(self) -> TrialLog | None:

@@ -52,11 +52,11 @@ def chosen_epochs(config: SearchConfig, winner: Finalist) -> int:
         return min(trial.train.epochs, trial.train.stop_after or trial.train.epochs)
     objective, runs = winner.trial.objective, winner.runs or [winner.trial]
     common = min(len(run.epochs) for run in runs)
-    names = (objective.name, "val_loss")
 
     def rank(epoch: int) -> tuple[float, float]:
         each = [run.epochs[epoch].metrics for run in runs]
-        return objective.rank({name: mean(one[name] for one in each) for name in names})
+        means = {name: mean(one[name] for one in each) for name in objective.ranked_by}
+        return objective.rank(means)
 
     return 1 + max(range(common), key=lambda epoch: (rank(epoch), -epoch))
 

@@ -45,7 +45,7 @@ def sampler(name: str, *, joint: bool, reads_pruned: bool = True) -> Callable[[M
     """
 
     def add(make: Make) -> Make:
-        SAMPLERS.register(name)(Registered(make, joint, reads_pruned))
+        SAMPLERS.register(name, by=make)(Registered(make, joint, reads_pruned))
         return make
 
     return add

@@ -211,8 +211,26 @@ class UntilTarget(Scheduler):
         return score is not None and objective.signed(score) >= objective.signed(self._target)
 
 
-def next_trial(study: Ledger, scheduler: Scheduler) -> TrialLog | None:
-    """The trial to run next: one that was paused and may go on, or the ledger's next; or none."""
+def next_trial(
+    study: Ledger, scheduler: Scheduler, ended: Callable[[TrialLog], None] | None = None
+) -> TrialLog | None:
+    """The trial to run next: one that was paused and may go on, or the ledger's next; or none.
+
+    Args:
+        study: All trials so far.
+        scheduler: Says which may go on; what it does not want any more ends unrun.
+        ended: Called with each trial that ends so.
+    """
+    while (log := _next_trial(study, scheduler)) is not None:
+        if scheduler.wants(study, log):
+            return log
+        study.end(log.number, TrialState.PRUNED)
+        if ended is not None:
+            ended(log)
+    return None
+
+
+def _next_trial(study: Ledger, scheduler: Scheduler) -> TrialLog | None:
     paused = scheduler.next_paused(study)
     if paused is not None:
         return study.go_on(paused.number)

@@ -119,7 +119,7 @@ class SearchFolder:
     def taken(self) -> str:
         """An error message: the name is taken, and what to do."""
         return (
-            f"--name {self.name}: there is a search of this name; go on with it by "
+            f"--name {self.name}: there is a search of this name; resume it by "
             f"--resume {self.name}, or choose another"
         )
 

@@ -170,7 +170,7 @@ def patiently(action: Callable[[], _Result], patience: float) -> _Result:
     except RetryError as error:
         last = error.last_attempt.exception()
         assert last is not None
-        raise Halt(f"Optuna's storage is out of reach: {reason_of(last)}") from last
+        raise Halt(f"Optuna's storage cannot be reached: {reason_of(last)}") from last
     except (*_AWAY, ConfigError) as error:
         if not _is_full(error):
             raise

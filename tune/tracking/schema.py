@@ -73,6 +73,7 @@ class Artifact:
     PREDICTIONS: Final = "test_predictions.npz"
     MODEL: Final = "model"
     CLASSIFIER: Final = "classifier"
+    REPORT: Final = "report.html"
     CARD: Final = "MODEL_CARD.md"
     """On a search's run and among the files of the version that it registered."""
 
@@ -116,6 +117,11 @@ def epoch_metric(name: str, kind: str) -> str:
 def best(objective: Objective) -> str:
     """Name of the best trial's value on a search's run, and of the best epoch's on a trial's."""
     return f"best_{objective.name}"
+
+
+def candidate_score(candidate: str, objective: Objective) -> str:
+    """Name of what the run, the soup or the refit that won is known to reach."""
+    return f"{candidate}_{objective.name}"
 
 
 def confirmed(objective: Objective) -> str:

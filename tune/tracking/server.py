@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from http.client import HTTPException
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
+
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from trainable.places import is_folder
 from tune.base.errors import ConfigError, first_line
@@ -91,16 +92,13 @@ def ask(uri: str, path: str) -> str:
 
 def _ask_again(uri: str, path: str) -> None:
     """Ask a server until it answers with success, as long as its failures may pass."""
-    until = time.monotonic() + REACH_SECONDS / 2
-    while True:
-        try:
-            ask(uri, path)
-        except HTTPError as error:
-            if error.code < 500 or time.monotonic() > until:
-                raise
-            time.sleep(0.2)
-        else:
-            return
+    retrying = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, HTTPError) and error.code >= 500),
+        stop=stop_after_delay(REACH_SECONDS / 2),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
+    retrying(ask, uri, path)
 
 
 def _spelled_out(configured: str | None) -> str:

@@ -145,7 +145,7 @@ class TestImagenet:
         monkeypatch.setattr(socket, "create_connection", refuse)
 
         with pytest.raises(
-            ValueError, match=r"imagenet \(.* is out of reach, and .* is not there\)"
+            ValueError, match=r"imagenet \(.* cannot be reached, and .* is not there\)"
         ):
             resolve_weights(["imagenet"], ARCH)
 
@@ -177,7 +177,7 @@ class TestResolvingWeights:
 
         with pytest.raises(
             ValueError,
-            match=r"missing\.pt \(no such file\); imagenet \(.*pytorch\.org is out of reach",
+            match=r"missing\.pt \(no such file\); imagenet \(.*pytorch\.org cannot be reached",
         ):
             resolve_weights(candidates, ARCH)
 

@@ -91,7 +91,7 @@ def test_time_is_kept_for_the_confirmation_if_that_leaves_most_for_the_search(
     chosen = list(short.ledger.trials.values())
     short.now = 40.0
     lack = short.allowance.lacks_confirmation(short.ledger, chosen)
-    assert lack == "about 51 s, and 10 s of the time budget are left"
+    assert lack == "about 51 s, and 10 s of the time budget remain"
     assert long.allowance.lacks_confirmation(long.ledger, chosen) is None
 
 
@@ -227,7 +227,7 @@ def test_the_refit_is_left_out_where_there_is_no_time_for_it(tmp_path: Path) -> 
     assert bench.allowance.lacks_refit(bench.ledger, winner) is None
     bench.now = 50.0
     lack = bench.allowance.lacks_refit(bench.ledger, winner)
-    assert lack == "about 45 s, and 40 s of the time budget are left"
+    assert lack == "about 45 s, and 40 s of the time budget remain"
 
 
 def test_what_follows_the_trials_is_known_without_a_budget_too(tmp_path: Path) -> None:

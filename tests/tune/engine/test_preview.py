@@ -108,7 +108,10 @@ def test_the_cost_is_that_of_the_last_search_on_these_images(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--resume", "one"], "--dry-run is about a new search, and --resume one has begun"),
+        (
+            ["--resume", "one"],
+            "--dry-run is of a new search, and --resume one is an old one",
+        ),
         (["strategy.portfolio=lit"], "strategy.portfolio=lit: no such file or portfolio"),
         (["optim.lrr=1"], "nearest: optim.lr"),
         (["--name", "../escape"], "--name ../escape"),
@@ -142,7 +145,7 @@ def test_what_an_earlier_search_would_give_is_shown(
     for score in (0.5, 0.8):
         add_trial(ledger, [score] * 3)
     taken = invoke("tune.search", "--dry-run", "--name", "one", cwd=tmp_path)
-    assert (taken.returncode, "go on with it by --resume one" in taken.stderr) == (2, True)
+    assert (taken.returncode, "resume it by --resume one" in taken.stderr) == (2, True)
     told = "earlier-1: trial 1 of search one, its best on the same images: val_acc 80.00%"
     assert told in dry_run(tmp_path, *SMALL)
     assert "earlier-1" not in dry_run(tmp_path, *SMALL, "strategy.transfer=false")

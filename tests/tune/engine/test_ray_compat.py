@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import pytest
 from ray._private import ray_constants
+from ray.air import constants as ray_constants_of_results
 from ray.tune.execution import class_cache, tune_controller
 
 import tune
@@ -15,7 +16,9 @@ from tune.base.environment import LOOPBACK_ONLY
 from tune.config.loading import load_config
 from tune.engine import runner
 from tune.engine.ray_compat import (
+    ITERATION,
     error_of,
+    give_back,
     keep_to_loopback,
     ray_as_it_was,
     use_waiting_workers,
@@ -65,7 +68,32 @@ def test_no_import_needs_a_private_name_of_rays(monkeypatch: pytest.MonkeyPatch)
         for name in [name for name in sys.modules if name.startswith(("tune.engine", RAYS))]:
             del sys.modules[name]
         again = importlib.import_module("tune.engine.runner")
-    assert again is not runner
+    assert again.start_search is not runner.start_search
+
+
+@pytest.mark.parametrize("missing", ["the name", "the module"])
+def test_where_ray_cannot_be_kept_to_loopback_it_is_told(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LOOPBACK_ONLY, "0")
+    if missing == "the name":
+        monkeypatch.delattr(ray_constants, "ENABLE_RAY_CLUSTER")
+    else:
+        monkeypatch.setitem(sys.modules, "ray._private.ray_constants", None)
+    with ray_as_it_was(), pytest.warns(UserWarning, match="may listen beyond loopback"):
+        keep_to_loopback()
+
+
+def test_without_rays_controller_it_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray.tune.execution.tune_controller", None)
+    with ray_as_it_was(), pytest.warns(UserWarning, match="starts trials more slowly"):
+        use_waiting_workers()
+    give_back(None)
+    give_back(SimpleNamespace())  # what a later Ray may call otherwise
+
+
+def test_loggers_find_an_epochs_number_where_ray_has_it() -> None:
+    assert ray_constants_of_results.TRAINING_ITERATION == ITERATION
 
 
 def test_the_reason_of_a_failure_is_its_last_line(tmp_path: Any) -> None:

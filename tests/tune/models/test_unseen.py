@@ -118,7 +118,7 @@ def test_where_too_few_are_left_it_is_said_and_nothing_is_promoted(
 
     assert standing.reason == (
         "version 1 or the challenger has seen 280 of the 300 test images, or copies of them, and "
-        "the 20 that are left are too few (fewer than 30): it cannot be compared"
+        "the 20 that remain are too few (fewer than 30): it cannot be compared"
     )
     assert not standing.promoted
     assert standing.comparison is None

@@ -122,7 +122,7 @@ def test_a_storage_that_stays_away_after_the_search_halts_it_and_is_no_mistake(
     monkeypatch.setattr(confirmation, "PATIENCE", 0.3)
     search = search_of(load_config(DIGITS, []), f"sqlite:///{tmp_path / 'optuna.db'}")
     (tmp_path / "optuna.db").touch()
-    with pytest.raises(Halt, match=r"out of reach: .*no route to host"):
+    with pytest.raises(Halt, match=r"cannot be reached: .*no route to host"):
         open_confirmation(search, [ended(0, [0.9])])
 
 

@@ -147,9 +147,6 @@ def begun(ledger: Ledger, chosen: Sequence[TrialLog], levels: dict[float, float]
     """Run a confirmation whose scores are given by learning rate, as the engine does."""
     scheduler, names = losers_stopped(ledger.config, chosen), []
     while (log := next_trial(ledger, scheduler)) is not None:
-        if not scheduler.wants(ledger, log):
-            ledger.end(log.number, TrialState.PRUNED)
-            continue
         lr, fold = log.params["optim.lr"], log.params["data.fold"]
         names.append(f"{lr:g} {fold}")
         score = levels[lr] + int(fold[0]) / 100

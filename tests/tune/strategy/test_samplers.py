@@ -7,16 +7,17 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.plugins import use_plugin
 from tests.helpers.studies import ledger_in_memory, ledger_of, reported
 from tune.config.loading import load_config
 from tune.config.registries import SAMPLERS
 from tune.config.schema import SearchConfig
 from tune.config.sections import SamplerConfig
-from tune.strategy.samplers import RepeatableSampler, sampler, search_sampler
+from tune.strategy.samplers import RepeatableSampler, search_sampler
 from tune.study.distributions import distributions
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision
@@ -115,21 +116,11 @@ def test_a_sampler_is_made_anew_only_to_draw(name: str, monkeypatch: pytest.Monk
     assert len(made) == 1  # all keys together, at once
 
 
-def test_another_sampler_needs_one_function_and_nothing_else(tmp_path: Path) -> None:
-    """The seam: registered here, named in a config, and exact over a resume."""
-
-    @sampler("always_two", joint=True)
-    def always_two(config: SamplerConfig, seed: int) -> BaseSampler:
-        class AlwaysTwo(RandomSampler):
-            def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
-                return {"model.unfreeze_depth": distributions(space)["model.unfreeze_depth"]}
-
-            def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
-                return {"model.unfreeze_depth": 2}
-
-        return AlwaysTwo(seed)
-
-    space = load_config(DIGITS).space
+def test_another_sampler_needs_one_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seam: listed in `TUNE_PLUGINS`, named in a config, and exact over a resume."""
+    use_plugin("tests.helpers.plugins.always_two", monkeypatch)
     config = load_config(DIGITS, ["sampler.name=always_two"])
     made = proposals(config, f"sqlite:///{tmp_path / 'one.db'}", again=True)
     assert {params["model.unfreeze_depth"] for params in made[1:]} == {2}

@@ -11,9 +11,9 @@ import pytest
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.plugins import use_plugin
 from tests.helpers.studies import ledger_in_memory, ledger_of, reported
 from tune.config.loading import load_config
-from tune.config.registries import SCHEDULERS
 from tune.config.schema import SearchConfig
 from tune.strategy.schedulers import Scheduler, build_scheduler, longest_trial, rungs
 from tune.strategy.simulation import simulate
@@ -197,17 +197,11 @@ def test_a_failed_trial_is_not_waited_for_at_a_rung(config: SearchConfig) -> Non
     assert sorted(lengths(ledger)) == [0, 1, 9]
 
 
-def test_another_scheduler_needs_one_class_and_nothing_else(config: SearchConfig) -> None:
-    """The seam: registered here, named in a config, and run on recorded curves."""
-
-    @SCHEDULERS.register("third_epoch")
-    class ThirdEpoch(Scheduler):
-        """Stops every trial but the first after its third epoch."""
-
-        def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
-            third = len(trial.epochs) + 1 == 3
-            return Decision.STOP if third and trial.number > 0 else Decision.GO_ON
-
+def test_another_scheduler_needs_one_file_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The seam: listed in `TUNE_PLUGINS`, named in a config, and run on recorded curves."""
+    use_plugin("tests.helpers.plugins.third_epoch", monkeypatch)
     config = load_config(
         DIGITS, ["train.epochs=5", "budget.num_samples=4", "scheduler.name=third_epoch"]
     )

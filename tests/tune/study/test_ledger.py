@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 import time
@@ -21,6 +22,7 @@ from tune.base.errors import ConfigError, Halt
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.strategy.portfolio import open_search
+from tune.strategy.schedulers import build_scheduler, next_trial
 from tune.study.definition import read_definition
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
@@ -232,7 +234,7 @@ def test_a_storage_that_stays_away_halts_the_search(
     ledger.begin()
     other = sqlite3.connect(tmp_path / "optuna.db", isolation_level=None)
     other.execute("begin exclusive")
-    with pytest.raises(Halt, match=r"out of reach: database is locked"):
+    with pytest.raises(Halt, match=r"cannot be reached: database is locked"):
         ledger.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
     other.close()
 
@@ -291,13 +293,20 @@ def test_the_study_alone_is_enough_to_go_on(config: SearchConfig, tmp_path: Path
     home = SearchFolder("one", tmp_path)
     search = search_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
     home.begin(search)
-    open_search(search)
+    ledger = open_search(search)
+    ledger.begin()
     (home.folder / "search.json").unlink()
     found = home.load()
     assert found.identity == search.identity
     assert found.model_copy(update={"config": search.config}) == search
     tracking = search.config.tracking.model_copy(update={"study": None})
     assert found.config == search.config.model_copy(update={"tracking": tracking})
+    shutil.rmtree(home.folder)
+    again = open_search(home.load().model_copy(update={"config": search.config}))
+    assert again.study.user_attrs == ledger.study.user_attrs
+    assert [log.number for log in again.unfinished] == [0]
+    assert again.trials[0].params == ledger.trials[0].params
+    assert next_trial(again, build_scheduler(search.config)) is again.trials[0]
 
 
 def test_the_study_holds_no_password(config: SearchConfig, url: str) -> None:
