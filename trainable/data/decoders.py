@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import BinaryIO, Final
 
 import PIL
@@ -32,11 +30,6 @@ def decoders() -> str:
     return f"Pillow {PIL.__version__}{heif}"
 
 
-def opened(file: Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
-    """A file, to be read; it is closed again if it was closed."""
-    return file.open("rb") if isinstance(file, Path) else nullcontext(file)
-
-
 def decoder_of(head: bytes) -> str:
     """The name of Pillow's decoder for a file, and only that: no other looks at it.
 
@@ -55,17 +48,16 @@ def decoder_of(head: bytes) -> str:
     return kind.name
 
 
-def check_end(file: Path | BinaryIO) -> None:
+def check_end(raw: BinaryIO) -> None:
     """Check that a JPEG 2000 is whole: its decoder makes an image of whatever there is.
 
     Raises:
         OSError: It breaks off.
     """
-    with opened(file) as raw:
-        place = raw.tell()
-        raw.seek(0)
-        content = raw.read()
-        raw.seek(place)
+    place = raw.tell()
+    raw.seek(0)
+    content = raw.read()
+    raw.seek(place)
     # Behind the header, bytes that would be a marker are none of the image's.
     if content.find(b"\xff\xd9", content.find(b"\xff\x4f\xff\x51")) < 0:
         raise OSError("image file is truncated")

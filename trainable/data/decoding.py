@@ -6,7 +6,7 @@ import io
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from trainable.data.decoders import NoDecoderError, check_end, decoder_of, opened
+from trainable.data.decoders import NoDecoderError, check_end, decoder_of
 from trainable.data.kinds import HEAD, SUFFIXES
 from trainable.data.looks import SIDE, shrink
 from trainable.data.room import Room
@@ -183,27 +183,40 @@ def image_size_of(path: Path) -> tuple[int, int]:
 def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
     """An image file whose header has been read, and found to claim no more than is taken."""
     try:
-        with opened(file) as raw:
-            size = raw.seek(0, os.SEEK_END)
-            raw.seek(0)
-            head = raw.read(HEAD)
-            raw.seek(0)
-        if size > MAX_BYTES:
-            raise ValueError(f"it has {size:,} bytes, and more than {MAX_BYTES:,} are not taken")
-        with Image.open(file, formats=(decoder_of(head),)) as image:
+        with _seekable(file) as raw, Image.open(raw, formats=(_decoder(raw),)) as image:
             pixels = image.width * image.height
             if pixels > MAX_PIXELS:
                 raise ValueError(
                     f"it has {pixels:,} pixels, and more than {MAX_PIXELS:,} are not taken"
                 )
             if image.format == "JPEG2000":
-                check_end(file)
+                check_end(raw)
             tags = getattr(image, "tag_v2", {})
             if tags.get(_THUMBNAIL, 0) & 1 or _DNG in tags:
                 raise ValueError("its first page is the thumbnail of a camera's raw file")
             yield image
     except _UNREADABLE as error:
         raise _unreadable(file, error) from error
+
+
+@contextmanager
+def _seekable(file: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """A file that is open; what a pipe gives is read first."""
+    with file.open("rb") if isinstance(file, Path) else nullcontext(file) as raw:
+        yield raw if raw.seekable() else io.BytesIO(raw.read(MAX_BYTES + 1))
+
+
+def _decoder(raw: BinaryIO) -> str:
+    """What decodes a file.
+
+    Raises:
+        ValueError: It is too large, or nothing does.
+    """
+    size = raw.seek(0, os.SEEK_END)
+    if size > MAX_BYTES:
+        raise ValueError(f"it has {size:,} bytes, and more than {MAX_BYTES:,} are not taken")
+    raw.seek(0)
+    return decoder_of(raw.read(HEAD))
 
 
 def _unreadable(file: Path | BinaryIO, error: BaseException) -> ImageError:

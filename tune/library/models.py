@@ -113,7 +113,8 @@ def load_model(name: str | None = None, *, tracking_uri: str | None = None) -> P
 
 _UNNAMED: Final = "an image"
 _AS_PNG: Final = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
-"""The modes of Pillow's images that a PNG can have."""
+_AS_TIFF: Final = {"I", "I;16B", "F", "LAB", "PA"}
+"""The modes of Pillow's images that a file of a format can have."""
 
 
 def _source(image: Picture) -> Path | BinaryIO:
@@ -134,12 +135,11 @@ def _source(image: Picture) -> Path | BinaryIO:
         except (AttributeError, TypeError, ValueError) as error:
             kinds = "a path, a file, bytes, an image of Pillow's, or an array of uint8 (H, W, 3)"
             raise ValueError(f"{type(image).__name__} is no image: give {kinds}") from error
-    file, upright = (
-        Upload(name=_UNNAMED),
-        exif_transpose(image),
-    )  # which a PNG would not say any more
-    if upright.mode not in _AS_PNG:
-        upright = upright.convert("RGB")
-    upright.save(file, "PNG")
+    file = Upload(name=_UNNAMED)
+    upright = exif_transpose(image)  # which the file would not say any more
+    if upright.mode in _AS_TIFF:
+        upright.save(file, "TIFF")
+    else:
+        (upright if upright.mode in _AS_PNG else upright.convert("RGB")).save(file, "PNG")
     file.seek(0)
     return file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -327,6 +328,17 @@ def test_no_claim_takes_memory(tmp_path: Path) -> None:
         "    except ImageError: pass"
     )
     assert peak_of(code, str(tmp_path)) < 100
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes there")
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    """As `tune.predict <(curl ...)` gives one."""
+    content = encoded(Image.fromarray(noise(16, 16)), "png")
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit((tmp_path / "pipe").write_bytes, content)
+
+        np.testing.assert_array_equal(read_square(tmp_path / "pipe", 16), noise(16, 16))
 
 
 def test_odd_exif_data_spoil_no_photograph() -> None:
