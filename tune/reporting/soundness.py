@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
@@ -16,9 +16,7 @@ from tune.reporting.results import SearchResults
 from tune.soundness.account import Account, account_of
 from tune.soundness.labels import INSTALL, PACKAGE, Doubt, doubtful, is_installed
 from tune.soundness.survey import survey_dataset
-
-PAGE: Final = "data.html"
-"""The page about the images themselves, written when a search starts."""
+from tune.tracking.schema import Artifact
 
 
 def data_part(results: SearchResults) -> dict[str, Any]:
@@ -29,7 +27,7 @@ def data_part(results: SearchResults) -> dict[str, Any]:
         "findings": shown_findings([*account.findings, *_of_labels(results, doubts)]),
         "doubts": _gallery(results, account, doubts) if doubts else None,
         "advice": _advice(results),
-        "page": PAGE,
+        "page": Artifact.DATA,
     }
 
 
@@ -43,10 +41,10 @@ def account_after(results: SearchResults) -> Account:
 
 def write_data_page(folder: Path, data: DataConfig, dataset: Dataset) -> Path:
     """Write the page about the images of a search that has none yet; returns its file."""
-    path = folder / PAGE
+    path = folder / Artifact.DATA
     if not path.exists():
         text = data_page(account_of(data, survey_dataset(dataset)))
-        Place(folder).write(PAGE, text.encode())
+        Place(folder).write(Artifact.DATA, text.encode())
     return path
 
 

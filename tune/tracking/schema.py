@@ -70,6 +70,8 @@ class Artifact:
 
     CONFIG: Final = "config.yaml"
     TEST: Final = "test.json"
+    DATA: Final = "data.html"
+    """The page about the images, there from the start of a search."""
     PREDICTIONS: Final = "test_predictions.npz"
     MODEL: Final = "model"
     CLASSIFIER: Final = "classifier"

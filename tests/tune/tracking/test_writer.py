@@ -105,6 +105,34 @@ def test_the_record_is_what_the_ledger_says(database: str, ledger: Ledger) -> No
     assert_recorded(search, ledger, database)
 
 
+def test_files_of_the_start_are_recorded_once_even_if_mlflow_is_away_at_first(
+    database: str, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_FIRST_PAUSE", 0.01)
+    (tmp_path / "data.html").write_text("images")
+    tried, real = [], MlflowClient.log_artifact
+
+    def files() -> list[Path]:
+        return [tmp_path / "data.html"]
+
+    def log(*given: Any) -> None:
+        tried.extend(each for each in given if str(each).endswith("data.html"))
+        if len(tried) == 1:
+            raise MlflowException("away")
+        real(*given)
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", log)
+    search = search_at(database)
+    writer = RecordWriter(search, ledger, at_start=files)
+    run_trials(ledger, writer.changed)
+    writer.finish()
+    assert len(tried) == 2
+    client = MlflowClient(database)
+    (run,) = runs(client, "search")
+    assert "data.html" in {each.path for each in client.list_artifacts(run.info.run_id)}
+    assert_recorded(search, ledger, database)
+
+
 def test_interrupted_runs_are_closed_and_go_on_later(database: str, ledger: Ledger) -> None:
     search = search_at(database)
     writer = RecordWriter(search, ledger)
