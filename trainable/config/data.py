@@ -12,6 +12,9 @@ from trainable.config.base import Config, ImageSize, Unit, registered
 from trainable.folds import ALL, checked
 from trainable.registries import SOURCES
 
+Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[^@]*$")]
+"""Without a password, which would be recorded; fsspec has its own places for those."""
+
 Source = Annotated[str, registered(SOURCES)]
 
 
@@ -23,9 +26,10 @@ class DataConfig(Config):
     into `root`) or `image_folder` (`root` with one folder per class, or with
     `train/`, `val/`, `test/` folders of those)."""
 
-    root: Path | None = None
-    """Folder of the images. Required for `image_folder`; for `cifar10` where the
-    files are kept (default: torchvision's cache folder)."""
+    root: Url | Path | None = None
+    """Folder of the images, or the file of the table. Both may be a URL that fsspec knows, such as
+    `s3://bucket/photos`: what lies there is copied to each machine once. For `cifar10` and
+    `torchvision` where the files are kept (default: torchvision's cache folder)."""
 
     name: str | None = None
     """Which data set of `torchvision`, such as `Flowers102`, by the name of its class; with options
@@ -81,6 +85,12 @@ class DataConfig(Config):
         return self.fold == ALL
 
     @property
+    def origin(self) -> str:
+        """Where the images come from: the source, and its name and root where it has them."""
+        root = self.root.resolve() if isinstance(self.root, Path) else self.root
+        return " ".join(str(part) for part in (self.source, self.name, root) if part is not None)
+
+    @property
     def mirrors(self) -> bool:
         """`mirror`, with its default by source."""
         if self.mirror is not None:
@@ -94,6 +104,15 @@ class DataConfig(Config):
             example = getattr(SOURCES[self.source], "root_example", "FOLDER")
             raise ValueError(
                 f"data.root is required with data.source={self.source}; give data.root={example}"
+            )
+        if isinstance(self.root, Path) and re.match(r"[a-z][a-z0-9+.-]+:/.*@", str(self.root)):
+            raise ValueError(
+                "data.root must be a URL without a user and a password, which would be recorded: "
+                "give them where fsspec looks for them, such as AWS_ACCESS_KEY_ID"
+            )
+        if isinstance(self.root, str) and not getattr(SOURCES[self.source], "takes_url", False):
+            raise ValueError(
+                f"data.root={self.root}: data.source={self.source} takes a folder of this machine"
             )
         if self.root is not None and not getattr(SOURCES[self.source], "takes_root", True):
             raise ValueError(

@@ -41,6 +41,8 @@ class Facts(TypedDict, total=False):
     """Whether `data.root` is required. Default: false."""
     root_example: str
     """What a message says `data.root` to be, such as `labels.csv`. Default: `FOLDER`."""
+    takes_url: bool
+    """Whether `data.root` may be a URL. Default: false."""
     groups_by: Literal["pattern", "column"]
     """What `data.group` is: a regular expression on paths, or the name of a column. Default: it
     means nothing."""
@@ -85,6 +87,7 @@ def _has_cifar10(config: DataConfig) -> bool:
 def _cifar10_root(config: DataConfig) -> Path:
     import torch
 
+    assert not isinstance(config.root, str)
     return config.root or Path(torch.hub.get_dir()).parent / "datasets"
 
 
@@ -110,24 +113,40 @@ def cifar10(config: DataConfig) -> Parts:
     )
 
 
+def _is_here(config: DataConfig) -> bool:
+    if not isinstance(config.root, str):
+        return True
+    from trainable.data.remote import is_fetched
+
+    return is_fetched(config.root)
+
+
 @SOURCES.register("image_folder")
-@facts(needs_root=True, groups_by="pattern")
+@facts(needs_root=True, takes_url=True, groups_by="pattern", is_local=_is_here)
 def image_folder(config: DataConfig) -> Listing:
     """A folder of class folders, or of `train`, `val`, `test` folders of those."""
     from trainable.data.image_folder import list_image_folder
+    from trainable.data.remote import fetched
 
     assert config.root is not None
-    return list_image_folder(config.root, config.group)
+    return list_image_folder(fetched(config.root), config.group)
 
 
 @SOURCES.register("table")
-@facts(needs_root=True, root_example="labels.csv", groups_by="column")
+@facts(
+    needs_root=True,
+    root_example="labels.csv",
+    takes_url=True,
+    groups_by="column",
+    is_local=_is_here,
+)
 def table(config: DataConfig) -> Listing:
     """The files that a CSV, TSV, Parquet or JSON-lines table names, with their labels."""
+    from trainable.data.remote import fetched
     from trainable.data.table import list_table
 
     assert config.root is not None
-    return list_table(config.root, config.group)
+    return list_table(fetched(config.root), config.group)
 
 
 @SOURCES.register("torchvision")
@@ -145,4 +164,15 @@ def _torchvision_set(config: DataConfig) -> TorchvisionSet:
     from trainable.data.torchvision_sets import TorchvisionSet
 
     assert config.name is not None
+    assert not isinstance(config.root, str)
     return TorchvisionSet.named(config.name, config.root)
+
+
+@SOURCES.register("huggingface")
+@facts(needs_root=True, groups_by="column")
+def huggingface(config: DataConfig) -> Listing:
+    """A data set of Hugging Face's in a folder: saved, Parquet, or an imagefolder."""
+    from trainable.data.huggingface import list_huggingface
+
+    assert isinstance(config.root, Path)
+    return list_huggingface(config.root, config.group)

@@ -22,6 +22,8 @@ from torch import Tensor
 from trainable.errors import first_line
 from trainable.store.description import DATA, DESCRIPTION, Description, read_description
 
+FILES: Final = "files"
+"""The folder beside the entries for copies of files that lie elsewhere."""
 ASIDE: Final = ".part"
 """The suffix of what is being written."""
 ACTIVATIONS: Final = "activations"
@@ -62,7 +64,11 @@ def entries_in(root: Path) -> list[Entry]:
 
 def folders_in(root: Path) -> list[Path]:
     """The folders of the entries of a store."""
-    return [folder for folder in root.glob("*/") if folder.is_dir() and folder.suffix != ASIDE]
+    return [
+        folder
+        for folder in root.glob("*/")
+        if folder.is_dir() and folder.suffix != ASIDE and folder.name != FILES
+    ]
 
 
 def map_array(path: Path, content: Description) -> Tensor:

@@ -114,10 +114,14 @@ def check_files(config: SearchConfig) -> None:
         ConfigError: The folder of images or every file of weights is missing.
     """
     root = config.data.root
-    if config.data.source == "image_folder" and root is not None and not is_folder(root):
+    if config.data.source == "table" and isinstance(root, Path) and not is_file(root):
         raise ConfigError(
-            f"data.root={squeeze(root)}: no such folder; give one with a folder per class"
+            f"data.root={squeeze(root)}: no such file; give a table with the columns path and label"
         )
+    folders = {"image_folder": "one with a folder per class", "huggingface": "one of a data set"}
+    if config.data.source in folders and isinstance(root, Path) and not is_folder(root):
+        what = folders[config.data.source]
+        raise ConfigError(f"data.root={squeeze(root)}: no such folder; give {what}")
     weights, searched = config.model.weights, config.space.get("model.weights")
     if isinstance(searched, Choices):
         for choice in map(str, searched.choices):

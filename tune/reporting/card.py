@@ -47,8 +47,7 @@ def model_card(results: SearchResults) -> str:
 
 def _data(results: SearchResults) -> Iterator[str]:
     data, config = results.dataset, results.config.data
-    where = "" if config.root is None else f", {plain(config.root.resolve(), _WHOLE)}"
-    yield f"Source: {plain(config.source)}{where}; fingerprint `{data.fingerprint}`."
+    yield f"Source: {plain(config.origin, _WHOLE)}; fingerprint `{data.fingerprint}`."
     yield ""
     rows = [(plain(name, _WHOLE), *counts) for name, *counts in class_counts(results)]
     total = ("all", len(data.train), len(data.val), len(data.test))

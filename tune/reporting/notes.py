@@ -45,9 +45,8 @@ def _facts(results: SearchResults) -> Iterator[str]:
         yield f"- **Decision**: {plain(results.decision, 600)}"
     if results.model is not None:
         yield f"- **Model**: {plain(results.model)}"
-    where = "" if config.data.root is None else f" {plain(config.data.root.resolve())}"
     yield (
-        f"- **Data**: {plain(config.data.source)}{where}, {len(data.train)} training, "
+        f"- **Data**: {plain(config.data.origin)}, {len(data.train)} training, "
         f"{len(data.val)} validation and {len(data.test)} test images, fingerprint "
         f"`{data.fingerprint}`"
     )

@@ -28,9 +28,7 @@ def names_of_data(homes: Iterable[SearchFolder]) -> dict[str, str]:
     for home in homes:
         with suppress(ConfigError):
             search = home.load()
-            data = search.config.data
-            name = data.source if data.root is None else f"{data.source} {data.root}"
-            found[search.data_fingerprint] = name
+            found[search.data_fingerprint] = search.config.data.origin
     return found
 
 

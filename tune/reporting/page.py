@@ -10,6 +10,7 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from trainable.data.remote import folder_of
 from trainable.metrics import Objective
 from trainable.text import printable, shortened
 from tune.reporting.card import has_card
@@ -150,9 +151,11 @@ def _file(results: SearchResults, index: int) -> str:
     if not files:
         return ""
     path = files[index]
-    for above in (root, root and root.resolve()):
+    folder = None if root is None else folder_of(root)
+    for above in (folder, folder and folder.resolve()):
         if above is not None and path.is_relative_to(above):
             path = path.relative_to(above)
+            break
     return printable(str(path))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -24,8 +25,11 @@ def dataset_input(search: Search) -> DatasetInput:
     """
     data = search.config.data
     if data.root is None:
-        name, kind = data.source, "code"
+        name, kind = data.name or data.source, "code"
         source: dict[str, Any] = {"tags": {MLFLOW_SOURCE_NAME: SOURCE, "data.source": data.source}}
+    elif isinstance(data.root, str):
+        kind, _, below = data.root.partition("://")
+        name, source = PurePosixPath(below).name or data.source, {"uri": data.root}
     else:
         root = data.root.resolve()
         name, kind, source = root.name or data.source, "local", {"uri": str(root)}

@@ -1,0 +1,242 @@
+"""Images at a URL: copied once, then only what has changed, and never outside their folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from pydantic import ValidationError
+
+from trainable.config import DataConfig
+from trainable.data import remote
+from trainable.data.datasets import is_local, load_dataset
+from trainable.data.remote import fetched, folder_of, is_fetched
+from trainable.store.arrays import ArrayStore, default_root
+
+WriteClasses = Callable[..., Path]
+URL = "memory://bucket/photos"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TUNE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, write_classes: WriteClasses) -> Iterator[MemoryFileSystem]:
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    files.put(
+        str(write_classes(tmp_path / "photos", {"ants": 8, "bees": 8})),
+        "/bucket/photos",
+        recursive=True,
+    )
+    yield files
+    files.store.clear()
+
+
+@pytest.fixture
+def gets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are fetched."""
+    names: list[str] = []
+    get = MemoryFileSystem.get
+
+    def noted(self: Any, remote_names: list[str], *args: Any, **named: Any) -> Any:
+        names.extend(remote_names)
+        return get(self, remote_names, *args, **named)
+
+    monkeypatch.setattr(MemoryFileSystem, "get", noted)
+    return names
+
+
+def config(root: str = URL, **more: str) -> DataConfig:
+    return DataConfig.model_validate(
+        {"source": "image_folder", "root": root, "image_size": 12, **more}
+    )
+
+
+@pytest.mark.usefixtures("no_cached_data", "bucket")
+def test_it_gives_the_images_that_the_folder_does(tmp_path: Path) -> None:
+    assert not is_local(config())
+    there = load_dataset(config())
+    load_dataset.cache_clear()
+    here = load_dataset(config(str(tmp_path / "photos")))
+
+    assert there.fingerprint == here.fingerprint
+    assert there.train.files[0].is_relative_to(folder_of(URL))
+    assert folder_of(URL).name == "photos"
+    assert is_local(config())
+
+
+def test_a_file_is_fetched_once_and_again_only_when_it_has_changed(
+    bucket: MemoryFileSystem, gets: list[str]
+) -> None:
+    fetched(URL)
+    assert len(gets) == 16
+    gets.clear()
+    fetched(URL + "/")
+    assert gets == []
+    bucket.pipe("/bucket/photos/ants/000.png", b"another")
+    bucket.pipe("/bucket/photos/ants/new.png", b"new")
+    bucket.rm("/bucket/photos/bees/000.png")
+
+    folder = fetched(URL)
+
+    assert gets == ["/bucket/photos/ants/000.png", "/bucket/photos/ants/new.png"]
+    assert (folder / "ants" / "000.png").read_bytes() == b"another"
+    assert not (folder / "bees" / "000.png").exists()
+    assert len(list(folder.rglob("*.png"))) == 16
+
+
+def test_what_a_killed_process_had_fetched_is_not_fetched_again(
+    bucket: MemoryFileSystem, gets: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_AT_ONCE", 5)
+    write, times = remote._Fetch._write, []
+
+    def killed(self: Any, marks: Any) -> None:
+        write(self, marks)
+        times.append(1)
+        if len(times) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote._Fetch, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fetched(URL)
+    assert len(gets) == 10
+
+    folder = fetched(URL)
+
+    assert len(gets) == len(set(gets)) == 16
+    assert len(list(folder.rglob("*.png"))) == 16
+
+
+def test_a_copy_that_was_deleted_is_fetched_again(
+    bucket: MemoryFileSystem, gets: list[str]
+) -> None:
+    (fetched(URL) / "ants" / "000.png").unlink()
+    gets.clear()
+    fetched(URL)
+    assert gets == ["/bucket/photos/ants/000.png"]
+
+
+def test_what_can_be_no_image_is_not_fetched(bucket: MemoryFileSystem, gets: list[str]) -> None:
+    for name in (
+        ".hidden/x.png",
+        "__MACOSX/x.png",
+        "ants/film.mp4",
+        "ants/all.zip",
+        "ants/notes.txt",
+    ):
+        bucket.pipe(f"/bucket/photos/{name}", b"x")
+    bucket.pipe("/bucket/photos/ants/scan", b"x")
+    fetched(URL)
+    assert len(gets) == 17
+
+
+def test_a_table_comes_with_its_folder(bucket: MemoryFileSystem) -> None:
+    lines = [f"{name}/{n:03}.png,{name}" for name in ("ants", "bees") for n in range(8)]
+    bucket.pipe("/bucket/photos/labels.csv", "\n".join(["path,label", *lines]).encode())
+    load_dataset.cache_clear()
+
+    dataset = load_dataset(config(f"{URL}/labels.csv", source="table"))
+
+    assert dataset.classes == ("ants", "bees")
+    assert dataset.train.files[0].is_relative_to(folder_of(f"{URL}/labels.csv"))
+    assert folder_of(f"{URL}/labels.csv") == folder_of(URL)
+    assert is_fetched(f"{URL}/labels.csv")
+
+
+def test_a_name_that_leads_elsewhere_is_not_written(
+    bucket: MemoryFileSystem, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = MemoryFileSystem.find
+
+    def hostile(self: Any, *args: Any, **named: Any) -> Any:
+        found = find(self, *args, **named)
+        some = next(iter(found.values()))
+        return {**found, "/bucket/photos/../../evil.png": some, "/etc/evil.png": some}
+
+    monkeypatch.setattr(MemoryFileSystem, "find", hostile)
+    fetched(URL)
+    assert not list(cache.parent.rglob("*evil*"))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "memory://bucket/nothing",
+            r"data\.root=memory://bucket/nothing has no files: check its sp",
+        ),
+        ("nosuch://bucket", r"cannot be fetched \(ValueError: Protocol not known: nosuch"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_what_is_not_there_is_refused(url: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        fetched(url)
+
+
+def test_a_package_that_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = {"class": "no_such_package.Files", "err": "Install s3fs to access S3"}
+    monkeypatch.setitem(fsspec.registry.known_implementations, "lacking", lacking)
+    with pytest.raises(
+        ValueError, match=r"data\.root=lacking://x: Install s3fs to access S3, with"
+    ):
+        fetched("lacking://x")
+
+
+def test_without_room_it_is_refused_before_the_first_file(
+    bucket: MemoryFileSystem, gets: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
+    with pytest.raises(ValueError, match=r"0\.0 GB are to be fetched, and .*TUNE_CACHE"):
+        fetched(URL)
+    assert gets == []
+
+
+def test_clearing_the_cache_of_activations_leaves_it(bucket: MemoryFileSystem) -> None:
+    folder = fetched(URL)
+    store = ArrayStore(default_root())
+    assert store.entries() == []
+    assert store.clear() == 0
+    assert folder.is_dir()
+
+
+class TestConfig:
+    def test_a_url_stays_one_through_a_record(self) -> None:
+        given = config("s3://bucket/photos")
+        assert given.root == "s3://bucket/photos"
+        assert DataConfig.model_validate_json(given.model_dump_json()) == given
+        assert json.loads(given.model_dump_json())["root"] == "s3://bucket/photos"
+        assert given.origin == "image_folder s3://bucket/photos"
+
+    def test_a_path_stays_a_path(self) -> None:
+        assert config("photos").root == Path("photos")
+        assert DataConfig.model_validate_json(config("photos").model_dump_json()).root == Path(
+            "photos"
+        )
+
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ({"root": "s3://user:secret@bucket/photos"}, "a URL without a user and a password"),
+            (
+                {"source": "cifar10", "root": "s3://bucket"},
+                r"data\.source=cifar10 takes a folder of this machine",
+            ),
+        ],
+    )
+    def test_what_it_may_not_be_is_refused(self, given: dict[str, str], said: str) -> None:
+        with pytest.raises(ValidationError, match=said):
+            DataConfig.model_validate({"source": "image_folder", **given})

@@ -1,0 +1,191 @@
+"""Images that lie elsewhere: copied to this machine once, and later only what has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import fsspec
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import Progress
+
+from trainable.data.walking import is_hidden
+from trainable.places import Place, is_file
+from trainable.store.arrays import default_root
+from trainable.store.entries import FILES
+
+_AT_ONCE: Final = 256
+"""Files that are fetched before it is noted that they are here."""
+_MARKS: Final = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
+"""What file systems say of a file that changes with its content, the surest first."""
+_TABLES: Final = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson"}
+_MANIFEST: Final = "manifest.json"
+
+Marks = dict[str, list[Any]]
+"""The size and mark of each file, by its path below the root."""
+
+
+def folder_of(root: Path | str) -> Path:
+    """The folder of this machine below which the files of a root lie, whether they are here or not.
+
+    Args:
+        root: A folder or a table, or the URL of such.
+    """
+    if isinstance(root, Path):
+        return root.parent if is_file(root) else root
+    url, _ = _folder_and_table(root)
+    name = PurePosixPath(url.partition("://")[2]).name
+    return _home(url) / (name if name not in {"", ".", ".."} else "images")
+
+
+def fetched(root: Path | str) -> Path:
+    """A folder or a table that is here; of a URL a copy, brought up to date.
+
+    Args:
+        root: A path, or a URL that fsspec knows, such as `s3://bucket/photos`. With a table comes
+            all of its folder.
+
+    Raises:
+        ValueError: It cannot be reached, is empty, or does not fit the disk.
+    """
+    if isinstance(root, Path):
+        return root
+    url, table = _folder_and_table(root)
+    home, folder = _home(url), folder_of(root)
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(home / "lock"):
+        _Fetch(url, home, folder).bring_up_to_date()
+    return folder / table if table else folder
+
+
+def is_fetched(root: Path | str) -> bool:
+    """Whether there is a copy, perhaps an old one."""
+    return isinstance(root, Path) or (folder_of(root).parent / _MANIFEST).is_file()
+
+
+def _folder_and_table(url: str) -> tuple[str, str]:
+    """The URL of a folder, and the name of the table in it; empty where none is named."""
+    url = url.rstrip("/")
+    if PurePosixPath(url).suffix.lower() not in _TABLES:
+        return url, ""
+    folder, _, name = url.rpartition("/")
+    return folder, name
+
+
+def _home(url: str) -> Path:
+    name = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return default_root() / FILES / name
+
+
+class _Fetch:
+    """A copy of what lies at a URL.
+
+    Args:
+        url: The URL.
+        home: The folder of the copy, and of what is known of it.
+        folder: The copy.
+    """
+
+    def __init__(self, url: str, home: Path, folder: Path) -> None:
+        self._url, self._home, self._folder = url, Place(home), folder
+
+    def bring_up_to_date(self) -> None:
+        """Fetch what is new or has changed, and delete what is gone."""
+        try:
+            files, base = fsspec.core.url_to_fs(self._url)
+            found = {
+                below: info for below, info in _below(files.find(base, detail=True), base) if below
+            }
+        except ImportError as error:
+            raise ValueError(f"data.root={self._url}: {error}, with pip") from error
+        except Exception as error:
+            raise self._unreachable(error) from error
+        if not found:
+            raise ValueError(f"data.root={self._url} has no files: check its spelling")
+        self._take(files, found)
+
+    def _take(self, files: Any, found: Mapping[str, Mapping[str, Any]]) -> None:
+        marks = {below: _mark(info) for below, info in found.items()}
+        here = self._here()
+        wanted = [below for below in found if here.get(below) != marks[below]]
+        self._check_room(sum(int(found[below].get("size") or 0) for below in wanted))
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(f"fetching {self._url}", total=len(wanted))
+            for start in range(0, len(wanted), _AT_ONCE):
+                some = wanted[start : start + _AT_ONCE]
+                self._get(files, {below: found[below]["name"] for below in some})
+                here |= {below: marks[below] for below in some}
+                self._write(here)
+                progress.advance(task, len(some))
+        for below in here.keys() - found.keys():
+            (self._folder / below).unlink(missing_ok=True)
+        self._write(marks)
+
+    def _here(self) -> Marks:
+        """What of the copy is whole."""
+        try:
+            known: Marks = json.loads(self._home.read(_MANIFEST))
+        except (OSError, ValueError):
+            return {}
+        return {below: mark for below, mark in known.items() if (self._folder / below).is_file()}
+
+    def _write(self, marks: Marks) -> None:
+        self._home.write(_MANIFEST, json.dumps(marks).encode())
+
+    def _get(self, files: Any, names: Mapping[str, str]) -> None:
+        """Fetch files, each of which is in its place when it is whole."""
+        aside = self._home.folder / "aside"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        halves = {below: aside / str(number) for number, below in enumerate(names)}
+        try:
+            files.get(list(names.values()), [str(half) for half in halves.values()])
+        except Exception as error:
+            raise self._unreachable(error) from error
+        for below, half in halves.items():
+            place = self._folder / below
+            place.parent.mkdir(parents=True, exist_ok=True)
+            half.replace(place)
+
+    def _check_room(self, needed: int) -> None:
+        free = shutil.disk_usage(self._home.folder).free
+        if needed > free:
+            raise ValueError(
+                f"data.root={self._url}: {needed / 1e9:.1f} GB are to be fetched, and "
+                f"{self._home.folder} has room for {free / 1e9:.1f} GB: free some, or name another "
+                "folder by TUNE_CACHE"
+            )
+
+    def _unreachable(self, error: Exception) -> ValueError:
+        return ValueError(
+            f"data.root={self._url} cannot be fetched ({type(error).__name__}: {error}): check its "
+            "spelling, the network and your credentials"
+        )
+
+
+def _below(
+    found: Mapping[str, Mapping[str, Any]], base: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The files that may be images or tables, by their paths below a folder."""
+    start = base.rstrip("/") + "/"
+    for name, info in found.items():
+        below = PurePosixPath(name.removeprefix(start))
+        if not name.startswith(start) or below.is_absolute() or ".." in below.parts:
+            continue  # which would be written elsewhere
+        if not any(map(is_hidden, below.parts)) and _may_be_wanted(below):
+            yield str(below), info
+
+
+def _may_be_wanted(path: PurePosixPath) -> bool:
+    kind = mimetypes.guess_type(path.name)[0] or "image/"
+    return path.suffix.lower() in _TABLES or kind.startswith("image/")
+
+
+def _mark(info: Mapping[str, Any]) -> list[Any]:
+    return [info.get("size"), next((str(info[key]) for key in _MARKS if info.get(key)), "")]
