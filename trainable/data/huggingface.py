@@ -14,14 +14,13 @@ from typing import Any, Final
 
 import numpy as np
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import track
 
 from trainable.data.grouping import describe_groups
 from trainable.data.kinds import HEAD, kind_of
 from trainable.data.layout import split_of
 from trainable.data.listing import Listing
 from trainable.data.parts import SPLITS, SplitName
+from trainable.data.progress import Bar
 from trainable.places import Place
 from trainable.store.arrays import default_root
 from trainable.store.entries import FILES
@@ -182,8 +181,11 @@ def _files_of(rows: Any, column: str) -> list[Path]:
             files = [Path(name) for name in json.loads(home.read(_FILES))]
             if all(file.is_file() for file in files):
                 return files
-        told = track(rows, "writing images", console=Console(stderr=True), transient=True)
-        files = [_file_of(row[column], home.folder, number) for number, row in enumerate(told)]
+        files = []
+        with Bar(f"writing {len(rows):,} images", len(rows)) as bar:
+            for number, row in enumerate(rows):
+                files.append(_file_of(row[column], home.folder, number))
+                bar.more(1)
         home.write(_FILES, json.dumps([str(file) for file in files]).encode())
     return files
 

@@ -12,9 +12,8 @@ from typing import Any, Final
 
 import fsspec
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import Progress
 
+from trainable.data.progress import Bar
 from trainable.data.walking import is_hidden
 from trainable.places import Place, is_file
 from trainable.store.arrays import default_root
@@ -115,14 +114,13 @@ class _Fetch:
         here = self._here()
         wanted = [below for below in found if here.get(below) != marks[below]]
         self._check_room(sum(int(found[below].get("size") or 0) for below in wanted))
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(f"fetching {self._url}", total=len(wanted))
+        with Bar(f"fetching {self._url}", len(wanted)) as bar:
             for start in range(0, len(wanted), _AT_ONCE):
                 some = wanted[start : start + _AT_ONCE]
                 self._get(files, {below: found[below]["name"] for below in some})
                 here |= {below: marks[below] for below in some}
                 self._write(here)
-                progress.advance(task, len(some))
+                bar.more(len(some))
         for below in here.keys() - found.keys():
             (self._folder / below).unlink(missing_ok=True)
         self._write(marks)

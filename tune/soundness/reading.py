@@ -28,6 +28,7 @@ from trainable.data.listing import Listing
 from trainable.data.looks import SIDE, Looks, shrink
 from trainable.data.parts import SPLITS, Parts, SplitName
 from trainable.data.progress import Bar
+from trainable.data.remote import folder_of
 from trainable.data.sizes import stored_side
 from trainable.registries import SOURCES
 from trainable.store.arrays import ArrayStore
@@ -64,7 +65,8 @@ def _of_files(listing: Listing, config: DataConfig, store: ArrayStore | None) ->
     )
     files = [path for name in splits for path in listing.files[name]]
     good, broken = np.flatnonzero(facts["broken"] == 0), np.flatnonzero(facts["broken"])
-    rejected = tuple(_rejected(files[index], config.root) for index in broken)
+    root = None if config.root is None else folder_of(config.root)
+    rejected = tuple(_rejected(files[index], root) for index in broken)
     if not len(good):
         raise ConfigError(f"no image of {config.root} can be read; the first: {rejected[0].reason}")
     where = np.repeat(
@@ -78,7 +80,7 @@ def _of_files(listing: Listing, config: DataConfig, store: ArrayStore | None) ->
     return Survey(
         classes=listing.classes,
         given=tuple(splits),
-        names=tuple(_below(path, config.root) for path in kept),
+        names=tuple(_below(path, root) for path in kept),
         files=tuple(kept),
         splits=where[good],
         labels=labels.astype(np.int64),

@@ -11,6 +11,7 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import known_implementations
 from pydantic import ValidationError
 
 from trainable.config import DataConfig
@@ -32,14 +33,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def bucket(tmp_path: Path, write_classes: WriteClasses) -> Iterator[MemoryFileSystem]:
     files = fsspec.filesystem("memory")
-    files.store.clear()
-    files.put(
-        str(write_classes(tmp_path / "photos", {"ants": 8, "bees": 8})),
-        "/bucket/photos",
-        recursive=True,
-    )
+    photos = write_classes(tmp_path / "photos", {"ants": 8, "bees": 8})
+    for path in photos.glob("*/*"):
+        files.pipe(f"/bucket/photos/{path.relative_to(photos)}", path.read_bytes())
     yield files
     files.store.clear()
+    files.pseudo_dirs[:] = [""]
 
 
 @pytest.fixture
@@ -188,7 +187,7 @@ def test_what_is_not_there_is_refused(url: str, said: str) -> None:
 
 def test_a_package_that_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     lacking = {"class": "no_such_package.Files", "err": "Install s3fs to access S3"}
-    monkeypatch.setitem(fsspec.registry.known_implementations, "lacking", lacking)
+    monkeypatch.setitem(known_implementations, "lacking", lacking)
     with pytest.raises(
         ValueError, match=r"data\.root=lacking://x: Install s3fs to access S3, with"
     ):

@@ -33,7 +33,7 @@ def test_the_page_of_keys_is_that_of_the_models() -> None:
         ("train.compile", "`true`, `false` or `auto`", "auto"),
         ("resources.gpu", "number (GPUs) or `auto`, 0 to 10,000", "auto"),
         ("model.weights", "list of text", "[bundled]"),
-        ("data.root", "path", ""),
+        ("data.root", "text or path", ""),
         (
             "objective.costs",
             "mapping of a true class to a mapping of an answer to its cost",
