@@ -41,8 +41,9 @@ class DataConfig(Config):
     below `root`, and whose first group is the name: `data.group='(patient\d+)_'`."""
 
     limit: Annotated[int | None, Unit("images")] = Field(default=None, ge=2)
-    """At most so many images of the training split, taken class by class before the
-    validation images are split off. The test split is never cut."""
+    """At most so many training images, of each class in proportion. Of files so many are read,
+    before the test images are split off; of images in memory, they are taken after that. What
+    the data has for validation and test of its own is never cut."""
 
     on_error: Literal["fail", "skip"] = "fail"
     """What becomes of files that cannot be read as images. `fail` names all of them and stops;
@@ -59,10 +60,11 @@ class DataConfig(Config):
     """Share of the images held out for the test, where the data has no test split of
     its own."""
 
-    split_rule: Literal[1, 2] = 2
-    """How images are split. 2: by the content of each image, so that it stays in its split
-    whatever is added, removed or renamed, and by groups of duplicates. 1: by the place of an
-    image in the source, as searches before this key did."""
+    split_rule: Literal[1, 2, 3] = 3
+    """How images are split. 3 and 2: by the content of each image, so that it stays in its split
+    whatever is added, removed or renamed, and by groups of duplicates; with `limit`, 3 reads so
+    many files, and 2 all, of which it takes those of the lowest hashes. 1: by the place of an image
+    in the source, as searches before this key did."""
 
     mirror: bool | None = None
     """Whether a mirrored image keeps its label. By default true for everything but

@@ -1,4 +1,4 @@
-"""Rule 2 of the split: by the content of an image, and of those that are like it.
+"""Rules 2 and 3 of the split: by the content of an image, and of those that are like it.
 
 A group of images is in the test split if a number that its hash draws is below `test_fraction`,
 else in the validation split if another one is below `val_fraction`. So an image stays where it is
@@ -113,13 +113,13 @@ class ContentSplit:
         firsts = [np.unique(numbers[each], return_index=True)[1] for each in classes]
         whole = dict(zip(present, map(len, firsts), strict=True))
         self._check({label: groups for label, groups in whole.items() if groups < needed}, needed)
-        quotas = _quotas(sizes, count)
+        taken = quotas(sizes, count)
         least = np.array([first[needed - 1] + 1 for first in firsts])  # images, to have so many
-        if (short := np.flatnonzero(quotas < least)).size:
+        if (short := np.flatnonzero(taken < least)).size:
             enough = int(np.ceil(least * len(pool) / sizes).max())
-            left = int((firsts[short[0]] < quotas[short[0]]).sum())
+            left = int((firsts[short[0]] < taken[short[0]]).sum())
             raise self._limited(present[short[0]], count, left, needed, enough)
-        pairs = zip(classes, quotas, strict=True)
+        pairs = zip(classes, taken, strict=True)
         return pool[np.concatenate([of_class[:quota] for of_class, quota in pairs])]
 
     def _in_order(self, name: SplitName, indices: Indices) -> Indices:
@@ -190,10 +190,10 @@ def _listed(names: list[str], what: str = "classes") -> str:
     return ", ".join(names[:3]) + more
 
 
-def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """How many of `count` each class gets, in proportion, by the largest remainders."""
     exact = sizes * count / sizes.sum()
-    quotas: NDArray[np.int64] = np.floor(exact).astype(np.int64)
-    most = np.argsort(quotas - exact, kind="stable")
-    quotas[most[: count - quotas.sum()]] += 1
-    return quotas
+    found: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    most = np.argsort(found - exact, kind="stable")
+    found[most[: count - found.sum()]] += 1
+    return found

@@ -25,6 +25,7 @@ from trainable.data.files import open_images
 from trainable.data.folding import fold_of
 from trainable.data.grouping import stay_together
 from trainable.data.hashing import hash_pixels
+from trainable.data.limiting import given_by
 from trainable.data.listing import Listing
 from trainable.data.looks import Looks
 from trainable.data.memo import numbers_of
@@ -141,7 +142,7 @@ load_dataset: Final = _Datasets()
 
 
 def _load(config: DataConfig, cache: ImageCache) -> Dataset:
-    given: Parts | Listing = SOURCES[config.source](config)
+    given = given_by(config)
     if isinstance(given, Listing):
         skip = config.on_error == "skip"
         parts = given.decoded(config.image_size, open_images(cache), skip=skip)

@@ -24,13 +24,13 @@ from trainable.data.facts import Facts
 from trainable.data.files import Files
 from trainable.data.grouping import stay_together
 from trainable.data.hashing import hash_pixels
+from trainable.data.limiting import given_by
 from trainable.data.listing import Listing
 from trainable.data.looks import SIDE, Looks, shrink
 from trainable.data.parts import SPLITS, Parts, SplitName
 from trainable.data.progress import Bar
 from trainable.data.remote import folder_of
 from trainable.data.sizes import stored_side
-from trainable.registries import SOURCES
 from trainable.store.arrays import ArrayStore
 from tune.base.errors import ConfigError
 from tune.soundness.survey import Rejected, Survey
@@ -50,7 +50,7 @@ def survey(config: DataConfig, store: ArrayStore | None) -> Survey:
         ConfigError: The source cannot be listed, or no image of it can be read.
     """
     try:
-        found: Listing | Parts = SOURCES[config.source](config)
+        found = given_by(config)
         if isinstance(found, Listing):
             return _of_files(found, config, store)
         return _of_arrays(found)

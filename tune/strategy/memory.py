@@ -26,7 +26,7 @@ MOST_POINTS: Final = 2
 MOST_READ: Final = 20
 """The searches whose trials are read for them, at most."""
 
-_SPLIT: Final = ("val_fraction", "test_fraction", "split_rule", "fold", "group")
+_SPLIT: Final = ("val_fraction", "test_fraction", "fold", "group")
 """Keys that decide which of the same images are tested."""
 
 
@@ -89,7 +89,8 @@ def _is_split_otherwise(earlier: DataConfig, data: DataConfig) -> bool:
     """Whether the same images were split in another way: they may have chosen by test images."""
     if (earlier.source, earlier.root) != (data.source, data.root):
         return False
-    return any(getattr(earlier, key) != getattr(data, key) for key in _SPLIT)
+    by_place = (earlier.split_rule == 1, data.split_rule == 1)  # the other rules go by content
+    return len(set(by_place)) > 1 or any(getattr(earlier, k) != getattr(data, k) for k in _SPLIT)
 
 
 def _best(search: Search, config: SearchConfig, name: str, images: int | None) -> Iterator[Point]:

@@ -128,11 +128,11 @@ def test_another_share_of_test_images_leaves_validation_images_out_of_the_traini
 def test_a_limit_takes_the_same_images_after_one_more(
     folder: Path, write_classes: WriteClasses
 ) -> None:
-    whole, before = members(load(folder)), members(load(folder, limit=50))
+    whole, before = members(load(folder)), members(load(folder, limit=50, split_rule=2))
     more = write_classes(folder.parent / "more", {"ants": 61, "bees": 70})
     shutil.copy(more / "ants" / "060.png", folder / "ants")
 
-    after = members(load(folder, limit=50))
+    after = members(load(folder, limit=50, split_rule=2))
 
     assert all(before[name] <= whole[name] for name in SPLITS)
     assert len(before["train"] | before["val"]) == len(after["train"] | after["val"]) == 50
@@ -341,8 +341,8 @@ def test_pixels_of_other_shapes_have_other_hashes() -> None:
 
 
 class TestRecordedRule:
-    def test_a_new_config_has_rule_2(self) -> None:
-        assert TrialConfig().data.split_rule == 2
+    def test_a_new_config_has_rule_3(self) -> None:
+        assert TrialConfig().data.split_rule == 3
 
     @pytest.mark.parametrize("recorded", [{}, {"data": {}}, {"data": {"image_size": 16}}])
     def test_a_recorded_trial_without_a_rule_has_rule_1(
@@ -350,7 +350,7 @@ class TestRecordedRule:
     ) -> None:
         assert TrialConfig.recorded(json.dumps(recorded)).data.split_rule == 1
 
-    @pytest.mark.parametrize("rule", [1, 2])
+    @pytest.mark.parametrize("rule", [1, 2, 3])
     def test_a_recorded_trial_keeps_its_rule(self, rule: int) -> None:
         trial = TrialConfig.model_validate({"data": {"split_rule": rule}})
 
@@ -363,4 +363,4 @@ class TestRecordedRule:
 
     def test_another_rule_is_refused(self) -> None:
         with pytest.raises(ValidationError):
-            TrialConfig.model_validate({"data": {"split_rule": 3}})
+            TrialConfig.model_validate({"data": {"split_rule": 4}})

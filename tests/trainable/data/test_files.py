@@ -150,7 +150,7 @@ def test_a_limited_search_takes_what_a_whole_one_has_decoded(
     load(photographs, cache)
     count = len(reads.pixels)
 
-    load(photographs, cache, limit=20)
+    load(photographs, cache, limit=40)
 
     assert len(reads.facts) == len(reads.pixels) == count
 

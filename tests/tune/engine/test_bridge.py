@@ -33,7 +33,7 @@ def test_each_trial_knows_the_images_that_it_is_to_find(tmp_path: Path) -> None:
 
     assert isinstance(spec, dict)
     assert spec["fingerprint"] == "images"
-    assert spec["trial"]["data"]["split_rule"] == 2
+    assert spec["trial"]["data"]["split_rule"] == 3
 
 
 def test_values_that_make_no_trial_end_it_with_the_reason(
