@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
+from os.path import commonpath, sep
 from pathlib import Path
 from typing import Final
 
@@ -57,7 +58,8 @@ class Broken:
         """What is said of them where they are."""
         total = sum(len(each.paths) for each in self._files.values())
         which = f"{len(self):,} of {total:,} files, which cannot be read as images"
-        return f"{_SKIP} leaves out {which}: {self._named()}"
+        folder = commonpath([path.absolute().parent for path in self._all()])
+        return f"{_SKIP} leaves out {which}: {self._named()}".replace(f"{folder}{sep}", "")
 
     def check_classes(
         self, labels: Mapping[SplitName, NDArray[np.int64]], classes: Sequence[str]
@@ -76,6 +78,9 @@ class Broken:
                     f"{_SKIP} leaves no image of {classes[lost[0]]!a} in {name}: {reasons}: "
                     "repair some, or remove the class"
                 )
+
+    def _all(self) -> Iterator[Path]:
+        return chain.from_iterable(each.paths for each in self._files.values())
 
     def _paths(self) -> Iterator[Path]:
         for name, rows in self._rows.items():

@@ -301,6 +301,21 @@ def test_a_file_that_breaks_off_is_refused_in_each_format(kind: str, share: floa
         read_square(io.BytesIO(content[: int(share * len(content))]), 16)
 
 
+@pytest.mark.filterwarnings("ignore")  # of Pillow's, about tags
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_damaged_file_is_read_or_refused(kind: str) -> None:
+    content = encoded(Image.fromarray(noise(48, 40)), kind)
+    draw = np.random.default_rng(0)
+    for _ in range(100):
+        damaged = bytearray(content)
+        for at in draw.integers(len(content) if draw.random() < 0.5 else 200, size=3):
+            damaged[at] = draw.integers(256)
+        try:
+            assert read_square(io.BytesIO(damaged), 16).shape == (16, 16, 3)
+        except ImageError as error:
+            assert "the upload cannot be read as an image" in str(error)  # noqa: PT017
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_file_is_read_whatever_it_is_called(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"a.{'jpg' if kind != 'JPEG' else 'png'}"
