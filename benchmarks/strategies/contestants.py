@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, TPESampler
-from portfolio import RECIPE, nearest
+from portfolio import nearest, recipe
 from proposers import Drawn, Perturbed, Prior, ShortFirst, once_drawn
 from tasks import LENGTHS, TASKS
 
@@ -38,8 +38,8 @@ ENDLESS: Final = 400
 
 STOCK: Final = "stock OptunaSearch + ASHA"
 
-Sampler = Callable[[int], BaseSampler]
-"""Makes the sampler of a seed."""
+Sampler = Callable[[str, int], BaseSampler]
+"""Makes the sampler of a task and a seed."""
 Make = Callable[[SchedulerConfig, int], Scheduler]
 
 
@@ -108,7 +108,7 @@ class Contestant:
         name: What it is called in the table.
         sampler: The name of one that we ship, or what makes another.
         scheduler: The config's section.
-        learned: How many points of the portfolio, learned on the other tasks, come first.
+        learned: How many points come first: the recipe, and the portfolio learned on other tasks.
         recipe: Whether the recipe comes first.
         samples: The number of trials; by default as many as there is time for.
         own: Makes the scheduler, where none of ours is meant.
@@ -143,10 +143,11 @@ class Contestant:
             learned: The portfolio that was learned on the other tasks.
         """
         config = _config(task, self, seed)
-        points = [nearest(task, each) for each in learned[: self.learned]]
-        if self.recipe:
-            points.insert(0, nearest(task, RECIPE))
-        sampler = self._sampler(config, seed)
+        points = [recipe(task)] if self.recipe or self.learned else []
+        for point in (nearest(task, each) for each in learned[: max(0, self.learned - 1)]):
+            if point not in points:
+                points.append(point)
+        sampler = self._sampler(config, task, seed)
         study = optuna.create_study(direction="maximize", sampler=sampler)
         for point in points:
             study.enqueue_trial(point)
@@ -154,8 +155,8 @@ class Contestant:
         make = self.own or (lambda *_: build_scheduler(config))
         return self.ledger(study, config, plan), make(config.scheduler, longest_trial(config))
 
-    def _sampler(self, config: SearchConfig, seed: int) -> BaseSampler:
-        return once_drawn(config) if isinstance(self.sampler, str) else self.sampler(seed)
+    def _sampler(self, config: SearchConfig, task: str, seed: int) -> BaseSampler:
+        return once_drawn(config) if isinstance(self.sampler, str) else self.sampler(task, seed)
 
 
 _BASES: Final[dict[tuple[str, str], SearchConfig]] = {}
@@ -167,7 +168,7 @@ def _base(task: str, given: Contestant) -> SearchConfig:
     tree = base.model_dump(mode="json")
     name = given.sampler if isinstance(given.sampler, str) else "random"
     # The first points are the sampler's start: it draws at random only where there are too few.
-    startup = max(given.learned + given.recipe, 4) if given.learned else 6
+    startup = max(given.learned, 4) if given.learned else 6
     tree |= {
         "sampler": {"name": name, "startup_trials": startup},
         "scheduler": dict(given.scheduler),
@@ -192,10 +193,14 @@ def halving(factor: float, grace: int = 1) -> dict[str, Any]:
     return {"name": "halving", "grace_epochs": grace, "reduction_factor": factor}
 
 
+def _near_the_best(_: str, seed: int) -> BaseSampler:
+    return Perturbed(seed)
+
+
 CONTESTANTS: Final = (
     Contestant("random", "random"),
     Contestant("random + ASHA", "random", asha()),
-    Contestant(STOCK, lambda seed: TPESampler(seed=seed), asha(4), ledger=StockLedger),
+    Contestant(STOCK, lambda _, seed: TPESampler(seed=seed), asha(4), ledger=StockLedger),
     Contestant("TPE, each key + ASHA", "tpe", asha(), recipe=True),
     Contestant("TPE, joint + ASHA", "joint_tpe", asha(), recipe=True),
     Contestant("TPE, joint + ASHA from epoch 2", "joint_tpe", asha(2, 2), recipe=True),
@@ -203,7 +208,7 @@ CONTESTANTS: Final = (
     Contestant("GP", "gp", recipe=True, slow=True),
     Contestant(
         "the recipe, over seeds",
-        lambda seed: Drawn(seed, RECIPE),
+        lambda task, seed: Drawn(seed, recipe(task)),
         space={"train.seed": {"low": 0, "high": 100_000}},
     ),
     Contestant("one epoch, then 1 of 15", "random", halving(15), samples=90),
@@ -211,12 +216,12 @@ CONTESTANTS: Final = (
     Contestant("two epochs, then 1 of 3", "random", halving(3, 2), samples=36),
     Contestant(
         "schedules of 2 epochs, then 6",
-        lambda seed: ShortFirst(seed, 30, SHORT, FULL),
+        lambda _, seed: ShortFirst(seed, 30, SHORT, FULL),
         space={"train.epochs": list(LENGTHS)},
     ),
     Contestant("random + ASHA from epoch 2", "random", asha(2, 2)),
     Contestant("Hyperband", "random", asha(), own=Brackets),
-    Contestant("PriorBand-like", lambda seed: Prior(seed, RECIPE), asha(), recipe=True),
+    Contestant("PriorBand-like", lambda task, seed: Prior(seed, recipe(task)), asha(), recipe=True),
     Contestant("portfolio, then random", "random", learned=6, ours=True),
     Contestant("portfolio, then TPE", "joint_tpe", learned=6, ours=True),
     Contestant("portfolio, then TPE + ASHA", "joint_tpe", asha(), learned=6, ours=True),
@@ -225,9 +230,11 @@ CONTESTANTS: Final = (
     ),
     Contestant("portfolio of 4, TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=4, ours=True),
     Contestant("portfolio of 8, TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=8, ours=True),
-    Contestant("portfolio, then near the best", Perturbed, learned=6, ours=True),
-    Contestant("portfolio, near the best, ASHA", Perturbed, asha(), learned=6, ours=True),
-    Contestant("portfolio, near the best, ASHA(2)", Perturbed, asha(2, 2), learned=6, ours=True),
+    Contestant("portfolio, then near the best", _near_the_best, learned=6, ours=True),
+    Contestant("portfolio, near the best, ASHA", _near_the_best, asha(), learned=6, ours=True),
+    Contestant(
+        "portfolio, near the best, ASHA(2)", _near_the_best, asha(2, 2), learned=6, ours=True
+    ),
     Contestant("portfolio, halved 60, 20, 6", "joint_tpe", halving(3), 6, samples=60, ours=True),
     Contestant("portfolio, halved 34, 17, 8", "joint_tpe", halving(2, 2), 6, samples=34, ours=True),
 )

@@ -6,8 +6,9 @@
 Greedily: each point is the recorded config that, added to those before it, leaves the least
 regret on average over the tasks, if of each task the best point is taken (Wistuba et al. 2015;
 auto-sklearn 2, arXiv 2007.04074). What a config is worth on a task where it was not recorded says
-the task's surrogate. The recipe is always one of the points, so that none is worse off than with
-it. Prints them as a file of `configs/portfolios/`, in the order in which they were chosen.
+the task's surrogate. The first point of a task is the recipe of its own preset, as in a search, so
+that none is worse off than with it. Prints the others as a file of `configs/portfolios/`, in the
+order in which they were chosen.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,23 +25,30 @@ import numpy as np
 from curves import Surrogate
 from numpy.typing import NDArray
 from rows import file_of, read
-from tasks import SPACE, TASKS
+from tasks import SPACE, TASKS, overlap
+
+from trainable.config import ScheduleConfig
+from tune.config.loading import load_config
 
 CURVES: Final = Path(__file__).parent / "curves"
 
-RECIPE: Final[dict[str, Any]] = {
-    "optim.name": "adamw",
-    "optim.lr": 3e-3,
-    "optim.weight_decay": 1e-2,
-    "optim.layer_decay": 1.0,
-    "optim.label_smoothing": 0.0,
-    "schedule.warmup": 0.3,
-    "augment.policy": "none",
-    "augment.mixup": 0.0,
-    "train.batch_size": 32,
-    "model.unfreeze_depth": 1,
-}
-"""The first point of the preset for one's own images, in `configs/image_folder.yaml`."""
+ONE_CYCLE_WARMUP: Final = ScheduleConfig().warmup_share
+"""What the presets leave to the schedule."""
+
+
+@cache
+def _own(task: str) -> Mapping[str, Any]:
+    if TASKS[task].archive is None:
+        return load_config(Path("digits")).own
+    return load_config(Path("image_folder"), ["data.root=."]).own
+
+
+def recipe(task: str) -> dict[str, Any]:
+    """The first point of a search of a task: that of the preset which its user would take."""
+    values = {key: _own(task)[key] for key in SPACE}
+    values["schedule.warmup"] = values["schedule.warmup"] or ONE_CYCLE_WARMUP
+    return nearest(task, values)
+
 
 INSTEAD: Final = {"flip": "none"}
 """What is nearest to a policy that a task's space lacks, as where a mirror image is another class;
@@ -68,26 +77,25 @@ def learn(surrogates: Sequence[Surrogate], size: int) -> list[Point]:
 
     Args:
         surrogates: Of the tasks that are learned from.
-        size: The number of points.
-
-    Returns:
-        The points; the recipe is the last of them if it was not chosen before.
+        size: The number of points besides the recipe, which comes first.
     """
-    candidates = [RECIPE, *_unique(each for known in surrogates for each in known.params)]
+    candidates = _unique(each for known in surrogates for each in known.params)
     tests = np.array(
         [
-            known.expected_test([nearest(known.task, each) for each in candidates])
+            known.expected_test(
+                [recipe(known.task), *(nearest(known.task, each) for each in candidates)]
+            )
             for known in surrogates
         ]
     )
     regrets = normalized(tests)
-    chosen = list[int]()
-    while len(chosen) < min(size, len(candidates)):
-        is_last = len(chosen) == size - 1
-        chosen.append(0 if is_last and 0 not in chosen else greedy(regrets, chosen))
+    chosen = [0]  # the recipe, another one on each task
+    while len(chosen) <= min(size, len(candidates)):
+        chosen.append(greedy(regrets, chosen))
     return [
-        _point(surrogates, candidates[each], tests, regrets, chosen[: place + 1])
+        _point(surrogates, candidates[each - 1], tests, regrets, chosen[: place + 1])
         for place, each in enumerate(chosen)
+        if place > 0
     ]
 
 
@@ -126,11 +134,9 @@ def written(points: Sequence[Point]) -> str:
     """The points as a portfolio's file, each with what it is there for."""
     lines = ["points:"]
     for place, point in enumerate(points, 1):
-        why = f"Regret {point.regret:.3f} with it and those before it"
+        why = f"Regret {point.regret:.3f} with it, the recipe and those before it"
         if point.best_on:
-            why += f"; the best of these on {', '.join(point.best_on)}"
-        if point.params == RECIPE:
-            why += "; the recipe of the preset"
+            why += f"; the best of all on {', '.join(point.best_on)}"
         lines += [f"  - name: learned_{place}", f"    why: {why}.", "    values:"]
         for key, value in point.params.items():
             lines.append(f"      {key}: {f'{value:.2g}' if isinstance(value, float) else value}")
@@ -162,11 +168,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--size", type=int, default=6, help="the number of points")
-    parser.add_argument("--without", metavar="TASK", choices=list(TASKS), help="leave it out")
+    parser.add_argument("--size", type=int, default=5, help="the number of points")
+    parser.add_argument(
+        "--without",
+        metavar="TASK",
+        choices=list(TASKS),
+        help="leave it out, and what shares images with it",
+    )
     parser.add_argument("--curves", type=Path, default=CURVES)
     given = parser.parse_args()
-    files = {name: file_of(given.curves, name) for name in TASKS if name != given.without}
+    names = [name for name in TASKS if not given.without or not overlap(name, given.without)]
+    files = {name: file_of(given.curves, name) for name in names}
     surrogates = [Surrogate(read(path)) for path in files.values() if path.exists()]
     configs = sum(len(each.params) for each in surrogates)
     print(f"# Learned by benchmarks/strategies/portfolio.py from {configs} recorded configs of")

@@ -8,9 +8,9 @@
 Each contestant searches each task of `curves/` through the sampler, the scheduler and the ledger
 that a real search has, for as long as twenty random trials take to their end, two at once (with
 `--concurrent 8`, eight at once). Whatever was learned from tasks was learned without the one that
-is searched. Its regret is how far the test accuracy of its best epoch (by validation) is from the
-best that a recorded config is expected to reach, as a share of what lies between that and a random
-config: 0 is the best, 1 is a config at random.
+is searched and without those that share images with it. Its regret is how far the test accuracy of
+its best epoch (by validation) is from the best that a recorded config is expected to reach, as a
+share of what lies between that and a random config: 0 is the best, 1 is a config at random.
 
 Prints the mean regret at the end by task and contestant, with a 95 % interval of the mean over
 tasks (bootstrap over the seeds; the tasks are given), draws the regret against time, and prints
@@ -42,7 +42,7 @@ from curves import Surrogate
 from portfolio import CURVES, learn
 from rows import Array, file_of, read
 from table import GRID, print_table, regrets, summary
-from tasks import TASKS
+from tasks import TASKS, overlap
 
 from tune.strategy.simulation import simulate
 from tune.study.trial import TrialLog
@@ -65,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> None:
         validate(given.curves)
         return
     seeds = given.seeds or (QUICK_SEEDS if given.quick else 1000)
-    chosen = [each for each in CONTESTANTS if _is_chosen(each, given.only)]
+    chosen = [each for each in CONTESTANTS if given.all or _is_chosen(each, given.only)]
     start = time.time()
     table = replay(given.curves, chosen, given.concurrent, seeds, given.processes)
     tasks = tasks_in(given.curves)
@@ -90,6 +90,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--concurrent", type=int, default=2, help="trials at once")
     parser.add_argument("--curves", type=Path, default=CURVES)
     parser.add_argument("--only", nargs="*", default=[], help="contestants, by the name's start")
+    parser.add_argument("--all", action="store_true", help="the slow ones too (GP)")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--figure", type=Path, help="where the figure goes, a PNG")
     parser.add_argument("--validate", action="store_true", help="judge the surrogate instead")
@@ -204,9 +205,9 @@ def _surrogates(folder: str) -> dict[str, Surrogate]:
 
 @cache
 def _learned(folder: str, task: str) -> list[Mapping[str, Any]]:
-    """The portfolio that the other tasks teach."""
-    others = [known for name, known in _surrogates(folder).items() if name != task]
-    return [point.params for point in learn(others, LARGEST_PORTFOLIO)]
+    """The portfolio that those tasks teach which share no images with this one."""
+    others = [known for name, known in _surrogates(folder).items() if not overlap(name, task)]
+    return [point.params for point in learn(others, LARGEST_PORTFOLIO - 1)]
 
 
 @cache

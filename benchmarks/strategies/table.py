@@ -40,25 +40,28 @@ def summary(chosen: Sequence[Contestant], table: Table, seeds: int) -> dict[str,
         time_to(table[task, ours], table[task, STOCK])
         for task in sorted({task for task, _ in table})
     ]
-    reached = [each for each in times if each is not None]
     return {
         "regret_over_stock": round(ends[ours] / ends[STOCK], 4),
         "regret_over_best_other": round(ends[ours] / others[best_other], 4),
-        "time_to_stock": round(float(np.mean([1.0 if t is None else t for t in times])), 4),
-        "tasks_that_reached_stock": f"{len(reached)} of {len(times)}",
+        "time_to_stock": round(float(np.mean([ratio for ratio, _ in times])), 4),
+        "tasks_that_reached_stock": f"{sum(was for _, was in times)} of {len(times)}",
         "ours": ours,
         "best_other": best_other,
         **line,
     }
 
 
-def time_to(ours: Array, stock: Array) -> float | None:
-    """When our mean regret is as low as stock's last, over when stock's is; None if it never is."""
+def time_to(ours: Array, stock: Array) -> tuple[float, bool]:
+    """When our mean regret is as low as stock's last, over when stock's is.
+
+    Returns:
+        The ratio, and whether ours was ever as low; where it was not, the ratio is of all the time
+        that there was, which is too little.
+    """
     mine, theirs = ours.mean(0), stock.mean(0)
-    if mine.min() > theirs[-1]:
-        return None
-    first = GRID[np.argmax(mine <= theirs[-1])]
-    return float(first / GRID[np.argmax(theirs <= theirs[-1])])
+    reached = bool(mine.min() <= theirs[-1])
+    first = GRID[np.argmax(mine <= theirs[-1])] if reached else GRID[-1]
+    return float(first / GRID[np.argmax(theirs <= theirs[-1])]), reached
 
 
 def final(chosen: Sequence[Contestant], table: Table) -> dict[str, float]:

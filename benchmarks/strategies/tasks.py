@@ -104,6 +104,15 @@ class Task:
         (folder / "unpacking").rename(target)
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether two tasks share images: what was learned on one says too much of the other."""
+    first, second = TASKS[one], TASKS[other]
+    if one == other or first.archive != second.archive:
+        return one == other
+    shared = not first.classes or not second.classes or set(first.classes) & set(second.classes)
+    return bool(shared)
+
+
 DIGITS_SPACE: Final = {"augment.policy": ["none", "flip_crop", "trivial", "rand"]}
 TRAINED: Final = {"model.unfreeze_depth": {"low": 1, "high": 5}}
 """The depths where layer4 has to be trained, since the weights lack it."""

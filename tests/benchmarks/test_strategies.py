@@ -177,19 +177,41 @@ def test_a_portfolio_is_learned_without_the_task_that_is_searched(
     known = replay._surrogates(str(folder))
     without = replay._learned(str(folder), "hymenoptera")
     others = [each for each in known.values() if each.task != "hymenoptera"]
-    assert without == [point.params for point in portfolio.learn(others, 8)]
+    assert without == [point.params for point in portfolio.learn(others, 7)]
     own = {repr(each) for each in known["hymenoptera"].params}
     assert not own & {repr(each) for each in without}
-    assert portfolio.RECIPE in without
     # It is good where it was learned, more than half as good as the best config there is.
     best = true_accuracy(without[0], 1.0, 3e-3)
     random = np.mean([true_accuracy(each, 1.0, 3e-3) for each in known["digits"].params])
     assert best > random
 
 
+def test_what_shares_images_is_left_out_together(script: Import) -> None:
+    overlap = script("tasks").overlap
+    assert overlap("cifar10_500", "cifar10_2000")
+    assert overlap("vehicles_400", "cifar10_500")
+    assert overlap("cifar10_500", "animals_1200")
+    assert overlap("digits", "digits")
+    assert not overlap("animals_1200", "vehicles_400")
+    assert not overlap("digits", "hymenoptera")
+
+
+def test_the_recipe_is_that_of_the_preset(script: Import) -> None:
+    recipe = script("portfolio").recipe
+    photographs = yaml.safe_load((REPOSITORY / "configs" / "image_folder.yaml").read_text())
+    for task, depth in (("hymenoptera", 0), ("cifar10_500", 1)):  # which has to train layer4
+        assert recipe(task)["augment.policy"] == photographs["augment"]["policy"]
+        assert recipe(task)["optim.lr"] == photographs["optim"]["lr"]
+        assert recipe(task)["model.unfreeze_depth"] == depth
+        assert recipe(task)["schedule.warmup"] == 0.3
+    preset = yaml.safe_load((REPOSITORY / "configs" / "digits.yaml").read_text())
+    assert recipe("digits")["model.unfreeze_depth"] == preset["model"]["unfreeze_depth"]
+    assert recipe("digits")["train.batch_size"] == preset["train"]["batch_size"]
+
+
 def test_a_point_is_mapped_to_what_a_task_has(script: Import) -> None:
     portfolio = script("portfolio")
-    point = {**portfolio.RECIPE, "augment.policy": "flip", "model.unfreeze_depth": 0}
+    point = {**portfolio.recipe("hymenoptera"), "augment.policy": "flip", "model.unfreeze_depth": 0}
     assert portfolio.nearest("digits", point)["augment.policy"] == "none"
     assert portfolio.nearest("cifar10_500", point)["augment.policy"] == "flip"
     assert portfolio.nearest("cifar10_500", point)["model.unfreeze_depth"] == 1
@@ -204,7 +226,7 @@ def test_the_portfolio_is_written_as_a_file_that_a_search_takes(
     points = Points.model_validate(yaml.safe_load(portfolio.written(learned))).points
     assert [each.name for each in points] == ["learned_1", "learned_2", "learned_3", "learned_4"]
     for point, found in zip(points, learned, strict=True):
-        assert point.values.keys() == portfolio.RECIPE.keys()
+        assert point.values.keys() == script("tasks").SPACE.keys()
         assert point.values["optim.lr"] == pytest.approx(found.params["optim.lr"], rel=0.1)
 
 
@@ -224,8 +246,10 @@ def test_time_to_stock_is_over_the_time_that_stock_took(script: Import) -> None:
     table = script("table")
     grid = table.GRID
     stock, ours = np.array([1.5 - grid]), np.array([np.where(grid < 0.25, 1.0, 0.4)])
-    assert table.time_to(ours, stock) == pytest.approx(0.25)
-    assert table.time_to(stock + 1, stock) is None
+    assert table.time_to(ours, stock) == (pytest.approx(0.25), True)
+    assert table.time_to(stock + 1, stock) == (1.0, False)
+    early = np.array([np.where(grid < 0.5, 1.5, 0.5)])
+    assert table.time_to(early + 1, early) == (2.0, False)
 
 
 @pytest.mark.slow
