@@ -33,8 +33,8 @@ def write_scenes(folder: Path, seeds: range, side: int = 96) -> None:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Two classes of 24 pictures, of which none is a copy of another."""
-    write_scenes(tmp_path / "photos" / "ants", range(24))
-    write_scenes(tmp_path / "photos" / "bees", range(100, 124))
+    write_scenes(tmp_path / "photos" / "ants", range(60))
+    write_scenes(tmp_path / "photos" / "bees", range(100, 160))
     return tmp_path / "photos"
 
 
@@ -62,13 +62,13 @@ def states(found: dict[str, Any]) -> dict[str, str]:
 def test_sound_images_are_counted_and_measured(photos: Path, tmp_path: Path) -> None:
     scene(500, 200).resize((200, 120)).save(photos / "bees" / "wide.jpg")
     found = examined("photos", cwd=tmp_path)
-    assert found["images"] == 49
-    assert found["classes"]["bees"] == {"train": 25, "val": 0, "test": 0}
+    assert found["images"] == 121
+    assert found["classes"]["bees"] == {"train": 61, "val": 0, "test": 0}
     assert found["sizes"]["width"] == [96, 96, 200]
     assert found["sizes"]["aspect"] == [1, 1, pytest.approx(1.667)]
     assert set(states(found).values()) == {"ok"}
     searched = found["searched"]
-    assert sum(searched["bees"].values()) == 25
+    assert sum(searched["bees"].values()) == 61
     assert all(count > 0 for row in searched.values() for count in row.values())
     assert found["page"] == "data.html"
 
@@ -106,10 +106,14 @@ def test_all_broken_files_are_named_with_their_reasons(photos: Path, tmp_path: P
     (photos / "bees" / "half.png").write_bytes(whole[: len(whole) // 2])
     found = examined("photos", cwd=tmp_path, code=1)
     assert {each["name"] for each in found["broken"]} == {"ants/words.png", "bees/half.png"}
-    assert all("cannot be read as an image" in each["reason"] for each in found["broken"])
-    assert found["images"] == 48
+    reasons = {each["name"]: each["reason"] for each in found["broken"]}
+    assert reasons["ants/words.png"] == "it is text"
+    assert "truncated" in reasons["bees/half.png"]
+    assert found["images"] == 120
+    skipped = examined("photos", "data.on_error=skip", cwd=tmp_path)
+    assert states(skipped)["broken files"] == "warn"
     done = invoke("tune.data", "photos", cwd=tmp_path)
-    assert "half.png cannot be read as an image" in done.stdout
+    assert "\n  ants/words.png: it is text\n" in done.stdout
     assert "2 files cannot be read: ants/words.png, bees/half.png" in done.stdout
 
 
@@ -121,9 +125,9 @@ def test_plain_images_and_uneven_classes_are_told(photos: Path, tmp_path: Path) 
     assert found["plain"] == ["ants/plain.png"]
     assert states(found)["balance"] == states(found)["plain"] == "warn"
     (told,) = (each for each in found["findings"] if each["name"] == "balance")
-    assert told["message"] == (
-        "1 class of fewer than 20 images; classes have from 5 images (bees) to 25 (ants)"
-    )
+    train = {name: row["train"] for name, row in found["searched"].items()}
+    assert f"fewer than 20 training images of bees ({train['bees']})" in told["message"]
+    assert "train.class_weights=balanced" in told["message"]
 
 
 def test_too_few_images_for_a_split_are_told_before_a_search_is(
@@ -198,8 +202,8 @@ def test_a_table_names_the_images_and_their_groups(photos: Path, tmp_path: Path)
     ]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,group", *rows]))
     found = examined("labels.csv", cwd=tmp_path)
-    assert (found["source"], found["images"]) == ("table", 48)
-    assert found["classes"]["bees"]["train"] == 24
+    assert (found["source"], found["images"]) == ("table", 120)
+    assert found["classes"]["bees"]["train"] == 60
     whole = {
         sum(row[split] for row in found["searched"].values()) % 4
         for split in ("train", "val", "test")
@@ -210,8 +214,8 @@ def test_a_table_names_the_images_and_their_groups(photos: Path, tmp_path: Path)
 def test_files_are_read_once_for_this_and_for_a_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_scenes(tmp_path / "photos" / "ants", range(24), side=160)
-    write_scenes(tmp_path / "photos" / "bees", range(100, 124), side=160)
+    write_scenes(tmp_path / "photos" / "ants", range(60), side=160)
+    write_scenes(tmp_path / "photos" / "bees", range(100, 160), side=160)
     monkeypatch.setenv("TUNE_CACHE", str(tmp_path / "cache"))
     before = examined("photos", cwd=tmp_path)
     calls = []

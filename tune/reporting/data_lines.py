@@ -81,6 +81,6 @@ def _counts(account: Account) -> Table:
 
 def _print_broken(account: Account, console: Console) -> None:
     for each in account.survey.broken[:_NAMES]:
-        console.print(printable(f"  {each.reason}"), soft_wrap=True)
+        console.print(printable(f"  {each.name}: {each.reason}"), soft_wrap=True)
     if len(account.survey.broken) > _NAMES:
         console.print(f"  and {len(account.survey.broken) - _NAMES:,} more")

@@ -8,16 +8,13 @@ from typing import Final
 import numpy as np
 
 from trainable.config import DataConfig
+from trainable.data.balance import Balance
 from trainable.data.looks import LEAST_CONTRAST
 from tune.base.finding import Finding
 from tune.soundness.copies import Copies
 from tune.soundness.division import Division
 from tune.soundness.survey import Rejected, Survey
 
-FEW: Final = 20
-"""Images below which little can be learnt, or said, of a class."""
-UNEVEN: Final = 20.0
-"""How many times the largest class is larger than the smallest at most."""
 ELONGATED: Final = 2.0
 """The ratio of an image's sides above which the square cut out of it is less than half of it."""
 _CUT: Final = "nothing, if what matters is in their middle; else cut them up"
@@ -36,8 +33,8 @@ def judge(
         copies: Their duplicates.
         division: How a search would split them.
     """
-    found = [_images(survey), *_unread(survey), *_copies(survey, copies)]
-    found += [*_plain(survey), *_sizes(survey, config), *_balance(survey)]
+    found = [_images(survey), *_unread(survey, config), *_copies(survey, copies)]
+    found += [*_plain(survey), *_sizes(survey, config), *_balance(survey, division)]
     if division is not None:
         found += _division(division)
     return found
@@ -51,10 +48,17 @@ def _images(survey: Survey) -> Finding:
     return Finding("images", "ok", told)
 
 
-def _unread(survey: Survey) -> Iterator[Finding]:
+def _unread(survey: Survey, config: DataConfig) -> Iterator[Finding]:
     if survey.broken:
         told = f"{counted(len(survey.broken), 'file')} cannot be read: {_named(survey.broken)}"
-        yield Finding("broken files", "fail", told, "repair or remove them")
+        fix = "repair or remove them"
+        if config.on_error == "skip":
+            yield Finding(
+                "broken files", "warn", f"{told}; data.on_error=skip leaves them out", fix
+            )
+        else:
+            fix += ", or leave them out: data.on_error=skip"
+            yield Finding("broken files", "fail", told, fix)
     else:
         yield Finding("broken files", "ok", "every image can be read")
     if survey.left_out and not survey.notes:
@@ -131,25 +135,20 @@ def _sizes(survey: Survey, config: DataConfig) -> Iterator[Finding]:
         yield Finding("aspect", "warn", f"{told}: less than half of each is seen", _CUT)
 
 
-def _balance(survey: Survey) -> Iterator[Finding]:
-    totals = survey.counts().sum(axis=1)
-    fewest, most = int(totals.argmin()), int(totals.argmax())
-    ratio = totals[most] / max(1, totals[fewest])
-    few = int((totals < FEW).sum())
-    named = (
-        f"from {totals[fewest]:,} images ({survey.classes[fewest]}) to {totals[most]:,} "
-        f"({survey.classes[most]})"
-    )
-    if few or ratio > UNEVEN:
-        told = f"{counted(few, 'class')} of fewer than {FEW} images; " if few else ""
-        yield Finding(
-            "balance",
-            "warn",
-            f"{told}classes have {named}",
-            "objective.metric=val_balanced_acc and train.class_weights=balanced",
-        )
-    else:
-        yield Finding("balance", "ok", f"classes have {named}")
+def _balance(survey: Survey, division: Division | None) -> Iterator[Finding]:
+    """How many images each class has to train on, as far as it is known how they are split."""
+    counts = survey.counts()
+    if division is not None and division.error is None:
+        counts = division.counts
+    elif division is not None:
+        counts = np.repeat(counts.sum(axis=1, keepdims=True), counts.shape[1], axis=1)
+    warnings = Balance(survey.classes, tuple(map(tuple, counts.tolist()))).warnings()
+    for line in warnings:
+        yield Finding("balance", "warn", line)
+    if not warnings:
+        train = counts[:, 0]
+        told = f"{train.min():,} to {train.max():,} training images a class"
+        yield Finding("balance", "ok", told)
 
 
 def _division(division: Division) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ image stays in memory, about 800 bytes, whatever its size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainable.config import DataConfig
-from trainable.data.decoded import LEAST_BYTES
+from trainable.data.decoded import open_files
 from trainable.data.decoding import ImageError, read_small, read_square
 from trainable.data.duplicates import group_images
 from trainable.data.facts import Facts
-from trainable.data.files import Files
 from trainable.data.grouping import stay_together
 from trainable.data.hashing import hash_pixels
 from trainable.data.limiting import given_by
@@ -60,15 +59,15 @@ def survey(config: DataConfig, store: ArrayStore | None) -> Survey:
 
 def _of_files(listing: Listing, config: DataConfig, store: ArrayStore | None) -> Survey:
     splits: list[SplitName] = [name for name in SPLITS if name in listing.files]
-    facts = np.concatenate(
-        [each.facts for each in _stored([listing.files[name] for name in splits], store)]
-    )
+    opened = open_files(listing.files, store)
+    facts = np.concatenate([opened[name].facts for name in splits])
     files = [path for name in splits for path in listing.files[name]]
     good, broken = np.flatnonzero(facts["broken"] == 0), np.flatnonzero(facts["broken"])
     root = None if config.root is None else folder_of(config.root)
     rejected = tuple(_rejected(files[index], root) for index in broken)
     if not len(good):
-        raise ConfigError(f"no image of {config.root} can be read; the first: {rejected[0].reason}")
+        first = f"{rejected[0].name}: {rejected[0].reason}"
+        raise ConfigError(f"no image of {config.root} can be read; the first: {first}")
     where = np.repeat(
         [SPLITS.index(each) for each in splits], [len(listing.files[n]) for n in splits]
     )
@@ -96,13 +95,6 @@ def _of_files(listing: Listing, config: DataConfig, store: ArrayStore | None) ->
     )
 
 
-def _stored(paths: Iterable[Sequence[Path]], store: ArrayStore | None) -> list[Files]:
-    """Files by split, stored as a search stores them: few are read in no time."""
-    found = [Files(each, store) for each in paths]
-    few = sum(each.stamps.size for each in found) < LEAST_BYTES
-    return [Files(each.paths, None) for each in found] if few else found
-
-
 def _contrasts(files: Sequence[Path], found: Facts) -> NDArray[np.float32]:
     """The contrast of each image: of its thumbnail, or of a tiny one itself."""
     thumbs, contrasts = found["thumb"], np.empty(len(found), np.float32)
@@ -126,9 +118,10 @@ def _rejected(path: Path, root: Path | None) -> Rejected:
     """A file that could not be read, and why."""
     try:
         read_square(path, 1)
-        reason = "it could not be read a moment ago"
-    except (ImageError, OSError) as error:
-        reason = str(error)
+        # Its file system was not well when it was found broken, and what was found is stored.
+        reason = "it could not be read at first: touch it, so that it is read again"
+    except ImageError as error:
+        reason = error.brief.removeprefix(f"{path} ").strip("()")
     return Rejected(_below(path, root), reason)
 
 
