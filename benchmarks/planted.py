@@ -44,6 +44,7 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
 from trainable.runtime import ImageCache
+from trainable.store.arrays import ArrayStore, open_store
 from tune.soundness.account import Account, examine
 from tune.soundness.labels import Judged, doubtful
 
@@ -51,7 +52,7 @@ FOLDS: Final = 5
 SHARES: Final = (0.05, 0.1)
 PLANTED: Final = 0.1
 """The share of the images of which a copy is planted."""
-A_CLASS: Final = 300
+A_CLASS: Final = 600
 """Images of each class that are taken of CIFAR-10."""
 NO_CACHE: Final = ImageCache(max_bytes=0)
 Change = Callable[[Image.Image], Image.Image]
@@ -121,7 +122,7 @@ def main() -> None:
             root = roots[task.name]
             figures[task.name] = {"copies": of_copies(task, root, Path(folder) / "planted")}
             draws = 1 if given.quick else given.draws
-            figures[task.name]["labels"] = of_labels(task, root, Path(real), draws)
+            figures[task.name]["labels"] = of_labels(task, root, Path(real), Path(folder), draws)
     print(json.dumps(figures))
 
 
@@ -152,8 +153,8 @@ def of_copies(task: Task, root: Path, folder: Path) -> dict[str, Any]:
     account = examine(config, NO_CACHE)
     seconds = time.perf_counter() - start
     found = pairs_of(account) - before
-    # A copy of an image that has copies of its own is a copy of those too.
-    wrong = {pair for pair in found if not pair & {c for p in planted for c in p[1:2]}}
+    origin = {copy: original for original, copy, _ in planted}
+    wrong = [pair for pair in found if not is_right(pair, origin, before)]
     right = {kind: sum(frozenset(p[:2]) in found for p in planted if p[2] == kind)
              for kind in task.copies}  # fmt: skip
     total = Counter(kind for *_, kind in planted)
@@ -168,6 +169,12 @@ def of_copies(task: Task, root: Path, folder: Path) -> dict[str, Any]:
     }
     print(f"{task.name}: copies {figures}", flush=True)
     return figures
+
+
+def is_right(pair: frozenset[str], origin: dict[str, str], before: set[frozenset[str]]) -> bool:
+    """Whether two images are of one original, or of two that were alike without any planting."""
+    originals = frozenset(origin.get(name, name) for name in pair)
+    return len(originals) == 1 or originals in before
 
 
 def plant(task: Task, folder: Path) -> list[tuple[str, str, str]]:
@@ -198,17 +205,21 @@ def pairs_of(account: Account) -> set[frozenset[str]]:
     }
 
 
-def of_labels(task: Task, root: Path, real: Path, draws: int) -> list[dict[str, float]]:
+def of_labels(
+    task: Task, root: Path, real: Path, folder: Path, draws: int
+) -> list[dict[str, float]]:
     """How many of the planted wrong labels are found, and how many others."""
     config = DataConfig(source="image_folder", root=root, image_size=task.image_size)
     whole, found = load_dataset(config, NO_CACHE), []
+    store = open_store(str(folder / "store"), 4 * 10**9)
     truth = np.concatenate([whole.train.labels.numpy(), whole.val.labels.numpy()])
     for share in SHARES:
         rows = []
         for number in range(draws):
             wrong = changed(truth, share, len(whole.classes), number)
+            mislabelled = relabelled(whole, wrong)
             start = time.perf_counter()
-            judged = judge(task, config, whole, wrong, real)
+            judged = judge(task, config, mislabelled, real, store)
             doubts = {doubt.index for doubt in doubtful(judged, wrong)}
             planted = set(np.flatnonzero(wrong != truth).tolist())
             hits = len(doubts & planted)
@@ -238,11 +249,11 @@ def changed(truth: NDArray[np.int64], share: float, classes: int, seed: int) -> 
 
 
 def judge(
-    task: Task, config: DataConfig, whole: Dataset, labels: NDArray[np.int64], real: Path
+    task: Task, config: DataConfig, mislabelled: Dataset, real: Path, store: ArrayStore | None
 ) -> Judged:
     """What heads say of the images of the folds that they were not trained on."""
-    mislabelled = relabelled(whole, labels)
-    probabilities = np.zeros((len(labels), len(whole.classes)), np.float32)
+    count = len(mislabelled.train) + len(mislabelled.val)
+    probabilities = np.zeros((count, len(mislabelled.classes)), np.float32)
     for number in range(1, FOLDS + 1):
         fold = mislabelled.folded(f"{number}/{FOLDS}")
         trial = TrialConfig.model_validate(
@@ -254,13 +265,13 @@ def judge(
                 "train": {"epochs": 8, "batch_size": 32},
             }
         )
-        tuner = FineTuner(trial, resolve_device("auto"), dataset=fold)
+        tuner = FineTuner(trial, resolve_device("auto"), store, dataset=fold)
         while not tuner.finished:
             tuner.train_epoch()
         assert fold.pool is not None
         at = torch.as_tensor(fold.pool.places["val"]).numpy()
         probabilities[at] = tuner.evaluate("val").probabilities
-    return Judged(np.arange(len(labels)), probabilities, "all")
+    return Judged(np.arange(count), probabilities, "all")
 
 
 def relabelled(whole: Dataset, labels: NDArray[np.int64]) -> Dataset:
