@@ -1,4 +1,4 @@
-"""The map in CONTRIBUTING.md, beside what is there."""
+"""What pages for people name, beside what is there: CONTRIBUTING.md and docs/data.md."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ def test_every_target_of_make_that_is_named_exists() -> None:
     targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     named = " ".join(re.findall(r"^make ([a-z ]+)", TEXT, re.MULTILINE))
     assert set(named.split()) <= targets
+
+
+def test_every_test_that_the_page_on_data_names_exists() -> None:
+    page = (REPOSITORY / "docs" / "data.md").read_text()
+    named = re.findall(r"`((?:tests/)?[\w/]*test_\w+\.py)::(\w+)`", page)
+    assert len(named) > 50
+    for path, test in named:
+        below = path.removeprefix("tests/") if "/" in path else f"trainable/data/{path}"
+        content = (REPOSITORY / "tests" / below).read_text()
+        assert re.search(rf"(?:def|class) {test}\b", content), f"{path}::{test}"
