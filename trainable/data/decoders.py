@@ -70,6 +70,8 @@ def _has_decoder(name: str) -> bool:
         if find_spec("pillow_heif") is None:
             return False
         import_module("pillow_heif").register_heif_opener()
-    elif name not in Image.OPEN:
-        Image.init()
+    else:
+        Image.preinit()  # the most usual ones; all would take a tenth of a second
+        if name not in Image.OPEN:
+            Image.init()
     return name in Image.SAVE  # a decoder that Pillow was built without is in OPEN all the same

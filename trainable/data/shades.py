@@ -6,6 +6,7 @@ see docs/decisions/0040-shades-of-any-file.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,12 @@ _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _MAXIMA: Final = (281, 341)
 """TIFF's tags MaxSampleValue and SMaxSampleValue."""
 _WHITE_IS_ZERO: Final = 0
+_SWAPPED: Final[dict[str, type[np.generic]]] = {
+    "F;32BF": np.float32,
+    "I;32BS": np.int32,
+    "I;16BS": np.int16,
+}
+"""Pillow's modes of big-endian samples, which it forgets that libtiff has turned round already."""
 _REMEDY: Final = "save it with 8 bits, or with the whole range of 16"
 
 
@@ -33,21 +40,25 @@ class Samples:
         bits: Those that a sample uses, where the file says so.
         wide: Whether Pillow drops the lower 8 of 16 bits.
         inverted: Whether 0 is white, and Pillow leaves it so.
+        swapped: The type of the samples of which Pillow has the bytes in the wrong order.
     """
 
     bits: int | None
     wide: bool
     inverted: bool
+    swapped: type[np.generic] | None = None
 
     @classmethod
     def of(cls, image: Image.Image) -> Samples:
         """Those of an image that is opened and not decoded yet."""
         tags = getattr(image, "tag_v2", {})
-        packed = any(";16" in str(each[3]) for each in getattr(image, "tile", ()))
+        tiles: Sequence[Any] = getattr(image, "tile", ())
+        packed = any(";16" in str(each[3]) for each in tiles)
         deep = image.mode[0] in "IF"
         return cls(
             bits=16 if image.format == "PPM" else _declared(tags),
             wide=packed and not deep and image.format in {"PNG", "TIFF"},
+            swapped=_SWAPPED.get(tiles[0][3][0]) if deep and _is_by_libtiff(tiles) else None,
             inverted=deep and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
         )
 
@@ -62,6 +73,8 @@ class Samples:
         """
         if image.mode[0] in "IF":
             values = np.asarray(image)
+            if self.swapped is not None:
+                values = values.astype(self.swapped).byteswap()
             shades = _of_floats(values) if image.mode == "F" else self._of_integers(values)
             if self.inverted:
                 shades = 255 - shades
@@ -79,7 +92,7 @@ class Samples:
 
     def _of_integers(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         low, high = int(values.min()), int(values.max())
-        whole = values.itemsize == 2  # whose range is known, if nothing else is said
+        whole = values.dtype.kind == "u"  # whose range is known, if nothing else is said
         bits = max(8, self.bits or (16 if whole else 8))
         if low < 0 or (high >= 1 << bits and not whole):
             raise ValueError(
@@ -97,6 +110,10 @@ class Samples:
         colours = [image.getchannel(each) for each in image.getbands() if each in "RGBL"]
         if colours and not any(sum(each.histogram()[256 // _DARK :]) for each in colours):
             raise ValueError(_too_dark("colour is above 4,095"))
+
+
+def _is_by_libtiff(tiles: Sequence[Any]) -> bool:
+    return len(tiles) > 0 and tiles[0][0] == "libtiff"
 
 
 def _declared(tags: Any) -> int | None:
@@ -117,10 +134,11 @@ def _too_dark(what: str) -> str:
 
 def _of_floats(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and (high <= 1 or 256 // _DARK <= high <= 255)):  # NaN is no number
+    fits = high == 0 or 1 / _DARK <= high <= 1 or 256 / _DARK <= high <= 255
+    if not (low >= 0 and fits):  # NaN is no number
         raise ValueError(
             f"its values go from {low:g} to {high:g}, and floats are taken from 0 to 1, or from 0 "
-            "to 255: scale it, or save it with 8 bits"
+            "to 255, if one reaches a sixteenth of that: scale it, or save it with 8 bits"
         )
     return (values * np.float32(255) + np.float32(0.5) if high <= 1 else values).astype(np.uint8)
 

@@ -59,13 +59,15 @@ def wide_png(colours: NDArray[np.uint16], transparent: tuple[int, ...] = ()) -> 
 
 
 def tiff(values: NDArray[Any], *, order: str = "<", **tags: int) -> bytes:
-    """A TIFF of one strip that is not compressed, with the tags that are given by number."""
+    """A TIFF of one strip, with the tags that are given by number (`t259=8` compresses it)."""
     bands = values.shape[2] if values.ndim == 3 else 1
     height, width = values.shape[:2]
     bits = values.dtype.itemsize * 8
     kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    pixels = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    pixels = zlib.compress(pixels) if tags.get("t259") == 8 else pixels
     known = {256: width, 257: height, 258: bits, 259: 1, 262: 2 if bands > 1 else 1, 273: 0}
-    known |= {277: bands, 278: height, 279: values.nbytes, 339: kind}
+    known |= {277: bands, 278: height, 279: len(pixels), 339: kind}
     known |= {int(name[1:]): value for name, value in tags.items()}
     after = 8 + 2 + 12 * len(known) + 4
     start = after + 4 * bands
@@ -80,7 +82,6 @@ def tiff(values: NDArray[Any], *, order: str = "<", **tags: int) -> bytes:
             entries += struct.pack(f"{order}HHII", tag, 4, 1, value)
     behind = struct.pack(f"{order}{2 * bands}H", *[known[258]] * bands, *[known[339]] * bands)
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(known))
-    pixels = values.astype(values.dtype.newbyteorder(order)).tobytes()
     return head + entries + bytes(4) + behind + pixels
 
 
@@ -160,6 +161,15 @@ class TestThirtyTwoBits:
         for values in (ramp(255, np.int32), ramp(255, np.uint32), ramp(255, np.float32)):
             np.testing.assert_array_equal(shades(tiff(values)), RAMP)
 
+    @pytest.mark.parametrize("order", ["<", ">"])
+    @pytest.mark.parametrize("compression", [1, 8])
+    @pytest.mark.parametrize("kind", [np.int16, np.int32, np.float32])
+    def test_neither_order_of_bytes_nor_compression_matters(
+        self, kind: type[np.generic], compression: int, order: str
+    ) -> None:
+        read = shades(tiff(ramp(255, kind), order=order, t259=compression))
+        np.testing.assert_array_equal(read, RAMP)
+
     def test_the_tag_of_the_greatest_value_says_how_many_bits_there_are(self) -> None:
         values = ramp(65_535, np.int32)
         read = shades(tiff(values, t281=65_535))
@@ -182,7 +192,9 @@ class TestThirtyTwoBits:
         assert np.abs(read - RAMP).max() <= 1
         assert (read[0, 0, 0], read[0, -1, 0]) == (0, 255)
 
-    @pytest.mark.parametrize("values", [(0, 1.2), (0, 300), (-0.5, 1), (0, np.nan), (0, np.inf)])
+    @pytest.mark.parametrize(
+        "values", [(0, 0.05), (0, 1.2), (0, 300), (-0.5, 1), (0, np.nan), (0, np.inf)]
+    )
     def test_floats_of_another_range_are_refused(self, values: tuple[float, float]) -> None:
         pixels = np.zeros((16, 16), np.float32)
         pixels[0, :2] = values
