@@ -7,10 +7,10 @@ shared ones, so it is `fcntl`'s.
 from __future__ import annotations
 
 import fcntl
-import math
+import mmap
 import os
 import shutil
-import weakref
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from trainable.errors import first_line
 from trainable.store.description import DATA, DESCRIPTION, Description, read_description
 
 FILES: Final = "files"
@@ -28,6 +27,9 @@ ASIDE: Final = ".part"
 """The suffix of what is being written."""
 ACTIVATIONS: Final = "activations"
 _KIND: Final = "kind"
+_NO_RESERVE: Final = 0x4000 if sys.platform == "linux" else 0
+"""Linux's MAP_NORESERVE, which Python names from 3.12 on. Without it, what might be written to
+would have to fit into memory before any is."""
 
 
 @dataclass(frozen=True)
@@ -74,26 +76,20 @@ def folders_in(root: Path) -> list[Path]:
 def map_array(path: Path, content: Description) -> Tensor:
     """Map an array, and hold a shared lock on its data for as long as it lives.
 
+    It may be larger than memory. What is written to it stays in this process.
+
     Raises:
         OSError: It cannot be opened or mapped.
         ValueError: It has another length.
     """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_size != content.size:
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if os.fstat(file.fileno()).st_size != content.size:
             raise ValueError("its data has another length")
-        count = math.prod(content.shape)
-        flat = torch.from_file(str(path), shared=False, size=count, dtype=content.torch_dtype)
-    except RuntimeError as error:  # of PyTorch, where no file can be opened or no memory is left
-        os.close(descriptor)
-        raise OSError(first_line(error)) from error
-    except BaseException:
-        os.close(descriptor)
-        raise
-    array = flat.view(content.shape)
-    weakref.finalize(array, os.close, descriptor)
-    return array
+        flags, access = mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
+        mapped = mmap.mmap(file.fileno(), content.size, flags, access)
+    # It holds a duplicate of the descriptor, and so the lock, and the tensor holds it.
+    return torch.frombuffer(mapped, dtype=content.torch_dtype).view(content.shape)
 
 
 def is_damaged(folder: Path) -> bool:

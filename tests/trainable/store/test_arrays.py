@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import mmap
 import multiprocessing
 import os
 import re
@@ -19,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +33,8 @@ from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
 from trainable.store.arrays import ArrayStore, default_root
 from trainable.store.chunks import Chunks
+from trainable.store.description import Description
+from trainable.store.entries import map_array
 
 KEY = {"what": "test", "number": 1}
 FIELDS = ("key", "dtype", "shape", "size", "chunk")
@@ -106,6 +110,18 @@ class TestKeeping:
     ) -> None:
         store.get(KEY, compute.chunks).zero_()
         assert torch.equal(ArrayStore(store.root).get(KEY, compute.chunks), compute.array)
+
+    def test_an_array_may_be_larger_than_memory(self, tmp_path: Path) -> None:
+        size = psutil.virtual_memory().total + psutil.swap_memory().total + 2**30
+        with (tmp_path / "data").open("wb") as file:
+            file.truncate(size)  # a hole, which takes no room
+        content = Description(key={}, dtype="uint8", shape=[size], size=size, chunk=16)
+
+        array = map_array(tmp_path / "data", content)
+
+        assert array[-1] == 0
+        array[-1] = 1
+        assert (array[-1], map_array(tmp_path / "data", content)[-1]) == (1, 0)
 
     def test_the_folder_is_named_by_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TUNE_CACHE", "/somewhere")
@@ -341,9 +357,9 @@ class TestPassingFaults:
 
         def fails(*words: object, **more: object) -> Tensor:
             monkeypatch.undo()
-            raise RuntimeError("unable to mmap: Cannot allocate memory (12)")
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
-        monkeypatch.setattr(torch, "from_file", fails)
+        monkeypatch.setattr(mmap, "mmap", fails)
         self.ask(store, compute, "Cannot allocate memory")
 
     def test_a_read_only_cache_is_read_and_said_to_be_read_only(
@@ -369,6 +385,8 @@ import os, signal, sys, torch
 from pathlib import Path
 from trainable.store.arrays import ArrayStore
 from trainable.store.chunks import Chunks
+from trainable.store.description import Description
+from trainable.store.entries import map_array
 
 def compute(start, stop):
     if start == 20:
