@@ -18,6 +18,10 @@ Precision = Literal["auto", "fp32", "bf16"]
 CONTEXT_BYTES: Final = 640 * 2**20
 """The part of a GPU's memory that a process takes for CUDA itself and its libraries' code."""
 
+DEFAULT_THREADS: Final = torch.get_num_threads()
+"""The threads of a CPU operation as PyTorch has them by itself: this module is imported before any
+are set here."""
+
 FASTER: Final = 1.2
 """The ratio from which bfloat16 counts as faster: less is a busy machine's noise."""
 _TIMED: Final = 10

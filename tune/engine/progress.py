@@ -111,8 +111,9 @@ class Progress:
         return None if self._seconds is None else max(0.0, self._seconds - past)
 
     def _best(self) -> float | None:
-        """The best score so far, also of a trial that is running."""
-        trials = [trial for trial in list(self._ledger.trials.values()) if trial.epochs]
+        """The best score so far, also of a trial that is running, but of none that has failed."""
+        logs = list(self._ledger.trials.values())
+        trials = [log for log in logs if log.epochs and log.state is not TrialState.FAIL]
         best = max(trials, key=lambda trial: trial.rank, default=None)
         return None if best is None else best.score
 

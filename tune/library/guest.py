@@ -114,11 +114,12 @@ def _known() -> dict[str, logging.Logger]:
 
 @contextmanager
 def _threads() -> Iterator[None]:
-    """How many threads PyTorch computes in, if the caller has loaded it."""
+    """How many threads PyTorch computes in: of one that is loaded meanwhile, its own default."""
     torch = sys.modules.get("torch")
     before = None if torch is None else torch.get_num_threads()
     try:
         yield
     finally:
-        if torch is not None:
-            torch.set_num_threads(before)
+        device = sys.modules.get("trainable.device")
+        if device is not None:
+            device.torch.set_num_threads(before or device.DEFAULT_THREADS)

@@ -155,6 +155,8 @@ def test_the_best_score_is_shown_as_soon_as_a_trial_has_one(ledger: Ledger) -> N
     heads, (row,) = table_of(screen)
     assert row[heads.index("best")] == "70.00%"
     assert "best val_acc 70.00%" in screen[-1]
+    ledger.end(0, TrialState.FAIL, "DivergedError: no")
+    assert "best val_acc -" in screen_of(ledger, 160)[-1]
 
 
 def test_the_table_and_what_is_below_it_fit_a_low_terminal(ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from trainable import device
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
 from tune.library.guest import as_guest
@@ -49,6 +50,21 @@ def test_signals_loggers_and_threads_are_as_they_were_after_an_error_too() -> No
     assert own.level == logging.DEBUG
     assert root.handlers == handlers
     assert torch.get_num_threads() == threads
+
+
+def test_a_pytorch_that_a_search_has_loaded_has_its_own_threads_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(device, "DEFAULT_THREADS", threads + 2)
+    try:
+        with monkeypatch.context() as patch:
+            patch.delitem(sys.modules, "torch")
+            with as_guest():
+                torch.set_num_threads(1)
+        assert torch.get_num_threads() == threads + 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_another_thread_than_the_main_one_has_no_signals() -> None:
