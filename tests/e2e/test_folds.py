@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -46,6 +48,11 @@ def test_folds_and_refit_go_on_after_kills_and_replay(tmp_path: Path) -> None:
     (refit,) = record.runs("refit")
     assert {run.info.status for run in (*runs, refit)} <= {"FINISHED", "KILLED"}
     assert refit.info.status == "FINISHED"
+    judged = invoke("tune.data", "--search=first", "--json", cwd=tmp_path)
+    assert judged.returncode == 0, judged.stderr
+    found = json.loads(judged.stdout)
+    assert re.match(r"\d+ training and validation images judged by the winner's", found["judged"])
+    assert len(list(tmp_path.glob("mlruns/searches/first/confirm-*/validated.npz"))) == 10
     for run in (next(run for run in runs if run.info.status == "FINISHED"), refit):
         replayed = invoke("tune.debug", "--from-run", run.info.run_id, cwd=tmp_path)
         assert replayed.returncode == 0, replayed.stdout + replayed.stderr

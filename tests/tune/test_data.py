@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -14,6 +15,8 @@ from PIL import Image, ImageEnhance
 
 from tests.helpers.doors import invoke
 from tests.helpers.images import write_folders
+from tests.helpers.searches import FinishedSearch
+from tune.tracking.schema import Artifact
 
 CLASSES = ("ants", "bees")
 
@@ -224,6 +227,47 @@ def test_files_are_read_once_for_this_and_for_a_search(
     assert calls == []
 
 
+def test_after_a_search_its_winner_judges_what_it_was_not_trained_on(
+    finished_search: FinishedSearch,
+) -> None:
+    found = examined("--search=first", "--out=sound", cwd=finished_search.folder)
+    assert re.fullmatch(
+        r"\d+ validation images judged by the winner and \d+ test images judged by the search's "
+        "model",
+        found["judged"],
+    )
+    assert {each["split"] for each in found["doubtful"]} <= {"val", "test"}
+    assert all(each["class"] != each["suggested"] for each in found["doubtful"])
+    with (finished_search.folder / "sound" / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == found["images"]
+    first = [row["path"] for row in rows[: len(found["doubtful"])]]
+    assert first == [each["image"] for each in found["doubtful"]]
+    done = invoke("tune.data", "--search=first", cwd=finished_search.folder)
+    assert f"labels: {len(found['doubtful'])} are doubtful, of {found['judged']}" in done.stdout
+    assert (finished_search.folder / "mlruns/searches/first/labels.csv").exists()
+
+
+def test_a_search_has_the_page_about_its_images_on_its_run(
+    finished_search: FinishedSearch,
+) -> None:
+    (run,) = finished_search.runs("search")
+    artifacts = {each.path for each in finished_search.client.list_artifacts(run.info.run_id)}
+    assert Artifact.DATA in artifacts
+    home = finished_search.folder / "mlruns" / "searches" / "first"
+    assert 'href="data.html"' in (home / "report.html").read_text()
+    assert "What the network sees" in (home / "data.html").read_text()
+
+
+def test_without_cleanlab_a_search_is_not_looked_at(
+    finished_search: FinishedSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.soundness.labels.find_spec", lambda name: None)
+    done = invoke("tune.data", "--search=first", cwd=finished_search.folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'resnet-tune[data-check]'" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -232,6 +276,7 @@ def test_files_are_read_once_for_this_and_for_a_search(
         (["photos", "data.imagesize=3"], "data.imagesize=3: no such key"),
         (["photos", "--config=digits"], "data.root=photos means nothing with data.source=digits"),
         (["photos", "--search=first"], "--search takes the images of that search"),
+        (["--search=nowhere"], "nowhere"),
         (["photos", "--out=file"], "--out file cannot be written"),
         (["allbroken"], "no image of allbroken can be read; the first: "),
     ],

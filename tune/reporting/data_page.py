@@ -48,7 +48,7 @@ def data_page(account: Account, doubts: Sequence[Doubt] = (), how: str = "") -> 
         name=printable(account.name),
         about=f"data.source={config.source}: {counted(len(survey), 'image')}",
         findings=shown_findings(account.findings),
-        classes=_classes(survey),
+        classes=_classes(account),
         split=_split(account),
         sizes={what: [f"{v:g}" for v in values] for what, values in account.sizes().items()},
         broken=_listed(survey.broken),
@@ -92,16 +92,19 @@ def _class(survey: Survey, index: int) -> str:
     return survey.classes[int(survey.labels[index])]
 
 
-def _classes(survey: Survey) -> list[dict[str, Any]]:
-    counts = survey.counts()
-    most = max(1, int(counts.sum(axis=1).max()))
+def _classes(account: Account) -> list[dict[str, Any]]:
+    """Each class's images as they lie there and as a search would split them, and a bar."""
+    survey, division = account.survey, account.division
+    there = survey.counts()
+    searched = there[:, :0] if division is None or division.error else division.counts
+    most = max(1, int(there.sum(axis=1).max()))
     return [
         {
             "name": printable(name),
-            "counts": [f"{count:,}" for count in row],
+            "counts": [f"{count:,}" for count in (*row, *split)],
             "share": round(_BAR * int(row.sum()) / most, 2),
         }
-        for name, row in zip(survey.classes, counts, strict=True)
+        for name, row, split in zip(survey.classes, there, searched, strict=True)
     ]
 
 

@@ -71,7 +71,8 @@ def _of_files(listing: Listing, config: DataConfig, store: ArrayStore | None) ->
     where = np.repeat(
         [SPLITS.index(each) for each in splits], [len(listing.files[n]) for n in splits]
     )
-    kept, found = [files[index] for index in good], facts[good]
+    kept = [files[index] for index in good]
+    found = facts[good] if len(broken) else facts
     labels = np.concatenate([listing.labels[name] for name in splits])[good]
     groups = group_images(found["hash"], Looks(found["look"], found["thumb"]))
     sizes = np.stack([found["width"], found["height"]], axis=1).astype(np.int64)

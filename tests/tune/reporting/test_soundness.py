@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser
 
+from tests.helpers.pages import SCREENS, opened
 from tests.helpers.results import dataset_of, results_of
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset
@@ -86,6 +88,21 @@ def test_the_page_of_a_search_takes_less_than_a_second_and_is_made_once(tmp_path
     assert text.count('<div class="policies">') == len(POLICIES)
     path.write_text("looked at")
     assert write_data_page(tmp_path, config, photos).read_text() == "looked at"
+
+
+@pytest.mark.parametrize(("size", "scheme"), SCREENS)
+def test_the_page_fits_a_screen(
+    size: tuple[int, int], scheme: str, tmp_path: Path, browser: Browser
+) -> None:
+    photos = dataset_of(["a class of a long name " * 4, "b", "c"], images=4, side=64)
+    view, wrong = opened(browser, write_data_page(tmp_path, DataConfig(), photos), size, scheme)
+    assert wrong == []
+    width = view.evaluate("document.documentElement.scrollWidth")
+    assert width <= size[0]
+    broken = "[...document.images].filter(one => !one.complete || !one.naturalWidth).length"
+    assert view.evaluate(broken) == 0
+    dark = view.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert dark == ("rgb(20, 24, 28)" if scheme == "dark" else "rgb(255, 255, 255)")
 
 
 @pytest.fixture(scope="module")
