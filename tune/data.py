@@ -25,7 +25,7 @@ def main(
         list[str] | None,
         typer.Argument(
             metavar="[ROOT] [KEY=VALUE]...",
-            help="The folder of images, and keys of the config; by default the config's own.",
+            help="The folder, table or URL of images, and keys of the config; by default its own.",
             show_default=False,
         ),
     ] = None,
