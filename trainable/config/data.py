@@ -23,8 +23,10 @@ class DataConfig(Config):
 
     source: Source = "digits"
     """`digits` (scikit-learn's, no download), `cifar10` (torchvision's, downloaded
-    into `root`) or `image_folder` (`root` with one folder per class, or with
-    `train/`, `val/`, `test/` folders of those)."""
+    into `root`), `image_folder` (`root` with one folder per class, or with
+    `train/`, `val/`, `test/` folders of those), `table` (`root` is a CSV, TSV, Parquet or
+    JSON-lines file with the columns `path` and `label`), `torchvision` (any of its sets with one
+    label an image, by `data.name`) or `huggingface` (a data set on disk, by an extra)."""
 
     root: Url | Path | None = None
     """Folder of the images, or the file of the table. Both may be a URL that fsspec knows, such as
@@ -38,7 +40,8 @@ class DataConfig(Config):
     group: str | None = None
     r"""What several images are of, such as a patient, a camera or a video: all images of one are in
     one split, and in one fold. For `image_folder` a regular expression that is searched in the path
-    below `root`, and whose first group is the name: `data.group='(patient\d+)_'`."""
+    below `root`, and whose first group is the name: `data.group='(patient\d+)_'`. For
+    `table` and `huggingface` a column; a table's column `group` needs no key."""
 
     limit: Annotated[int | None, Unit("images")] = Field(default=None, ge=2)
     """At most so many training images, of each class in proportion. Of files so many are read,

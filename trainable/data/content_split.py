@@ -31,11 +31,13 @@ class ContentSplit:
         parts: The source's images.
         groups: A number for each training image, the same for those that stay together.
         moved: The classes of which a split would have been empty, by its name.
+        limit: What `data.limit` was, where it took images whatever group they are of.
     """
 
     parts: Parts
     groups: NDArray[np.uint64]
     moved: dict[SplitName, list[str]] = field(default_factory=dict)
+    limit: int | None = field(default=None, init=False)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -52,6 +54,8 @@ class ContentSplit:
         Raises:
             ValueError: A class has too few images, or too few that are not alike.
         """
+        by_group = config.split_rule == 3 and any(map(any, self.parts.groups.values()))
+        self.limit = config.limit if by_group else None
         check_given_splits(self.parts.groups)
         self._check_given()
         found = {name: np.arange(len(labels)) for name, labels in self.parts.labels.items()}
@@ -144,11 +148,12 @@ class ContentSplit:
         if not few:
             return
         unit = "groups (data.group)" if any(map(any, self.parts.groups.values())) else "images"
+        raised = "" if self.limit is None else f", or raise data.limit={self.limit}"
         names = [f"{self.parts.classes[label]} ({count})" for label, count in few.items()]
         raise ValueError(
             f"{len(self.groups)} training images cannot be split with every class on both sides: "
             f"too few {unit} that are not alike in {_listed(names)}, and each class needs {needed} "
-            f"({self._purposes}); add some, or leave such classes out"
+            f"({self._purposes}); add some{raised}, or leave such classes out"
         )
 
     @property

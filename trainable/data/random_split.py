@@ -58,7 +58,7 @@ def missing_classes(parts: Parts, indices: dict[SplitName, Indices]) -> tuple[st
             more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
             notes.append(
                 f"{name} split: no image of {names}{more}, which is not judged there; "
-                "data.split_rule=2 gives each split one"
+                "without data.split_rule=1 each split has one"
             )
     return tuple(notes)
 

@@ -121,6 +121,8 @@ def check_files(config: SearchConfig) -> None:
     folders = {"image_folder": "one with a folder per class", "huggingface": "one of a data set"}
     if config.data.source in folders and isinstance(root, Path) and not is_folder(root):
         what = folders[config.data.source]
+        if is_file(root):
+            what += f"; for labels in a table: data.source=table data.root={squeeze(root)}"
         raise ConfigError(f"data.root={squeeze(root)}: no such folder; give {what}")
     weights, searched = config.model.weights, config.space.get("model.weights")
     if isinstance(searched, Choices):

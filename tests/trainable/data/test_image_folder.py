@@ -293,3 +293,8 @@ class TestGroups:
         few = r"too few groups \(data.group\) .* in ants \(1\), bees \(1\), and each class needs 3"
         with pytest.raises(ValueError, match=few):
             load_dataset(DataConfig(**given, group="^(ants|bees)"))
+
+    def test_a_limit_that_leaves_too_few_of_them_is_named(self, patients: Path) -> None:
+        given = {"source": "image_folder", "root": patients, "image_size": 12, "limit": 6}
+        with pytest.raises(ValueError, match=r"too few groups .* or raise data\.limit=6, or leave"):
+            load_dataset(DataConfig(**given, group=r"(patient\d)"))

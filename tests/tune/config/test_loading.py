@@ -515,3 +515,30 @@ def test_a_config_with_a_mistake_is_not_printed(in_tmp_path: Path) -> None:
     for word in ("optim.lrr=1", "optim.lr=-1", "optim"):
         with pytest.raises(ConfigError, match="optim"):
             config_text(Path("digits"), [word])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["data.source=table", "data.root=no.csv"], "no such file; give a table with the columns"),
+        (
+            ["data.source=huggingface", "data.root=nowhere"],
+            "no such folder; give one of a data set",
+        ),
+        (
+            ["data.source=image_folder", "data.root=labels.csv"],
+            "give one with a folder per class; for labels in a table: data.source=table data.root=l",
+        ),
+    ],
+)
+def test_what_is_not_at_the_root_is_said_before_anything_is_loaded(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("labels.csv").touch()
+    with pytest.raises(ConfigError, match=said):
+        check_files(load_config(None, words))
+
+
+def test_images_at_a_url_are_not_looked_for_here() -> None:
+    check_files(load_config(None, ["data.source=image_folder", "data.root=s3://bucket/photos"]))
