@@ -137,7 +137,7 @@ def test_what_cannot_be_read_is_told_and_does_not_stop_the_rest(
     ]
     told = done.stderr.splitlines()
     assert [line.split()[1] for line in told] == ["empty", "missing.png", "mixed/a.jpg"]
-    assert told[0].startswith("tune.predict: empty holds no image (.jpg,")
+    assert told[0].startswith("tune.predict: empty holds no image (JPEG,")
     assert "there is no such file" in told[1]
 
 
@@ -237,7 +237,7 @@ def test_imagenets_own_labels_are_told(
     ("words", "told"),
     [
         ([], "name an image, a folder, or -"),
-        (["empty"], "empty holds no image (.jpg"),
+        (["empty"], "empty holds no image (JPEG"),
         (["a.png"], "no model is registered here: python -m tune.search makes one"),
         (["a.png", "--model=nowhere"], "--model nowhere: no such folder"),
         (["a.png", "--csv=a.csv", "--json"], "--csv and --json: give one of them"),

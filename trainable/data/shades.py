@@ -19,7 +19,7 @@ BACKGROUND: Final = (255, 255, 255)
 _DARK: Final = 16
 """The parts of a range of which an image must use more than one: under 4,096 of 65,535 it is almost
 black, and more likely a camera's 12 bits."""
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_BITS, _PHOTOMETRIC = 258, 262
 _MAXIMA: Final = (281, 341)
 """TIFF's tags MaxSampleValue and SMaxSampleValue."""
 _WHITE_IS_ZERO: Final = 0
@@ -38,12 +38,14 @@ class Samples:
 
     Attributes:
         bits: Those that a sample uses, where the file says so.
+        assumed: Those that it uses where the file does not.
         wide: Whether Pillow drops the lower 8 of 16 bits.
         inverted: Whether 0 is white, and Pillow leaves it so.
         swapped: The type of the samples of which Pillow has the bytes in the wrong order.
     """
 
     bits: int | None
+    assumed: int
     wide: bool
     inverted: bool
     swapped: type[np.generic] | None = None
@@ -56,7 +58,9 @@ class Samples:
         packed = any(";16" in str(each[3]) for each in tiles)
         deep = image.mode[0] in "IF"
         return cls(
-            bits=16 if image.format == "PPM" else _declared(tags),
+            # A portable map of another white than that of its type is scaled to 16 bits.
+            bits=16 if tiles and tiles[0][0].startswith("ppm") else _declared(tags),
+            assumed=16 if image.mode.startswith("I;16") or image.format == "PPM" else 8,
             wide=packed and not deep and image.format in {"PNG", "TIFF"},
             swapped=_SWAPPED.get(tiles[0][3][0]) if deep and _is_by_libtiff(tiles) else None,
             inverted=deep and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
@@ -92,8 +96,7 @@ class Samples:
 
     def _of_integers(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         low, high = int(values.min()), int(values.max())
-        whole = values.dtype.kind == "u"  # whose range is known, if nothing else is said
-        bits = max(8, self.bits or (16 if whole else 8))
+        bits, whole = max(8, self.bits or self.assumed), self.assumed == 16
         if low < 0 or (high >= 1 << bits and not whole):
             raise ValueError(
                 f"its values go from {low:,} to {high:,}, and it does not say which are black and "

@@ -138,7 +138,7 @@ class TestTwelveBitsInSixteen:
 
     def test_otherwise_it_would_be_black_and_is_refused(self) -> None:
         grey, colours = ramp(4095), np.stack([ramp(4095)] * 3, axis=2)
-        for file in (encoded(grey, "PNG"), tiff(grey)):
+        for file in (encoded(grey, "PNG"), tiff(grey), encoded(grey, "PPM")):
             with pytest.raises(
                 ImageError, match=r"no value is above 4,095, .* save it with 8 bits"
             ):
