@@ -35,3 +35,35 @@ def test_a_search_goes_by_a_metric_from_outside(
         assert [m.value for m in history] == list(trial.intermediate_values.values())
     (version,) = found.client.search_model_versions("name = 'resnet18-digits'")
     assert float(version.tags["test_acc"]) == parent.data.metrics["test_acc"]
+
+
+@pytest.mark.slow
+def test_a_search_goes_by_costs_and_weighs_classes(tmp_path: Path) -> None:
+    words = ("--config", str(DIGITS), "--num-samples=4", "--name=first", *SMALL)
+    costs = ("objective.metric=val_cost", "objective.costs.3.8=20", "objective.costs.8.3=20")
+    given = (
+        *("space.train.class_weights=[none, balanced, effective]", "objective.also=val_macro_f1"),
+        *("space.train.sampler=[shuffle, balanced]", "space.optim.focal_gamma={low: 0, high: 2}"),
+        *("confirm.top_k=2", "confirm.seeds=1"),
+    )
+    done = run_module("tune.search", *words, *costs, *given, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert "\nclasses  0: " in done.stdout
+    found = FinishedSearch(tmp_path, done.stdout)
+    (parent,) = found.runs("search")
+    metrics = parent.data.metrics
+    assert {"best_val_cost", "test_cost", "test_macro_f1", "confirmed_val_cost"} <= metrics.keys()
+    study = optuna.load_study(study_name="first", storage=found.study_url)
+    assert study.direction is optuna.study.StudyDirection.MINIMIZE
+    values = [trial.value for trial in study.trials if trial.value is not None]
+    for run in found.runs("trial"):
+        trial = study.trials[int(run.data.tags["tune.number"])]
+        assert run.data.params["train.class_weights"] == trial.params["train.class_weights"]
+        history = found.client.get_metric_history(run.info.run_id, "val_cost")
+        assert [m.value for m in history] == list(trial.intermediate_values.values())
+        assert "val_macro_f1" in run.data.metrics
+    assert min(values) == study.best_value
+    (version,) = found.client.search_model_versions("name = 'resnet18-digits'")
+    assert float(version.tags["test_cost"]) == pytest.approx(metrics["test_cost"])
+    page = (tmp_path / "mlruns" / "searches" / "first" / "report.html").read_text()
+    assert "Test cost" in page
