@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
 
-from tune.models.comparison import most_lost
+from tune.models.bound import most_lost
 
 Answers = NDArray[np.bool_]
 Numbers = NDArray[np.float64]

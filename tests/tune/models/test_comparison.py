@@ -11,12 +11,12 @@ from scipy.stats import binomtest, ttest_1samp
 from trainable.config import ObjectiveConfig
 from trainable.metrics import Objective
 from trainable.predictions import Predictions
+from tune.models.bound import most_lost
 from tune.models.comparison import (
     ACCURACY,
     Comparison,
     compare_answers,
     compare_predictions,
-    most_lost,
 )
 
 
