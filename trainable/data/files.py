@@ -85,7 +85,7 @@ class Files:
             "meaning": MEANING,
             "decoded_by": decoders(),
             "data": hashlib.sha256(self.stamps.identities.tobytes()).hexdigest(),
-            "folder": os.path.commonpath([path.absolute().parent for path in self.paths]),
+            "folder": _folder_of(self.paths),
         }
 
     @cached_property
@@ -167,6 +167,12 @@ class Files:
         if self.store is None:
             return np.zeros(len(self.paths), np.uint64)
         return self.stamps.identities
+
+
+def _folder_of(paths: Sequence[Path]) -> str:
+    """The folder that all files are in."""
+    folders = {os.path.dirname(path) for path in paths}  # noqa: PTH120 - of many, far faster
+    return str(Path(os.path.commonpath(folders)).absolute())
 
 
 class Unread:
