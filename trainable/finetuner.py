@@ -17,7 +17,7 @@ from trainable.data.parts import SplitName
 from trainable.data.seen import Seen
 from trainable.device import Device, resolve_device
 from trainable.features.batches import TailInputs
-from trainable.features.prefix import CHUNK, PrefixOutputs, as_tail_input
+from trainable.features.prefix import CHUNK, PrefixOutputs, Recomputed, as_tail_input
 from trainable.features.probe import linear_head
 from trainable.inference.classifier import Classifier, Spec
 from trainable.losses import image_weights
@@ -223,7 +223,7 @@ class FineTuner:
         with self._average.in_place():
             return {k: v.cpu().clone() for k, v in self.network.net.state_dict().items()}
 
-    def _logits(self, inputs: Tensor) -> Tensor:
+    def _logits(self, inputs: Tensor | Recomputed) -> Tensor:
         """What the tail makes of its stored inputs."""
         self.network.tail.eval()
         logits = []

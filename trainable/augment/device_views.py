@@ -71,25 +71,12 @@ class DeviceViews(Views):
             images_on.cache_clear()
         return cls(**given, device=device.torch_device)
 
-    @property
-    def in_any_order(self) -> bool:
-        """Whether :meth:`render_at` takes this policy."""
-        return self.augmentation.in_any_order
-
     def render(self, rendition: int, start: int, stop: int) -> Tensor:
         """Images `start` to `stop` of a rendition: uint8 of shape (stop - start, 3, S, S)."""
         if self.in_any_order:
-            return self._render(rendition, slice(start, stop))
+            return super().render(rendition, start, stop)
         first, page = self._page(rendition, start, stop)
         return page[start - first : stop - first]
-
-    def render_at(self, rendition: int, indices: Tensor) -> Tensor:
-        """Images `indices` (int64 of shape (n,), on the device) of a rendition.
-
-        Only of policies whose images come :attr:`in_any_order`.
-        """
-        assert self.in_any_order
-        return self._render(rendition, indices)
 
     def cropped(self, rendition: int, which: Which) -> Tensor:
         """Images cropped at random; those of a slice in parts, since cutting takes much memory."""
@@ -102,9 +89,6 @@ class DeviceViews(Views):
             last = min(first + _AT_ONCE, stop)
             page[first - start : last - start] = super().cropped(rendition, slice(first, last))
         return page
-
-    def _render(self, rendition: int, which: Which) -> Tensor:
-        return self.augmentation.render(self, rendition, which)
 
     def _stored(self, which: Which) -> Tensor:
         images = self.images[which if isinstance(which, slice) else which.to(self.images.device)]
@@ -141,7 +125,7 @@ class DeviceViews(Views):
         memo.page = None  # before there are two
         count = max(stop - start, page_length(self.image_size))
         memo.paged = rendition, start
-        memo.page = self._render(rendition, slice(start, min(start + count, len(self))))
+        memo.page = super().render(rendition, start, min(start + count, len(self)))
         return start, memo.page
 
 

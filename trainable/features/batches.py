@@ -15,7 +15,7 @@ from trainable.data.datasets import Dataset
 from trainable.data.parts import SplitName
 from trainable.data.stored import Images
 from trainable.features.order import balanced_order
-from trainable.features.prefix import PrefixOutputs, as_tail_input, channels_last
+from trainable.features.prefix import PrefixOutputs, Recomputed, as_tail_input, channels_last
 from trainable.seeding import generator
 
 
@@ -24,7 +24,9 @@ class TailInputs:
 
     The renditions of the current view stay in memory, so that a policy with few of them pays
     for each once. On a GPU an empty prefix leaves none there: a batch is rendered as it is asked
-    for, which takes less time than its training and far less memory than a rendition.
+    for, which takes less time than its training and far less memory than a rendition. On a CPU it
+    is so where neither the store nor memory has room, and whole splits are then computed again,
+    some images at a time, whenever they are read.
 
     Args:
         config: The trial.
@@ -36,13 +38,14 @@ class TailInputs:
         self._config, self._dataset, self._outputs = config, dataset, outputs
         self._device = outputs.device
         self._views = self._views_of("train", config.image_size_at(0))
+        self._on_demand = self._are_on_demand()
         self._labels = dataset.train.labels.to(self._device.torch_device)
         places = self._places("train")
         self._at = None if places is None else places.to(self._device.torch_device)
         self._wanted: tuple[int, ...] = ()
         self._choice = torch.empty(0, dtype=torch.int64)
         self._renditions: dict[int, Tensor] = {}
-        self._whole: dict[tuple[SplitName, bool], Tensor] = {}
+        self._whole: dict[tuple[SplitName, bool], Tensor | Recomputed] = {}
         self.batch_size = min(config.train.batch_size, len(self._labels))
 
     def set_epoch(self, epoch: int) -> None:
@@ -50,10 +53,11 @@ class TailInputs:
         size = self._config.image_size_at(epoch)
         if size != self._views.image_size:
             self._views, self._renditions = self._views_of("train", size), {}
+            self._on_demand = self._are_on_demand()
         self._wanted = self._views.renditions_of(epoch)
         choice = self._views.choice(epoch).to(self._device.torch_device)
         self._choice = choice if self._at is None else choice[self._at]
-        if self._on_demand is not None:
+        if self._on_demand:
             return
         # Those of another view go before those of this one come.
         self._renditions = {r: self._renditions[r] for r in self._wanted if r in self._renditions}
@@ -111,8 +115,8 @@ class TailInputs:
                     inputs, _ = self.batch(indices)
                 yield inputs
 
-    def of(self, split: SplitName, *, mirrored: bool = False) -> Tensor:
-        """The prefix's output on a split as it is stored; computed once, then in memory.
+    def of(self, split: SplitName, *, mirrored: bool = False) -> Tensor | Recomputed:
+        """The prefix's output on a split as it is stored; computed once, if there is room for it.
 
         Args:
             split: The split, without augmentation.
@@ -123,29 +127,31 @@ class TailInputs:
             views, places = self._views_of(split), self._places(split)
             if mirrored:
                 views = replace(views, policy="flip")
-            whole = self._outputs.on(views, int(mirrored))
-            self._whole[key] = whole if places is None else whole[places.to(whole.device)]
+            if places is None:
+                self._whole[key] = self._outputs.in_order(views, int(mirrored))
+            else:
+                whole = self._outputs.on(views, int(mirrored))
+                self._whole[key] = whole[places.to(whole.device)]
         return self._whole[key]
 
     def in_memory(self, split: SplitName) -> list[Images]:
         """What is in memory of a split, and the larger the more images it has."""
-        whole = [array for (name, _), array in self._whole.items() if name == split]
+        known = [array for (name, _), array in self._whole.items() if name == split]
+        whole = [array for array in known if isinstance(array, Tensor)]
         view = [*self._renditions.values()] if split == "train" else []
         return [self._views_of(split).images, *whole, *view]
 
-    @property
-    def _on_demand(self) -> DeviceViews | None:
-        """The views whose images are rendered a batch at a time, if these are."""
-        views = self._views
-        if not (isinstance(views, DeviceViews) and views.in_any_order):
-            return None
-        return views if self._outputs.are_pixels else None
+    def _are_on_demand(self) -> bool:
+        """Whether images of the current view are rendered a batch at a time."""
+        if not (self._views.in_any_order and self._outputs.are_pixels):
+            return False
+        return self._device.is_gpu or self._outputs.is_too_much(self._views, 0)
 
     def _rows(self, rendition: int, indices: Tensor) -> Tensor:
         """Images `indices` of a rendition, as they are stored."""
         indices = indices if self._at is None else self._at[indices]
-        if self._on_demand is not None:
-            return channels_last(self._on_demand.render_at(rendition, indices))
+        if self._on_demand:
+            return channels_last(self._views.render_at(rendition, indices))
         rows = self._renditions[rendition]
         return rows[indices.to(rows.device)].to(self._device.torch_device)
 

@@ -7,8 +7,11 @@ stored or not.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +23,11 @@ from trainable.store.chunks import Chunks
 
 CHUNK: Final = 128
 """Images that pass through a network at once."""
+
+_LITTLE: Final = 2**28
+"""Bytes of pixels below which nobody asks whether there is room."""
+_SHARE: Final = 4
+"""What is left of memory, divided by this, may be filled with an output."""
 
 MEANING: Final = 3
 """To be raised when the code comes to make other bytes of the same inputs."""
@@ -87,20 +95,68 @@ class PrefixOutputs:
 
     def on(self, views: Views, rendition: int) -> Tensor:
         """The prefix's output on a rendition of a split, on the device if that has room."""
-
-        def compute(start: int, stop: int) -> Tensor:
-            pixels = views.render(rendition, start, stop)
-            return apply_prefix(self._prefix, pixels, self.device)
-
+        chunks = self._chunks(views, rendition)
         if self._store is None:
-            return Chunks(len(views), CHUNK, compute).whole(self._allocate)
+            return chunks.whole(self._allocate)
         stored = self._store.get(
-            {**self._identity, **views.key(rendition)},
-            Chunks(len(views), CHUNK, lambda start, stop: compute(start, stop).cpu()),
+            self._key(views, rendition),
+            Chunks(len(views), CHUNK, lambda start, stop: chunks.compute(start, stop).cpu()),
         )
         if not self.device.is_gpu:
             return stored
         return self._allocate(tuple(stored.shape), dtype=stored.dtype).copy_(stored)
+
+    def in_order(self, views: Views, rendition: int) -> Tensor | Recomputed:
+        """The same to be read in order, which need not be in memory for it."""
+        if self.is_too_much(views, rendition):
+            return Recomputed(self._chunks(views, rendition))
+        return self.on(views, rendition)
+
+    def is_too_much(self, views: Views, rendition: int) -> bool:
+        """Whether neither the store has room for the output on a rendition, nor memory.
+
+        Only on a CPU: a GPU has its own rules of what stays where.
+        """
+        if self.device.is_gpu or len(views) * 3 * views.image_size**2 < _LITTLE:
+            return False
+        size = self._chunks(views, rendition).compute(0, 1).nbytes * len(views)
+        if self._store is not None and (
+            self._store.holds(self._key(views, rendition)) or not self._store.why_no_room(size)
+        ):
+            return False
+        return size > psutil.virtual_memory().available // _SHARE
+
+    def _key(self, views: Views, rendition: int) -> dict[str, str | int | bool]:
+        return {**self._identity, **views.key(rendition)}
+
+    def _chunks(self, views: Views, rendition: int) -> Chunks:
+        def compute(start: int, stop: int) -> Tensor:
+            pixels = views.render(rendition, start, stop)
+            return apply_prefix(self._prefix, pixels, self.device)
+
+        return Chunks(len(views), CHUNK, compute)
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """The prefix's output on a rendition, computed whenever it is read: too much to be kept.
+
+    In the chunks in which it is computed where it is kept, so that it is the same to the bit.
+
+    Attributes:
+        chunks: The output.
+    """
+
+    chunks: Chunks
+
+    def __len__(self) -> int:
+        return self.chunks.rows
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """The output in order, one chunk (:data:`CHUNK`) at a time."""
+        assert size == self.chunks.size
+        for number in range(self.chunks.count):
+            yield self.chunks.compute(*self.chunks.rows_of(number))
 
 
 def as_tail_input(stored: Tensor) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -11,8 +14,10 @@ from tests.helpers.features import COUNT, config, dataset, prefix_of, tail_input
 from trainable.config import Policy, TrialConfig
 from trainable.config.training import TrainConfig
 from trainable.device import Device
+from trainable.features import prefix as prefix_module
 from trainable.features.batches import TailInputs
-from trainable.features.prefix import PrefixOutputs, as_tail_input
+from trainable.features.prefix import CHUNK, PrefixOutputs, as_tail_input
+from trainable.store.arrays import ArrayStore
 
 
 @pytest.fixture
@@ -172,3 +177,55 @@ def test_images_grow_in_few_epochs_too(epochs: int, sizes: list[int]) -> None:
 def test_images_do_not_shrink() -> None:
     with pytest.raises(ValidationError, match=r"first_image_size=96 is above data\.image_size=64"):
         TrialConfig.model_validate({"train": {"first_image_size": 96}})
+
+
+class TestTooMuch:
+    """Where neither the store nor memory has room."""
+
+    @pytest.fixture
+    def little_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(prefix_module, "_LITTLE", 0)
+        memory = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=1000))
+        monkeypatch.setattr(prefix_module, "psutil", memory)
+
+    @pytest.mark.parametrize("policy", ["none", "flip", "flip_crop"])
+    def test_pixels_are_rendered_as_they_are_asked_for_to_the_bit(
+        self, device: Device, policy: Policy, request: pytest.FixtureRequest
+    ) -> None:
+        indices = torch.tensor([5, 0, COUNT - 1, 5, 77])
+        usual = tail_inputs(prefix_of(5), device, policy, side=20)
+        request.getfixturevalue("little_room")
+        inputs = tail_inputs(prefix_of(5), device, policy, side=20)
+
+        for epoch in range(3):
+            usual.set_epoch(epoch)
+            inputs.set_epoch(epoch)
+            assert torch.equal(inputs.batch(indices)[0], usual.batch(indices)[0])
+        assert usual.in_memory("train")[1:]
+        assert inputs.in_memory("train")[1:] == []
+
+    @pytest.mark.parametrize("depth", [0, 4, 5])
+    def test_a_split_is_computed_in_the_same_chunks_whenever_it_is_read(
+        self, device: Device, depth: int, little_room: None
+    ) -> None:
+        outputs = PrefixOutputs(prefix_of(depth), device)
+        inputs = TailInputs(config(), dataset(), outputs)
+
+        for mirrored in (False, True):
+            found = inputs.of("val", mirrored=mirrored)
+            assert isinstance(found, prefix_module.Recomputed)
+            kept = outputs.on(inputs._views_of("val"), 0)
+            if not mirrored:
+                assert all(
+                    torch.equal(one, other)
+                    for one, other in zip(found.split(CHUNK), kept.split(CHUNK), strict=True)
+                )
+        assert len(inputs.in_memory("val")) == 1
+
+    def test_where_the_store_has_room_they_are_stored(
+        self, device: Device, tmp_path: Path, little_room: None
+    ) -> None:
+        for cap, kept in ((10**9, True), (1000, False)):
+            outputs = PrefixOutputs(prefix_of(4), device, ArrayStore(tmp_path / str(cap), cap))
+            found = TailInputs(config(), dataset(), outputs).of("val")
+            assert isinstance(found, torch.Tensor) == kept
