@@ -138,6 +138,6 @@ def test_what_cannot_be_had_is_told_in_one_line(
 
     monkeypatch.setattr(socket, "create_connection", refuse)
     with pytest.raises(
-        ValueError, match=r"weights are not available: download\.pytorch\.org is out"
+        ValueError, match=r"weights are not available: download\.pytorch\.org cannot be"
     ):
         imagenet_classifier()
