@@ -24,6 +24,7 @@ from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices
 from tune.config.walk import possible
+from tune.engine.estimates import estimates
 from tune.strategy.choice import UNITS, measure_costs
 from tune.strategy.facts import facts_of
 from tune.strategy.folds import fold_names, folds_of
@@ -63,7 +64,8 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     warnings = balance.warnings(config.keys_in_use)
     described = f"classes  {squeeze(balance.described, _NOTE)}"
     console.print(described, soft_wrap=True, markup=False)
-    for note in (*warnings, *dataset.notes, *([copies] if copies else [])):
+    room = estimates(config, dataset)
+    for note in (*warnings, *dataset.notes, *([copies] if copies else []), *room):
         console.print(f"         {squeeze(note, _NOTE)}", soft_wrap=True, markup=False)
     if costs:
         shown = ", ".join(f"{name}: {cost:g}" for name, cost in costs.items())
