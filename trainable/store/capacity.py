@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from trainable.store.description import DATA
 from trainable.store.entries import (
@@ -17,6 +18,9 @@ from trainable.store.entries import (
     is_open,
     promised,
 )
+
+_SPARE: Final = 10**9
+"""Bytes of a disk that are left free, or a tenth of what is free if that is less."""
 
 
 def make_room(root: Path, kind: str, max_bytes: int, own: Path, size: int) -> None:
@@ -86,7 +90,9 @@ def _sum(entries: list[Entry]) -> int:
 
 
 def _free(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
+    """The bytes of a disk that may be filled: not all, since searches write there too."""
+    free = shutil.disk_usage(folder).free
+    return free - min(_SPARE, free // 10)
 
 
 def _written(own: Path) -> int:
