@@ -309,7 +309,10 @@ def judge(
         trial = TrialConfig.model_validate(
             {
                 "data": {**config.model_dump(), "fold": f"{number}/{FOLDS}"},
-                "model": {"weights": task.weights.replace("$REAL", str(real))},
+                "model": {
+                    "weights": task.weights.replace("$REAL", str(real)),
+                    "unfreeze_depth": 0,
+                },
                 "augment": {"policy": "none"},
                 "optim": {"lr": 3e-3},
                 "train": {"epochs": 8, "batch_size": 32},
