@@ -113,7 +113,7 @@ def _image(path: Path, row: Row, has_splits: bool, group: str, mistakes: Mistake
         mistakes.add(row, f"split is {printable(said)}, and must be one of {', '.join(SPLITS)}")
     return TableImage(
         row=row,
-        file=_file(path, row, mistakes),
+        file=_file(str(path.parent), row, mistakes),
         labels=_labels(row),
         split=split,
         group=row.text(group),
@@ -126,18 +126,18 @@ def _labels(row: Row) -> tuple[str, ...]:
     return tuple(label for label in labels if label)
 
 
-def _file(path: Path, row: Row, mistakes: Mistakes) -> Path:
+def _file(folder: str, row: Row, mistakes: Mistakes) -> Path:
     """The file of a row, whose path may be written with the separators of another system."""
     said = row.text(PATH)
     if not said:
         mistakes.add(row, "path is empty")
-        return path
-    file = Path(os.path.normpath(path.parent / said))
-    if not file.is_file() and "\\" in said:
-        file = Path(os.path.normpath(path.parent / said.replace("\\", "/")))
-    if not file.is_file():
-        mistakes.add(row, f"no such file: {printable(said)}")
-    return file
+        return Path(folder)
+    for written in (said, said.replace("\\", "/")):
+        file = os.path.normpath(os.path.join(folder, written))  # noqa: PTH118, thrice as fast
+        if os.path.isfile(file):  # noqa: PTH113
+            return Path(file)
+    mistakes.add(row, f"no such file: {printable(said)}")
+    return Path(folder, said)
 
 
 def _weight(row: Row, mistakes: Mistakes) -> float:

@@ -85,11 +85,15 @@ def folders_in(folder: Path, left_out: LeftOut) -> list[Path]:
     Raises:
         ValueError: The folder cannot be read.
     """
-    found = [entry for entry in _entries(folder) if entry.is_dir()]
-    for entry in found:
-        if is_hidden(entry.name):
+    found = []
+    for entry in _entries(folder):
+        if entry.is_dir() and not is_hidden(entry.name):
+            found.append(Path(entry.path))
+        elif entry.is_dir():
             left_out.add(HIDDEN, Path(entry.path))
-    return [Path(entry.path) for entry in found if not is_hidden(entry.name)]
+        elif entry.is_symlink() and not entry.is_file():
+            left_out.add(DEAD, Path(entry.path))
+    return found
 
 
 def _walk(folder: Path, left_out: LeftOut, read: set[tuple[int, int]]) -> Iterator[Path]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from trainable.data.decoding import ImageError
 from trainable.data.image_folder import image_files, no_image_in
 from trainable.data.parts import SPLITS
+from trainable.data.walking import LeftOut, folders_in
 from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import Answer
 from trainable.places import is_folder
@@ -67,7 +68,7 @@ def labelled_files(folder: Path, classes: Sequence[str]) -> list[LabelledFile]:
     """
     if not is_folder(folder):
         raise ValueError(f"{folder}: no such folder; give one with a folder a class")
-    found = sorted(each.name for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
+    found = [each.name for each in folders_in(folder, LeftOut(folder))]
     if not found:
         raise ValueError(f"{folder} has no class folder: give one with a folder a class")
     unknown = [name for name in found if name not in classes]

@@ -192,6 +192,12 @@ class TestLinks:
         assert [path.parent.name for path in found.files["train"]] == ["ants"] * 4 + ["bees"] * 5
         assert "2 linked in a circle, or twice (ants/more, bees/up)" in found.notes[0]
 
+    def test_a_dead_link_beside_the_class_folders_is_counted(self, photos: Path) -> None:
+        (photos / "wasps").symlink_to(photos / "nowhere")
+        found = list_image_folder(photos)
+        assert found.classes == ("ants", "bees")
+        assert found.notes == ("left out: 1 linked to nothing (wasps)",)
+
     def test_a_linked_folder_below_a_class_counts(self, photos: Path) -> None:
         elsewhere = photos.with_name("elsewhere")
         shutil.copytree(photos / "ants", elsewhere)

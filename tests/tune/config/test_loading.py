@@ -527,7 +527,7 @@ def test_a_config_with_a_mistake_is_not_printed(in_tmp_path: Path) -> None:
         ),
         (
             ["data.source=image_folder", "data.root=labels.csv"],
-            "give one with a folder per class; for labels in a table: data.source=table data.root=",
+            "per class; for labels in a table: data.source=table data.root=labels.csv",
         ),
     ],
 )

@@ -51,6 +51,24 @@ def test_what_is_as_it_was_goes_on(photos: Path) -> None:
     assert now.data_fingerprint == before.data_fingerprint
 
 
+def test_what_a_table_says_of_its_images_is_told(photos: Path) -> None:
+    load_dataset.cache_clear()
+    rows = [
+        f"{label}/{n}.png,{label},{label}{n // 2}" for label in ("ants", "bees") for n in range(10)
+    ]
+    table, shown = photos / "labels.csv", io.StringIO()
+    table.write_text("\n".join(["path,label,patient", *rows, rows[0]]))
+    source = ["data.source=table", f"data.root={table}", "data.group=patient", "data.image_size=16"]
+
+    config = load_config(DIGITS, [*source, "model.weights=random"])
+    search = settle(config, "one", Console(file=shown, width=200))
+
+    assert search.config.data.group == "patient"
+    assert "data     table: " in shown.getvalue()
+    assert "10 groups of 2 images, each of which stays in one split" in shown.getvalue()
+    assert "left out: 1 rows that say the same of a file again" in shown.getvalue()
+
+
 def test_an_image_that_has_changed_is_told(photos: Path) -> None:
     before = begun(photos)
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(photos / "ants" / "3.png")
