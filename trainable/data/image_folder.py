@@ -109,7 +109,4 @@ def _nested(root: Path, found: dict[SplitName, _Found]) -> tuple[str, ...]:
     if not paths:
         return ()
     below = printable(str(paths[0].parent.relative_to(root)))
-    return (
-        f"{len(paths)} images lie in folders below a class folder, such as {below}, and are of its "
-        "class",
-    )
+    return (f"images in folders below a class folder are of its class: {len(paths)}, as {below}",)

@@ -73,7 +73,7 @@ def list_table(path: Path, group: str | None = None) -> Listing:
         raise ValueError(f"data.root={path} has {len(classes)} labels: at least 2 are needed")
     splits = _by_split(path, images)
     if repeated:
-        notes = (*notes, f"left out: {repeated} rows that say the same of a file again")
+        notes = (*notes, f"left out: rows that say the same of a file again: {repeated}")
     return _listing(splits, classes, notes)
 
 

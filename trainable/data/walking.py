@@ -14,7 +14,7 @@ NO_IMAGE: Final = "no images"
 DEAD: Final = "linked to nothing"
 CIRCULAR: Final = "linked in a circle, or twice"
 BESIDE: Final = "beside the class folders"
-"""Why something is left out, after its number."""
+"""Why something is left out, before its number."""
 
 _SHOWN: Final = 5
 """Names that are shown for each reason."""
@@ -49,9 +49,9 @@ class LeftOut:
     def notes(self) -> tuple[str, ...]:
         """How many for which reason, and the first of each, in one line if there are any."""
         told = [
-            f"{len(found):,} {why} ({self._names(found)})" for why, found in self._found.items()
+            f"{why}: {len(found):,} ({self._names(found)})" for why, found in self._found.items()
         ]
-        return (f"left out: {', '.join(told)}",) if told else ()
+        return (f"left out: {'; '.join(told)}",) if told else ()
 
     def _names(self, found: Mapping[Path, str]) -> str:
         names = (

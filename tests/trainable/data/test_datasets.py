@@ -258,7 +258,7 @@ class TestImageFolder:
         assert dataset.skipped == 2
         (note,) = dataset.notes
         named = "train/ants/notes.txt: text, val/bees/letter.pdf: PDF"
-        assert note == f"left out: 2 no images ({named})"
+        assert note == f"left out: no images: 2 ({named})"
         assert sizes(dataset) == (16, 8, 4)
 
     def test_many_files_that_are_no_images_are_counted(self, split_folder: Path) -> None:
@@ -267,7 +267,7 @@ class TestImageFolder:
 
         (note,) = load_dataset(folder_config(split_folder)).notes
 
-        assert note.startswith("left out: 9 no images (train/ants/0.txt: empty, ")
+        assert note.startswith("left out: no images: 9 (train/ants/0.txt: empty, ")
         assert note.endswith("train/ants/4.txt: empty, and 4 more)")
 
     def test_an_image_counts_whatever_its_suffix(self, split_folder: Path) -> None:

@@ -94,7 +94,7 @@ class TestSplitFolders:
         (root / "masks").mkdir()
         found = list_image_folder(root)
         assert sizes(found) == {"train": 9, "val": 7}
-        assert found.notes == ("left out: 1 beside the split folders (masks)",)
+        assert found.notes == ("left out: beside the split folders: 1 (masks)",)
 
     @pytest.mark.parametrize("below", ["", "unknown"])
     def test_a_test_folder_without_labels_is_left_out_and_said_to_be(
@@ -141,7 +141,7 @@ class TestLeftOut:
         found = list_image_folder(photos)
 
         assert (found.files, found.classes) == (before.files, before.classes)
-        assert found.notes[0].startswith("left out: 16 hidden (.ipynb_checkpoints, __MACOSX, ")
+        assert found.notes[0].startswith("left out: hidden: 16 (.ipynb_checkpoints, __MACOSX, ")
         assert found.skipped == 16
 
     def test_each_reason_is_counted_with_the_first_names(self, photos: Path) -> None:
@@ -154,9 +154,9 @@ class TestLeftOut:
         found = list_image_folder(photos)
 
         (note,) = found.notes
-        assert "5 no images (ants/a.txt: text, ants/b.txt: text, ants/c.txt: text, ants/d" in note
-        assert "1 linked to nothing (bees/gone.png)" in note
-        assert "1 beside the class folders (alone.png)" in note
+        assert "no images: 5 (ants/a.txt: text, ants/b.txt: text, ants/c.txt: text, ants/d" in note
+        assert "linked to nothing: 1 (bees/gone.png)" in note
+        assert "beside the class folders: 1 (alone.png)" in note
         assert found.skipped == 7
 
     def test_a_class_of_nothing_that_is_read_says_what_is_there(self, photos: Path) -> None:
@@ -166,7 +166,7 @@ class TestLeftOut:
             list_image_folder(photos)
         (photos / "bees" / "letter.pdf").write_bytes(b"%PDF-1.7")
         with pytest.raises(
-            ValueError, match=r"bees holds no image .*: 1 no images \(letter\.pdf: P"
+            ValueError, match=r"bees holds no image .*: no images: 1 \(letter\.pdf: P"
         ):
             list_image_folder(photos)
 
@@ -190,13 +190,13 @@ class TestLinks:
         found = list_image_folder(photos)
 
         assert [path.parent.name for path in found.files["train"]] == ["ants"] * 4 + ["bees"] * 5
-        assert "2 linked in a circle, or twice (ants/more, bees/up)" in found.notes[0]
+        assert "linked in a circle, or twice: 2 (ants/more, bees/up)" in found.notes[0]
 
     def test_a_dead_link_beside_the_class_folders_is_counted(self, photos: Path) -> None:
         (photos / "wasps").symlink_to(photos / "nowhere")
         found = list_image_folder(photos)
         assert found.classes == ("ants", "bees")
-        assert found.notes == ("left out: 1 linked to nothing (wasps)",)
+        assert found.notes == ("left out: linked to nothing: 1 (wasps)",)
 
     def test_a_linked_folder_below_a_class_counts(self, photos: Path) -> None:
         elsewhere = photos.with_name("elsewhere")
@@ -220,7 +220,7 @@ def test_images_in_folders_of_a_class_are_of_it_and_that_is_said(photos: Path) -
 
     assert found.labels["train"].tolist() == [0] * 4 + [1] * 5
     assert found.notes == (
-        "1 images lie in folders below a class folder, such as ants/red, and are of its class",
+        "images in folders below a class folder are of its class: 1, as ants/red",
     )
 
 

@@ -226,7 +226,7 @@ def test_a_row_that_is_there_twice_is_counted_once(photos: Path) -> None:
     found = list_table(write(photos / "t.csv", rows))
 
     assert len(found.files["train"]) == 16
-    assert found.notes == ("left out: 1 rows that say the same of a file again",)
+    assert found.notes == ("left out: rows that say the same of a file again: 1",)
 
 
 def test_a_test_split_without_labels_is_left_out_and_said_to_be(photos: Path) -> None:

@@ -66,7 +66,7 @@ def test_what_a_table_says_of_its_images_is_told(photos: Path) -> None:
     assert search.config.data.group == "patient"
     assert "data     table: " in shown.getvalue()
     assert "10 groups of 2 images, each of which stays in one split" in shown.getvalue()
-    assert "left out: 1 rows that say the same of a file again" in shown.getvalue()
+    assert "left out: rows that say the same of a file again: 1" in shown.getvalue()
 
 
 def test_an_image_that_has_changed_is_told(photos: Path) -> None:
