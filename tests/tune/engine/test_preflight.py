@@ -266,10 +266,7 @@ def printed(photos: Path, *words: str) -> list[str]:
 def test_the_images_of_each_class_are_listed_and_few_of_them_warned_of(photos: Path) -> None:
     lines = printed(photos)
     found = next(line for line in lines if line.startswith("classes  "))
-    dataset = load_dataset(load_config(DIGITS, [
-        "data.source=image_folder", f"data.root={photos}", "data.image_size=16",
-        "model.weights=random",
-    ]).data)  # fmt: skip
+    dataset = load_dataset(begun(photos).config.data)
     counts = [
         [int((dataset.split(name).labels == label).sum()) for name in ("train", "val", "test")]
         for label in (0, 1)
