@@ -2,6 +2,7 @@
 
     python benchmarks/scale_of_data.py --images 5000     # 20000, 100000
     python benchmarks/scale_of_data.py --quick           # 1,000
+    python benchmarks/scale_of_data.py --images 60000 --width 64 --px 28    # files, not pixels
 
 Synthetic photographs of 500 x 375 pixels (JPEG, ten classes) are made on the spot and loaded at 224
 px, by a new process each time: cold, into an empty store, and warm. Seconds are those from the
@@ -35,7 +36,7 @@ from typing import Any, Final
 START: Final = time.perf_counter()
 REPOSITORY: Final = Path(__file__).parent.parent
 CPUS: Final = os.cpu_count() or 1
-WIDTH, HEIGHT, CLASSES, PX, SIDE, BATCH = 500, 375, 10, 224, 256, 32
+CLASSES, BATCH = 10, 32
 
 
 def main() -> None:
@@ -43,33 +44,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--quick", action="store_true", help="1,000 images")
+    parser.add_argument("--width", type=int, default=500, help="of a photograph, in pixels")
+    parser.add_argument("--px", type=int, default=224, help="data.image_size")
     parser.add_argument("--folder", type=Path, help="of files and store (default: a new one)")
     parser.add_argument("--child", choices=("ours", "torchvision"), help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         measure = ours if options.child == "ours" else torchvision_side
-        print(json.dumps(measure(options.root)))
+        print(json.dumps(measure(options.root, options.px)))
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        compare(Path(name), 1000 if options.quick else options.images)
+        count = 1000 if options.quick else options.images
+        compare(Path(name), count, options.width, options.px)
 
 
-def compare(root: Path, count: int) -> None:
+def compare(root: Path, count: int, width: int, px: int) -> None:
     """Make the photographs, load them every way, and print what was measured."""
     from searches import versions
 
     print(f"{CPUS} CPUs, {versions()}", flush=True)
+    make, decode = partial(photograph, root, width), partial(pil, side_of(px))
     with ProcessPoolExecutor(CPUS) as pool:
-        seconds = timed(
-            lambda: list(pool.map(partial(photograph, root), range(count), chunksize=50))
-        )
+        seconds = timed(lambda: list(pool.map(make, range(count), chunksize=50)))
         print(f"{count:,} photographs made in {seconds:.0f} s", flush=True)
         paths = sorted((root / "photos").glob("*/*.jpg"))
-        list(pool.map(pil, paths[: 8 * CPUS]))  # which starts the processes
-        rate = count / timed(lambda: list(pool.map(pil, paths, chunksize=50)))
-    cold, warm = child("ours", root), child("ours", root)
-    plain = child("torchvision", root)
+        list(pool.map(decode, paths[: 8 * CPUS]))  # which starts the processes
+        rate = count / timed(lambda: list(pool.map(decode, paths, chunksize=50)))
+    cold, warm = child("ours", root, px), child("ours", root, px)
+    plain = child("torchvision", root, px)
     print(f"PIL in {CPUS} processes: {rate:.0f} images a second")
     for name, side in (("cold", cold), ("warm", warm), ("torchvision", plain)):
         print(f"{name}: {json.dumps(side)}")
@@ -88,7 +91,7 @@ def compare(root: Path, count: int) -> None:
     print(json.dumps(found))
 
 
-def ours(root: Path) -> dict[str, Any]:
+def ours(root: Path, px: int) -> dict[str, Any]:
     """Load the photographs as any command does, and then read all of them."""
     with peak() as most:
         import numpy as np
@@ -109,15 +112,15 @@ def ours(root: Path) -> dict[str, Any]:
             return found
 
         files.Files._stored = timed_decoding  # type: ignore[method-assign]
-        config = DataConfig(source="image_folder", root=root / "photos", image_size=PX)
+        config = DataConfig(source="image_folder", root=root / "photos", image_size=px)
         dataset = load_dataset(config, ImageCache(str(root / "store")))
         images = dataset.train.images
         order = np.random.default_rng(0).permutation(len(images))
-        assert images[order[:BATCH]].shape == (BATCH, 3, SIDE, SIDE)
+        assert images[order[:BATCH]].shape == (BATCH, 3, side_of(px), side_of(px))
         first = time.perf_counter() - START
         total = sum(len(dataset.split(name)) for name in ("train", "val", "test"))
         start = time.perf_counter()
-        views = Views(images, dataset.fingerprint, "none", PX)
+        views = Views(images, dataset.fingerprint, "none", px)
         for row in range(0, len(images), 128):
             views.render(0, row, min(row + 128, len(images)))
         rate = len(images) / (time.perf_counter() - start)
@@ -131,14 +134,14 @@ def ours(root: Path) -> dict[str, Any]:
     }
 
 
-def torchvision_side(root: Path) -> dict[str, Any]:
+def torchvision_side(root: Path, px: int) -> dict[str, Any]:
     """The same with ImageFolder and a DataLoader: an epoch, decoded by its workers."""
     import torch
     import torchvision.transforms.v2 as T
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
 
-    steps = [T.Resize(SIDE), T.CenterCrop(PX), T.ToImage(), T.ToDtype(torch.uint8)]
+    steps = [T.Resize(side_of(px)), T.CenterCrop(px), T.ToImage(), T.ToDtype(torch.uint8)]
     folder = ImageFolder(root / "photos", T.Compose(steps))
     loader = DataLoader(folder, BATCH, shuffle=True, num_workers=CPUS)
     first, start = 0.0, time.perf_counter()
@@ -148,9 +151,9 @@ def torchvision_side(root: Path) -> dict[str, Any]:
     return {"first_batch": round(first, 2), "epoch_rate": round(rate, 1)}
 
 
-def child(side: str, root: Path) -> dict[str, Any]:
+def child(side: str, root: Path, px: int) -> dict[str, Any]:
     """What a new process measures of a side."""
-    words = [sys.executable, __file__, "--child", side, "--root", str(root)]
+    words = [sys.executable, __file__, "--child", side, "--root", str(root), "--px", str(px)]
     variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": str(CPUS)}
     done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -158,7 +161,7 @@ def child(side: str, root: Path) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def photograph(root: Path, number: int) -> None:
+def photograph(root: Path, width: int, number: int) -> None:
     """Write a photograph: broad shapes, edges and grain of their own."""
     import numpy as np
     from PIL import Image
@@ -166,23 +169,28 @@ def photograph(root: Path, number: int) -> None:
     draw = np.random.default_rng(number)
     broad = Image.fromarray(draw.integers(0, 256, (9, 12, 3), dtype=np.uint8))
     fine = Image.fromarray(draw.integers(0, 256, (60, 80, 3), dtype=np.uint8))
-    size = (WIDTH, HEIGHT)
+    size = (width, 3 * width // 4)
     mixed = Image.blend(broad.resize(size), fine.resize(size, Image.Resampling.BILINEAR), 0.3)
-    grain = draw.normal(0, 4, (HEIGHT, WIDTH, 1))
+    grain = draw.normal(0, 4, (size[1], size[0], 1))
     pixels = (np.asarray(mixed) + grain).clip(0, 255).astype(np.uint8)
     path = root / "photos" / f"class {number % CLASSES}" / f"{number:06}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, quality=88)
 
 
-def pil(path: Path) -> int:
+def pil(side: int, path: Path) -> int:
     """Decode and resize an image as a plain program does."""
     from PIL import Image, ImageOps
 
     with Image.open(path) as image:
-        image.draft("RGB", (2 * SIDE, 2 * SIDE))
-        square = ImageOps.fit(image.convert("RGB"), (SIDE, SIDE), Image.Resampling.BILINEAR)
+        image.draft("RGB", (2 * side, 2 * side))
+        square = ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BILINEAR)
     return square.width
+
+
+def side_of(px: int) -> int:
+    """The side at which photographs are stored for a network that sees so many pixels."""
+    return round(px * 8 / 7)
 
 
 def timed(work: Any) -> float:
