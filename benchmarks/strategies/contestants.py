@@ -193,6 +193,10 @@ def halving(factor: float, grace: int = 1) -> dict[str, Any]:
     return {"name": "halving", "grace_epochs": grace, "reduction_factor": factor}
 
 
+def _prior(task: str, seed: int) -> BaseSampler:
+    return Prior(seed, recipe(task))
+
+
 def _near_the_best(_: str, seed: int) -> BaseSampler:
     return Perturbed(seed)
 
@@ -221,15 +225,19 @@ CONTESTANTS: Final = (
     ),
     Contestant("random + ASHA from epoch 2", "random", asha(2, 2)),
     Contestant("Hyperband", "random", asha(), own=Brackets),
-    Contestant("PriorBand-like", lambda task, seed: Prior(seed, recipe(task)), asha(), recipe=True),
+    Contestant("PriorBand-like", _prior, asha(), recipe=True),
     Contestant("portfolio, then random", "random", learned=6, ours=True),
     Contestant("portfolio, then TPE", "joint_tpe", learned=6, ours=True),
-    Contestant("portfolio, then TPE + ASHA", "joint_tpe", asha(), learned=6, ours=True),
     Contestant(
-        "portfolio, then TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=6, ours=True, default=True
+        "portfolio, then TPE + ASHA", "joint_tpe", asha(), learned=6, ours=True, default=True
     ),
-    Contestant("portfolio of 4, TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=4, ours=True),
-    Contestant("portfolio of 8, TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=8, ours=True),
+    Contestant("portfolio, then TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=6, ours=True),
+    Contestant("portfolio of 4, TPE + ASHA", "joint_tpe", asha(), learned=4, ours=True),
+    Contestant("portfolio of 8, TPE + ASHA", "joint_tpe", asha(), learned=8, ours=True),
+    Contestant("portfolio, TPE + ASHA, factor 2", "joint_tpe", asha(2), learned=6, ours=True),
+    Contestant("portfolio, TPE + ASHA, factor 4", "joint_tpe", asha(4), learned=6, ours=True),
+    Contestant("portfolio, PriorBand-like", _prior, asha(), learned=6, ours=True),
+    Contestant("portfolio, halved 60, 10", "joint_tpe", halving(FULL), 6, samples=60, ours=True),
     Contestant("portfolio, then near the best", _near_the_best, learned=6, ours=True),
     Contestant("portfolio, near the best, ASHA", _near_the_best, asha(), learned=6, ours=True),
     Contestant(

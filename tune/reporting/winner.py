@@ -29,6 +29,12 @@ def _clauses(results: SearchResults) -> Iterator[str]:
     best = results.finalists[0]
     score = objective.show(best.trial.score)
     yield f"trial {best.trial.number} won, with a {objective.title()} of {score}"
+    others = len(results.ledger.trials) - 1
+    if best.trial.number == 0 and others and not results.config.sampler.points:
+        yield (
+            "it has the config's own values, which were tried first, and nothing else that was "
+            "tried was better"
+        )
     if best.runs:
         spread = f" ± {objective.show(best.spread)}" if len(best.runs) > 1 else ""
         yield f"confirmed over {best.over}: {objective.show(best.mean)}{spread}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -130,12 +131,21 @@ def cards_of(text: str) -> dict[str, tuple[str, str]]:
     return {what: (value, note) for what, value, note in found}
 
 
+def test_a_winner_that_was_proposed_is_not_called_the_configs_own(dataset: Dataset) -> None:
+    results = results_of(dataset, 4)
+    other = replace(results, finalists=(Finalist(results.ledger.trials[1]),))
+    assert "the config's own values" not in unescape(page(other))
+
+
 def test_the_page_begins_with_the_winner_and_lists_what_follows(dataset: Dataset) -> None:
     results = results_of(dataset, 4)
     best = results.ledger.trials[0]
     text = page(replace(results, finalists=(Finalist(best),), number=3, latency=0.0123))
     story, rest = re.search(r'id="winner">.*?<p>(.*?)</p>(.*)</section>', text, re.S).groups()
     assert story.startswith("4 trials (2 complete, 2 pruned); trial 0 won, with a validation acc")
+    assert "it has the config's own values, which were tried first, and nothing else" in unescape(
+        story
+    )
     assert "on 360 images: test accuracy 98.06% (95 % interval 96.04% to 99.05%)." in story
     for key, value in best.params.items():
         shown = f"{value:.4g}" if isinstance(value, float) else value
