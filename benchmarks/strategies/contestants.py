@@ -193,6 +193,15 @@ def halving(factor: float, grace: int = 1) -> dict[str, Any]:
     return {"name": "halving", "grace_epochs": grace, "reduction_factor": factor}
 
 
+NARROW: Final[dict[str, Any]] = {
+    "optim.name": ["adamw"],
+    "optim.lr": {"low": 1e-4, "high": 1e-2, "log": True},
+    "optim.weight_decay": {"low": 1e-5, "high": 1e-1, "log": True},
+    "optim.layer_decay": [1.0],
+}
+"""Of these keys, what the preset for one's own images searched before curves were recorded."""
+
+
 def _prior(task: str, seed: int) -> BaseSampler:
     return Prior(seed, recipe(task))
 
@@ -206,6 +215,8 @@ CONTESTANTS: Final = (
     Contestant("random + ASHA", "random", asha()),
     Contestant(STOCK, lambda _, seed: TPESampler(seed=seed), asha(4), ledger=StockLedger),
     Contestant("TPE, each key + ASHA", "tpe", asha(), recipe=True),
+    Contestant("TPE, each key + ASHA, AdamW", "tpe", asha(), recipe=True, space=NARROW),
+    Contestant("TPE, joint + ASHA, AdamW", "joint_tpe", asha(), recipe=True, space=NARROW),
     Contestant("TPE, joint + ASHA", "joint_tpe", asha(), recipe=True),
     Contestant("TPE, joint + ASHA from epoch 2", "joint_tpe", asha(2, 2), recipe=True),
     Contestant("TPE, joint", "joint_tpe", recipe=True),
