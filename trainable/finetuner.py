@@ -20,7 +20,7 @@ from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, PrefixOutputs, Recomputed, as_tail_input
 from trainable.features.probe import linear_head
 from trainable.inference.classifier import Classifier, Spec
-from trainable.losses import image_weights
+from trainable.losses import image_weights, masses_of, several_masses
 from trainable.metrics import Objective
 from trainable.network.averaging import MovingAverage
 from trainable.network.cut_network import CutNetwork, build
@@ -68,7 +68,9 @@ class FineTuner:
         self.config, self.micro_batches = config, micro_batches
         self.device = device or resolve_device(config.train.precision)
         self.dataset: Dataset = dataset or load_dataset(config.data)
-        self.objective = Objective.of(config.objective, self.dataset.classes)
+        self.objective = Objective.of(
+            config.objective, self.dataset.classes, several=self.dataset.has_several
+        )
         self.network = self._build_network()
         if config.model.head == "probe":
             self.network.set_head(*linear_head(config, self.dataset, self.device, store))
@@ -77,11 +79,9 @@ class FineTuner:
             self.network.prefix, self.device, store, resident=micro_batches == 1
         )
         self.inputs = TailInputs(config, self.dataset, outputs)
-        train = self.dataset.train
-        weights = image_weights(train.labels, config.train.class_weights, train.weights)
-        self._weights = None if weights is None else weights.to(self.device.torch_device)
+        self._weights = self._image_weights()
         total_steps = config.train.epochs * (len(self.dataset.train) // self.inputs.batch_size)
-        self._updater = Updater(config, self.network, self.device, micro_batches, total_steps)
+        self._updater = self._new_updater(config, total_steps)
         self.compiled = self._updater.compiled
         self._average = MovingAverage(self.network, config.optim.ema)
         self._lowest_val_loss = math.inf
@@ -147,8 +147,9 @@ class FineTuner:
             logits = self._logits(self.inputs.of(split))
             if self.config.predict.flips:
                 mirrored = self._logits(self.inputs.of(split, mirrored=True))
-                logits = mean_answer(logits, mirrored)
-        return Predictions(logits.cpu(), self.dataset.split(split).labels)
+                logits = mean_answer(logits, mirrored, several=self.dataset.has_several)
+        found = self.dataset.split(split)
+        return Predictions(logits.cpu(), found.labels, found.truth)
 
     @torch.no_grad()
     def reestimate_statistics(self) -> None:
@@ -177,7 +178,7 @@ class FineTuner:
         self.inputs.set_epoch(self.config.full_size_epoch)
         indices = self.inputs.batches(0)[0]
         config = without_regularization(self.config)
-        self._updater = Updater(config, self.network, self.device, self.micro_batches, 0)
+        self._updater = self._new_updater(config, 0)
         self.network.tail.train()
         while True:
             yield self._step(indices, mixer=None)[0].item()
@@ -215,6 +216,7 @@ class FineTuner:
             stored_side=self.dataset.train.images.shape[-1],
             image_size=self.config.data.image_size,
             flips=self.config.predict.flips,
+            several=self.dataset.has_several,
         )
         return Classifier(spec, self.weights(), Seen.of(self.dataset))
 
@@ -258,6 +260,25 @@ class FineTuner:
             right.append(correct)
         return torch.stack(losses).mean().item(), torch.stack(right).mean().item()
 
+    def _new_updater(self, config: TrialConfig, steps: int) -> Updater:
+        several, parts = self.dataset.has_several, self.micro_batches
+        return Updater(config, self.network, self.device, parts, steps, several=several)
+
+    def _image_weights(self) -> Tensor | None:
+        """What each training image counts, on the device; of several labels for each of them."""
+        train, kind = self.dataset.train, self.config.train.class_weights
+        if self.dataset.has_several:
+            found: Tensor | None = several_masses(train.targets, kind, train.weights)
+        else:
+            found = image_weights(train.labels, kind, train.weights)
+        return None if found is None else found.to(self.device.torch_device)
+
+    def _masses(self, indices: Tensor, labels: Tensor) -> Tensor | None:
+        """The targets of some images by what these count; None where all count alike."""
+        if self._weights is None or self.dataset.has_several:
+            return None if self._weights is None else self._weights[indices]
+        return masses_of(labels, len(self.dataset.classes), self._weights[indices])
+
     def _mixer(self) -> Mixer:
         draws = generator(self.config.train.seed, "mixing", self.epoch)
         return Mixer(self.config.augment, len(self.dataset.classes), draws)
@@ -265,11 +286,11 @@ class FineTuner:
     def _step(self, indices: Tensor, mixer: Mixer | None) -> tuple[Tensor, Tensor]:
         """One update. Returns the loss and the share of right answers, left on the device."""
         inputs, labels = self.inputs.batch(indices)
-        if mixer is None:
-            found = self._updater.step(inputs, labels)
-        else:
-            weights = None if self._weights is None else self._weights[indices]
-            found = self._updater.step(*mixer(inputs, labels, weights))
+        # Of one label an image, nothing weighs a single batch that is to be overfitted.
+        plain = mixer is None and not self.dataset.has_several
+        masses = None if plain else self._masses(indices, labels)
+        batch = (inputs, labels, masses)
+        found = self._updater.step(*(batch if mixer is None else mixer(*batch)))
         self._average.update()
         return found
 

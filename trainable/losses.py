@@ -73,6 +73,56 @@ def training_loss(logits: Tensor, masses: Tensor, smoothing: float, gamma: float
     return -(wanted * logs).sum()
 
 
+def several_loss(logits: Tensor, masses: Tensor, smoothing: float, gamma: float) -> Tensor:
+    """The same where an image may have any number of labels: each is learned on its own.
+
+    Args:
+        logits: Of shape (n, classes).
+        masses: As :func:`several_masses` makes them, of shape (n, 2 * classes).
+        smoothing: Share of each target that is spread evenly over having a label and not.
+        gamma: Exponent of the focal loss (Lin et al. 2017); 0 is cross-entropy.
+
+    Returns:
+        A scalar.
+    """
+    having, lacking = masses.chunk(2, dim=1)
+    spread = smoothing * (having + lacking) / 2
+    total = torch.zeros((), device=logits.device)
+    for mass, odds in ((having, logits), (lacking, -logits)):
+        wanted = (1 - smoothing) * mass + spread
+        if gamma:
+            wanted = wanted * torch.sigmoid(-odds).clamp(min=_LEAST) ** gamma
+        total = total - (wanted * F.logsigmoid(odds)).sum()
+    return total
+
+
+def several_masses(
+    targets: NDArray[np.uint8],
+    kind: Literal["none", "balanced", "effective"],
+    own: NDArray[np.float64] | None = None,
+) -> Tensor:
+    """What each image counts for each label: where it has it, then where it has not.
+
+    Args:
+        targets: Which labels each image has, of shape (N, classes).
+        kind: How having a label is weighed against not having it.
+        own: The weights that the images bring along, of shape (N,); none is 1.
+
+    Returns:
+        float32 of shape (N, 2 * classes), of which one of each pair is 0.
+    """
+    has = torch.from_numpy(targets).double()
+    both = torch.stack([has, 1 - has])  # of shape (2, N, classes)
+    if kind != "none":
+        images = both.sum(1, keepdim=True)
+        many = images if kind == "balanced" else (1 - BETA**images) / (1 - BETA)
+        both = both / many.clamp(min=1e-12)
+    if own is not None and len(own):
+        both = both * torch.from_numpy(own)[:, None]
+    both = both / both.sum(0).mean()
+    return torch.cat([both[0], both[1]], dim=1).float()
+
+
 def masses_of(targets: Tensor, classes: int, weights: Tensor | None = None) -> Tensor:
     """What each class counts in each target, of shape (n, classes).
 

@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainable.ranks import ClassRanks, mean_of, ranks_of
+
 TOP: Final = 5
 """The answers of which one must be right for `val_top5_acc`."""
 
@@ -58,9 +60,10 @@ class Outcomes:
         return (first == torch.from_numpy(self.labels)[:, None]).any(1).numpy()
 
     @cached_property
-    def ranks(self) -> Ranks:
+    def ranks(self) -> list[ClassRanks]:
         """The images in the order of each class's probability."""
-        return Ranks.of(self._logits, self.labels)
+        truth = self.labels[:, None] == np.arange(self.classes)
+        return ranks_of(log_odds(self._logits.double()).numpy(), truth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,11 @@ class Draw:
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
         return self.outcomes.confusion(self.drawn)
+
+    @cached_property
+    def _often(self) -> NDArray[np.float64]:
+        counts = np.bincount(self.drawn, minlength=len(self.outcomes))
+        return counts.astype(np.float64)
 
     @property
     def accuracy(self) -> float:
@@ -110,8 +118,17 @@ class Draw:
 
         Of the classes that have images here; not a number where there is only one.
         """
-        often = np.bincount(self.drawn, minlength=len(self.outcomes))
-        return self.outcomes.ranks.mean_area(often.astype(np.float64))
+        return mean_of([each.area(self._often) for each in self.outcomes.ranks])
+
+    @property
+    def mean_average_precision(self) -> float:
+        """Mean of the classes' average precisions, each against the rest."""
+        return mean_of([each.average_precision(self._often) for each in self.outcomes.ranks])
+
+    @property
+    def micro_f1(self) -> float:
+        """Of one label an image, the accuracy."""
+        return self.accuracy
 
     def mean_cost(self, costs: Sequence[Sequence[float]]) -> float:
         """Mean cost of an answer.
@@ -122,61 +139,7 @@ class Draw:
         return float((self._counts * np.asarray(costs)).sum() / len(self.drawn))
 
 
-@dataclass(frozen=True, eq=False)
-class Ranks:
-    """Images in the order of each class's probability, for areas under ROC curves.
-
-    The area is the share of the pairs of an image of the class and one of another in which the
-    first has the higher probability, ties counting half (Hanley & McNeil 1982).
-
-    Attributes:
-        labels: Of the images, shape (N,).
-        orders: For each class that has images, all images from its lowest probability on.
-        below: For each image, how many have a lower probability of its class.
-        up_to: The same with those of an equal one.
-    """
-
-    labels: NDArray[np.int64]
-    orders: dict[int, NDArray[np.int64]]
-    below: NDArray[np.int64]
-    up_to: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, logits: Tensor, labels: NDArray[np.int64]) -> Ranks:
-        """Those of a model's outputs."""
-        scores = _log_odds(logits.double()).numpy()
-        orders = dict[int, NDArray[np.int64]]()
-        below, up_to = np.empty_like(labels), np.empty_like(labels)
-        for label in np.unique(labels):
-            column, own = scores[:, label], labels == label
-            order = np.argsort(column)
-            sorted_scores = column[order]
-            below[own] = np.searchsorted(sorted_scores, column[own], "left")
-            up_to[own] = np.searchsorted(sorted_scores, column[own], "right")
-            orders[int(label)] = order
-        return cls(labels, orders, below, up_to)
-
-    def mean_area(self, often: NDArray[np.float64]) -> float:
-        """The mean of the classes' areas.
-
-        Args:
-            often: How often each image counts, of shape (N,).
-        """
-        total, areas = often.sum(), []
-        for label, order in self.orders.items():
-            own = self.labels == label
-            weights = often[own]
-            inside = weights.sum()
-            if inside in (0, total):
-                continue
-            before = np.concatenate([[0.0], np.cumsum(often[order])])
-            pairs = weights @ (before[self.below[own]] + before[self.up_to[own]]) / 2
-            # Of pairs within the class, half are counted.
-            areas.append((pairs - inside**2 / 2) / (inside * (total - inside)))
-        return float(np.mean(areas)) if areas else float("nan")
-
-
-def _log_odds(logits: Tensor) -> Tensor:
+def log_odds(logits: Tensor) -> Tensor:
     """The logarithms of each class's odds: in their order, and not ties where all but certain."""
     logs = logits.log_softmax(1)
     odds = logs - torch.log1p(-logs.exp())

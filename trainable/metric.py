@@ -39,6 +39,7 @@ class Metric:
         by_class: Whether it counts every class alike, however few images one has.
         of_labels: Whether answers decide it alone, and no probability.
         is_light: Whether `of` takes a :class:`~trainable.measures.Draw` too.
+        of_one: Whether it is of images that have one label each.
         hits: Says of which images it is the share, if it is one: then tests of shares apply.
         bind: Makes `of` for a search, where it depends on more than predictions.
     """
@@ -51,6 +52,7 @@ class Metric:
     by_class: bool = False
     of_labels: bool = False
     is_light: bool = False
+    of_one: bool = False
     hits: Hits | None = None
     bind: Bind | None = None
 
@@ -64,6 +66,7 @@ def validation_metric(
     by_class: bool = False,
     of_labels: bool | None = None,
     is_light: bool = False,
+    of: Literal["any", "one"] = "any",
     hits: Hits | None = None,
     bind: Bind | None = None,
 ) -> Callable[[Compute], Compute]:
@@ -77,6 +80,7 @@ def validation_metric(
         by_class: Whether it counts every class alike: then it is resampled class by class.
         of_labels: Whether answers decide it alone; by default as `is_share`.
         is_light: Whether the function takes a :class:`~trainable.measures.Draw` too.
+        of: `one` where it is of images that have one label each.
         hits: Of which images it is the share, if it is one: a mask of shape (N,).
         bind: Makes the function for a search, where it depends on more than predictions.
     """
@@ -86,7 +90,17 @@ def validation_metric(
 
     def add(compute: Compute) -> Compute:
         metric = Metric(
-            name, quantity, goal, compute, is_share, by_class, labels, is_light, hits, bind
+            name=name,
+            quantity=quantity,
+            goal=goal,
+            of=compute,
+            is_share=is_share,
+            by_class=by_class,
+            of_labels=labels,
+            is_light=is_light,
+            of_one=of == "one",
+            hits=hits,
+            bind=bind,
         )
         METRICS.register(name, by=compute)(metric)
         return compute

@@ -18,8 +18,11 @@ from trainable.registries import METRICS, PLUGINS
 
 if TYPE_CHECKING:
     from trainable.config import ObjectiveConfig
+    from trainable.label_measures import LabelDraw
     from trainable.measures import Draw
     from trainable.predictions import Predictions
+
+    AnyDraw = Predictions | Draw | LabelDraw
 
 EPOCH_METRICS: Final = ("train_loss", "train_acc", "val_loss", "val_acc", "epoch_seconds")
 """What every epoch reports, whatever the objective: losses in nats, accuracies from 0 to 1."""
@@ -44,7 +47,11 @@ def loss(predictions: Predictions) -> float:
 
 
 @validation_metric(
-    "val_balanced_acc", "balanced accuracy", "maximize", is_share=True, by_class=True, is_light=True
+    *("val_balanced_acc", "balanced accuracy", "maximize"),
+    is_share=True,
+    by_class=True,
+    is_light=True,
+    of="one",
 )
 def balanced_accuracy(predictions: Predictions | Draw) -> float:
     """Mean of the classes' recalls."""
@@ -54,9 +61,23 @@ def balanced_accuracy(predictions: Predictions | Draw) -> float:
 @validation_metric(
     "val_macro_f1", "macro F1", "maximize", is_share=True, by_class=True, is_light=True
 )
-def macro_f1(predictions: Predictions | Draw) -> float:
+def macro_f1(predictions: AnyDraw) -> float:
     """Mean of the classes' F1."""
     return predictions.macro_f1
+
+
+@validation_metric("val_micro_f1", "micro F1", "maximize", is_share=True, is_light=True)
+def micro_f1(predictions: AnyDraw) -> float:
+    """F1 of all labels of all images together; of one label an image, the accuracy."""
+    return predictions.micro_f1
+
+
+@validation_metric(
+    "val_map", "mAP", "maximize", is_share=True, by_class=True, of_labels=False, is_light=True
+)
+def mean_average_precision(predictions: AnyDraw) -> float:
+    """Mean of the classes' average precisions."""
+    return predictions.mean_average_precision
 
 
 def _of_some_classes(_: ObjectiveConfig, classes: Sequence[str]) -> Compute:
@@ -73,7 +94,7 @@ def _of_some_classes(_: ObjectiveConfig, classes: Sequence[str]) -> Compute:
     is_light=True,
     bind=_of_some_classes,
 )
-def auroc(predictions: Predictions | Draw) -> float:
+def auroc(predictions: AnyDraw) -> float:
     """Mean of the areas under the classes' ROC curves, each against the rest."""
     return predictions.auroc
 
@@ -90,7 +111,8 @@ def _of_many_classes(_: ObjectiveConfig, classes: Sequence[str]) -> Compute:
     *("val_top5_acc", "top-5 accuracy", "maximize"),
     is_share=True,
     is_light=True,
-    hits=lambda predictions: predictions.outcomes.in_top,
+    hits=lambda predictions: predictions.in_top,
+    of="one",
     bind=_of_many_classes,
 )
 def top5_accuracy(predictions: Predictions | Draw) -> float:
@@ -103,7 +125,9 @@ def _of_costs(config: ObjectiveConfig, classes: Sequence[str]) -> Compute:
     return lambda predictions: predictions.mean_cost(rows)
 
 
-@validation_metric("val_cost", "cost", "minimize", of_labels=True, is_light=True, bind=_of_costs)
+@validation_metric(
+    "val_cost", "cost", "minimize", of_labels=True, is_light=True, of="one", bind=_of_costs
+)
 def cost(_: Predictions | Draw) -> float:
     """Mean cost of an answer; what mistakes cost, the config says, by the names of classes."""
     raise AssertionError("the cost is computed by what Objective.of has bound to the classes")
@@ -131,26 +155,41 @@ class Objective:
         return cls(_registered(name))
 
     @classmethod
-    def of(cls, config: ObjectiveConfig, classes: Sequence[str] | None = None) -> Objective:
+    def of(
+        cls,
+        config: ObjectiveConfig,
+        classes: Sequence[str] | None = None,
+        *,
+        several: bool = False,
+    ) -> Objective:
         """The objective of a config.
 
         Args:
             config: The `objective` section.
             classes: The names of the classes, in order; without them no predictions are measured.
+            several: Whether an image may have any number of labels.
 
         Raises:
             ValueError: A metric is not registered, or cannot be computed of these classes.
         """
         first, *others = map(_registered, dict.fromkeys((config.metric, *config.also)))
         found = cls(first, tuple(others))
-        return found if classes is None else found.bound(config, classes)
+        return found if classes is None else found.bound(config, classes, several=several)
 
-    def bound(self, config: ObjectiveConfig, classes: Sequence[str]) -> Objective:
+    def bound(
+        self, config: ObjectiveConfig, classes: Sequence[str], *, several: bool = False
+    ) -> Objective:
         """The same for predictions on these classes.
 
         Raises:
             ValueError: A metric cannot be computed of them.
         """
+        unfit = next((each for each in self.metrics if several and each.of_one), None)
+        if unfit is not None:
+            raise ValueError(
+                f"{unfit.name} is of images with one label each (data.labels=one): give val_map, "
+                "val_micro_f1, val_macro_f1, val_auroc, val_acc or val_loss"
+            )
         first, *others = (
             metric if metric.bind is None else replace(metric, of=metric.bind(config, classes))
             for metric in self.metrics

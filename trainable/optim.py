@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR, LinearLR, LRScheduler, OneCycleLR
 
 from trainable.config import OptimConfig, ScheduleConfig, TrialConfig
 from trainable.device import Device
-from trainable.losses import masses_of, training_loss
+from trainable.losses import masses_of, several_loss, training_loss
 from trainable.network.compilation import compiled, compiles
 from trainable.network.cut_network import CutNetwork
 
@@ -71,6 +71,7 @@ class Updater:
         device: Where it computes.
         micro_batches: Parts in which a batch passes the tail, one after the other.
         total_steps: The number of batches of the whole run.
+        several: Whether an image may have any number of labels.
 
     Attributes:
         schedule: Moves the learning rate; whoever trains says when.
@@ -85,7 +86,10 @@ class Updater:
         device: Device,
         micro_batches: int,
         total_steps: int,
+        *,
+        several: bool = False,
     ) -> None:
+        self._several = several
         self._config, self._device, self._micro_batches = config.optim, device, micro_batches
         self._penalized = penalized_weights(network)
         self._optimizer = build_optimizer(config.optim, network)
@@ -101,7 +105,8 @@ class Updater:
         Args:
             inputs: The tail's, of shape (n, C, H, W) or (n, C).
             targets: Classes, int64 of shape (n,), or their shares, of shape (n, classes).
-            masses: The same where images have weights, see :func:`trainable.losses.masses_of`.
+            masses: The same where images have weights, see :func:`trainable.losses.masses_of`, or
+                any number of labels: :func:`trainable.losses.several_masses`.
 
         Returns:
             The loss in nats, by their weights if they have some, and the share of right answers,
@@ -143,15 +148,23 @@ class Updater:
             else:
                 part_loss = self._sum(logits, counted) / mass
             (part_loss + (self._l1_penalty() if number == 0 else 0.0)).backward()
-            hard = wanted if wanted.ndim == 1 else wanted.argmax(1)
             loss = loss + part_loss.detach()
-            right = right + share * (logits.argmax(1) == hard).float().mean()
+            right = right + share * self._hits(logits, wanted).float().mean()
         return loss, right
+
+    def _hits(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Which answers are right, of shape (n,)."""
+        if self._several:
+            return ((logits > 0) == (targets > 0.5)).all(1)
+        return logits.argmax(1) == (targets if targets.ndim == 1 else targets.argmax(1))
 
     def _sum(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of a part of a batch before it is divided by what the whole batch counts."""
+        smoothing, gamma = self._config.label_smoothing, self._config.focal_gamma
+        if self._several:
+            return several_loss(logits, targets, smoothing, gamma)
         masses = masses_of(targets, logits.shape[1])
-        return training_loss(logits, masses, self._config.label_smoothing, self._config.focal_gamma)
+        return training_loss(logits, masses, smoothing, gamma)
 
     def _l1_penalty(self) -> Tensor | float:
         l1 = self._config.l1

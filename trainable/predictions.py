@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import torch
@@ -17,14 +17,21 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 from torch.nn import functional as F
 
+from trainable.label_measures import LabelOutcomes
 from trainable.measures import TOP, Outcomes
 
 MOST_CLASSES: Final = 100
 """Classes up to which a matrix of them can be read, cell by cell."""
 
 
-def mean_answer(first: Tensor, second: Tensor) -> Tensor:
+def mean_answer(first: Tensor, second: Tensor, *, several: bool = False) -> Tensor:
     """Logits whose probabilities are the mean of those of two."""
+    if several:
+        having, lacking = (
+            torch.logaddexp(F.logsigmoid(sign * first), F.logsigmoid(sign * second))
+            for sign in (1, -1)
+        )
+        return having - lacking
     return torch.logaddexp(first.log_softmax(1), second.log_softmax(1)) - math.log(2)
 
 
@@ -34,20 +41,28 @@ class Predictions:
 
     Attributes:
         logits: Floats of shape (N, classes), on the CPU.
-        labels: int64 of shape (N,), on the CPU.
+        labels: int64 of shape (N,), on the CPU; of several labels, the rarest.
+        truth: Which labels each image has, bool of shape (N, classes), where it may have any number
+            of them; None where it has one.
     """
 
     logits: Tensor
     labels: Tensor
+    truth: Tensor | None = None
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy, in nats, without label smoothing."""
+        """Mean cross-entropy, in nats, without label smoothing; of several labels, the mean."""
+        if self.truth is not None:
+            truth = self.truth.to(self.logits)
+            return F.binary_cross_entropy_with_logits(self.logits, truth).item()
         return F.cross_entropy(self.logits, self.labels).item()
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers, 0 to 1."""
+        """Share of right answers, 0 to 1; of several labels, all must be right."""
+        if self.truth is not None:
+            return float(self.right.mean())
         return (self.logits.argmax(1) == self.labels).float().mean().item()
 
     def accuracy_interval(self, confidence: float = 0.95) -> tuple[float, float]:
@@ -66,14 +81,16 @@ class Predictions:
         return float(found.low), float(found.high)
 
     @cached_property
-    def outcomes(self) -> Outcomes:
+    def outcomes(self) -> Outcomes | LabelOutcomes:
         """The same, ready to be measured again and again."""
+        if self.truth is not None:
+            return LabelOutcomes(self.logits, self.truth)
         return Outcomes(self.logits, self.labels)
 
     @property
     def balanced_accuracy(self) -> float:
         """See :attr:`~trainable.measures.Draw.balanced_accuracy`."""
-        return self.outcomes.all.balanced_accuracy
+        return self._of_one.all.balanced_accuracy
 
     @property
     def macro_f1(self) -> float:
@@ -88,40 +105,84 @@ class Predictions:
     @property
     def top_accuracy(self) -> float:
         """See :attr:`~trainable.measures.Draw.top_accuracy`."""
-        return self.outcomes.all.top_accuracy
+        return self._of_one.all.top_accuracy
+
+    @property
+    def mean_average_precision(self) -> float:
+        """See :attr:`~trainable.measures.Draw.mean_average_precision`."""
+        return self.outcomes.all.mean_average_precision
+
+    @property
+    def micro_f1(self) -> float:
+        """See :attr:`~trainable.label_measures.LabelDraw.micro_f1`."""
+        return self.outcomes.all.micro_f1
 
     def mean_cost(self, costs: Sequence[Sequence[float]]) -> float:
         """See :meth:`~trainable.measures.Draw.mean_cost`."""
-        return self.outcomes.all.mean_cost(costs)
+        return self._of_one.all.mean_cost(costs)
+
+    @property
+    def in_top(self) -> NDArray[np.bool_]:
+        """See :attr:`~trainable.measures.Outcomes.in_top`."""
+        return self._of_one.in_top
+
+    @property
+    def _of_one(self) -> Outcomes:
+        """The outcomes of images that have one label each."""
+        assert isinstance(self.outcomes, Outcomes), "the measure is of one label an image"
+        return self.outcomes
 
     @property
     def right(self) -> NDArray[np.bool_]:
         """Whether the answer is right, for each image: shape (N,)."""
+        if self.truth is not None:
+            return ((self.logits > 0) == self.truth).all(1).numpy()
         return (self.logits.argmax(1) == self.labels).numpy()
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
-        """Softmax of the logits: shape (N, classes)."""
+        """Softmax of the logits, or of several labels their sigmoid: shape (N, classes)."""
+        if self.truth is not None:
+            return self.logits.sigmoid().float().numpy()
         return self.logits.softmax(1).float().numpy()
 
     def at(self, chosen: NDArray[np.bool_]) -> Predictions:
         """Those on some images, of which a mask of shape (N,) says which."""
-        where = torch.from_numpy(chosen)
-        return Predictions(self.logits[where], self.labels[where])
+        return self.drawn(torch.from_numpy(chosen))
+
+    @property
+    def answers(self) -> Tensor:
+        """Which labels each image is said to have, bool of shape (N, classes)."""
+        if self.truth is not None:
+            return self.logits > 0
+        return F.one_hot(self.logits.argmax(1), self.logits.shape[1]).bool()
+
+    @property
+    def sureness(self) -> Tensor:
+        """The probability of each answer, of shape (N,); of several labels, of the least sure."""
+        probabilities = torch.from_numpy(self.probabilities)
+        if self.truth is None:
+            return probabilities.amax(1)
+        return torch.maximum(probabilities, 1 - probabilities).amin(1)
 
     def drawn(self, indices: Tensor) -> Predictions:
         """Those on some images, by their indices, of which one may come several times."""
-        return Predictions(self.logits[indices], self.labels[indices])
+        truth = None if self.truth is None else self.truth[indices]
+        return Predictions(self.logits[indices], self.labels[indices], truth)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | BinaryIO) -> None:
         """Write them as a compressed `.npz` file."""
-        np.savez_compressed(path, logits=self.logits.numpy(), labels=self.labels.numpy())
+        arrays: dict[str, Any] = {"logits": self.logits.numpy(), "labels": self.labels.numpy()}
+        if self.truth is not None:
+            arrays["truth"] = self.truth.numpy()
+        np.savez_compressed(path, **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> Predictions:
+    def load(cls, path: Path | BinaryIO) -> Predictions:
         """Read what :meth:`save` wrote; only arrays are read."""
         with np.load(path, allow_pickle=False) as arrays:
-            return cls(torch.from_numpy(arrays["logits"]), torch.from_numpy(arrays["labels"]))
+            found = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+            return cls(found["logits"], found["labels"], found.get("truth"))
 
     def confusion(self) -> NDArray[np.int64]:
         """Counts of shape (classes, classes), truth by row and answer by column."""
@@ -130,8 +191,11 @@ class Predictions:
 
     def per_class(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
         """Precision, recall, F1 and number of images of each class, by name."""
+        truth, answers = self.labels, self.logits.argmax(1)
+        if self.truth is not None:
+            truth, answers = self.truth.int(), (self.logits > 0).int()
         columns = precision_recall_fscore_support(
-            self.labels, self.logits.argmax(1), labels=range(len(names)), zero_division=0.0
+            truth, answers, labels=range(len(names)), zero_division=0.0
         )
         keys = ("precision", "recall", "f1", "support")
         return {
@@ -153,6 +217,8 @@ class Predictions:
         There is no confusion matrix of more than :data:`MOST_CLASSES` classes: it would have a
         million cells of a thousand.
         """
+        if self.truth is not None:
+            return self._of_several(names)
         few = len(names) <= MOST_CLASSES
         return {
             "images": len(self.labels),
@@ -172,3 +238,21 @@ class Predictions:
         area = self.auroc
         top = {f"top{TOP}_accuracy": self.top_accuracy} if classes > TOP else {}
         return {**({} if math.isnan(area) else {"auroc": area}), **top}
+
+    def _of_several(self, names: Sequence[str]) -> dict[str, Any]:
+        """The summary where images have any number of labels: nothing is taken for another."""
+        found = self.outcomes.all
+        measures = {
+            "mean_average_precision": found.mean_average_precision,
+            "micro_f1": found.micro_f1,
+            "macro_f1": found.macro_f1,
+            "auroc": found.auroc,
+        }
+        return {
+            "images": len(self.labels),
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            **{name: value for name, value in measures.items() if not math.isnan(value)},
+            "classes": list(names),
+            "per_class": self.per_class(names),
+        }

@@ -118,7 +118,7 @@ METRICS: Registry[Any] = Registry(
     "trainable.metrics",
     (
         *("val_acc", "val_loss", "val_balanced_acc", "val_macro_f1", "val_auroc"),
-        *("val_top5_acc", "val_cost"),
+        *("val_top5_acc", "val_cost", "val_map", "val_micro_f1"),
     ),
 )
 POLICIES: Registry[Any] = Registry("augment.policy", "trainable.augment.policies")

@@ -7,9 +7,6 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import torch
-
 from trainable.places import Place
 from trainable.predictions import Predictions
 
@@ -27,8 +24,7 @@ def keep_validated(folder: Path, predictions: Predictions) -> None:
     if predictions.logits.nbytes > _MOST_BYTES:
         return
     buffer = io.BytesIO()
-    logits, labels = predictions.logits.numpy(), predictions.labels.numpy()
-    np.savez_compressed(buffer, logits=logits, labels=labels)
+    predictions.save(buffer)
     Place(folder).write(_FILE, buffer.getvalue())
 
 
@@ -38,7 +34,6 @@ def read_validated(folder: Path) -> Predictions | None:
         return None
     try:
         content = io.BytesIO(Place(folder).read(_FILE))  # NumPy leaves a broken file open
-        with np.load(content, allow_pickle=False) as arrays:
-            return Predictions(*(torch.from_numpy(arrays[name]) for name in ("logits", "labels")))
+        return Predictions.load(content)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None

@@ -77,6 +77,11 @@ def _evaluate(model: Model, folder: Path, *, include_seen: bool) -> EvaluatedMod
     from tune.reporting.labelling import answers
 
     spec = model.classifier.spec
+    if spec.several:
+        raise ConfigError(
+            f"{model.name} gives an image any number of labels, and a folder a class says one: "
+            "search on a table that has these images as its test split"
+        )
     try:
         files = labelled_files(folder, spec.classes)
     except ValueError as error:

@@ -76,6 +76,10 @@ def main(
     for problem in problems:
         app.complain(problem)
     classifier = _load(model, uri)
+    if classifier.spec.several and top_k > 1:
+        raise ConfigError(
+            "--top-k means nothing of a model whose images have any number of labels: leave it out"
+        )
     width = min(top_k, len(classifier.spec.classes))
     printing = nullcontext(_print_json if as_json else _print_text)
     with printing if as_csv is None else writing_table(as_csv, width) as put:
@@ -116,13 +120,15 @@ def _load(model: str | None, uri: str | None) -> Classifier:
 
 
 def _best(probabilities: NDArray[np.float32], classifier: Classifier, count: int) -> Best:
-    """The most probable labels, and their probabilities."""
+    """The most probable labels, and their probabilities; of several labels, those it has."""
+    if classifier.spec.several:
+        return [classifier.answer(probabilities)]
     order = (-probabilities).argsort(kind="stable")[:count]
     return [(classifier.spec.classes[index], float(probabilities[index])) for index in order]
 
 
 def _print_text(name: str, best: Best, unsure: bool) -> None:
-    answers = ", ".join(f"{label} {probability:.2%}" for label, probability in best)
+    answers = ", ".join(f"{label or 'no label'} {probability:.2%}" for label, probability in best)
     print(printable(f"{name}: {answers}{' (unsure)' if unsure else ''}"))
 
 

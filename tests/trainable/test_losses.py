@@ -115,7 +115,8 @@ def test_of_mixed_images_each_share_has_the_weight_of_its_image(alphas: dict[str
     logits, labels = outputs(8)
     weights = torch.tensor([0.5, 1.0, 4.0])[labels]
     mixer = Mixer(AugmentConfig(**alphas), CLASSES, torch.Generator().manual_seed(1))
-    inputs, targets, masses = mixer(torch.eye(8), labels, weights)
+    counted = masses_of(labels, CLASSES, weights)
+    inputs, targets, masses = mixer(torch.eye(8), labels, counted)
     assert masses is not None
     assert targets.ndim == 2
     share_of = inputs  # row: how much of each image is in the mixture

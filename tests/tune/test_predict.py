@@ -26,6 +26,7 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.inference.calibration import NEVER_SURE
 from trainable.inference.classifier import Classifier, Spec
 from trainable.inference.labelling import Answer
+from tune.library.models import load_model
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,37 @@ def test_the_names_of_classes_and_files_stand_on_one_line(tmp_path: Path) -> Non
     assert line.startswith(f"{tmp_path}/a\\nb.png: ")
     assert "[red]a[/] " in line
     assert r"two\nlines\x1b[31m " in line
+
+
+def test_of_any_number_of_labels_those_above_one_half_are_said(tmp_path: Path) -> None:
+    spec = Spec("resnet18", ("red", "round", "big"), 8, 16, several=True)
+    state = random_state(3)
+    state["fc.weight"].zero_()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    answers = {"red|big": (2.0, -3.0, 1.0), "": (-2.0, -1.0, -3.0)}
+    for label, bias in answers.items():
+        state["fc.bias"].copy_(torch.tensor(bias))
+        Classifier(spec, state).save(tmp_path / "model")
+        sure = 1 / (1 + np.exp(-1.0))
+        words = ("--model", str(tmp_path / "model"), "a.png")
+        done = invoke("tune.predict", *words, cwd=tmp_path)
+        assert done.stdout == f"a.png: {label or 'no label'} {sure:.2%}\n"
+        row = json.loads(invoke("tune.predict", *words, "--json", cwd=tmp_path).stdout)
+        assert (row["label"], row["unsure"]) == (label, False)
+        assert row["probability"] == pytest.approx(sure, abs=1e-6)
+        invoke("tune.predict", *words, "--csv", "t.csv", cwd=tmp_path)
+        with (tmp_path / "t.csv").open() as file:
+            (cells,) = csv.DictReader(file)
+        assert cells["label"] == label
+        (told,) = load_model(str(tmp_path / "model")).predict(tmp_path / "a.png")
+        assert (told.label, told.probability) == (label, pytest.approx(sure))
+        assert list(told.probabilities.values()) == sorted(told.probabilities.values())[::-1]
+    done = invoke("tune.predict", *words, "--top-k", "2", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--top-k means nothing" in done.stderr
+    done = invoke("tune.evaluate", ".", "--model", str(tmp_path / "model"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "any number of labels" in done.stderr
 
 
 def test_the_champion_is_as_right_as_it_was_when_it_was_tested(

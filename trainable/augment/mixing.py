@@ -23,23 +23,21 @@ class Mixer:
         self._num_classes, self._generator = num_classes, generator
 
     def __call__(
-        self, inputs: Tensor, labels: Tensor, weights: Tensor | None = None
+        self, inputs: Tensor, labels: Tensor, masses: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Mix a batch.
 
         Args:
             inputs: Of shape (n, C, H, W) or (n, C).
-            labels: int64 of shape (n,).
-            weights: What each image counts, of shape (n,); None is the same for all.
+            labels: int64 of shape (n,), or which labels each image has, of shape (n, classes).
+            masses: The same by what their images count; None where all count alike.
 
         Returns:
             The inputs, mixed; the targets: `labels` as they came where mixing is off, else
-            probabilities of shape (n, classes); and the targets by what their images count, of the
-            same shape, where images have weights.
+            probabilities of shape (n, classes); and the masses, mixed in the same way.
         """
-        counted = None if weights is None else masses_of(labels, self._num_classes, weights)
         if not self._kinds:
-            return inputs, labels, counted
+            return inputs, labels, masses
         kind = self._kinds[int(self._uniform() * len(self._kinds))]
         partner = torch.randperm(len(inputs), generator=self._generator)
         if inputs.is_cuda:  # from other memory, the transfer would wait for the GPU
@@ -56,7 +54,7 @@ class Mixer:
             return rows * share + rows[partner] * (1 - share)
 
         targets = mixed_rows(masses_of(labels, self._num_classes))
-        return inputs, targets, None if counted is None else mixed_rows(counted)
+        return inputs, targets, None if masses is None else mixed_rows(masses)
 
     def _paste(self, inputs: Tensor, partner: Tensor, share: float) -> tuple[Tensor, float]:
         height, width = inputs.shape[2:]

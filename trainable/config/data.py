@@ -37,6 +37,12 @@ class DataConfig(Config):
     """Which data set of `torchvision`, such as `Flowers102`, by the name of its class; with options
     of its constructor as in `DTD?partition=2`."""
 
+    labels: Literal["one", "several"] = "one"
+    """Whether an image has one label, or any number of them: in a table several are written
+    `cat|dog` (or as a list in JSON lines and Parquet), none as an empty cell; or each label has a
+    column of its own, of 1 and 0, and there is no column `label`. Then each label is learned on its
+    own (sigmoid), and an answer is right if all its labels are."""
+
     group: str | None = None
     r"""What several images are of, such as a patient, a camera or a video: all images of one are in
     one split, and in one fold. For `image_folder` a regular expression that is searched in the path
@@ -102,6 +108,15 @@ class DataConfig(Config):
             return self.mirror
         found = getattr(SOURCES[self.source], "mirrors", True)
         return found(self) if callable(found) else found
+
+    @model_validator(mode="after")
+    def _labels_can_be_several(self) -> DataConfig:
+        if self.labels == "several" and not getattr(SOURCES[self.source], "has_several", False):
+            raise ValueError(
+                f"data.labels=several means nothing with data.source={self.source}, whose images "
+                "have one label: give a table (data.source=table data.root=labels.csv)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_the_root_it_needs(self) -> DataConfig:

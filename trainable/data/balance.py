@@ -6,8 +6,6 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import torch
-
 from trainable.data.datasets import Dataset
 from trainable.data.parts import SPLITS
 
@@ -42,10 +40,7 @@ class Balance:
     def of(cls, dataset: Dataset) -> Balance:
         """Those of a dataset."""
         classes = dataset.classes
-        columns = [
-            torch.bincount(dataset.split(name).labels, minlength=len(classes)).tolist()
-            for name in SPLITS
-        ]
+        columns = [dataset.split(name).counts(len(classes)) for name in SPLITS]
         return cls(classes, tuple(zip(*columns, strict=True)))
 
     @property

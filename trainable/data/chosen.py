@@ -48,6 +48,7 @@ class Chosen:
             together[of][self.indices],
         )
         self.weights = parts.weights[of][self.indices] if parts.weights else np.empty(0)
+        self.targets = parts.targets[of][self.indices] if parts.targets else np.empty(0, np.uint8)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,6 +76,7 @@ class Chosen:
             self._looks,
             self._together,
             self.weights,
+            self.targets,
         )
 
     def _of_pytorch(self) -> Images:
@@ -89,7 +91,10 @@ class Chosen:
     @property
     def order(self) -> bytes:
         """What its fingerprint depends on beside its pixels."""
-        arrays = (self.indices, self.labels, self.weights)
+        arrays: tuple[NDArray[Any], ...] = (
+            *(self.indices, self.labels),
+            *(self.weights, self.targets),
+        )
         return b"".join([repr(self.shape).encode(), *map(_bytes_of, arrays)])
 
 
@@ -104,6 +109,7 @@ def fingerprint_of(parts: Parts, chosen: dict[SplitName, Chosen]) -> str:
                 digest.update(_bytes_of(chunk))
             digest.update(_bytes_of(chosen[name].labels))
             digest.update(_bytes_of(chosen[name].weights))
+            digest.update(_bytes_of(chosen[name].targets))
         return np.frombuffer(digest.digest(), np.uint64)
 
     orders = (chosen[name].order for name in SPLITS)

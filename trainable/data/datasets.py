@@ -59,6 +59,11 @@ class Dataset:
     notes: tuple[str, ...] = ()
     pool: Pool | None = None
 
+    @property
+    def has_several(self) -> bool:
+        """Whether an image may have any number of labels."""
+        return len(self.train.targets) > 0
+
     def split(self, name: SplitName) -> Split:
         """The split called `name`."""
         return {"train": self.train, "val": self.val, "test": self.test}[name]
@@ -97,6 +102,7 @@ class Dataset:
         for images in self.test.images.split(_CHUNK):
             digest.update(images.contiguous().numpy().data)
         digest.update(self.test.labels.numpy().data)
+        digest.update(np.ascontiguousarray(self.test.targets).data)
         return digest.hexdigest()
 
 

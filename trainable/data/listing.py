@@ -29,6 +29,7 @@ class Listing:
         notes: Which are left out and why, in a line each.
         groups: As :attr:`~trainable.data.parts.Parts.groups`; empty where each stands for itself.
         weights: As :attr:`~trainable.data.parts.Parts.weights`.
+        targets: As :attr:`~trainable.data.parts.Parts.targets`.
     """
 
     files: dict[SplitName, list[Path]]
@@ -38,6 +39,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     groups: dict[SplitName, Sequence[str]] = field(default_factory=dict)
     weights: dict[SplitName, NDArray[np.float64]] = field(default_factory=dict)
+    targets: dict[SplitName, NDArray[np.uint8]] = field(default_factory=dict)
 
     def decoded(
         self, image_size: int, store: ArrayStore | None = None, *, skip: bool = False
@@ -75,6 +77,7 @@ class Listing:
             notes=(*self.notes, *decoded.notes),
             groups=self.groups,
             weights=self.weights,
+            targets=self.targets,
             memo=decoded.memo,
         )
 

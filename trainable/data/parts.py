@@ -38,6 +38,8 @@ class Parts:
         groups: For each image the name of what it is one of several images of (a patient, a
             camera); images of one stay in one split. Empty text where it stands for itself.
         weights: How much each image counts, float64 of shape (N,); empty where all count alike.
+        targets: Which labels each image has, uint8 of shape (N, classes), where it may have any
+            number of them; `labels` then names the rarest of them. Empty where it has one.
         memo: Where what is computed of all images is stored, if it is.
     """
 
@@ -51,6 +53,7 @@ class Parts:
     notes: tuple[str, ...] = ()
     groups: dict[SplitName, Sequence[str]] = field(default_factory=dict)
     weights: dict[SplitName, NDArray[np.float64]] = field(default_factory=dict)
+    targets: dict[SplitName, NDArray[np.uint8]] = field(default_factory=dict)
     memo: Memo | None = None
 
 

@@ -46,6 +46,8 @@ class Facts(TypedDict, total=False):
     groups_by: Literal["pattern", "column"]
     """What `data.group` is: a regular expression on paths, or the name of a column. Default: it
     means nothing."""
+    has_several: bool
+    """Whether an image may have any number of labels (`data.labels=several`). Default: false."""
     takes_root: bool
     """Whether `data.root` means anything. Default: true."""
     is_local: Callable[[DataConfig], bool]
@@ -139,6 +141,7 @@ def image_folder(config: DataConfig) -> Listing:
     takes_url=True,
     groups_by="column",
     is_local=_is_here,
+    has_several=True,
 )
 def table(config: DataConfig) -> Listing:
     """The files that a CSV, TSV, Parquet or JSON-lines table names, with their labels."""
@@ -146,7 +149,8 @@ def table(config: DataConfig) -> Listing:
     from trainable.data.table import list_table
 
     assert config.root is not None
-    return list_table(fetched(config.root), config.group)
+    several = config.labels == "several"
+    return list_table(fetched(config.root), config.group, several=several)
 
 
 @SOURCES.register("torchvision")

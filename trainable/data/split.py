@@ -34,6 +34,8 @@ class Split:
         together: A number for each image, uint64 of shape (N,), the same for all that must lie in
             one split: duplicates, and images of one group (`data.group`).
         weights: How much each image counts, float64 of shape (N,); empty where all count alike.
+        targets: Which labels each image has, uint8 of shape (N, classes), where it may have any
+            number of them, and `labels` names the rarest; empty where it has one.
     """
 
     images: Images
@@ -44,6 +46,18 @@ class Split:
     looks: NDArray[np.uint64] = field(default_factory=_none)
     together: NDArray[np.uint64] = field(default_factory=_none)
     weights: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    targets: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+
+    @property
+    def truth(self) -> Tensor | None:
+        """Which labels each image has, bool of shape (N, classes); None where each has one."""
+        return torch.from_numpy(self.targets).bool() if len(self.targets) else None
+
+    def counts(self, classes: int) -> list[int]:
+        """How many images each class has; one with several labels counts for each."""
+        if len(self.targets):
+            return [int(count) for count in self.targets.sum(0, dtype=np.int64)]
+        return [int(count) for count in torch.bincount(self.labels, minlength=classes)]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,4 +84,4 @@ class Split:
 
     @property
     def _arrays(self) -> tuple[NDArray[Any], ...]:
-        return self.hashes, self.groups, self.looks, self.together, self.weights
+        return self.hashes, self.groups, self.looks, self.together, self.weights, self.targets

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainable.data.grouping import describe_groups
+from trainable.data.label_sets import labels_by_column, rarest
 from trainable.data.layout import split_of
 from trainable.data.listing import Listing
 from trainable.data.parts import SPLITS, SplitName
@@ -49,50 +51,62 @@ class TableImage:
     weight: float
 
 
-def list_table(path: Path, group: str | None = None) -> Listing:
+def list_table(path: Path, group: str | None = None, *, several: bool = False) -> Listing:
     """The images that a table names.
 
     Args:
         path: The table: CSV, TSV, Parquet or JSON lines, with the columns `path`, relative to the
             folder of the table, and `label`; where there are, also `split`, `group` and `weight`.
         group: The column of the groups, instead of `group`.
+        several: Whether an image may have any number of labels.
 
     Raises:
         ValueError: Something is wrong with rows of it; names the first of them.
     """
     mistakes = Mistakes(path)
-    images, notes = _without_unlabelled(read_images(path, group, mistakes), mistakes)
-    for image in images:
-        if len(image.labels) > 1:
+    read = read_images(path, group, mistakes, several=several)
+    for image in read:
+        if len(image.labels) > 1 and not several:
             told = printable(_BARS.join(image.labels))
-            mistakes.add(image.row, f"{len(image.labels)} labels ({told}), and 1 is expected")
+            mistakes.add(
+                image.row,
+                f"{len(image.labels)} labels ({told}), and 1 is expected; for any number of them "
+                "give data.labels=several",
+            )
+    images, notes = _without_unlabelled(read, mistakes, several=several)
     images, repeated = _once_each(images, mistakes)
     mistakes.check()
-    classes = tuple(sorted({image.labels[0] for image in images}))
+    classes = tuple(sorted({label for image in images for label in image.labels}))
     if len(classes) < 2:
         raise ValueError(f"data.root={path} has {len(classes)} labels: at least 2 are needed")
     splits = _by_split(path, images)
     if repeated:
         notes = (*notes, f"left out: rows that say the same of a file again: {repeated}")
-    return _listing(splits, classes, notes)
+    return _listing(splits, classes, notes, several=several)
 
 
-def read_images(path: Path, group: str | None, mistakes: Mistakes) -> list[TableImage]:
+def read_images(
+    path: Path, group: str | None, mistakes: Mistakes, *, several: bool = False
+) -> list[TableImage]:
     """The images of a table, in the order of its rows.
 
     Args:
         path: The table.
         group: The column of the groups, instead of `group`.
         mistakes: Gets what is wrong with rows.
+        several: Whether an image may have any number of labels: then each may have a column of its
+            own, where there is no `label`.
 
     Raises:
         ValueError: It is no table, or lacks a column.
     """
     rows = read_rows(path)
     columns = {name for row in rows for name in row.cells}
-    _check_columns(path, columns, group)
+    own = tuple(sorted(columns - {PATH, SPLIT, GROUP, WEIGHT, (group or GROUP).lower()}))
+    own = own if several and not columns & {LABEL, *_ALIASES[LABEL]} else ()
+    _check_columns(path, columns | ({LABEL} if own else set()), group)
     group = GROUP if group is None else group.lower()
-    return [_image(path, row, SPLIT in columns, group, mistakes) for row in rows]
+    return [_image(path, row, SPLIT in columns, group, own, mistakes) for row in rows]
 
 
 def _check_columns(path: Path, columns: set[str], group: str | None) -> None:
@@ -106,7 +120,9 @@ def _check_columns(path: Path, columns: set[str], group: str | None) -> None:
         raise ValueError(f"data.group={group}: {path} has no such column; it has {there}")
 
 
-def _image(path: Path, row: Row, has_splits: bool, group: str, mistakes: Mistakes) -> TableImage:
+def _image(
+    path: Path, row: Row, has_splits: bool, group: str, own: Sequence[str], mistakes: Mistakes
+) -> TableImage:
     split = split_of(row.text(SPLIT))
     if has_splits and split is None:
         said = row.text(SPLIT) or "empty"
@@ -114,7 +130,7 @@ def _image(path: Path, row: Row, has_splits: bool, group: str, mistakes: Mistake
     return TableImage(
         row=row,
         file=_file(str(path.parent), row, mistakes),
-        labels=_labels(row),
+        labels=labels_by_column(row, own, mistakes) if own else _labels(row),
         split=split,
         group=row.text(group),
         weight=_weight(row, mistakes),
@@ -123,7 +139,7 @@ def _image(path: Path, row: Row, has_splits: bool, group: str, mistakes: Mistake
 
 def _labels(row: Row) -> tuple[str, ...]:
     labels = (label.strip() for label in row.text(LABEL).split(_BARS))
-    return tuple(label for label in labels if label)
+    return tuple(dict.fromkeys(label for label in labels if label))
 
 
 def _file(folder: str, row: Row, mistakes: Mistakes) -> Path:
@@ -154,9 +170,12 @@ def _weight(row: Row, mistakes: Mistakes) -> float:
 
 
 def _without_unlabelled(
-    images: Sequence[TableImage], mistakes: Mistakes
+    images: Sequence[TableImage], mistakes: Mistakes, *, several: bool
 ) -> tuple[list[TableImage], tuple[str, ...]]:
-    """The images with labels. A test split, none of which has any, is left out."""
+    """The images with labels. A test split, none of which has any, is left out.
+
+    Where an image may have several, it may have none too.
+    """
     notes: tuple[str, ...] = ()
     tests = [image for image in images if image.split == "test"]
     if tests and not any(image.labels for image in tests):
@@ -166,7 +185,7 @@ def _without_unlabelled(
         )
         images = [image for image in images if image.split != "test"]
     for image in images:
-        if not image.labels:
+        if not image.labels and not several:
             mistakes.add(image.row, "label is empty")
     return list(images), notes
 
@@ -201,19 +220,34 @@ def _by_split(path: Path, images: Iterable[TableImage]) -> dict[SplitName, list[
 
 
 def _listing(
-    splits: Mapping[SplitName, list[TableImage]], classes: tuple[str, ...], notes: tuple[str, ...]
+    splits: Mapping[SplitName, list[TableImage]],
+    classes: tuple[str, ...],
+    notes: tuple[str, ...],
+    *,
+    several: bool,
 ) -> Listing:
-    number = {name: label for label, name in enumerate(classes)}
+    targets = {name: _targets(images, classes) for name, images in splits.items()}
+    if several:
+        labels = rarest(targets)
+    else:
+        labels = {name: rows.argmax(1) for name, rows in targets.items()}
     groups = {name: [image.group for image in images] for name, images in splits.items()}
     weights = {name: np.array([each.weight for each in images]) for name, images in splits.items()}
     return Listing(
         files={name: [image.file for image in images] for name, images in splits.items()},
-        labels={
-            name: np.array([number[image.labels[0]] for image in images], np.int64)
-            for name, images in splits.items()
-        },
+        labels=labels,
         classes=classes,
         notes=(*notes, *describe_groups(groups)),
         groups=dict(groups) if any(map(any, groups.values())) else {},
+        targets=targets if several else {},
         weights=weights if any((each != 1).any() for each in weights.values()) else {},
     )
+
+
+def _targets(images: Sequence[TableImage], classes: Sequence[str]) -> NDArray[np.uint8]:
+    """Which labels each image has, of shape (N, classes)."""
+    number = {name: label for label, name in enumerate(classes)}
+    rows = np.zeros((len(images), len(classes)), np.uint8)
+    for row, image in enumerate(images):
+        rows[row, [number[label] for label in image.labels]] = 1
+    return rows

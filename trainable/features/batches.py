@@ -39,7 +39,9 @@ class TailInputs:
         self._device = outputs.device
         self._views = self._views_of("train", config.image_size_at(0))
         self._on_demand = self._are_on_demand()
-        self._labels = dataset.train.labels.to(self._device.torch_device)
+        truth = dataset.train.truth
+        labels = dataset.train.labels if truth is None else truth.float()
+        self._labels = labels.to(self._device.torch_device)
         places = self._places("train")
         self._at = None if places is None else places.to(self._device.torch_device)
         self._wanted: tuple[int, ...] = ()
@@ -86,7 +88,8 @@ class TailInputs:
 
         Returns:
             Inputs of shape (n, C, H, W), channels last in memory, or (n, C), which may be written
-            to; and labels, int64 of shape (n,).
+            to; and labels, int64 of shape (n,), or which labels each image has, float32 of shape
+            (n, classes).
         """
         first, *others = self._wanted
         out = self._rows(first, indices)

@@ -99,6 +99,10 @@ def linear_head(
     Raises:
         ValueError: :func:`check_features` says why there are no features.
     """
+    if dataset.has_several:
+        raise ValueError(
+            "model.head=probe is of images with one label each (data.labels=one): give random"
+        )
     inputs, labels = _Features(config, dataset, device, store).of("train")
     every = dataset.train
     weights = image_weights(every.labels, config.train.class_weights, every.weights)

@@ -6,7 +6,7 @@ Both are measured on the validation images, which the model was not trained on.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -44,7 +44,7 @@ class Calibration:
 
     def of(self, predictions: Predictions) -> Predictions:
         """Predictions as the calibrated model makes them, of those that it makes without."""
-        return Predictions(predictions.logits / self.temperature, predictions.labels)
+        return replace(predictions, logits=predictions.logits / self.temperature)
 
     def is_sure(self, predictions: Predictions) -> NDArray[np.bool_]:
         """Whether each answer is sure, of predictions without calibration: shape (N,)."""
@@ -62,9 +62,9 @@ def calibrate(held_out: Predictions) -> Calibration:
     right, of at least :data:`LEAST_IMAGES`.
 
     Returns:
-        :data:`NONE` where there are fewer images.
+        :data:`NONE` where there are fewer images, or these may have any number of labels.
     """
-    if len(held_out.labels) < LEAST_IMAGES:
+    if len(held_out.labels) < LEAST_IMAGES or held_out.truth is not None:
         return NONE
     fitted = Calibration(fit_temperature(held_out))
     calibrated = fitted.of(Predictions(held_out.logits.double(), held_out.labels))

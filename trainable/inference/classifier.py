@@ -31,6 +31,7 @@ SEEN: Final = "seen.safetensors"
 """The file of the hashes of the images that a classifier has seen."""
 _MOST_BYTES: Final = 16 * 2**20
 """The largest `classifier.json` that is read."""
+_HALF: Final = 0.5
 _TINY: Final = float(np.finfo(np.float32).tiny)
 
 
@@ -55,6 +56,8 @@ class Spec:
             is right; 1 of a model that is not calibrated.
         unsure_below: The probability of the first answer below which it is unsure; 0 where no
             answer is, above 1 where each is.
+        several: Whether an image may have any number of the labels, each with a probability of its
+            own; it has those of a probability above one half.
     """
 
     arch: Arch
@@ -68,6 +71,7 @@ class Spec:
     flips: bool = False
     temperature: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     unsure_below: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
+    several: bool = False
 
     @classmethod
     def read(cls, path: Path) -> Spec:
@@ -139,6 +143,24 @@ class Classifier:
         """The same network without its calibration."""
         return self.calibrated(1.0, 0.0)
 
+    def answer(self, probabilities: NDArray[np.float32]) -> tuple[str, float]:
+        """What is said of an image, and its probability.
+
+        Args:
+            probabilities: Of shape (classes,), as :meth:`probabilities` gives them.
+
+        Returns:
+            The class and its probability. Where an image may have any number of labels, those that
+            are more likely than not, as a table has them (`cat|dog`; empty where there is none),
+            and the probability of the least sure of all its decisions.
+        """
+        classes = self.spec.classes
+        if not self.spec.several:
+            best = int(probabilities.argmax())
+            return classes[best], float(probabilities[best])
+        names = (classes[index] for index in np.flatnonzero(probabilities > _HALF))
+        return "|".join(names), float(np.maximum(probabilities, 1 - probabilities).min())
+
     def unsure(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether answers are unsure.
 
@@ -163,7 +185,8 @@ class Classifier:
     def answering(self) -> nn.Module:
         """From pixels in 0..255, at the network's size, to probabilities."""
         spec = self.spec
-        return Answering(self.network, flips=spec.flips, temperature=spec.temperature).eval()
+        kind = AnsweringSeveral if spec.several else Answering
+        return kind(self.network, flips=spec.flips, temperature=spec.temperature).eval()
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> NDArray[np.float32]:
@@ -206,6 +229,17 @@ class Answering(nn.Module):
     def _softmax(self, logits: Tensor) -> Tensor:
         # Not divided by 1: a model that is not calibrated answers to the last bit as it did.
         return (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
+
+
+class AnsweringSeveral(Answering):
+    """The same with a probability for each label, whatever the others are."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels of shape (N, 3, S, S) to probabilities of shape (N, classes)."""
+        answer: Tensor = (self.network(pixels) / self.temperature).sigmoid()
+        if not self.flips:
+            return answer
+        return (answer + (self.network(pixels.flip(3)) / self.temperature).sigmoid()) / 2
 
 
 def _check_weights(spec: Spec, net: nn.Module, weights: Mapping[str, Tensor]) -> None:

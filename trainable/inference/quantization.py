@@ -24,6 +24,7 @@ from trainable.inference.exported import INPUT
 _BATCH: Final = 32
 _OPERATORS: Final = ["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool", "GlobalAveragePool"]
 """What is computed in integers. The normalization before it and the softmax after it are not."""
+_LAYERS: Final = {"Conv", "Gemm", "MatMul"}
 
 
 def save_int8(source: Path, target: Path, calibration: Tensor) -> None:
@@ -46,7 +47,7 @@ def save_int8(source: Path, target: Path, calibration: Tensor) -> None:
             _Batches(calibration),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_OPERATORS,
-            nodes_to_exclude=_after_softmax(fused),
+            nodes_to_exclude=_after_probabilities(fused),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -54,11 +55,20 @@ def save_int8(source: Path, target: Path, calibration: Tensor) -> None:
         )
 
 
-def _after_softmax(path: Path) -> list[str]:
-    """The nodes that probabilities go through, such as the mean of an image's and its mirror's."""
+def _after_probabilities(path: Path) -> list[str]:
+    """The nodes that probabilities go through, such as the mean of an image's and its mirror's.
+
+    They come of a softmax, or of a sigmoid that no layer comes after: others are activations.
+    """
+    nodes = list(onnx.load(path).graph.node)  # in the order in which they are computed
+    to_layers = set[str]()
+    for node in reversed(nodes):
+        if node.op_type in _LAYERS or to_layers.intersection(node.output):
+            to_layers.update(node.input)
     given, found = set[str](), list[str]()
-    for node in onnx.load(path).graph.node:  # in the order in which they are computed
-        if node.op_type == "Softmax" or given.intersection(node.input):
+    for node in nodes:
+        last = node.op_type == "Sigmoid" and not to_layers.intersection(node.output)
+        if node.op_type == "Softmax" or last or given.intersection(node.input):
             given.update(node.output)
             found.append(node.name)
     return found

@@ -39,14 +39,19 @@ def score(classifier: Classifier, split: Split, classes: Sequence[str]) -> Predi
     Raises:
         ValueError: The classifier has other classes, or a file cannot be read any more.
     """
+    if classifier.spec.several is not (split.truth is not None):
+        raise ValueError("of the model and the images, one has one label an image, the other any")
     if set(classifier.spec.classes) != set(classes):
         raise ValueError("the model has other classes than the images")
     order = [classifier.spec.classes.index(name) for name in classes]
     with _all_cores():
         probabilities = np.concatenate(list(_answers(classifier.uncalibrated, split)))
     smallest = np.finfo(np.float32).tiny
-    logits = np.log(probabilities[:, order].astype(np.float64).clip(smallest))
-    return Predictions(torch.from_numpy(logits), split.labels)
+    found = probabilities[:, order].astype(np.float64)
+    logits = np.log(found.clip(smallest))
+    if classifier.spec.several:
+        logits -= np.log((1 - found).clip(smallest))
+    return Predictions(torch.from_numpy(logits), split.labels, split.truth)
 
 
 def _answers(classifier: Classifier, split: Split) -> Iterator[NDArray[np.float32]]:

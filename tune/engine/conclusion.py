@@ -288,7 +288,7 @@ def _scores(results: SearchResults, model: Model, test: Predictions) -> dict[str
 def _trust(results: SearchResults, test: Predictions) -> dict[str, float]:
     """What the model's probabilities are worth, and how that held on the test images."""
     found = results.calibration
-    if found is None:
+    if found is None or test.truth is not None:
         return {}
     sure = found.is_sure(test)
     return {

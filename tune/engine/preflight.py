@@ -47,7 +47,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
     try:
         choices = _weights(config)
         dataset = load_dataset(config.data, config.cache.of_images)
-        Objective.of(config.objective, dataset.classes)
+        Objective.of(config.objective, dataset.classes, several=dataset.has_several)
         console.print(f"weights  {', '.join(choices)}")
         for arch, weights in product(config.archs, choices):
             _check_weights(config, arch, len(dataset.classes), weights)

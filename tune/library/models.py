@@ -26,8 +26,9 @@ class Prediction:
     """What a model says of an image.
 
     Attributes:
-        label: The most probable class.
-        probability: Its probability, 0 to 1.
+        label: The most probable class; where an image may have any number of labels, those that
+            are more likely than not (`cat|dog`).
+        probability: Its probability, 0 to 1; of several labels that of the least sure.
         probabilities: Of every class, by its name, the most probable first.
         unsure: Whether the probability is lower than that from which on the model was right often
             enough on its validation images.
@@ -90,8 +91,8 @@ class PredictionModel:
     def _prediction(self, row: NDArray[np.float32]) -> Prediction:
         order = (-row).argsort(kind="stable")
         found = {self.classes[index]: float(row[index]) for index in order}
-        label = self.classes[order[0]]
-        return Prediction(label, found[label], found, bool(self._classifier.unsure(row)))
+        label, probability = self._classifier.answer(row)
+        return Prediction(label, probability, found, bool(self._classifier.unsure(row)))
 
 
 def load_model(name: str | None = None, *, tracking_uri: str | None = None) -> PredictionModel:

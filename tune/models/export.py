@@ -58,7 +58,9 @@ def images_of(model: Model) -> Images:
         noise = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
         return Images(noise, reason=str(error))
     some = torch.randperm(len(dataset.train), generator=generator)[:_CALIBRATION_IMAGES]
-    return Images(dataset.test.images, dataset.test.labels, dataset.train.images[some])
+    test = dataset.test
+    labels = test.labels if test.truth is None else test.truth
+    return Images(test.images, labels, dataset.train.images[some])
 
 
 @dataclass(frozen=True)

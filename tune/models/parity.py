@@ -55,13 +55,19 @@ def compare(model: Runner, file: Runner, images: Images, labels: Tensor | None =
         model: From images to probabilities.
         file: The same.
         images: uint8 of shape (N, 3, R, R).
-        labels: int64 of shape (N,), if they are known.
+        labels: int64 of shape (N,), or which labels each image has, bool of shape (N, classes), if
+            they are known.
     """
     expected, found = (_answers(runner, images) for runner in (model, file))
     difference = float(np.abs(found - expected).max())
     if labels is None:
         return Parity(len(images), difference)
-    accuracies = [float((p.argmax(1) == labels.numpy()).mean()) for p in (found, expected)]
+    truth = labels.numpy()
+    if labels.ndim == 1:
+        hits = [p.argmax(1) == truth for p in (found, expected)]
+    else:
+        hits = [((p > 0.5) == truth).all(1) for p in (found, expected)]
+    accuracies = [float(right.mean()) for right in hits]
     return Parity(len(images), difference, *accuracies)
 
 

@@ -168,7 +168,8 @@ def _rivals(
     Raises:
         IncomparableError: The champion cannot be compared.
     """
-    objective = Objective.of(config.objective, challenger.dataset.classes)
+    data = challenger.dataset
+    objective = Objective.of(config.objective, data.classes, several=data.has_several)
     alpha = config.registry.alpha
 
     def rival(role: str, version: ModelVersion) -> Rival:

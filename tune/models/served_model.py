@@ -62,7 +62,8 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
             params: Unused.
 
         Returns:
-            Columns `label`, `probability`, `unsure`, and `p_CLASS` for each class.
+            Columns `label` (of several labels `cat|dog`), `probability`, `unsure`, and `p_CLASS`
+            for each class.
 
         Raises:
             RequestError: There is no row, or one is no base64 text or no image.
@@ -73,10 +74,10 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
             raise RequestError("there is no image: send at least one")
         probabilities = np.concatenate(list(self._batches(texts)))
         classes = self._classifier.spec.classes
-        best = probabilities.argmax(axis=1)
+        answers = [self._classifier.answer(row) for row in probabilities]
         table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
-        table.insert(0, "label", [classes[index] for index in best])
-        table.insert(1, "probability", probabilities.max(axis=1))
+        table.insert(0, "label", [label for label, _ in answers])
+        table.insert(1, "probability", [probability for _, probability in answers])
         table.insert(2, "unsure", self._classifier.unsure(probabilities))
         return table
 

@@ -104,10 +104,16 @@ def _comparison(results: SearchResults) -> Iterator[str]:
 def _limits(results: SearchResults) -> Iterator[str]:
     names, test = results.dataset.classes, results.test
     assert test is not None
-    yield (
-        f"- It answers one of its {len(names)} classes to any image, also to one that shows "
-        "none of them."
-    )
+    if test.truth is None:
+        yield (
+            f"- It answers one of its {len(names)} classes to any image, also to one that shows "
+            "none of them."
+        )
+    else:
+        yield (
+            f"- It answers which of its {len(names)} labels an image has, each on its own: those "
+            "of a probability above one half."
+        )
     yield "- The scores hold for images like those of the test; of others nothing is known."
     few = [name for name, _, _, count in class_counts(results) if count < _FEW]
     if few:

@@ -15,7 +15,7 @@ from trainable.metrics import Objective
 from trainable.text import printable, shortened
 from tune.reporting.card import has_card
 from tune.reporting.pictures import as_source
-from tune.reporting.predictions import worst_mistakes
+from tune.reporting.predictions import answer_of, truth_of, worst_mistakes
 from tune.reporting.results import SearchResults
 from tune.reporting.sections import Section, draw_sections
 from tune.reporting.soundness import data_part
@@ -131,13 +131,13 @@ def _mistakes(results: SearchResults) -> list[dict[str, str]] | None:
     test = results.served
     if test is None:
         return None
-    names, probabilities = results.dataset.classes, test.probabilities
+    names, sureness = results.dataset.classes, test.sureness
     return [
         {
             "source": _as_source(results, int(index)),
-            "answer": printable(names[int(probabilities[index].argmax())]),
-            "confidence": f"{probabilities[index].max():.0%}",
-            "truth": printable(names[int(test.labels[index])]),
+            "answer": printable(answer_of(test, names, int(index))),
+            "confidence": f"{sureness[index]:.0%}",
+            "truth": printable(truth_of(test, names, int(index))),
             "file": _file(results, int(index)),
             "file_shown": shortened(_file(results, int(index)), _PATH),
         }

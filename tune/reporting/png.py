@@ -18,7 +18,7 @@ from trainable.predictions import Predictions
 from tune.reporting.confusion import NUMBERED, Pair, confusion_of, most_confused
 from tune.reporting.figures import STATES
 from tune.reporting.labels import labels_of
-from tune.reporting.predictions import worst_mistakes
+from tune.reporting.predictions import answer_of, truth_of, worst_mistakes
 from tune.reporting.results import SearchResults
 
 _COLUMNS: Final = 8
@@ -57,7 +57,8 @@ def _families() -> list[str]:
 def _write(results: SearchResults, folder: Path) -> list[Path]:
     made = {"history": _history(results), "learning_curves": _learning_curves(results)}
     if results.served is not None:
-        made["confusion"] = _confusion(results, results.served)
+        if results.served.truth is None:
+            made["confusion"] = _confusion(results, results.served)
         made["mistakes"] = _mistakes(results, results.served)
     paths = []
     for name, figure in made.items():
@@ -115,13 +116,13 @@ def _mistakes(results: SearchResults, test: Predictions) -> Figure:
     indices = worst_mistakes(test)
     rows = max(1, -(-len(indices) // _COLUMNS))
     figure = Figure((1.6 * _COLUMNS, 2.1 * rows), layout="constrained")
-    names, probabilities = labels_of(results.dataset.classes, _NAME), test.probabilities
+    names, sureness = labels_of(results.dataset.classes, _NAME), test.sureness
     for axes in figure.subplots(rows, _COLUMNS, squeeze=False).flat:
         axes.axis("off")
     for axes, index in zip(figure.axes, indices, strict=False):
         axes.imshow(results.dataset.test.images[index].permute(1, 2, 0).numpy())
-        answer, truth = names[probabilities[index].argmax()], names[int(test.labels[index])]
-        axes.set_title(f"{answer} {probabilities[index].max():.0%}\nis {truth}", fontsize=8)
+        answer, truth = (of(test, names, int(index)) for of in (answer_of, truth_of))
+        axes.set_title(f"{answer} {sureness[index]:.0%}\nis {truth}", fontsize=8)
     if not len(indices):
         figure.suptitle("No test image is misclassified.")
     return figure

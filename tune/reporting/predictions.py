@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import torch
 from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
+from torch import Tensor
 
 from trainable.predictions import MOST_CLASSES, Predictions
 from tune.reporting.axes import add_diagonal, counted, labelled
@@ -32,9 +33,25 @@ _SMALL: Final = 9
 
 def worst_mistakes(test: Predictions, count: int = MISTAKES) -> NDArray[np.int64]:
     """Indices of misclassified images, those first of which the model was most confident."""
-    confidence, answer = torch.from_numpy(test.probabilities).max(1)
-    wrong = (answer != test.labels).nonzero().squeeze(1)
+    confidence = test.sureness
+    wrong = torch.from_numpy(~test.right).nonzero().squeeze(1)
     return wrong[confidence[wrong].argsort(descending=True)][:count].numpy()
+
+
+def answer_of(test: Predictions, names: Sequence[str], index: int) -> str:
+    """What a model says of an image: the name of a class, or of each label that it has."""
+    return _joined(test.answers[index], names)
+
+
+def truth_of(test: Predictions, names: Sequence[str], index: int) -> str:
+    """What an image is, in the same form."""
+    if test.truth is None:
+        return names[int(test.labels[index])]
+    return _joined(test.truth[index], names)
+
+
+def _joined(has: Tensor, names: Sequence[str]) -> str:
+    return ", ".join(names[int(label)] for label in has.nonzero()) or "no label"
 
 
 def confusion(names: Sequence[str], test: Predictions) -> go.Figure:

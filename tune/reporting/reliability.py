@@ -20,6 +20,8 @@ _BINS: Final = 15
 def reliability(results: SearchResults) -> go.Figure | None:
     """Accuracy by confidence on the test images; of a calibrated model before and after that."""
     before, found = results.test, results.calibration
+    if before is not None and before.truth is not None:  # there is no probability of an answer
+        return None
     if before is None or found in (None, NONE):
         return None if before is None else calibration(before)
     after, figure = found.of(before), go.Figure()

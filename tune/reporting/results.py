@@ -122,7 +122,8 @@ class SearchResults:
     @cached_property
     def objective(self) -> Objective:
         """The objective by which its trials were compared."""
-        return self.ledger.objective.bound(self.config.objective, self.dataset.classes)
+        data, given = self.dataset, self.config.objective
+        return self.ledger.objective.bound(given, data.classes, several=data.has_several)
 
     @property
     def served(self) -> Predictions | None:

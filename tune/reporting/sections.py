@@ -51,6 +51,13 @@ def _of_test(make: Callable[[Sequence[str], Predictions], Figure | None]) -> Mak
     return made
 
 
+def _of_one(
+    make: Callable[[Sequence[str], Predictions], Figure | None],
+) -> Callable[[Sequence[str], Predictions], Figure | None]:
+    """The same where images have one label each: of several, none is taken for another."""
+    return lambda names, test: make(names, test) if test.truth is None else None
+
+
 def _overfitting(results: SearchResults) -> str:
     return f"Far {'below' if results.objective.maximizes else 'above'} the line: overfitting."
 
@@ -98,12 +105,12 @@ SECTIONS: list[Section] = [
     Section(
         "Confusion",
         lambda results: predictions.confusion_caption(len(results.dataset.classes)),
-        _of_test(predictions.confusion),
+        _of_test(_of_one(predictions.confusion)),
     ),
     Section(
         "Most confused",
         "The pairs of classes with the most misclassified test images.",
-        _of_test(predictions.confused_pairs),
+        _of_test(_of_one(predictions.confused_pairs)),
     ),
     Section(
         "Precision and recall",

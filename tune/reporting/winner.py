@@ -6,8 +6,6 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
 from tune.base.passwords import masked
 from tune.reporting.results import SearchResults
 
@@ -88,8 +86,6 @@ def class_rows(results: SearchResults) -> list[tuple[str, ...]]:
 def class_counts(results: SearchResults) -> list[tuple[str, int, int, int]]:
     """Each class's name, and the numbers of its training, validation and test images."""
     data = results.dataset
-    counts = [
-        torch.bincount(split.labels, minlength=len(data.classes)).tolist()
-        for split in (data.train, data.val, data.test)
-    ]
+    splits = (data.train, data.val, data.test)
+    counts = [split.counts(len(data.classes)) for split in splits]
     return list(zip(data.classes, *counts, strict=True))

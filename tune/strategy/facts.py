@@ -39,7 +39,7 @@ def facts_of(
         "image_size": config.data.image_size,
         "weights": weights if weights in WEIGHTS_NAMES else "file",
     }
-    if any(PROBE in point.when for point in points):
+    if any(PROBE in point.when for point in points) and not dataset.has_several:
         found = probe(config.base, config.runtime())
         facts[PROBE] = round(found.accuracy, 4)
         share = f"{found.accuracy:.1%} of {found.tested} validation images"

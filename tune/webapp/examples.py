@@ -29,7 +29,7 @@ class Picture:
     Attributes:
         name: The name of its file, or its number in the test split.
         image: uint8 of shape (3, R, R).
-        truth: The name of its class, where it is known.
+        truth: The name of its class, where it is known; of several labels as a table has them.
     """
 
     name: str
@@ -51,7 +51,11 @@ class HeldOut:
 
     def picture(self, number: int) -> Picture:
         """The image of a number, from 0."""
-        truth = self.classes[int(self.split.labels[number])]
+        if self.split.truth is None:
+            truth = self.classes[int(self.split.labels[number])]
+        else:
+            has = self.split.truth[number].nonzero().flatten()
+            truth = "|".join(self.classes[int(label)] for label in has)
         return Picture(f"Test image {number}", self.split.images[number], truth)
 
 

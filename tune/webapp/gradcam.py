@@ -35,12 +35,14 @@ class Explanation:
         heat: What speaks for the first answer, by place, 0 to 1: float32 of shape (C, C), C being
             the side of the explained layer's output. All 0 where nothing there does.
         unsure: Whether the first answer is unsure.
+        label: What is said of the image, as :meth:`Classifier.answer` has it.
     """
 
     answers: tuple[tuple[str, float], ...]
     seen: NDArray[np.uint8]
     heat: NDArray[np.float32]
     unsure: bool = False
+    label: str = ""
 
     def overlay(self) -> NDArray[np.uint8]:
         """The image under its heat: uint8 of shape (S, S, 3)."""
@@ -71,6 +73,7 @@ def explain(classifier: Classifier, images: Tensor, count: int = 5) -> list[Expl
             picture.permute(1, 2, 0).numpy(),
             heat,
             bool(unsure),
+            classifier.answer(row)[0],
         )
         for row, order, picture, heat, unsure in zip(
             probabilities, best, seen, heats, classifier.unsure(probabilities), strict=True

@@ -137,7 +137,9 @@ def _examples(version: Version, spec: Spec) -> list[Picture]:
 def _card(picture: Picture, explanation: Explanation) -> None:
     answer, _ = explanation.answers[0]
     with st.container(border=True, gap="small"):
-        badges = f"{_badge(picture.truth, answer)}{' :orange[unsure]' * explanation.unsure}"
+        badges = (
+            f"{_badge(picture.truth, explanation.label)}{' :orange[unsure]' * explanation.unsure}"
+        )
         st.markdown(f":small[:gray[{plain(picture.name)}]] {badges}")
         with st.container(horizontal=True, gap="small"):
             st.image(explanation.seen, width=_PICTURE, alt=picture.name)
@@ -150,7 +152,8 @@ def _card(picture: Picture, explanation: Explanation) -> None:
 def _badge(truth: str | None, answer: str) -> str:
     if truth is None:
         return ""
-    return ":green-badge[right]" if truth == answer else f":red-badge[it is {plain(truth)}]"
+    told = plain(truth or "without a label")
+    return ":green-badge[right]" if truth == answer else f":red-badge[it is {told}]"
 
 
 def _search(version: Version, classifier: Classifier) -> None:
@@ -162,6 +165,8 @@ def _search(version: Version, classifier: Classifier) -> None:
     )
     if origin.test is None:
         raise ConfigError(_UNKNOWN)
+    if origin.test.truth is not None:  # of several labels, none is taken for another
+        return
     _figure(
         f"Confusion on {len(origin.test.labels)} test images",
         confusion(classes, origin.test),

@@ -125,6 +125,7 @@ class TestStorage:
             "flips": False,
             "temperature": 1.0,
             "unsure_below": 0.0,
+            "several": False,
         }
         with safe_open(tmp_path / "model.safetensors", "pt") as tensors:
             assert "fc.weight" in tensors.keys()  # noqa: SIM118

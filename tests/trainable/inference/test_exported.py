@@ -23,6 +23,7 @@ METADATA = {
     "stored_side": "32",
     "image_size": "32",
     "unsure_below": "0.0",
+    "several": "false",
 }
 
 

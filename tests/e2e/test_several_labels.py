@@ -1,0 +1,79 @@
+"""A search on a table whose images have any number of labels, to the served model."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from tests.helpers.commands import DIGITS, run_module
+from tests.helpers.label_sets import SIDES, write_table
+from tests.helpers.searches import FinishedSearch
+
+WORDS = (
+    "data.source=table",
+    "data.labels=several",
+    "data.image_size=16",
+    "objective.metric=val_map",
+    "objective.also=[val_micro_f1]",
+    "space.train.class_weights=[none, balanced]",
+    "space.optim.lr=[1e-3, 3e-3]",
+    "space.model.unfreeze_depth=[0, 1]",
+    "space.augment.policy=[none]",
+    "data.mirror=false",
+    "train.epochs=3",
+    "train.batch_size=16",
+    "confirm.top_k=2",
+    "confirm.seeds=1",
+    "cache.enabled=false",
+)
+
+
+@pytest.mark.slow
+def test_a_search_learns_any_number_of_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = write_table(tmp_path / "data", 300)
+    words = ("--config", str(DIGITS), "--num-samples=3", "--name=first", f"data.root={table}")
+    done = run_module("tune.search", *words, *WORDS, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert "test mAP" in done.stdout
+    assert "alias champion" in done.stdout
+    found = FinishedSearch(tmp_path, done.stdout)
+    (parent,) = found.runs("search")
+    metrics = parent.data.metrics
+    assert {"best_val_map", "test_map", "test_micro_f1", "test_acc"} <= metrics.keys()
+    assert metrics["test_map"] > 0.6
+    again = run_module("tune.search", *words[:-2], "--name=second", words[-1], *WORDS, cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "mAP" in again.stdout.partition("version 2")[2]
+    with table.open() as file:
+        rows = list(csv.DictReader(file))[:20]
+    images = [str(table.parent / row["path"]) for row in rows]
+    told = run_module("tune.predict", "--json", *images, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    answers = [json.loads(line)["label"] for line in told.stdout.splitlines()]
+    assert all(set(filter(None, answer.split("|"))) <= set(SIDES) for answer in answers)
+    right = sum(
+        set(filter(None, answer.split("|"))) == set(filter(None, row["label"].split("|")))
+        for answer, row in zip(answers, rows, strict=True)
+    )
+    assert right >= 8
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    try:
+        served = mlflow.pyfunc.load_model("models:/resnet18-digits@champion")
+    finally:
+        mlflow.set_tracking_uri(None)
+    content = base64.b64encode(Path(images[0]).read_bytes()).decode()
+    row = served.predict(pd.DataFrame({"image": [content]})).iloc[0]
+    assert row["label"] == answers[0]
+    report = run_module("tune.report", "first", cwd=tmp_path)
+    assert report.returncode == 0, report.stdout + report.stderr
+    out = run_module("tune.export", "--out", "model.pt2", "--format", "pt2", cwd=tmp_path)
+    assert out.returncode == 0, out.stdout + out.stderr
