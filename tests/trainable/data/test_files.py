@@ -256,6 +256,18 @@ class TestNoRoom:
         (note,) = found.notes
         assert re.search(rf"51 images take 0.0 GB .*{why}.*lower data.image_size", note)
 
+    def test_a_cache_that_is_read_only_lends_what_it_has(
+        self, photographs: Path, cache: ImageCache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = load(photographs, cache)
+        monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+
+        assert isinstance(load(photographs, cache).train.images, Rows)
+        with pytest.warns(RuntimeWarning, match="the cache is read-only"):
+            found = load(photographs, cache, image_size=24)
+        assert isinstance(found.train.images, torch.Tensor)
+        assert sorted(found.test.files) == sorted(expected.test.files)
+
     def test_a_disk_that_is_full_is_told_before_anything_is_decoded(
         self, photographs: Path, cache: ImageCache, monkeypatch: pytest.MonkeyPatch
     ) -> None:
