@@ -15,8 +15,8 @@ from trainable.data.datasets import load_dataset
 from trainable.inference.classifier import Classifier
 from trainable.inference.latency import seconds_an_image
 from trainable.inference.scoring import score
-from trainable.metrics import Objective
-from trainable.predictions import Predictions
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions
 from tune.base.errors import first_line
 from tune.models.candidates import (
     Candidate,

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from trainable.config import DataConfig
-from trainable.data import facts, files
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.data.decoding import read_square
-from trainable.data.files import IMAGES
+from trainable.data.decoding import facts, files
+from trainable.data.decoding.files import IMAGES
+from trainable.data.decoding.image_file import read_square
 from trainable.data.parts import SPLITS
 from trainable.data.stored import Rows
 from trainable.runtime import ImageCache

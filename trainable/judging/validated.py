@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
+from trainable.judging.predictions import Predictions
 from trainable.places import Place
-from trainable.predictions import Predictions
 
 _FILE: Final = "validated.npz"
 _MOST_BYTES: Final = 2**26
