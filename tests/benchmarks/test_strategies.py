@@ -257,7 +257,7 @@ def test_the_command_prints_a_table_and_last_a_line_of_json(
     folder: Path, tmp_path: Path, script: Import, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--curves", folder, "--seeds", "2", "--processes", "1", "--only", "random"]
-    words += ["stock", "portfolio, then TPE + ASHA(2)", "--figure", tmp_path / "figure.png"]
+    words += ["stock", "portfolio, then TPE + ASHA", "--figure", tmp_path / "figure.png"]
     script("replay").main([str(word) for word in words])
     out = capsys.readouterr().out
     line = json.loads(out.splitlines()[-1])

@@ -90,10 +90,18 @@ def ask(uri: str, path: str) -> str:
         return str(answer.read(64).decode(errors="replace"))
 
 
+def _may_pass(error: BaseException) -> bool:
+    """Whether a server's failure may pass. Its connection is closed."""
+    if not isinstance(error, HTTPError):
+        return False
+    error.close()
+    return error.code >= 500
+
+
 def _ask_again(uri: str, path: str) -> None:
     """Ask a server until it answers with success, as long as its failures may pass."""
     retrying = Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, HTTPError) and error.code >= 500),
+        retry=retry_if_exception(_may_pass),
         stop=stop_after_delay(REACH_SECONDS / 2),
         wait=wait_fixed(0.2),
         reraise=True,

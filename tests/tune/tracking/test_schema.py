@@ -23,14 +23,16 @@ from tune.tracking.schema import (
 )
 
 SOURCES = sorted(Path(tune.__file__).parent.rglob("*.py"))
+PAGES = (Artifact.REPORT, "data.html")
 
 
 def test_no_other_file_spells_a_tag_or_an_artifact() -> None:
     values = [
         value for kind in (Tag, Artifact) for key, value in vars(kind).items() if key.isupper()
     ]
-    # A door says its own name, and `model` and the like are words of their own.
-    names = {value for value in values if "." in value} - {"tune.search"}
+    # A door says its own name, help and templates those of pages, and `model` and the like are
+    # words of their own.
+    names = {value for value in values if "." in value} - {"tune.search", *PAGES}
     spelled = re.compile("|".join(re.escape(f"{name}") + r"""["'`]""" for name in names))
     found = {path.name for path in SOURCES if spelled.search(path.read_text())}
     assert found == {"schema.py"}
