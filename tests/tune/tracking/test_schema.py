@@ -23,7 +23,7 @@ from tune.tracking.schema import (
 )
 
 SOURCES = sorted(Path(tune.__file__).parent.rglob("*.py"))
-PAGES = (Artifact.REPORT, "data.html")
+PAGES = (Artifact.REPORT, Artifact.DATA)
 
 
 def test_no_other_file_spells_a_tag_or_an_artifact() -> None:
@@ -32,7 +32,7 @@ def test_no_other_file_spells_a_tag_or_an_artifact() -> None:
     ]
     # A door says its own name, help and templates those of pages, and `model` and the like are
     # words of their own.
-    names = {value for value in values if "." in value} - {"tune.search", *PAGES}
+    names = {value for value in values if "." in value} - {"tune.search", "tune.data", *PAGES}
     spelled = re.compile("|".join(re.escape(f"{name}") + r"""["'`]""" for name in names))
     found = {path.name for path in SOURCES if spelled.search(path.read_text())}
     assert found == {"schema.py"}
