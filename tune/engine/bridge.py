@@ -23,6 +23,7 @@ from tune.engine.stopping import TimeBudget
 from tune.strategy.schedulers import Scheduler, next_trial
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
+from tune.study.shared import OWNER
 from tune.study.trial import NO_TRIAL, Decision, Epoch, TrialLog, TrialState
 
 
@@ -92,13 +93,16 @@ class LedgerSearcher(DriverOnly, Searcher):
 
     def _spec(self, log: TrialLog) -> TrialSpec:
         search = self._ledger.config
-        return TrialSpec(
+        spec = TrialSpec(
             number=log.number,
             trial=search.trial(log.params).model_dump(mode="json"),
             folder=str(self._home.trial(log.number, self._ledger.kind)),
             runtime=asdict(search.runtime(self._resources.memory_fraction)),
             fingerprint=self._fingerprint,
         )
+        if self._home.shared is not None:
+            spec["owner"] = OWNER
+        return spec
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -21,10 +21,12 @@ from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.cluster import is_own, start_ray
 from tune.engine.fractions import measure, trials_per_gpu
+from tune.engine.nodes import check_storage
 from tune.engine.preflight import check_unchanged, choose_points, settle
 from tune.engine.ray_compat import use_waiting_workers
 from tune.engine.reruns import Reruns
 from tune.engine.resources import TrialResources, fit_resources
+from tune.engine.signals import interrupt
 from tune.engine.stopping import TimeBudget
 from tune.engine.trials import clear_away, run_trials
 from tune.engine.watchers import drop_former
@@ -69,7 +71,7 @@ def start_search(
     search = choose_points(settle(config, home.name, console), console)
     resources = _share(search.config, console)
     check_name(search)
-    home.begin(search)
+    home.begin(search, interrupt)
     try:
         ledger = open_search(search)
     except ConfigError:
@@ -137,6 +139,8 @@ def _prepare(config: SearchConfig) -> None:
     for name in ("ray.tune", "ray.air", "mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ray()
+    if not is_own():
+        check_storage(config.tracking.storage)
     if is_own():  # the workers of another have not loaded PyTorch
         use_waiting_workers()
     fit_resources(config.resources)
@@ -202,7 +206,8 @@ def _run(
         if no_soup is not None:
             console.print(f"soup     skipped: {no_soup}")
         ledgers = Ledgers(ledger, confirmed, refitted)
-        results = _conclude(search, home, order, ledgers, writer, no_soup is None)
+        with_soup = no_soup is None
+        results = _conclude(search, home, order, ledgers, writer, resources, with_soup=with_soup)
         recorded = True
     finally:
         if not recorded:
@@ -249,12 +254,14 @@ def _conclude(
     order: Sequence[Finalist],
     ledgers: Ledgers,
     writer: RecordWriter,
+    resources: TrialResources,
+    *,
     with_soup: bool,
 ) -> SearchResults:
     """Test and register the winner, and close the record."""
     from tune.engine.conclusion import conclude  # with MLflow, which the record's thread has by now
 
-    return conclude(search, home, order, ledgers, writer, with_soup=with_soup)
+    return conclude(search, home, order, ledgers, writer, with_soup=with_soup, resources=resources)
 
 
 def _close_record(writer: RecordWriter) -> None:
