@@ -15,8 +15,6 @@ from typing import Any, Final
 import psutil
 import ray
 
-import trainable
-import tune
 from tune.base.errors import ConfigError, first_line
 from tune.engine.ray_compat import keep_to_loopback, ray_as_it_was
 from tune.engine.signals import interrupt
@@ -63,7 +61,7 @@ def start_ray(on_death: Callable[[str], None] = interrupt) -> None:
             raise
         raise ConfigError(
             f"RAY_ADDRESS={address}: no cluster answers there ({first_line(error)}); start this "
-            "command on a node of it, with the cluster's token (RAY_AUTH_TOKEN or ~/.ray/auth_token)"
+            "command on a node of it, with its token (RAY_AUTH_TOKEN or ~/.ray/auth_token)"
         ) from error
     if not address:
         processes = [p for p in psutil.Process().children() if p.name() in _NEEDED]
@@ -81,7 +79,8 @@ def code_for_nodes() -> dict[str, Any]:
     """
     if "working_dir" in os.environ.get(_SUBMITTED, ""):
         return {}
-    return {"py_modules": [str(Path(package.__file__).parent) for package in (trainable, tune)]}
+    own = Path(__file__).parents[1]
+    return {"py_modules": [str(own), str(own.with_name("trainable"))]}
 
 
 @contextmanager
