@@ -9,7 +9,7 @@ import typer
 
 from tune.base.environment import connect_to
 from tune.base.errors import DONE, ConfigError
-from tune.cli import ConfigOption, Door, OverridesArgument, open_console
+from tune.cli import AddressOption, ConfigOption, Door, OverridesArgument, open_console
 from tune.config.loading import config_text
 from tune.engine.foreground import run
 from tune.engine.launch import (
@@ -76,13 +76,7 @@ def main(
             "(tracking.storage); by default TUNE_STORAGE, else this folder.",
         ),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST[:PORT]|auto",
-            help="The Ray cluster to run on; by default RAY_ADDRESS, else a Ray of its own.",
-        ),
-    ] = None,
+    address: AddressOption = None,
     dry_run: Annotated[
         bool,
         typer.Option(

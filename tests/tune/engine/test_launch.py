@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.processes import running
 from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.engine.launch import Launch, _extended, resumed_or_new_search
@@ -122,6 +124,13 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+HOLD = """
+import time
+from tune.study.folder import SearchFolder
+SearchFolder("night").lock()
+print("held", flush=True)
+time.sleep(60)
+"""
 COMMAND = (DIGITS, ["tracking.uri=sqlite:///mlflow.db", "budget.num_samples=4"])
 
 
@@ -184,10 +193,11 @@ def test_a_search_that_a_process_runs_is_waited_for(
     monkeypatch.setattr("tune.engine.launch._PATIENCE", 0.3)
     given, words = COMMAND
     begin(resumed_or_new_search(given, words, "night", {}))
-    holder = find_folder("night")
-    holder.lock()
-    with pytest.raises(ConfigError, match="another process is running it"):
-        resumed_or_new_search(given, words, "night", {})
-    threading.Timer(0.1, holder.release).start()
-    monkeypatch.setattr("tune.engine.launch._PATIENCE", 10.0)
-    resumed_or_new_search(given, words, "night", {}).home.release()
+    with running([sys.executable, "-c", HOLD]) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match="another process is running it"):
+            resumed_or_new_search(given, words, "night", {})
+        threading.Timer(0.1, holder.kill).start()
+        monkeypatch.setattr("tune.engine.launch._PATIENCE", 10.0)
+        resumed_or_new_search(given, words, "night", {}).home.release()
