@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -17,7 +17,17 @@ from trainable.ray_trainable import TrialSpec
 from tune.base.errors import Halt
 from tune.config.rules import first_broken
 from tune.engine.pressure import MemoryPressure
+<<<<<<< HEAD
 from tune.engine.ray_compat import DriverOnly, Workers, error_of, give_back, killed_for_memory
+=======
+from tune.engine.ray_compat import (
+    DriverOnly,
+    Workers,
+    error_of,
+    killed_for_memory,
+    lost_with_node,
+)
+>>>>>>> ddbf622 (Use nodes that join late, and count no preempted machine as a failure)
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
 from tune.strategy.schedulers import Scheduler, next_trial
@@ -46,6 +56,7 @@ class LedgerSearcher(DriverOnly, Searcher):
         budget: When the time is up.
         watchers: Those that are notified of each change, in this order.
         fingerprint: The images' that each trial is to find.
+        capacity: Says how many trials fit at once now; None where Ray is told once for all.
     """
 
     def __init__(
@@ -58,17 +69,20 @@ class LedgerSearcher(DriverOnly, Searcher):
         budget: TimeBudget,
         watchers: Sequence[Watcher],
         fingerprint: str,
+        capacity: Callable[[], int] | None = None,
     ) -> None:
         objective = ledger.objective
         super().__init__(metric=objective.name, mode="max" if objective.maximizes else "min")
         self._ledger, self._scheduler, self._home = ledger, scheduler, home
         self._resources, self._watchers = resources, watchers
         self._pressure, self._budget = pressure, budget
-        self._fingerprint = fingerprint
+        self._fingerprint, self._capacity = fingerprint, capacity
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, as Ray passes it to the trainable; None if one may come yet."""
-        if self._pressure.holds_back(len(self._ledger.running)):
+        running = len(self._ledger.running)
+        is_full = self._capacity is not None and running >= self._capacity()
+        if is_full or self._pressure.holds_back(running):
             # While nothing runs, Ray asks here alone.
             return Searcher.FINISHED if self._budget.stop_all() else None
         while (log := next_trial(self._ledger, self._scheduler, self._notify)) is not None:
@@ -237,6 +251,9 @@ class LedgerCallback(DriverOnly, Callback):
             Halt: Ray kills them for lack of memory, again and again.
         """
         number = trial.config["number"]
+        if lost_with_node(trial):  # a preempted machine is no trial's fault
+            self._ledger.release(number)
+            return
         if killed_for_memory(trial):  # whatever it is that takes the memory
             running = len(self._ledger.running)
             self._ledger.release(number)

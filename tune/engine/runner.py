@@ -25,7 +25,7 @@ from tune.engine.nodes import check_storage
 from tune.engine.preflight import check_unchanged, choose_points, settle
 from tune.engine.ray_compat import use_waiting_workers
 from tune.engine.reruns import Reruns
-from tune.engine.resources import TrialResources, fit_resources
+from tune.engine.resources import TrialResources, await_nodes, fit_resources
 from tune.engine.signals import interrupt
 from tune.engine.stopping import TimeBudget
 from tune.engine.trials import clear_away, run_trials
@@ -140,6 +140,7 @@ def _prepare(config: SearchConfig) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ray()
     if not is_own():
+        await_nodes()
         check_storage(config.tracking.storage)
     if is_own():  # the workers of another have not loaded PyTorch
         use_waiting_workers()
