@@ -125,9 +125,10 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 HOLD = """
-import time
+import sys, time
+from pathlib import Path
 from tune.study.folder import SearchFolder
-SearchFolder("night").lock()
+SearchFolder("night", Path(sys.argv[1])).lock()
 print("held", flush=True)
 time.sleep(60)
 """
@@ -193,7 +194,7 @@ def test_a_search_that_a_process_runs_is_waited_for(
     monkeypatch.setattr("tune.engine.launch._PATIENCE", 0.3)
     given, words = COMMAND
     begin(resumed_or_new_search(given, words, "night", {}))
-    with running([sys.executable, "-c", HOLD]) as holder:
+    with running([sys.executable, "-c", HOLD, str(in_an_empty_folder / "mlruns")]) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(ConfigError, match="another process is running it"):
