@@ -128,7 +128,8 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from tune.study.folder import SearchFolder
-SearchFolder("night", Path(sys.argv[1])).lock()
+home = SearchFolder("night", Path(sys.argv[1]))
+home.lock()
 print("held", flush=True)
 time.sleep(60)
 """
