@@ -28,12 +28,12 @@ class S3:
         environment: The variables by which a process finds it.
     """
 
-    def __init__(self) -> None:
-        self._port = free_port()
+    def __init__(self, host: str) -> None:
+        self._host, self._port = host, free_port()
         self._server: Any = None
         self.environment = {
             **ENVIRONMENT,
-            "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{self._port}",
+            "AWS_ENDPOINT_URL_S3": f"http://{host}:{self._port}",
         }
         self.bucket = f"bucket-{uuid.uuid4().hex[:8]}"
         self.address = f"s3://{self.bucket}"
@@ -41,7 +41,7 @@ class S3:
     def start(self) -> None:
         from moto.server import ThreadedMotoServer  # noqa: PLC0415 - it takes a second
 
-        self._server = ThreadedMotoServer("127.0.0.1", self._port, verbose=False)
+        self._server = ThreadedMotoServer(self._host, self._port, verbose=False)
         self._server.start()
 
     def stop(self) -> None:
@@ -49,12 +49,12 @@ class S3:
 
 
 @contextmanager
-def s3() -> Iterator[S3]:
-    """A server that runs, with the variables of this process set for it."""
+def s3(host: str = "127.0.0.1") -> Iterator[S3]:
+    """A server that runs at an address of this machine, with this process's variables for it."""
     pytest.importorskip("moto")
     s3fs = pytest.importorskip("s3fs")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = S3()
+    server = S3(host)
     server.start()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
