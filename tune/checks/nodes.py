@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+import fsspec
+
 from trainable.config import DataConfig
 from trainable.places import why_not_writable
 from trainable.remote import below, place_at
@@ -147,9 +149,14 @@ def _why_untracked(uri: str | None) -> str | None:
 
 
 def _why_no_data(config: DataConfig) -> str | None:
-    if config.root is None or config.root.is_dir():
+    root = config.root
+    if root is None:
         return None
-    return f"data.root={config.root}: no such folder"
+    try:
+        files, path = fsspec.core.url_to_fs(str(root))
+        return None if files.exists(path) else f"data.root={root}: it is not there"
+    except Exception as error:  # noqa: BLE001 - each file system has errors of its own
+        return f"data.root={root} cannot be reached: {first_line(error)}"
 
 
 def _free(folder: Path) -> int:

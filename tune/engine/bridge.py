@@ -17,17 +17,14 @@ from trainable.ray_trainable import TrialSpec
 from tune.base.errors import Halt
 from tune.config.rules import first_broken
 from tune.engine.pressure import MemoryPressure
-<<<<<<< HEAD
-from tune.engine.ray_compat import DriverOnly, Workers, error_of, give_back, killed_for_memory
-=======
 from tune.engine.ray_compat import (
     DriverOnly,
     Workers,
     error_of,
+    give_back,
     killed_for_memory,
     lost_with_node,
 )
->>>>>>> ddbf622 (Use nodes that join late, and count no preempted machine as a failure)
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
 from tune.strategy.schedulers import Scheduler, next_trial

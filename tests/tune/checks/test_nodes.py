@@ -100,9 +100,12 @@ def test_a_machine_describes_itself(tmp_path: Path) -> None:
     assert facts.storage_seconds is not None
     assert facts.storage_error is facts.store_error is None
     assert facts.tracking_error is not None
-    assert facts.data_error == f"data.root={tmp_path / 'none'}: no such folder"
+    assert facts.data_error == f"data.root={tmp_path / 'none'}: it is not there"
     assert facts.store_free > 0
     assert place_at(f"{storage}/nodes").names() == []
+    url = f"{storage}/photos"
+    remote = describe(Question(None, None, DataConfig(source="image_folder", root=url), tmp_path))
+    assert remote.data_error == f"data.root={url}: it is not there"
     without = describe(Question(None, None, DataConfig(), tmp_path))
     assert without.storage_seconds is without.tracking_error is without.data_error is None
 
