@@ -91,7 +91,7 @@ def test_a_finished_search_whose_space_has_no_more_trials_says_so(tmp_path: Path
     found = search_of(load_config(DIGITS, fixed), "sqlite:///mlruns/optuna.db")
     home = SearchFolder("one", tmp_path / "mlruns")
     home.begin(found.model_copy(update={"concluded": True}))
-    home._lock.release()
+    home.release()
     done = invoke("tune.search", "--resume", "one", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     told = "search one is finished, with 6 trials; for more: another space, for this one has no"

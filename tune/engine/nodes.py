@@ -6,7 +6,7 @@ import platform
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
@@ -14,14 +14,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainable.remote import below, place_at
 from tune.base.errors import ConfigError, first_line
+from tune.engine.cluster import is_own
 from tune.study.search import OWN_STUDY
-from tune.study.shared import given_storage, unusable_storage
+from tune.study.shared import unusable_storage
 
 _SECONDS: Final = 120.0
 """How long the nodes have to answer; a worker's first start takes a while."""
 _PATIENCE: Final = 15.0
+_TRIES: Final = 3
 _MARKS: Final = "nodes"
 """The folder of a storage in which nodes show that they see it."""
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,30 @@ def ask_each(question: Callable[..., Any], *words: Any, seconds: float = _SECOND
         _answer(name_of(node), reference, seconds, has_answered=reference in answered)
         for node, reference in zip(nodes, asked, strict=True)
     ]
+
+
+def is_one_of_several() -> bool:
+    """Whether this process is the driver of a cluster that has other machines too."""
+    return not is_own() and ray.is_initialized() and len(alive_nodes()) > 1
+
+
+def where_trials_run(
+    function: Callable[..., _Result], *words: Any, cpu: float, gpu: float = 0.0
+) -> _Result:
+    """What a function returns on a node on which a trial would run; begun again where one is lost.
+
+    In this process where Ray has this machine alone: it is that node.
+
+    Args:
+        function: A function of a module that the nodes have.
+        words: What it is called with.
+        cpu: The CPUs of a trial.
+        gpu: Its GPUs, or its share of one.
+    """
+    if not is_one_of_several():
+        return function(*words)
+    task = ray.remote(function).options(num_cpus=cpu, num_gpus=gpu, max_retries=_TRIES, max_calls=1)
+    return ray.get(task.remote(*words))
 
 
 def _answer(node: str, reference: Any, seconds: float, *, has_answered: bool) -> Answer:
@@ -155,11 +183,11 @@ def _clear(storage: str, mark: str) -> None:
         return
 
 
-def says_where(storage: str | None, study: str | None) -> str | None:
+def says_where(study: str | None) -> str | None:
     """A remark on a search that can only go on from this machine, though others could."""
-    if given_storage(storage) is None or (study or OWN_STUDY).partition(":")[0] != "sqlite":
+    if (study or OWN_STUDY).partition(":")[0] != "sqlite":
         return None
     return (
-        "its study lies in a file of this machine: only from here can it go on "
-        "(tracking.study=postgresql+psycopg://... is for all)"
+        "lies in a file of this machine: only from here can the search go on; TUNE_STUDY="
+        "postgresql+psycopg://... is for all"
     )

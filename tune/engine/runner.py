@@ -21,7 +21,7 @@ from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.cluster import is_own, start_ray
 from tune.engine.fractions import measure, trials_per_gpu
-from tune.engine.nodes import check_storage
+from tune.engine.nodes import alive_nodes, check_storage, says_where
 from tune.engine.preflight import check_unchanged, choose_points, settle
 from tune.engine.ray_compat import use_waiting_workers
 from tune.engine.reruns import Reruns
@@ -67,7 +67,7 @@ def start_search(
         Halt: It cannot go on for now.
     """
     watch = watch or Stopwatch(home)
-    _prepare(config)
+    _prepare(config, console)
     search = choose_points(settle(config, home.name, console), console)
     resources = _share(search.config, console)
     check_name(search)
@@ -101,7 +101,7 @@ def resume_search(
     """
     config, watch = search.config, watch or Stopwatch(home)
     with watch.noting():
-        _prepare(config)
+        _prepare(config, console)
         now = settle(config, search.name, console)
         check_unchanged(search, now)
         resources = _share(config, console)
@@ -131,7 +131,7 @@ def _say_reached(ledger: Ledger, console: Console) -> None:
     console.print(f"target   {name} {ledger.objective.show(target)} reached {trials}")
 
 
-def _prepare(config: SearchConfig) -> None:
+def _prepare(config: SearchConfig, console: Console) -> None:
     """Start Ray, leave the terminal to the progress, and check that a trial could ever start."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A trial's error is shown in its line and its run, not as a traceback in between; and what
@@ -142,6 +142,8 @@ def _prepare(config: SearchConfig) -> None:
     if not is_own():
         await_nodes()
         check_storage(config.tracking.storage)
+        if (remark := says_where(config.tracking.study)) and len(alive_nodes()) > 1:
+            console.print(f"study    {remark}", soft_wrap=True)
     if is_own():  # the workers of another have not loaded PyTorch
         use_waiting_workers()
     fit_resources(config.resources)

@@ -21,6 +21,7 @@ from trainable.inference.latency import seconds_an_image
 from trainable.inference.scoring import score
 from trainable.predictions import Predictions
 from tune.base.errors import first_line
+from tune.config.sections import TrackingConfig
 from tune.models.candidates import (
     Candidate,
     Run,
@@ -78,6 +79,17 @@ class Contest:
     remark: str
     fingerprint: str
     memory_fraction: float | None = None
+
+    def without_addresses(self) -> Contest:
+        """The same, less the addresses of servers, which may hold passwords and are not needed."""
+
+        def bare(run: Run) -> Run:
+            search = run.search.model_copy(update={"tracking": TrackingConfig()})
+            return replace(run, search=search)
+
+        refit = None if self.refit is None else bare(self.refit)
+        mixed = tuple(map(bare, self.mixed))
+        return replace(self, best=bare(self.best), refit=refit, mixed=mixed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,13 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from trainable.places import Place
 from trainable.remote import AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
 from tune.config.schema import NAME_RULE
+from tune.study.holding import LOCK, Hold
 from tune.study.search import DATABASE, HOME, Kind, Search
 from tune.study.shared import SharedFolder, TrialFolders
 
@@ -40,7 +40,7 @@ class SearchFolder:
     def __init__(self, name: str, home: Path = HOME, shared: SharedFolder | None = None) -> None:
         self.name, self.shared = name, shared
         self.folder = (home / _SEARCHES / name).resolve()
-        self._place, self._lock = Place(self.folder), FileLock(self.folder / "lock")
+        self._place, self._hold = Place(self.folder), Hold(name, self.folder, shared)
 
     @property
     def trials(self) -> TrialFolders:
@@ -66,13 +66,7 @@ class SearchFolder:
     @property
     def is_running(self) -> bool:
         """Whether a process is running this search."""
-        if not (self.folder / "lock").is_file():
-            return self.shared is not None and self.shared.is_running
-        try:
-            with self._lock.acquire(timeout=0):
-                return self.shared is not None and self.shared.is_running
-        except Timeout:
-            return True
+        return self._hold.is_taken
 
     @property
     def state(self) -> str:
@@ -123,7 +117,7 @@ class SearchFolder:
 
     def clear_halves(self) -> None:
         """Delete what its trials' processes, which are no more, had half written."""
-        if not self._lock.is_locked:  # another process may be running it
+        if not self._hold.is_own:  # another process may be running it
             return
         for kind in get_args(Kind):
             for name in place_at(self.trials.where).folders(f"{kind}-*"):
@@ -158,28 +152,17 @@ class SearchFolder:
 
         Args:
             patience: Seconds for which another process is waited for.
-            on_loss: Called, in a thread, with the reason when another process has taken the search
-                after all, while a server was away that keeps the turns of several machines.
+            on_loss: As :meth:`~tune.study.holding.Hold.take` has it.
 
         Raises:
             ConfigError: Another process is at it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        busy = f"search {self.name}: another process is running it; wait for it or stop it"
-        try:
-            self._lock.acquire(timeout=patience)
-        except Timeout as error:
-            raise ConfigError(busy) from error
-        if self.shared is not None and not self.shared.take_turn(patience, on_loss):
-            self._lock.release()
-            raise ConfigError(busy)
+        self._hold.take(patience, on_loss)
         self._place.clear_halves(_FILE, _ELAPSED)
 
     def release(self) -> None:
         """Let others in again, this process's next search too."""
-        if self.shared is not None:
-            self.shared.end_turn()
-        self._lock.release()
+        self._hold.give_back()
 
     def load(self) -> Search:
         """The search as it was started: by its file, or where that is lost by its study.
@@ -247,7 +230,7 @@ class SearchFolder:
         """Free the name: nothing was started after all."""
         if self.shared is not None:
             self.shared.discard()
-        for name in (_FILE, _ELAPSED, "lock"):
+        for name in (_FILE, _ELAPSED, LOCK):
             (self.folder / name).unlink(missing_ok=True)
         for folder in (self.folder, *self.folder.parents[:2]):
             if not any(folder.iterdir()):

@@ -119,7 +119,7 @@ class Turn:
         while not self._ended.wait(_LOOK_SECONDS):
             try:
                 if self._connection is None and not self._try():
-                    self._on_loss("another process runs this search now")
+                    self._on_loss("another process, which runs this search now")
                     return
                 assert self._connection is not None
                 self._connection.execute(text("SELECT 1"))

@@ -280,7 +280,7 @@ def test_one_that_another_process_has_taken_meanwhile_is_lost(
     turn._let_go()
     assert other.take()
     wait_until(lambda: bool(lost))
-    assert lost == ["another process runs this search now"]
+    assert lost == ["another process, which runs this search now"]
     other.give_back()
 
 
