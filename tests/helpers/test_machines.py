@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import psutil
@@ -8,6 +9,8 @@ import pytest
 
 from tests.helpers.buckets import s3
 from tests.helpers.machines import Network, network
+from tests.helpers.postgres import postgres
+from tune.study.turns import Turn
 
 
 @pytest.fixture
@@ -45,3 +48,23 @@ def test_a_bucket_of_this_machine_is_reached_from_others(wires: Network) -> None
         url = f"{bucket.environment['AWS_ENDPOINT_URL_S3']}/{bucket.bucket}"
         asked = f"from urllib.request import urlopen; print(urlopen('{url}', timeout=9).status)"
         assert machine.run("python3", "-c", asked).stdout == "200\n"
+
+
+def test_a_machine_that_is_switched_off_gives_back_its_turn(wires: Network) -> None:
+    hold = (
+        "import sys, time; from tune.study.turns import Turn\n"
+        "assert Turn(sys.argv[1], 'one', print).take(); print('held', flush=True); time.sleep(99)"
+    )
+    with postgres(host=wires.host) as server:
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+        with (
+            wires.machine(environment) as machine,
+            machine.running(sys.executable, "-c", hold, server.url) as holder,
+        ):
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            turn = Turn(server.url, "one", print)
+            assert not turn.take()
+            machine.kill()
+        assert turn.take(patience=30)
+        turn.give_back()

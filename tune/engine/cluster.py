@@ -15,6 +15,7 @@ from typing import Any, Final
 import psutil
 import ray
 
+from trainable.registries import PLUGINS
 from tune.base.errors import ConfigError, first_line
 from tune.engine.ray_compat import keep_to_loopback, ray_as_it_was
 from tune.engine.signals import interrupt
@@ -22,6 +23,8 @@ from tune.engine.signals import interrupt
 _NEEDED: Final = {"raylet", "gcs_server"}
 """Processes without which a local Ray does nothing."""
 _WATCH_SECONDS: Final = 0.5
+_FOR_NODES: Final = ("RAY_CHDIR_TO_TRIAL_DIR", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", PLUGINS)
+"""The variables that a trial's process has as the driver has them."""
 _SUBMITTED: Final = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Where Ray tells the command of a submitted job what the job was submitted with."""
 
@@ -74,13 +77,14 @@ def start_ray(on_death: Callable[[str], None] = interrupt) -> None:
 def code_for_nodes() -> dict[str, Any]:
     """What Ray ships to the nodes of a cluster: this very code, and never the data beside it.
 
-    The packages that it needs are the nodes' own. What was submitted with a working directory has
-    it on all nodes already.
+    The packages that it needs are the nodes' own, and plugins too. What was submitted with a
+    working directory has its code on all nodes already.
     """
+    variables = {name: os.environ[name] for name in _FOR_NODES if name in os.environ}
     if "working_dir" in os.environ.get(_SUBMITTED, ""):
-        return {}
+        return {"env_vars": variables}
     own = Path(__file__).parents[1]
-    return {"py_modules": [str(own), str(own.with_name("trainable"))]}
+    return {"env_vars": variables, "py_modules": [str(own), str(own.with_name("trainable"))]}
 
 
 @contextmanager

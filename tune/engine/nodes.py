@@ -99,7 +99,9 @@ def where_trials_run(
     """
     if not is_one_of_several():
         return function(*words)
-    task = ray.remote(function).options(num_cpus=cpu, num_gpus=gpu, max_retries=_TRIES, max_calls=1)
+    # The process ends with its call, and with it what it holds of a GPU.
+    settings = {"num_cpus": cpu, "num_gpus": gpu, "max_retries": _TRIES, "max_calls": 1}
+    task = ray.remote(**settings)(function)
     return ray.get(task.remote(*words))
 
 
