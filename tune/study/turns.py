@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -20,6 +20,7 @@ _LOOK_SECONDS: Final = 5.0
 _KEEPALIVE: Final = {"idle": 20, "interval": 10, "count": 3}
 """After how many seconds of silence, how often and how many times the server asks for a sign of
 life: a machine that has lost its power has lost its turn within a minute."""
+_OF_LIBPQ: Final = {"psycopg", "psycopg2"}
 _POSTGRES: Final = "postgresql"
 
 
@@ -44,12 +45,12 @@ class Turn:
         self._url, self._name, self._on_loss = url, name, on_loss
         digest = hashlib.sha256(f"resnet-tune search {name}".encode()).digest()
         self._key = int.from_bytes(digest[:8], "big", signed=True)
-        settings = {f"keepalives_{name}": value for name, value in _KEEPALIVE.items()}
+        settings: dict[str, int] = {}
+        if make_url(url).get_driver_name() in _OF_LIBPQ:  # others have other names for these
+            settings = {f"keepalives_{name}": value for name, value in _KEEPALIVE.items()}
+            settings["connect_timeout"] = 5
         self._engine = create_engine(
-            url,
-            poolclass=NullPool,
-            isolation_level="AUTOCOMMIT",
-            connect_args={"connect_timeout": 5, **settings},
+            url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=settings
         )
         self._connection: Connection | None = None
         self._ended = threading.Event()
