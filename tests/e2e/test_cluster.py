@@ -206,16 +206,14 @@ def _check_end(cluster: Cluster, tmp_path: Path) -> None:
 
     files = place_at(f"{cluster.storage}/searches/{NAME}")
     assert files.exists("report.html")
-    best = max(cluster.trials, key=lambda trial: trial.value or 0.0)
+    (version,) = client.search_model_versions(f"name = '{MODEL}'")
+    assert client.get_model_version_by_alias(MODEL, "champion").version == version.version
+    best = int(version.tags["tune.best_trial"])
+    assert cluster.trials[best].value == max(trial.value or 0.0 for trial in cluster.trials)
     left = {
         name: place_at(f"{files.folder}/{name}").names("*.pt") for name in files.folders("trial-*")
     }
-    assert {name: kept for name, kept in left.items() if kept} == {
-        f"trial-{best.number:03d}": ["best.pt"]
-    }
-    (version,) = client.search_model_versions(f"name = '{MODEL}'")
-    assert version.aliases == ["champion"]
-    assert version.tags["tune.best_trial"] == str(best.number)
+    assert {name: kept for name, kept in left.items() if kept} == {f"trial-{best:03d}": ["best.pt"]}
     _check_prediction(cluster, tmp_path)
 
 
