@@ -46,13 +46,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", help="a database that may be filled; by default SQLite's")
     parser.add_argument("--sampler", default="tpe", help="joint_tpe, tpe, gp or random")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300, 1000])
     parser.add_argument("--quick", action="store_true", help="100 trials alone")
     given = parser.parse_args()
     print(f"{os.cpu_count()} CPUs, {versions()}", flush=True)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         url = given.study or f"sqlite:///{folder}/study.db"
-        for size in (100,) if given.quick else (100, 300, 1000):
+        for size in [100] if given.quick else given.sizes:
             row = measured(url, f"scale-{size}-{os.getpid()}", size, given.sampler, Path(folder))
             rows.append(row)
             print(", ".join(f"{name} {value:g}" for name, value in row.items()), flush=True)
