@@ -80,13 +80,14 @@ class Cluster:
         """One that has joined the cluster, or started it."""
         machine = self.stack.enter_context(self.network.machine(self.environment))
         own = f"--node-ip-address={machine.address}"
-        done = machine.run(str(BIN / "ray"), "start", own, "--include-dashboard=false", *words)
-        assert done.returncode == 0, done.stdout + done.stderr
+        machine.start(str(BIN / "ray"), "start", own, *words)
         self.machines.append(machine)
         return machine
 
     def head(self, cpus: int) -> Machine:
-        return self.machine("--head", "--port=6379", f"--num-cpus={cpus}")
+        return self.machine(
+            "--head", "--port=6379", "--include-dashboard=false", f"--num-cpus={cpus}"
+        )
 
     def worker(self, head: Machine) -> Machine:
         return self.machine(f"--address={head.address}:6379", "--num-cpus=1")

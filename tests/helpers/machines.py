@@ -119,6 +119,24 @@ class Machine:
         """Run a command there to its end."""
         return run(self._inside(words), limit=limit, env=self._environment)
 
+    def start(self, *words: str, limit: float = 60) -> str:
+        """Run a command there that leaves processes running, and return what it printed."""
+        with tempfile.TemporaryFile("w+") as output:  # a pipe would wait for what it leaves
+            done = subprocess.run(
+                self._inside(words),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=limit,
+                check=False,
+                start_new_session=True,
+            )
+            output.seek(0)
+            printed = output.read()
+        assert done.returncode == 0, printed
+        return printed
+
     def running(self, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
         """A command that runs there until the block ends."""
         return running(self._inside(words), env=self._environment)
