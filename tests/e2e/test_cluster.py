@@ -28,7 +28,7 @@ from tests.helpers.processes import run, wait_until
 from tests.helpers.servers import Server
 from trainable.remote import place_at
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 NAME, TRIALS, MODEL = "night", 12, "resnet18-digits"
 BIN = Path(sys.executable).parent
@@ -157,7 +157,7 @@ def test_a_search_outlives_its_machines_and_its_driver(cluster: Cluster, tmp_pat
     first.kill()
 
     other = cluster.head(cpus=2)
-    done = other.run(*command)
+    done = other.run(*command, limit=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "resumed" in done.stdout
     _check_end(cluster, tmp_path)
