@@ -33,11 +33,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 from searches import unpack, versions
 
-from trainable.data import duplicates
-from trainable.data.decoding import read_small
-from trainable.data.duplicates import LEAST_CORRELATION, group_images, near_pairs
-from trainable.data.image_folder import image_files
+from trainable.data.decoding.image_file import read_small
+from trainable.data.forms.image_folder import image_files
 from trainable.data.looks import Looks
+from trainable.data.splitting import duplicates
+from trainable.data.splitting.duplicates import LEAST_CORRELATION, group_images, near_pairs
 
 CORRELATIONS: Final = (0.85, 0.9, 0.92, 0.95)
 SHOWN: Final = 64

@@ -11,8 +11,9 @@ Four sides, each a command in an empty folder with an empty store, in turn for e
 - `stock`: Ray's own OptunaSearch and ASHA on our trainable (`versus/stock.py`);
 - `plain`: a plain Ray Tune program (`versus/plain.py`).
 
-All search the same values from the same weights, two trials at once, until the time is over (only
-plain has no label smoothing on the photographs, and searches weight decay on the digits too), and
+All start from the same weights and run two trials at once until the time is over. The first three
+search the preset's space; plain searches the learning rate, weight decay, depth and policy of
+`configs/digits.yaml` as far as the images allow, which is what such programs search. They
 are judged by the test images, which are read once, after that. Prints the test accuracy (mean and
 standard deviation over the seeds), how often ours was better, and p of a paired t-test; last a
 line of JSON. What a side took is printed too: a test or a report after the time is part of it.

@@ -28,7 +28,7 @@ from torchvision.models import resnet18
 
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
-from trainable.data.image_folder import image_files
+from trainable.data.forms.image_folder import image_files
 from trainable.device import resolve_device
 from trainable.inference.classifier import Classifier, Spec
 from trainable.inference.labelling import BATCH, label

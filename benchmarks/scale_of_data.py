@@ -98,8 +98,8 @@ def ours(root: Path, px: int) -> dict[str, Any]:
 
         from trainable.augment.views import Views
         from trainable.config import DataConfig
-        from trainable.data import files
         from trainable.data.datasets import load_dataset
+        from trainable.data.decoding import files
         from trainable.runtime import ImageCache
 
         imports, spent = time.perf_counter() - START, [0.0]

@@ -20,14 +20,14 @@ from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, PrefixOutputs, Recomputed, as_tail_input
 from trainable.features.probe import linear_head
 from trainable.inference.classifier import Classifier, Spec
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions, mean_answer
 from trainable.losses import image_weights, masses_of, several_masses
-from trainable.metrics import Objective
 from trainable.network.averaging import MovingAverage
 from trainable.network.cut_network import CutNetwork, build
 from trainable.network.soup import StateDict
 from trainable.network.weights import resolve_weights
 from trainable.optim import Updater, without_regularization
-from trainable.predictions import Predictions, mean_answer
 from trainable.runtime import Runtime
 from trainable.seeding import generator
 from trainable.store.arrays import ArrayStore, open_store

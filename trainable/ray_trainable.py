@@ -14,9 +14,9 @@ from trainable.data.datasets import load_dataset
 from trainable.device import is_out_of_memory, release_memory
 from trainable.errors import first_line
 from trainable.finetuner import DivergedError, FineTuner
+from trainable.judging.validated import keep_validated
 from trainable.remote import StorageAwayError, place_at
 from trainable.runtime import ImageCache, Runtime
-from trainable.validated import keep_validated
 
 
 class TrialSpec(TypedDict):

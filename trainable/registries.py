@@ -115,7 +115,7 @@ def _origin(thing: object) -> str:
 
 METRICS: Registry[Any] = Registry(
     "objective.metric",
-    "trainable.metrics",
+    "trainable.judging.metrics",
     (
         *("val_acc", "val_loss", "val_balanced_acc", "val_macro_f1", "val_auroc"),
         *("val_top5_acc", "val_cost", "val_map", "val_micro_f1"),

@@ -134,9 +134,9 @@ def written(points: Sequence[Point]) -> str:
     """The points as a portfolio's file, each with what it is there for."""
     lines = ["points:"]
     for place, point in enumerate(points, 1):
-        why = f"Regret {point.regret:.3f} with it, the recipe and those before it"
+        why = f"Leaves a mean regret of {point.regret:.3f} beside those before it"
         if point.best_on:
-            why += f"; the best of all on {', '.join(point.best_on)}"
+            why += f", and is the best of them on {', '.join(point.best_on)}"
         lines += [f"  - name: learned_{place}", f"    why: {why}.", "    values:"]
         for key, value in point.params.items():
             lines.append(f"      {key}: {f'{value:.2g}' if isinstance(value, float) else value}")

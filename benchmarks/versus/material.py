@@ -15,7 +15,7 @@ from torchvision.models import resnet18
 
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
-from trainable.data.decoding import read_square
+from trainable.data.decoding.image_file import read_square
 from trainable.data.sizes import stored_side
 from trainable.network.weights import load_weights
 

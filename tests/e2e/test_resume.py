@@ -30,7 +30,7 @@ from tests.helpers.processes import (
     workers,
 )
 from tests.helpers.searches import FinishedSearch, copied, epochs_in, histories, trials_in
-from trainable.metrics import EPOCH_METRICS as METRICS
+from trainable.judging.metrics import EPOCH_METRICS as METRICS
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
-from trainable.metrics import EPOCH_METRICS as METRICS
+from trainable.judging.metrics import EPOCH_METRICS as METRICS
 from tune.config.loading import load_config
 
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}

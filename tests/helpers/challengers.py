@@ -9,8 +9,8 @@ from tests.helpers.commands import DIGITS
 from trainable.data.datasets import Dataset
 from trainable.data.seen import Seen
 from trainable.inference.classifier import Classifier, Spec
+from trainable.judging.predictions import Predictions
 from trainable.network.cut_network import build
-from trainable.predictions import Predictions
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.models.registration import Challenger

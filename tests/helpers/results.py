@@ -10,7 +10,7 @@ import torch
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_in_memory
 from trainable.data.datasets import Dataset, Split
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.reporting.results import Model, SearchResults

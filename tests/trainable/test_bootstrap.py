@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.stats import binomtest, norm
 
-from trainable.bootstrap import _draws, interval, least_spread, resampled
-from trainable.metrics import Objective
-from trainable.predictions import Predictions
+from trainable.judging.bootstrap import _draws, interval, least_spread, resampled
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions
 
 BALANCED = Objective.named("val_balanced_acc").metric
 TOP5, LOSS, AUROC = (

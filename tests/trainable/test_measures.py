@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 
 
 def predictions(

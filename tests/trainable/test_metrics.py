@@ -19,8 +19,8 @@ from trainable.config import ObjectiveConfig, TrialConfig
 from trainable.config.costs import cost_rows
 from trainable.device import Device
 from trainable.finetuner import FineTuner
-from trainable.metrics import EPOCH_METRICS, Objective, validation_metric
-from trainable.predictions import Predictions
+from trainable.judging.metrics import EPOCH_METRICS, Objective, validation_metric
+from trainable.judging.predictions import Predictions
 
 EPOCHS = ({"val_acc": 0.9, "val_loss": 0.5}, {"val_acc": 0.8, "val_loss": 0.3})
 

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 
 
 def predictions(probabilities: list[list[float]], labels: list[int]) -> Predictions:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.plugins import use_plugin
 from trainable.data.sources import digits
-from trainable.metrics import validation_metric
+from trainable.judging.metrics import validation_metric
 from trainable.registries import METRICS, SOURCES
 from tune.config.registries import SAMPLERS
 from tune.strategy.samplers import sampler

@@ -18,11 +18,10 @@ from torch.nn import functional as F
 
 from tests.helpers.label_sets import SIDES, write_table
 from trainable.augment.mixing import Mixer
-from trainable.bootstrap import interval
 from trainable.config import AugmentConfig, DataConfig, ObjectiveConfig, TrialConfig
 from trainable.data.balance import Balance
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.data.label_sets import rarest
+from trainable.data.forms.label_sets import rarest
 from trainable.device import Device
 from trainable.finetuner import FineTuner
 from trainable.inference.calibration import NONE, calibrate
@@ -30,9 +29,10 @@ from trainable.inference.classifier import Classifier
 from trainable.inference.exported import open_onnx, open_pt2, save_onnx, save_pt2
 from trainable.inference.quantization import save_int8
 from trainable.inference.scoring import score
+from trainable.judging.bootstrap import interval
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions, mean_answer
 from trainable.losses import several_loss, several_masses
-from trainable.metrics import Objective
-from trainable.predictions import Predictions, mean_answer
 
 TinyConfig = Callable[..., TrialConfig]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from trainable import validated
 from trainable.config import TrialConfig
-from trainable.predictions import Predictions
+from trainable.judging import validated
+from trainable.judging.predictions import Predictions
+from trainable.judging.validated import keep_validated, read_validated
 from trainable.ray_trainable import FineTuneTrainable
-from trainable.validated import keep_validated, read_validated
 
 PREDICTIONS = Predictions(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 1]))
 

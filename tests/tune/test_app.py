@@ -27,7 +27,7 @@ from tests.helpers.pages import LAPTOP, SCREENS
 from tests.helpers.processes import free_port, running, wait_until
 from tests.helpers.searches import FinishedSearch
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.data.decoding import MAX_BYTES
+from trainable.data.decoding.image_file import MAX_BYTES
 from trainable.inference.classifier import Classifier
 from tune.config.loading import load_config
 from tune.models.lookup import find_version, load_registered

@@ -222,7 +222,9 @@ def test_files_are_read_once_for_this_and_for_a_search(
     monkeypatch.setenv("TUNE_CACHE", str(tmp_path / "cache"))
     before = examined("photos", cwd=tmp_path)
     calls = []
-    monkeypatch.setattr("trainable.data.files.facts_of", lambda *given: calls.append(given))
+    monkeypatch.setattr(
+        "trainable.data.decoding.files.facts_of", lambda *given: calls.append(given)
+    )
     assert examined("photos", cwd=tmp_path) == before
     assert calls == []
 

@@ -19,19 +19,19 @@ from torch import Tensor
 
 from trainable.config import DataConfig
 from trainable.data.chosen import Chosen, fingerprint_of
-from trainable.data.content_split import ContentSplit
-from trainable.data.duplicates import group_images
-from trainable.data.files import open_images
-from trainable.data.folding import fold_of
-from trainable.data.grouping import stay_together
+from trainable.data.decoding.files import open_images
 from trainable.data.hashing import hash_pixels
-from trainable.data.limiting import given_by
 from trainable.data.listing import Listing
 from trainable.data.looks import Looks
 from trainable.data.memo import numbers_of
 from trainable.data.parts import SPLITS, Parts, Pool, SplitName
-from trainable.data.random_split import missing_classes, split_at_random
 from trainable.data.split import Split
+from trainable.data.splitting.content_split import ContentSplit
+from trainable.data.splitting.duplicates import group_images
+from trainable.data.splitting.folding import fold_of
+from trainable.data.splitting.grouping import stay_together
+from trainable.data.splitting.limiting import given_by
+from trainable.data.splitting.random_split import missing_classes, split_at_random
 from trainable.registries import SOURCES
 from trainable.runtime import ImageCache
 

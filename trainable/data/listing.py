@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.broken import Broken
-from trainable.data.decoded import Decoded, open_files
-from trainable.data.files import Files
+from trainable.data.decoding.broken import Broken
+from trainable.data.decoding.decoded import Decoded, open_files
+from trainable.data.decoding.files import Files
 from trainable.data.parts import Parts, SplitName
 from trainable.data.stored import Indices
 from trainable.store.arrays import ArrayStore

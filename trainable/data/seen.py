@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from trainable.data.decoding import read_both
+from trainable.data.decoding.image_file import read_both
 from trainable.data.hashing import hash_file, hash_pixels
 from trainable.data.looks import MOST_BITS, Looks
 

@@ -18,8 +18,8 @@ from trainable.registries import SOURCES
 
 if TYPE_CHECKING:
     from trainable.config import DataConfig
+    from trainable.data.forms.torchvision_sets import TorchvisionSet
     from trainable.data.listing import Listing
-    from trainable.data.torchvision_sets import TorchvisionSet
 
     Load = Callable[[DataConfig], Parts | Listing]
 
@@ -118,7 +118,7 @@ def cifar10(config: DataConfig) -> Parts:
 def _is_here(config: DataConfig) -> bool:
     if not isinstance(config.root, str):
         return True
-    from trainable.data.remote import is_fetched
+    from trainable.data.forms.remote import is_fetched
 
     return is_fetched(config.root)
 
@@ -127,8 +127,8 @@ def _is_here(config: DataConfig) -> bool:
 @facts(needs_root=True, takes_url=True, groups_by="pattern", is_local=_is_here)
 def image_folder(config: DataConfig) -> Listing:
     """A folder of class folders, or of `train`, `val`, `test` folders of those."""
-    from trainable.data.image_folder import list_image_folder
-    from trainable.data.remote import fetched
+    from trainable.data.forms.image_folder import list_image_folder
+    from trainable.data.forms.remote import fetched
 
     assert config.root is not None
     return list_image_folder(fetched(config.root), config.group)
@@ -145,8 +145,8 @@ def image_folder(config: DataConfig) -> Listing:
 )
 def table(config: DataConfig) -> Listing:
     """The files that a CSV, TSV, Parquet or JSON-lines table names, with their labels."""
-    from trainable.data.remote import fetched
-    from trainable.data.table import list_table
+    from trainable.data.forms.remote import fetched
+    from trainable.data.forms.table import list_table
 
     assert config.root is not None
     several = config.labels == "several"
@@ -165,7 +165,7 @@ def torchvision(config: DataConfig) -> Listing | Parts:
 
 
 def _torchvision_set(config: DataConfig) -> TorchvisionSet:
-    from trainable.data.torchvision_sets import TorchvisionSet
+    from trainable.data.forms.torchvision_sets import TorchvisionSet
 
     assert config.name is not None
     assert not isinstance(config.root, str)
@@ -176,7 +176,7 @@ def _torchvision_set(config: DataConfig) -> TorchvisionSet:
 @facts(needs_root=True, groups_by="column")
 def huggingface(config: DataConfig) -> Listing:
     """A data set of Hugging Face's in a folder: saved, Parquet, or an imagefolder."""
-    from trainable.data.huggingface import list_huggingface
+    from trainable.data.forms.huggingface import list_huggingface
 
     assert isinstance(config.root, Path)
     return list_huggingface(config.root, config.group)

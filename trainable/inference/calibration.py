@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 
 RATE: Final = 0.95
 """The share of the sure answers that are right on the validation images, at least."""

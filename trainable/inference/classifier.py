@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from trainable.config import Arch, ImageSize
-from trainable.data.decoding import read_square
+from trainable.data.decoding.image_file import read_square
 from trainable.data.seen import Seen
 from trainable.data.sizes import fit, stored_side
 from trainable.network.cut_network import build

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.data.decoding import MAX_BYTES, ImageError
-from trainable.data.image_folder import image_files, no_image_in
+from trainable.data.decoding.image_file import MAX_BYTES, ImageError
+from trainable.data.forms.image_folder import image_files, no_image_in
 from trainable.inference.classifier import Classifier
 from trainable.places import is_folder
 

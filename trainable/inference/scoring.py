@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.data.decoding import as_png
+from trainable.data.decoding.image_file import as_png
 from trainable.data.hashing import hash_file
 from trainable.data.split import Split
 from trainable.device import available_cores
 from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import BATCH, ImageSource, label
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 
 
 def score(classifier: Classifier, split: Split, classes: Sequence[str]) -> Predictions:

@@ -28,6 +28,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from trainable.errors import first_line
+from trainable.places import why_not_writable
 from trainable.store.capacity import make_room, why_no_room
 from trainable.store.chunks import Assembly, Chunks, Compute
 from trainable.store.description import DATA, DESCRIPTION, read_description
@@ -119,7 +120,8 @@ class ArrayStore:
 
     def why_no_room(self, size: int) -> str | None:
         """Why an array of so many bytes would not be cached now; None where it would."""
-        return why_no_room(self.root, self.kind, self.max_bytes, size)
+        unwritable = why_not_writable(self.root / ASIDE)
+        return unwritable or why_no_room(self.root, self.kind, self.max_bytes, size)
 
     def entries(self) -> list[Entry]:
         """What is in the store, the most recently opened first."""

@@ -12,8 +12,8 @@ from typing import Final
 
 from trainable.data.datasets import load_dataset
 from trainable.inference.classifier import Classifier
-from trainable.metrics import Objective
-from trainable.predictions import Predictions
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions
 from tune.engine.ending import hold_contest
 from tune.engine.resources import TrialResources
 from tune.models.held_out import held_out

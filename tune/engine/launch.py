@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from trainable.metrics import Objective
+from trainable.judging.metrics import Objective
 from trainable.places import why_not_writable
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError

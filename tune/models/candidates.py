@@ -12,9 +12,9 @@ from trainable.checkpoints import CheckpointError, Checkpoints
 from trainable.config import TrialConfig
 from trainable.finetuner import FineTuner
 from trainable.inference.calibration import NONE, Calibration, calibrate
-from trainable.metrics import Objective
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions
 from trainable.network.soup import StateDict, greedy_soup
-from trainable.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchFolder

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 
-from trainable.bootstrap import least_spread, resampled
-from trainable.metrics import Metric, Objective
-from trainable.predictions import Predictions
+from trainable.judging.bootstrap import least_spread, resampled
+from trainable.judging.metrics import Metric, Objective
+from trainable.judging.predictions import Predictions
 from tune.models.bound import most_lost
 
 ACCURACY: Final = Objective.named("val_acc")

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset
-from trainable.predictions import Predictions
-from trainable.validated import read_validated
+from trainable.judging.predictions import Predictions
+from trainable.judging.validated import read_validated
 from tune.models.candidates import Run, trained
 from tune.soundness.labels import Judged
 from tune.strategy.confirmation import Finalist

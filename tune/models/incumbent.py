@@ -11,8 +11,8 @@ from mlflow.exceptions import MlflowException
 
 from trainable.data.datasets import Dataset
 from trainable.inference.scoring import score
-from trainable.metrics import Objective
-from trainable.predictions import Predictions
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions
 from tune.base.errors import first_line
 from tune.models.comparison import ACCURACY, Comparison, compare_answers, compare_predictions
 from tune.models.lookup import UNREADABLE, load_registered

@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 
 from trainable.config import DataConfig, TrialConfig
 from trainable.data.datasets import Dataset, is_local, load_dataset
-from trainable.metrics import Objective
-from trainable.predictions import Predictions
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions
 from tune.base.errors import ConfigError, first_line
 from tune.study.trial import Epoch, TrialLog, TrialState
 from tune.tracking.evaluation import read_evaluation, read_predictions

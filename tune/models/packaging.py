@@ -20,7 +20,7 @@ from mlflow.types import ColSpec, Schema
 from torch import Tensor
 
 import trainable
-from trainable.data.decoding import as_png
+from trainable.data.decoding.image_file import as_png
 from trainable.inference.classifier import Classifier
 from trainable.places import make_durable
 from trainable.registries import TIMM

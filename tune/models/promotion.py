@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from trainable.metrics import Objective
+from trainable.judging.metrics import Objective
 from tune.config.schema import SearchConfig
 from tune.models.champion import (
     ROLLED_BACK,

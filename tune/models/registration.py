@@ -13,7 +13,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from trainable.data.datasets import Dataset
 from trainable.inference.classifier import Classifier
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.models.packaging import log_classifier
 from tune.tracking.client import ask, make_once

@@ -8,7 +8,7 @@ from typing import Final
 
 from trainable.data.balance import Balance
 from trainable.finetuner import DivergedError, FineTuner
-from trainable.metrics import EPOCH_METRICS, Objective
+from trainable.judging.metrics import EPOCH_METRICS, Objective
 from trainable.network.weights import save_weights
 from tune.base.errors import ConfigError, squeeze
 from tune.config.schema import SearchConfig

@@ -20,7 +20,7 @@ from mlflow.pyfunc import scoring_server
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.data.decoding import ImageError
+from trainable.data.decoding.image_file import ImageError
 from trainable.inference.classifier import Classifier
 
 _BATCH: Final = 32

@@ -19,7 +19,7 @@ from trainable.inference.calibration import Calibration
 from trainable.inference.classifier import Classifier
 from trainable.inference.latency import seconds_an_image
 from trainable.inference.scoring import score
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.base.errors import first_line
 from tune.config.sections import TrackingConfig
 from tune.models.candidates import (

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.predictions import MOST_CLASSES, Predictions
+from trainable.judging.predictions import MOST_CLASSES, Predictions
 from tune.reporting.labels import WIDTH, labels_of
 
 _BLOCKS: Final = 50

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainable.inference.evaluation import Judged
-from trainable.measures import TOP
+from trainable.judging.measures import TOP
 from trainable.text import printable
 from tune.reporting.confusion import most_confused
 from tune.reporting.predictions import worst_mistakes

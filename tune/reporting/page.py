@@ -10,8 +10,8 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from trainable.data.remote import folder_of
-from trainable.metrics import Objective
+from trainable.data.forms.remote import folder_of
+from trainable.judging.metrics import Objective
 from trainable.text import printable, shortened
 from tune.reporting.card import has_card
 from tune.reporting.pictures import as_source

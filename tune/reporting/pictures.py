@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.decoding import as_png, as_thumbnail
+from trainable.data.decoding.image_file import as_png, as_thumbnail
 from trainable.text import printable, shortened
 
 THUMBNAIL: Final = 160

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.reporting.confusion import NUMBERED, Pair, confusion_of, most_confused
 from tune.reporting.figures import STATES
 from tune.reporting.labels import labels_of

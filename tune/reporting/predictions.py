@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
 from torch import Tensor
 
-from trainable.predictions import MOST_CLASSES, Predictions
+from trainable.judging.predictions import MOST_CLASSES, Predictions
 from tune.reporting.axes import add_diagonal, counted, labelled
 from tune.reporting.confusion import NUMBERED, block_size, confusion_of, most_confused
 from tune.reporting.labels import labels_of, plotly_text

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from sklearn.calibration import calibration_curve
 
 from trainable.inference.calibration import NEVER_SURE, NONE, RATE
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.reporting.axes import add_diagonal, labelled
 from tune.reporting.predictions import calibration
 from tune.reporting.results import SearchResults

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from trainable.bootstrap import interval
 from trainable.data.datasets import Dataset
 from trainable.inference.calibration import NONE, Calibration
-from trainable.metrics import Objective
-from trainable.predictions import Predictions
+from trainable.judging.bootstrap import interval
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.soundness.labels import Judged
 from tune.strategy.agreement import disagreement

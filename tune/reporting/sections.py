@@ -12,7 +12,7 @@ from typing import Final
 
 from plotly.graph_objects import Figure
 
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from trainable.registries import load_plugins
 from tune.reporting import costs, duplicates, figures, keys, predictions, reliability
 from tune.reporting.results import SearchResults

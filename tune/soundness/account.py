@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.config import DataConfig
-from trainable.data.files import open_images
+from trainable.data.decoding.files import open_images
 from trainable.data.parts import SPLITS
 from trainable.runtime import ImageCache
 from tune.base.finding import Finding

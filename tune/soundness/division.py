@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.config import DataConfig
-from trainable.data.content_split import ContentSplit
 from trainable.data.parts import SPLITS, Parts, SplitName
-from trainable.data.random_split import split_at_random
+from trainable.data.splitting.content_split import ContentSplit
+from trainable.data.splitting.random_split import split_at_random
 from tune.soundness.survey import Survey, count_images
 
 

@@ -16,7 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.study.search import Search
 from tune.tracking.queries import find_parent
 from tune.tracking.schema import Artifact, SearchTags

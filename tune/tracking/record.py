@@ -26,7 +26,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_NAME,
 )
 
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.base.passwords import masked
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten

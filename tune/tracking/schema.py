@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trainable.inference.calibration import Calibration
-from trainable.metrics import Objective
+from trainable.judging.metrics import Objective
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

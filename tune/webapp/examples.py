@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainable.data.datasets import load_dataset
 from trainable.data.split import Split
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.models.lineage import dataset_of
 from tune.reporting.predictions import worst_mistakes
 

@@ -13,10 +13,10 @@ import streamlit as st
 from plotly.graph_objects import Figure
 from torch import Tensor
 
-from trainable.data.decoding import MAX_BYTES, ImageError, suffixes
+from trainable.data.decoding.image_file import MAX_BYTES, ImageError, suffixes
 from trainable.inference.calibration import Calibration
 from trainable.inference.classifier import Classifier, Spec
-from trainable.metrics import EPOCH_METRICS
+from trainable.judging.metrics import EPOCH_METRICS
 from tune.base.errors import ConfigError, first_line
 from tune.models.lineage import Origin, read_origin
 from tune.models.lookup import UNREADABLE, find_version, load_registered

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sklearn.metrics import cohen_kappa_score
 
-from trainable.metrics import validation_metric
-from trainable.predictions import Predictions
+from trainable.judging.metrics import validation_metric
+from trainable.judging.predictions import Predictions
 
 
 @validation_metric("val_kappa", "kappa", "maximize")

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from tests.helpers.images import write_folders
 from trainable.config import DataConfig
-from trainable.data import files as files_module
-from trainable.data.broken import NAMED
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.data.decoding import ImageError, read_square
+from trainable.data.decoding import files as files_module
+from trainable.data.decoding.broken import NAMED
+from trainable.data.decoding.image_file import ImageError, read_square
 from trainable.data.parts import SPLITS
 from trainable.runtime import ImageCache
 
@@ -84,7 +84,7 @@ def test_of_many_the_first_are_named_and_the_others_counted(root: Path) -> None:
 def test_they_are_left_out_where_that_is_asked_for(
     root: Path, tmp_path: Path, stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainable.data.decoded.LEAST_BYTES", 0)  # so few are stored too
+    monkeypatch.setattr("trainable.data.decoding.decoded.LEAST_BYTES", 0)  # so few are stored too
     cache = ImageCache(str(tmp_path / "cache"), 10**9 if stored else 0)
     broken = [*break_some(root, 3), *break_some(root, 1, "bees")]
     labels = {path: path.parent.name for path in root.rglob("*.png")}
@@ -108,7 +108,7 @@ def test_what_is_left_is_the_data(
     root: Path, tmp_path: Path, stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its fingerprint and its splits are those of a folder without the broken files."""
-    monkeypatch.setattr("trainable.data.decoded.LEAST_BYTES", 0)
+    monkeypatch.setattr("trainable.data.decoding.decoded.LEAST_BYTES", 0)
     cache = ImageCache(str(tmp_path / "cache"), 10**9 if stored else 0)
     whole = load(root, cache)
     broken = break_some(root, 3)

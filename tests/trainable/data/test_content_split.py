@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trainable.config import DataConfig, TrialConfig
-from trainable.data.content_split import ContentSplit
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.hashing import hash_pixels, uniform
 from trainable.data.parts import SPLITS, Parts, SplitName
+from trainable.data.splitting.content_split import ContentSplit
 
 pytestmark = pytest.mark.usefixtures("no_cached_data")
 

@@ -21,7 +21,7 @@ from torchvision.datasets import CIFAR10
 
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, Split, SplitName, is_local, load_dataset
-from trainable.data.decoding import ImageError, read_square
+from trainable.data.decoding.image_file import ImageError, read_square
 
 pytestmark = pytest.mark.usefixtures("no_cached_data")
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from tests.helpers.processes import wait_until
-from trainable.data import decoders
-from trainable.data.decoding import MAX_BYTES, ImageError, image_size_of, read_square
-from trainable.data.room import Room
+from trainable.data.decoding import decoders
+from trainable.data.decoding.image_file import MAX_BYTES, ImageError, image_size_of, read_square
+from trainable.data.decoding.room import Room
 
 ORIENTATION = 0x0112
 ROTATED = 6
@@ -236,7 +236,8 @@ def test_a_bomb_takes_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data))
     script = (
-        "import resource, sys; from pathlib import Path; from trainable.data.decoding import *\n"
+        "import resource, sys; from pathlib import Path\n"
+        "from trainable.data.decoding.image_file import *\n"
         "resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))\n"
         "try: print(read_square(Path(sys.argv[1]), 16).shape)\n"
         "except ImageError as error: print(error)\n"
@@ -250,7 +251,7 @@ def peak_of(code: str, *words: str) -> int:
     """By how many MB the peak of a process's memory grows while it runs some Python."""
     script = (
         "import sys; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path\n"
-        "from trainable.data.decoding import *\n"
+        "from trainable.data.decoding.image_file import *\n"
         "def peak():\n"
         "    lines = Path('/proc/self/status').read_text().splitlines()\n"
         "    return next(int(each.split()[1]) for each in lines if each.startswith('VmHWM'))\n"

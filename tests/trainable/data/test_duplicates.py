@@ -16,10 +16,10 @@ from PIL import Image, ImageEnhance, ImageFilter
 from trainable.config import DataConfig
 from trainable.data.copies import copy_groups, describe_copies
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.data.decoding import read_both, read_small, read_square
-from trainable.data.duplicates import LARGEST_CHAIN, group_images, near_pairs
+from trainable.data.decoding.image_file import read_both, read_small, read_square
 from trainable.data.looks import Looks
 from trainable.data.parts import SPLITS
+from trainable.data.splitting.duplicates import LARGEST_CHAIN, group_images, near_pairs
 
 pytestmark = pytest.mark.usefixtures("no_cached_data")
 

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from trainable.config import DataConfig
-from trainable.data import facts, files
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.data.decoding import read_square
-from trainable.data.files import IMAGES
+from trainable.data.decoding import facts, files
+from trainable.data.decoding.files import IMAGES
+from trainable.data.decoding.image_file import read_square
 from trainable.data.parts import SPLITS
 from trainable.data.stored import Rows
 from trainable.runtime import ImageCache
@@ -255,6 +255,18 @@ class TestNoRoom:
         assert_same(found, expected)
         (note,) = found.notes
         assert re.search(rf"51 images take 0.0 GB .*{why}.*lower data.image_size", note)
+
+    def test_a_cache_that_is_read_only_lends_what_it_has(
+        self, photographs: Path, cache: ImageCache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = load(photographs, cache)
+        monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+
+        assert isinstance(load(photographs, cache).train.images, Rows)
+        with pytest.warns(RuntimeWarning, match="the cache is read-only"):
+            found = load(photographs, cache, image_size=24)
+        assert isinstance(found.train.images, torch.Tensor)
+        assert sorted(found.test.files) == sorted(expected.test.files)
 
     def test_a_disk_that_is_full_is_told_before_anything_is_decoded(
         self, photographs: Path, cache: ImageCache, monkeypatch: pytest.MonkeyPatch

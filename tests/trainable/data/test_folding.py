@@ -6,7 +6,7 @@ import torch
 
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, Split, load_dataset
-from trainable.data.folding import fold_of
+from trainable.data.splitting.folding import fold_of
 from trainable.folds import ALL, Fold
 
 FOLDS = [f"{number}/5" for number in range(1, 6)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainable.data.grouping import check_given_splits, stay_together
+from trainable.data.splitting.grouping import check_given_splits, stay_together
 
 
 def joined(copies: list[int], names: list[str]) -> list[int]:

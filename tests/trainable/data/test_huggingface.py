@@ -14,7 +14,7 @@ from PIL import Image
 
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
-from trainable.data.huggingface import list_huggingface
+from trainable.data.forms.huggingface import list_huggingface
 
 WriteClasses = Callable[..., Path]
 

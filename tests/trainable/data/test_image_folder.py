@@ -12,7 +12,7 @@ from PIL import Image
 
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
-from trainable.data.image_folder import image_files, list_image_folder
+from trainable.data.forms.image_folder import image_files, list_image_folder
 from trainable.data.listing import Listing
 
 WriteClasses = Callable[..., Path]

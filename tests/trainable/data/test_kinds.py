@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainable.data.decoding import suffixes
-from trainable.data.image_folder import image_files
-from trainable.data.kinds import HEAD, KINDS, SUFFIXES, kind_of, what_else, why_no_image
+from trainable.data.decoding.image_file import suffixes
+from trainable.data.decoding.kinds import HEAD, KINDS, SUFFIXES, kind_of, what_else, why_no_image
+from trainable.data.forms.image_folder import image_files
 
 
 def encoded(kind: str, **options: object) -> bytes:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from trainable.config import DataConfig
-from trainable.data import files
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.data.facts import Facts, facts_of
-from trainable.data.limiting import given_by, limited
+from trainable.data.decoding import files
+from trainable.data.decoding.facts import Facts, facts_of
 from trainable.data.listing import Listing
 from trainable.data.parts import SPLITS
+from trainable.data.splitting.limiting import given_by, limited
 
 pytestmark = pytest.mark.usefixtures("no_cached_data")
 

@@ -9,7 +9,7 @@ import pytest
 
 from trainable.config import DataConfig
 from trainable.data.parts import Parts
-from trainable.data.random_split import missing_classes, split_at_random
+from trainable.data.splitting.random_split import missing_classes, split_at_random
 
 
 def parts_of(sizes: list[int]) -> Parts:

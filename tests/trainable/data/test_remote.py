@@ -15,9 +15,9 @@ from fsspec.registry import known_implementations
 from pydantic import ValidationError
 
 from trainable.config import DataConfig
-from trainable.data import remote
 from trainable.data.datasets import is_local, load_dataset
-from trainable.data.remote import fetched, folder_of, is_fetched
+from trainable.data.forms import remote
+from trainable.data.forms.remote import fetched, folder_of, is_fetched
 from trainable.store.arrays import ArrayStore, default_root
 
 WriteClasses = Callable[..., Path]

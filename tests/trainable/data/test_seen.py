@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from tests.trainable.data.test_duplicates import load, scene
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
-from trainable.data.decoding import as_png
+from trainable.data.decoding.image_file import as_png
 from trainable.data.seen import Seen
 
 pytestmark = pytest.mark.usefixtures("no_cached_data")

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from trainable.data.decoding import ImageError, read_both, read_square
+from trainable.data.decoding.image_file import ImageError, read_both, read_square
 
 RED, GREEN = (200, 30, 30), (20, 160, 40)
 MAX_VALUE, S_MAX_VALUE = 281, 341

@@ -13,7 +13,7 @@ import pytest
 
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
-from trainable.data.table import list_table
+from trainable.data.forms.table import list_table
 
 WriteClasses = Callable[..., Path]
 Records = Sequence[Mapping[str, Any]]

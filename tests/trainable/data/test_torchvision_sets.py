@@ -14,9 +14,9 @@ from torchvision import datasets
 
 from trainable.config import DataConfig
 from trainable.data.datasets import is_local, load_dataset
+from trainable.data.forms.torchvision_sets import TorchvisionSet
 from trainable.data.listing import Listing
 from trainable.data.parts import Parts
-from trainable.data.torchvision_sets import TorchvisionSet
 
 WriteClasses = Callable[..., Path]
 

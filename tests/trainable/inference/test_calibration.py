@@ -23,8 +23,8 @@ from trainable.inference.calibration import (
 from trainable.inference.classifier import Answering, Classifier, Spec
 from trainable.inference.exported import metadata, open_onnx, open_pt2, save_onnx, save_pt2
 from trainable.inference.quantization import save_int8
+from trainable.judging.predictions import Predictions
 from trainable.network.cut_network import build
-from trainable.predictions import Predictions
 
 CLASSES = tuple("abcde")
 

@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from trainable.config import TrialConfig
-from trainable.data.decoding import ImageError
+from trainable.data.decoding.image_file import ImageError
 from trainable.device import Device, resolve_device
 from trainable.finetuner import FineTuner
 from trainable.inference.classifier import Classifier

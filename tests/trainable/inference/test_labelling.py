@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.data.decoding import ImageError
+from trainable.data.decoding.image_file import ImageError
 from trainable.inference import labelling
 from trainable.inference.classifier import Classifier, Spec
 from trainable.inference.labelling import Answer, ImageSource, label

@@ -12,7 +12,7 @@ from torchvision.models import resnet18
 
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, Split, load_dataset
-from trainable.data.decoding import ImageError
+from trainable.data.decoding.image_file import ImageError
 from trainable.inference.classifier import Classifier, Spec
 from trainable.inference.labelling import label
 from trainable.inference.scoring import score

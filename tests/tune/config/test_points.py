@@ -85,7 +85,7 @@ def test_a_mistake_in_a_list_of_points_says_in_which(in_tmp_path: Path) -> None:
 
 
 def test_an_unknown_portfolio_is_told_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"strategy\.portfolio=lit: no such .* none, literature"):
+    with pytest.raises(ConfigError, match=r"=lit: no such .* none, learned, literature"):
         read_portfolio(StrategyConfig(portfolio="lit"))
 
 

@@ -17,7 +17,7 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.networks import random_state
 from tests.helpers.studies import reported
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.data.folding import fold_of
+from trainable.data.splitting.folding import fold_of
 from tune.base.errors import ConfigError
 from tune.config.loading import check_files, load_config
 from tune.engine.preflight import _folds, check_unchanged, choose_points, settle

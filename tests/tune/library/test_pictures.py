@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from trainable.data.decoding import read_square
+from trainable.data.decoding.image_file import read_square
 from tune.library.models import _source
 
 

@@ -15,8 +15,8 @@ from trainable.checkpoints import BEST
 from trainable.config.costs import cost_rows
 from trainable.data.datasets import load_dataset
 from trainable.finetuner import FineTuner
-from trainable.metrics import Objective
-from trainable.predictions import Predictions
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 from tune.config.loading import load_config
 from tune.models.candidates import Candidate, Run, single, soup, trained

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, ttest_1samp
 
 from trainable.config import ObjectiveConfig
-from trainable.metrics import Objective
-from trainable.predictions import Predictions
+from trainable.judging.metrics import Objective
+from trainable.judging.predictions import Predictions
 from tune.models.bound import most_lost
 from tune.models.comparison import (
     ACCURACY,

@@ -13,8 +13,8 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial
 from tests.helpers.studies import ledger_in_memory
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.predictions import Predictions
-from trainable.validated import keep_validated
+from trainable.judging.predictions import Predictions
+from trainable.judging.validated import keep_validated
 from tune.config.loading import load_config
 from tune.models.held_out import held_out
 from tune.strategy.confirmation import Finalist

@@ -15,7 +15,7 @@ from PIL import Image
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.base.errors import ConfigError
 from tune.models.lineage import Origin, RecordedData, read_again, read_origin, same_dataset_of
 from tune.tracking.schema import Tag

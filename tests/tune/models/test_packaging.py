@@ -28,7 +28,7 @@ from tests.helpers.names import NASTY
 from tests.helpers.results import dataset_of
 from tests.helpers.servers import Server
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.data.decoding import as_png
+from trainable.data.decoding.image_file import as_png
 from tune.config.loading import load_config
 from tune.models.lookup import load_model
 from tune.models.promotion import settle_champion

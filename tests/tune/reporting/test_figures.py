@@ -14,7 +14,7 @@ from optuna.trial import Trial
 
 from tests.helpers.results import results_of
 from trainable.data.datasets import Dataset
-from trainable.metrics import Objective, validation_metric
+from trainable.judging.metrics import Objective, validation_metric
 from trainable.registries import METRICS
 from tune.reporting.figures import (
     comparable_study,

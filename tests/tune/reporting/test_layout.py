@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.helpers.pages import LAPTOP, PHONE, opened
 from tests.helpers.results import dataset_of, results_of
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.reporting.files import write_report
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist

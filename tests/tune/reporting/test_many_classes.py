@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 
 from tests.helpers.pages import LAPTOP, opened
 from tests.helpers.results import dataset_of, results_of
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.reporting.confusion import confusion_of, most_confused
 from tune.reporting.files import write_report
 from tune.reporting.png import write_pictures

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.helpers.results import results_of
 from trainable.data.datasets import Dataset
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.reporting import png
 from tune.reporting.png import write_pictures
 

@@ -9,7 +9,7 @@ import torch
 
 from tests.helpers.results import results_of
 from trainable.data.datasets import Dataset
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.reporting.predictions import calibration, confusion, per_class, worst_mistakes
 
 

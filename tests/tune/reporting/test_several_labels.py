@@ -12,7 +12,7 @@ import torch
 
 from tests.helpers.results import dataset_of, results_of
 from trainable.data.split import Split
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.reporting.files import write_report
 from tune.reporting.predictions import answer_of, truth_of, worst_mistakes
 from tune.reporting.results import SearchResults

@@ -11,8 +11,8 @@ import pytest
 from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial, results_of
 from tests.helpers.studies import ledger_in_memory
-from trainable.bootstrap import interval
 from trainable.data.datasets import Dataset
+from trainable.judging.bootstrap import interval
 from tune.cli import open_console
 from tune.config.loading import load_config
 from tune.models.promotion import FIRST, Standing

@@ -22,7 +22,7 @@ from tests.helpers.processes import running, wait_until
 from tests.helpers.searches import runs
 from tests.helpers.servers import Server, faulty
 from tests.helpers.studies import ledger_of, reported
-from trainable.metrics import EPOCH_METRICS as METRICS
+from trainable.judging.metrics import EPOCH_METRICS as METRICS
 from tune.base.errors import ConfigError
 from tune.checks.databases import check_mlflow
 from tune.config.loading import load_config

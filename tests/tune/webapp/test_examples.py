@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from tests.helpers.results import dataset_of
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from tune.webapp.examples import HeldOut, mistakes
 
 NAMES = ("red", "round", "big")

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.data.facts import FACTS
+from trainable.data.decoding.facts import FACTS
 from trainable.store.arrays import ArrayStore
 from trainable.store.chunks import Compute
 from trainable.store.mapped import Mapped

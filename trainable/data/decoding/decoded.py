@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.files import Files, Unread
+from trainable.data.decoding.files import Files, Unread
 from trainable.data.looks import Looks
 from trainable.data.memo import Memo
 from trainable.data.parts import SplitName

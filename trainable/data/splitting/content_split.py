@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.config import DataConfig
-from trainable.data.grouping import check_given_splits
 from trainable.data.hashing import uniform
 from trainable.data.parts import SPLITS, Parts, SplitName
-from trainable.data.sides import Sides
+from trainable.data.splitting.grouping import check_given_splits
+from trainable.data.splitting.sides import Sides
 
 Indices = NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""What a metric is, and how one is registered: in :mod:`trainable.metrics`, or by a plugin."""
+"""What a metric is, and how one is registered: in `metrics.py` beside this, or by a plugin."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from trainable.config import ObjectiveConfig
-    from trainable.predictions import Predictions
+    from trainable.judging.predictions import Predictions
 
 Goal = Literal["maximize", "minimize"]
 Compute = Callable[[Any], float]
-"""Computes a measure of :class:`~trainable.predictions.Predictions`; a light one of a
-:class:`~trainable.measures.Draw` too."""
+"""Computes a measure of :class:`~trainable.judging.predictions.Predictions`; a light one of a
+:class:`~trainable.judging.measures.Draw` too."""
 Hits = Callable[["Predictions"], "NDArray[np.bool_]"]
 """Says which images count, of shape (N,)."""
 Bind = Callable[["ObjectiveConfig", Sequence[str]], Compute]
@@ -38,7 +38,7 @@ class Metric:
         is_share: Whether it goes from 0 to 1 and is shown in percent.
         by_class: Whether it counts every class alike, however few images one has.
         of_labels: Whether answers decide it alone, and no probability.
-        is_light: Whether `of` takes a :class:`~trainable.measures.Draw` too.
+        is_light: Whether `of` takes a :class:`~trainable.judging.measures.Draw` too.
         of_one: Whether it is of images that have one label each.
         hits: Says of which images it is the share, if it is one: then tests of shares apply.
         bind: Makes `of` for a search, where it depends on more than predictions.
@@ -79,7 +79,7 @@ def validation_metric(
         is_share: Whether it goes from 0 to 1.
         by_class: Whether it counts every class alike: then it is resampled class by class.
         of_labels: Whether answers decide it alone; by default as `is_share`.
-        is_light: Whether the function takes a :class:`~trainable.measures.Draw` too.
+        is_light: Whether the function takes a :class:`~trainable.judging.measures.Draw` too.
         of: `one` where it is of images that have one label each.
         hits: Of which images it is the share, if it is one: a mask of shape (N,).
         bind: Makes the function for a search, where it depends on more than predictions.

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.decoding import ImageError, read_square
-from trainable.data.files import Files
+from trainable.data.decoding.files import Files
+from trainable.data.decoding.image_file import ImageError, read_square
 from trainable.data.parts import SplitName
 from trainable.data.stored import Indices
 

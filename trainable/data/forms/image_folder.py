@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from trainable.data.grouping import names_by_pattern
-from trainable.data.kinds import NAMES, why_no_image
-from trainable.data.layout import Layout
+from trainable.data.decoding.kinds import NAMES, why_no_image
+from trainable.data.forms.layout import Layout
+from trainable.data.forms.walking import BESIDE, HIDDEN, NO_IMAGE, LeftOut, is_hidden, walk
 from trainable.data.listing import Listing
 from trainable.data.parts import SplitName
-from trainable.data.walking import BESIDE, HIDDEN, NO_IMAGE, LeftOut, is_hidden, walk
+from trainable.data.splitting.grouping import names_by_pattern
 from trainable.text import printable
 
 

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from trainable.predictions import Predictions
+from trainable.judging.predictions import Predictions
 from trainable.remote import place_at
 
 _FILE: Final = "validated.npz"

@@ -13,14 +13,14 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
 from trainable.config.costs import cost_rows
-from trainable.metric import Compute, Metric, validation_metric
+from trainable.judging.metric import Compute, Metric, validation_metric
 from trainable.registries import METRICS, PLUGINS
 
 if TYPE_CHECKING:
     from trainable.config import ObjectiveConfig
-    from trainable.label_measures import LabelDraw
-    from trainable.measures import Draw
-    from trainable.predictions import Predictions
+    from trainable.judging.label_measures import LabelDraw
+    from trainable.judging.measures import Draw
+    from trainable.judging.predictions import Predictions
 
     AnyDraw = Predictions | Draw | LabelDraw
 

@@ -17,8 +17,8 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainable.label_measures import LabelOutcomes
-from trainable.measures import TOP, Outcomes
+from trainable.judging.label_measures import LabelOutcomes
+from trainable.judging.measures import TOP, Outcomes
 
 MOST_CLASSES: Final = 100
 """Classes up to which a matrix of them can be read, cell by cell."""
@@ -89,41 +89,41 @@ class Predictions:
 
     @property
     def balanced_accuracy(self) -> float:
-        """See :attr:`~trainable.measures.Draw.balanced_accuracy`."""
+        """See :attr:`~trainable.judging.measures.Draw.balanced_accuracy`."""
         return self._of_one.all.balanced_accuracy
 
     @property
     def macro_f1(self) -> float:
-        """See :attr:`~trainable.measures.Draw.macro_f1`."""
+        """See :attr:`~trainable.judging.measures.Draw.macro_f1`."""
         return self.outcomes.all.macro_f1
 
     @property
     def auroc(self) -> float:
-        """See :attr:`~trainable.measures.Draw.auroc`."""
+        """See :attr:`~trainable.judging.measures.Draw.auroc`."""
         return self.outcomes.all.auroc
 
     @property
     def top_accuracy(self) -> float:
-        """See :attr:`~trainable.measures.Draw.top_accuracy`."""
+        """See :attr:`~trainable.judging.measures.Draw.top_accuracy`."""
         return self._of_one.all.top_accuracy
 
     @property
     def mean_average_precision(self) -> float:
-        """See :attr:`~trainable.measures.Draw.mean_average_precision`."""
+        """See :attr:`~trainable.judging.measures.Draw.mean_average_precision`."""
         return self.outcomes.all.mean_average_precision
 
     @property
     def micro_f1(self) -> float:
-        """See :attr:`~trainable.label_measures.LabelDraw.micro_f1`."""
+        """See :attr:`~trainable.judging.label_measures.LabelDraw.micro_f1`."""
         return self.outcomes.all.micro_f1
 
     def mean_cost(self, costs: Sequence[Sequence[float]]) -> float:
-        """See :meth:`~trainable.measures.Draw.mean_cost`."""
+        """See :meth:`~trainable.judging.measures.Draw.mean_cost`."""
         return self._of_one.all.mean_cost(costs)
 
     @property
     def in_top(self) -> NDArray[np.bool_]:
-        """See :attr:`~trainable.measures.Outcomes.in_top`."""
+        """See :attr:`~trainable.judging.measures.Outcomes.in_top`."""
         return self._of_one.in_top
 
     @property

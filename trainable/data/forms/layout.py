@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from trainable.data.forms.walking import LeftOut, folders_in
 from trainable.data.parts import SPLITS, SplitName
-from trainable.data.walking import LeftOut, folders_in
 from trainable.places import is_folder
 from trainable.text import printable
 

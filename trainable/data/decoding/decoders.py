@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 import PIL
 from PIL import Image
 
-from trainable.data.kinds import kind_of, what_else
+from trainable.data.decoding.kinds import kind_of, what_else
 
 _LACKS: Final = {
     "HEIF": "HEIC needs a package: pip install 'resnet-tune[heif]'",
@@ -34,7 +34,7 @@ def decoder_of(head: bytes) -> str:
     """The name of Pillow's decoder for a file, and only that: no other looks at it.
 
     Args:
-        head: The file's first :data:`~trainable.data.kinds.HEAD` bytes.
+        head: The file's first :data:`~trainable.data.decoding.kinds.HEAD` bytes.
 
     Raises:
         NoDecoderError: There is none here.

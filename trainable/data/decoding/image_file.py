@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from trainable.data.decoders import NoDecoderError, check_end, decoder_of
-from trainable.data.kinds import HEAD, SUFFIXES
+from trainable.data.decoding.decoders import NoDecoderError, check_end, decoder_of
+from trainable.data.decoding.kinds import HEAD, SUFFIXES
+from trainable.data.decoding.room import Room
+from trainable.data.decoding.shades import Samples
 from trainable.data.looks import SIDE, shrink
-from trainable.data.room import Room
-from trainable.data.shades import Samples
 
 MAX_BYTES: Final = 64 * 2**20
 """The largest image file that is read."""

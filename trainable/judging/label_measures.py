@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.ranks import ClassRanks, mean_of, ranks_of
+from trainable.judging.ranks import ClassRanks, mean_of, ranks_of
 
 
 class LabelOutcomes:

@@ -13,8 +13,8 @@ from typing import Any, Final
 import fsspec
 from filelock import FileLock
 
+from trainable.data.forms.walking import is_hidden
 from trainable.data.progress import Bar
-from trainable.data.walking import is_hidden
 from trainable.places import Place, is_file
 from trainable.store.arrays import default_root
 from trainable.store.entries import FILES

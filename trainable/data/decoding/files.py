@@ -1,8 +1,8 @@
 """The image files of a split: what is made of them, and where it lies.
 
-What is known of files (:mod:`trainable.data.facts`) and their pixels are arrays of the store, named
-by the files' paths, sizes and times. Where there is no store, or no room in it, images are decoded
-into memory, or, where they would fill that, whenever they are read.
+What is known of files (:mod:`trainable.data.decoding.facts`) and their pixels are arrays of the
+store, named by the files' paths, sizes and times. Where there is no store, or no room in it, images
+are decoded into memory, or, where they would fill that, whenever they are read.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.data.decoders import decoders
-from trainable.data.decoding import read_square
-from trainable.data.facts import FACTS, Facts, Stamps, facts_of, stamps_of
-from trainable.data.lending import lender_of
+from trainable.data.decoding.decoders import decoders
+from trainable.data.decoding.facts import FACTS, Facts, Stamps, facts_of, stamps_of
+from trainable.data.decoding.image_file import read_square
+from trainable.data.decoding.lending import lender_of
 from trainable.data.looks import Looks
 from trainable.data.progress import Bar
 from trainable.data.stored import Indices, Stored

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from trainable.data.forms.rows import Mistakes, Row
 from trainable.data.parts import SplitName
-from trainable.data.rows import Mistakes, Row
 from trainable.text import printable
 
 _HAS: Final = {"1", "1.0", "true", "yes"}

@@ -19,8 +19,8 @@ import torchvision.datasets
 from filelock import FileLock
 from torchvision.datasets import VisionDataset
 
+from trainable.data.forms.pairs import Pairs, file_or_image, from_pairs
 from trainable.data.listing import Listing
-from trainable.data.pairs import Pairs, file_or_image, from_pairs
 from trainable.data.parts import Parts, SplitName
 
 _SPLIT_NAMES: Final[dict[SplitName, tuple[str, ...]]] = {

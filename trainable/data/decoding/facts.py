@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.decoding import ImageError, image_size_of, read_small, read_square
+from trainable.data.decoding.image_file import ImageError, image_size_of, read_small, read_square
 from trainable.data.hashing import hash_file
 from trainable.data.looks import SIDE, THUMB, Looks
 

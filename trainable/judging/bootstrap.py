@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from torch import Tensor
 
-from trainable.metrics import Metric
-from trainable.predictions import Predictions
+from trainable.judging.metrics import Metric
+from trainable.judging.predictions import Predictions
 
 _RESAMPLES: Final = 1_000
 _DRAWN: Final = 2_000_000

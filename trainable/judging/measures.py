@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.ranks import ClassRanks, mean_of, ranks_of
+from trainable.judging.ranks import ClassRanks, mean_of, ranks_of
 
 TOP: Final = 5
 """The answers of which one must be right for `val_top5_acc`."""

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from trainable.config import DataConfig
-from trainable.data.content_split import Indices, quotas
 from trainable.data.hashing import hash_text
 from trainable.data.listing import Listing
 from trainable.data.parts import SPLITS, Parts
+from trainable.data.splitting.content_split import Indices, quotas
 from trainable.registries import SOURCES
 
 

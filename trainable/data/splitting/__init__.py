@@ -1,0 +1,1 @@
+"""Which image is in which split: by content, by groups, in folds."""
