@@ -1,9 +1,10 @@
-"""A trial's state after its last epoch and after its best one, on disk."""
+"""A trial's state after its last epoch and after its best one, on disk or in a bucket."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from trainable.config import TrialConfig
 from trainable.errors import first_line
 from trainable.places import Place
+from trainable.remote import StorageAwayError, below, place_at
 
 LAST: Final = "last.pt"
 BEST: Final = "best.pt"
@@ -32,27 +34,27 @@ class CheckpointError(ValueError):
 
 
 class Checkpoints:
-    """The checkpoints of a trial, in a folder.
+    """The checkpoints of a trial, in a folder or in a bucket.
 
     There is a whole one whenever the process is killed. Where the file system has hard links, the
     best one is a second name of the same file, not a copy.
 
     Args:
-        folder: Made if it is not there.
+        folder: A path, made if it is not there; or an address, such as `s3://bucket/prefix`.
         config: The trial's. Its checkpoints carry a digest of it, and one of another trial is not
             gone on from. Without a config, any is.
     """
 
-    def __init__(self, folder: Path, config: TrialConfig | None = None) -> None:
-        self._place = Place(folder)
+    def __init__(self, folder: Path | str, config: TrialConfig | None = None) -> None:
+        self._place = place_at(folder)
         self._digest = None if config is None else digest_of(config)
 
     def save(self, state: dict[str, Any], *, best: bool) -> None:
         """Replace the last checkpoint, and the best one too if this is better.
 
         Raises:
-            NoSpaceError, OSError, RuntimeError: It cannot be written; those before it are still
-                there.
+            NoSpaceError, StorageAwayError, OSError, RuntimeError: It cannot be written; those
+                before it are still there.
         """
         try:
             # The best one first: a trial killed in between trains this epoch again, and ends up
@@ -69,7 +71,11 @@ class Checkpoints:
             raise
 
     def last(self) -> dict[str, Any] | None:
-        """The state after the last epoch; None where there is none that can be gone on from."""
+        """The state after the last epoch; None where there is none that can be gone on from.
+
+        Raises:
+            StorageAwayError: It cannot be known.
+        """
         self._place.clear_halves(LAST, BEST)
         if not self._place.exists(LAST):
             return None
@@ -84,17 +90,34 @@ class Checkpoints:
 
         Raises:
             CheckpointError: It is not there, cannot be read, or is of another trial.
+            StorageAwayError: It cannot be known.
         """
         return self._read(BEST)
 
     def _read(self, name: str) -> dict[str, Any]:
-        path = self._place.folder / name
-        state = read_checkpoint(path)
+        path = below(self._place.folder, name)
+        state = _loaded(path, self._content(name))
         # Those of before this was written say nothing of their config.
         found = state.pop(_CONFIG, None)
         if None not in (found, self._digest) and found != self._digest:
             raise CheckpointError(f"{path} is of a trial with another config")
         return state
+
+    def _content(self, name: str) -> Path | io.BytesIO:
+        """What PyTorch reads a checkpoint from.
+
+        Raises:
+            CheckpointError: It is not there.
+        """
+        if isinstance(self._place, Place):
+            return self._place.folder / name
+        try:
+            return io.BytesIO(self._place.read(name))
+        except StorageAwayError:
+            raise
+        except OSError as error:
+            path = below(self._place.folder, name)
+            raise CheckpointError(f"{path} cannot be read ({first_line(error)})") from error
 
 
 def digest_of(config: TrialConfig) -> str:
@@ -118,8 +141,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: It cannot be read.
     """
+    return _loaded(path, path)
+
+
+def _loaded(path: Path | str, content: Path | io.BytesIO) -> dict[str, Any]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # of broken bytes the unpickler makes any error
         raise CheckpointError(f"{path} cannot be read ({first_line(error)})") from error
     if not isinstance(state, dict):

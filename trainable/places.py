@@ -50,6 +50,10 @@ class Place:
         found = (Path(path).name for path in self._files.ls(self._path(), detail=False))
         return sorted(name for name in found if fnmatch(name, pattern))
 
+    def folders(self, pattern: str = "*") -> list[str]:
+        """The names of the folders that are here, in order."""
+        return sorted(path.name for path in self.folder.glob(pattern) if path.is_dir())
+
     def read(self, name: str) -> bytes:
         """The content of a file.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from ray import tune
@@ -16,6 +15,7 @@ from trainable.device import is_out_of_memory, release_memory
 from trainable.errors import first_line
 from trainable.finetuner import DivergedError, FineTuner
 from trainable.judging.validated import keep_validated
+from trainable.remote import StorageAwayError, place_at
 from trainable.runtime import ImageCache, Runtime
 
 
@@ -25,9 +25,11 @@ class TrialSpec(TypedDict):
     Attributes:
         number: The trial's number in its search, from 0.
         trial: A :class:`TrialConfig`, dumped as JSON.
-        folder: The folder of its checkpoints; every node must see it.
+        folder: The folder or the address of its checkpoints; every node must see it.
         runtime: A :class:`Runtime`, as a dictionary.
         fingerprint: The images' with which the search was started; they are not checked without.
+        owner: The name of a file of the search beside its trials' folders, which a node that sees
+            the same storage finds; not looked for without.
     """
 
     number: int
@@ -35,6 +37,7 @@ class TrialSpec(TypedDict):
     folder: str
     runtime: dict[str, Any]
     fingerprint: NotRequired[str]
+    owner: NotRequired[str]
 
 
 class FineTuneTrainable(tune.Trainable):
@@ -59,15 +62,18 @@ class FineTuneTrainable(tune.Trainable):
         """Build the trial of a :class:`TrialSpec`, or go on with it."""
         self._trial = TrialConfig.model_validate(config["trial"])
         self._runtime = Runtime(**config["runtime"])
-        self._folder = Path(config["folder"])
+        self._folder = config["folder"]
         self._checkpoints = Checkpoints(self._folder, self._trial)
         self._unreported: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
-        self._halt = _why_no_data(
+        self._halt = _why_not_here(self._folder, config.get("owner")) or _why_no_data(
             self._trial.data, self._runtime.image_cache, config.get("fingerprint")
         )
         if self._halt is None:
-            self._go_on(micro_batches=1)
+            try:
+                self._go_on(micro_batches=1)
+            except StorageAwayError as error:
+                self._halt = _on_this_node(error)
 
     def step(self) -> dict[str, Any]:
         """Train an epoch."""
@@ -79,6 +85,8 @@ class FineTuneTrainable(tune.Trainable):
             return {"error": f"{type(error).__name__}: {error}", "done": True}
         except NoSpaceError as error:
             return {"halt": str(error), "done": True}
+        except StorageAwayError as error:
+            return {"halt": _on_this_node(error), "done": True}
         finished, device = self._tuner.finished, self._tuner.device
         return {
             **metrics,
@@ -154,6 +162,28 @@ class FineTuneTrainable(tune.Trainable):
         if data.fold is not None and not data.keeps_no_validation:
             with suppress(OSError):
                 keep_validated(self._folder, self._tuner.evaluate("val"))
+
+
+def _on_this_node(error: Exception) -> str:
+    return f"on {platform.node()}, {first_line(error)}"
+
+
+def _why_not_here(folder: str, owner: str | None) -> str | None:
+    """Why checkpoints of this node would lie where no other node sees them, if they would."""
+    if owner is None:
+        return None
+    above = folder.rstrip("/").rpartition("/")[0]
+    try:
+        if place_at(above).exists(owner):
+            return None
+    except StorageAwayError as error:
+        return _on_this_node(error)
+    except OSError as error:
+        return f"{platform.node()} cannot read {above}: {first_line(error)}"
+    return (
+        f"{platform.node()} does not see the search's files in {above}: mount that folder "
+        "there, or give --storage another that every node sees"
+    )
 
 
 def _why_no_data(config: DataConfig, cache: ImageCache, fingerprint: str | None) -> str | None:

@@ -11,6 +11,7 @@ import typer
 from tune.base.errors import DONE, ConfigError
 from tune.cli import Door, open_console
 from tune.reporting.occupied import megabytes, names_of_data, print_entries, print_searches
+from tune.study.finding import find_folder
 from tune.study.folder import SearchFolder, checked_name, searches_in
 
 app = Door("tune.cache")
@@ -70,9 +71,9 @@ def main(
     if clear_finished or clear_search:
         named = [checked_name(name, "--clear-search") for name in clear_search or ()]
         finished = _finished() if clear_finished else []
-        _clear_searches([SearchFolder(name) for name in dict.fromkeys([*named, *finished])])
+        _clear_searches([find_folder(name) for name in dict.fromkeys([*named, *finished])])
     if not (clear or clear_finished or clear_search):
-        console, homes = open_console(), [SearchFolder(name) for name in searches_in()]
+        console, homes = open_console(), [find_folder(name) for name in searches_in()]
         print_entries(store, names_of_data(homes), console)
         print_searches(homes, console)
     return DONE
@@ -80,13 +81,13 @@ def main(
 
 def _finished() -> list[str]:
     """The searches that have nothing left to do."""
-    return [name for name in searches_in() if SearchFolder(name).state == "finished"]
+    return [name for name in searches_in() if find_folder(name).state == "finished"]
 
 
 def _clear_searches(homes: Sequence[SearchFolder]) -> None:
     for home in homes:
         home.load()  # an unknown name is a mistake, and leaves no folder
-        print(f"{home.shown}: {megabytes(home.clear_checkpoints())} deleted")
+        print(f"{home.where}: {megabytes(home.clear_checkpoints())} deleted")
 
 
 if __name__ == "__main__":

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from tune.base.errors import DONE, FAILED
+from tune.base.environment import connect_to
+from tune.base.errors import DONE, FAILED, ConfigError
 from tune.base.finding import Finding
 from tune.checks.examination import examine
 from tune.checks.judged import JudgedConfig
-from tune.cli import ConfigOption, Door, OverridesArgument, open_console
+from tune.cli import AddressOption, ConfigOption, Door, OverridesArgument, open_console
 from tune.config.loading import load_config
 from tune.config.presets import DEFAULT
+from tune.config.schema import SearchConfig
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -29,6 +35,11 @@ def main(
         bool, typer.Option("--fix", help="Close the runs that dead searches have left RUNNING.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="Check each node of the cluster that RAY_ADDRESS names."),
+    ] = False,
+    address: AddressOption = None,
 ) -> int:
     """Check whether a search would run in this folder, and say how to fix what would stop it.
 
@@ -45,9 +56,14 @@ def main(
 
     `python -m tune.doctor --json`
 
+    `python -m tune.doctor --cluster --address auto tracking.storage=s3://bucket/prefix`
+
     Exit code: 0 nothing fails, 1 something does, 2 a mistake in the command.
     """
+    connect_to(address)
     settings = load_config(config, overrides or [])
+    if cluster:
+        return _examine_cluster(settings, as_json=as_json)
     words = [str(config or DEFAULT), *(overrides or [])]
     judged = JudgedConfig(" ".join(words) if config or overrides else None, settings)
     findings = []
@@ -58,6 +74,42 @@ def main(
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     return FAILED if any(finding.state == "fail" for finding in findings) else DONE
+
+
+def _examine_cluster(config: SearchConfig, *, as_json: bool) -> int:
+    """Ask each node of a cluster, and print a table of them with what is wrong."""
+    from tune.checks.nodes import COLUMNS, Question, check_alike, describe, now, row, skew
+    from tune.checks.nodes import ExaminedNode as Node
+    from tune.engine.survey import survey
+    from tune.study.finding import absolute
+    from tune.study.shared import given_storage
+    from tune.tracking.server import tracking_uri
+
+    if not os.environ.get("RAY_ADDRESS"):
+        raise ConfigError("--cluster: name one by --address HOST, or by RAY_ADDRESS")
+    storage = absolute(given_storage(config.tracking.storage))
+    uri = tracking_uri(config.tracking.uri)
+    question = Question(storage, uri, config.data, config.cache.root)
+    nodes = [
+        Node(one.name, one.resources, one.value, one.error, skew(one.clock, *one.between))
+        for one in survey(describe, question, now)
+    ]
+    findings = [each for node in nodes for each in node.findings] + list(check_alike(nodes))
+    if as_json:
+        shown = [{**asdict(node), "state": node.state} for node in nodes]
+        print(json.dumps({"nodes": shown, "findings": [asdict(f) for f in findings]}, indent=2))
+    else:
+        _show_table(COLUMNS, [row(node) for node in nodes])
+        for finding in findings:
+            _show(finding)
+    return FAILED if any(finding.state == "fail" for finding in findings) else DONE
+
+
+def _show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    open_console(width=max(120, 14 * len(columns))).print(table)
 
 
 def _show(finding: Finding) -> None:

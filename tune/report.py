@@ -10,7 +10,8 @@ import typer
 from trainable.places import why_not_writable
 from tune.base.errors import DONE, ConfigError
 from tune.cli import Door
-from tune.study.folder import SearchFolder, checked_name, latest_search
+from tune.study.finding import find_folder
+from tune.study.folder import checked_name, latest_search
 from tune.study.search import HOME
 
 app = Door("tune.report")
@@ -37,7 +38,7 @@ def main(
 
     Exit code: 0 done, 2 a mistake in the command.
     """
-    home = SearchFolder(checked_name(name, "search") if name else latest_search(HOME))
+    home = find_folder(checked_name(name, "search") if name else latest_search(HOME))
     search = home.load()
     folder = out or home.folder
     if reason := why_not_writable(folder / "report.html"):

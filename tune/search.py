@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tune.base.environment import connect_to
 from tune.base.errors import DONE, ConfigError
-from tune.cli import ConfigOption, Door, OverridesArgument, open_console
+from tune.cli import AddressOption, ConfigOption, Door, OverridesArgument, open_console
 from tune.config.loading import config_text
 from tune.engine.foreground import run
-from tune.engine.launch import checked_config, free_home, new_search, resumed_search
+from tune.engine.launch import (
+    checked_config,
+    free_home,
+    new_search,
+    resumed_or_new_search,
+    resumed_search,
+)
 from tune.engine.signals import catch_signals, interruption, interruption_code
 from tune.engine.startup import leave
 
@@ -53,6 +60,23 @@ def main(
             metavar="NAME", help="Resume this search, up to --num-samples trials if given."
         ),
     ] = None,
+    resume_or_start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Resume this search if it was started, on any machine; else start it. For jobs "
+            "that are restarted.",
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|URI",
+            help="Where checkpoints lie for all machines of a cluster, such as s3://bucket/prefix "
+            "(tracking.storage); by default TUNE_STORAGE, else this folder.",
+        ),
+    ] = None,
+    address: AddressOption = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -79,6 +103,8 @@ def main(
 
     `python -m tune.search --resume digits-20260131-120000`
 
+    `python -m tune.search --address auto --storage s3://bucket/searches --resume-or-start night`
+
     `python -m tune.search --dry-run`
 
     `python -m tune.search --print-config --config image_folder > photos.yaml`
@@ -86,10 +112,12 @@ def main(
     Exit code: 0 done, 1 failed, 2 a mistake in the command or the config, 130 interrupted.
     """
     catch_signals()
+    connect_to(address)
     given = {"num_samples": num_samples, "time": time_budget, "target": target}
     budget = {key: value for key, value in given.items() if value is not None}
     console = open_console()
     words = [*(overrides or []), *(f"budget.{key}={value}" for key, value in budget.items())]
+    words += [] if storage is None else [f"tracking.storage={storage}"]
     if print_config:
         if resume is not None or dry_run:
             raise ConfigError("--print-config goes along with neither --resume nor --dry-run")
@@ -97,16 +125,15 @@ def main(
         return DONE
     try:
         if dry_run:
-            return _preview(config, words, name, resume, console)
-        if resume is None:
-            launch = new_search(config, words, name)
-        elif config or name or overrides:
-            raise ConfigError(
-                "--resume goes on with a search as it is: beside it, only --num-samples, "
-                "--time-budget and --target can be given"
-            )
+            return _preview(config, words, name, resume or resume_or_start, console)
+        if resume_or_start is not None:
+            _check_named_once(resume, name)
+            launch = resumed_or_new_search(config, words, resume_or_start, budget)
+        elif resume is not None:
+            _check_alone(config, name, overrides)
+            launch = resumed_search(resume, budget, storage)
         else:
-            launch = resumed_search(resume, budget)
+            launch = new_search(config, words, name)
     except KeyboardInterrupt:
         app.complain(interruption())
         return interruption_code()
@@ -115,6 +142,20 @@ def main(
         leave(code, clean=launch.home.clear_halves)  # it starts Ray, which must be stopped
     console.print(launch.already)
     return DONE
+
+
+def _check_named_once(resume: str | None, name: str | None) -> None:
+    if resume is not None or name is not None:
+        raise ConfigError("--resume-or-start goes along with neither --resume nor --name")
+
+
+def _check_alone(given: Path | None, name: str | None, overrides: list[str] | None) -> None:
+    """Check that nothing of a search is given that has begun."""
+    if given or name or overrides:
+        raise ConfigError(
+            "--resume goes on with a search as it is: beside it, only --num-samples, "
+            "--time-budget, --target, --storage and --address can be given"
+        )
 
 
 def _preview(

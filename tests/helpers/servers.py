@@ -22,10 +22,12 @@ from tests.helpers.processes import free_port, wait_until
 class Server:
     """`mlflow server` in a folder, which can be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *words: str, host: str = "127.0.0.1") -> None:
         self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
+        self.uri = f"http://{host}:{self.port}"
+        self._folder, self._words = folder, words or ("--backend-store-uri=sqlite:///mlflow.db",)
+        beyond = [f"--host={host}", f"--allowed-hosts={host}:{self.port}"]
+        self._host = [] if host == "127.0.0.1" else beyond
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Server:
@@ -40,7 +42,7 @@ class Server:
         self.stop()
 
     def start(self) -> None:
-        words = ["--backend-store-uri", "sqlite:///mlflow.db", "--port", str(self.port)]
+        words = [*self._words, *self._host, f"--port={self.port}"]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mlflow", "server", *words, "--workers", "1"],
             cwd=self._folder,

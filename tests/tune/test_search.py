@@ -29,7 +29,10 @@ from tune.study.folder import SearchFolder
         (["model.weights=missing.pt"], "missing.pt"),
         (["--name", "../escape"], "--name ../escape"),
         (["--resume", "first"], "search first: no search was started in this folder"),
-        (["--resume", "first", "train.epochs=5"], "only --num-samples, --time-budget and --target"),
+        (["--resume", "first", "train.epochs=5"], "--target, --storage and --address can"),
+        (["--resume-or-start", "first", "--name", "first"], "goes along with neither --resume nor"),
+        (["--resume-or-start", "../first"], "--resume-or-start ../first: letters, digits"),
+        (["--address", "ray://head:10001"], "give HOST:6379 there, or submit it: ray job submit"),
         (["--resume", "../first"], "--resume ../first: letters, digits"),
         (["tracking.uri=mlruns"], "tracking.uri=mlruns: MLflow keeps no records in plain files"),
         (["--time-budget", "soon"], "budget.time=soon"),
@@ -88,7 +91,7 @@ def test_a_finished_search_whose_space_has_no_more_trials_says_so(tmp_path: Path
     found = search_of(load_config(DIGITS, fixed), "sqlite:///mlruns/optuna.db")
     home = SearchFolder("one", tmp_path / "mlruns")
     home.begin(found.model_copy(update={"concluded": True}))
-    home._lock.release()
+    home.release()
     done = invoke("tune.search", "--resume", "one", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     told = "search one is finished, with 6 trials; for more: another space, for this one has no"

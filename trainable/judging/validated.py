@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from trainable.judging.predictions import Predictions
-from trainable.places import Place
+from trainable.remote import place_at
 
 _FILE: Final = "validated.npz"
 _MOST_BYTES: Final = 2**26
 """Of answers that are kept. More are made again, by whoever asks for them."""
 
 
-def keep_validated(folder: Path, predictions: Predictions) -> None:
+def keep_validated(folder: Path | str, predictions: Predictions) -> None:
     """Keep a trial's predictions on its validation images, beside its checkpoints.
 
     Raises:
@@ -25,15 +25,15 @@ def keep_validated(folder: Path, predictions: Predictions) -> None:
         return
     buffer = io.BytesIO()
     predictions.save(buffer)
-    Place(folder).write(_FILE, buffer.getvalue())
+    place_at(folder).write(_FILE, buffer.getvalue())
 
 
-def read_validated(folder: Path) -> Predictions | None:
+def read_validated(folder: Path | str) -> Predictions | None:
     """Those that were kept; None where there are none that can be read."""
-    if not Place(folder).exists(_FILE):
-        return None
     try:
-        content = io.BytesIO(Place(folder).read(_FILE))  # NumPy leaves a broken file open
+        if not place_at(folder).exists(_FILE):
+            return None
+        content = io.BytesIO(place_at(folder).read(_FILE))  # NumPy leaves a broken file open
         return Predictions.load(content)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None

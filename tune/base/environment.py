@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from tune.base.errors import ConfigError
+
 _SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing here phones home
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -67,6 +69,34 @@ def _put_back(before: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+PORT: Final = 6379
+"""The port at which a head of Ray's listens by default."""
+
+
+def connect_to(address: str | None) -> None:
+    """Have this process use the cluster at an address, as `RAY_ADDRESS` would.
+
+    Args:
+        address: `auto` for the cluster that this machine is a node of, or a head's HOST[:PORT];
+            None leaves all as it is.
+
+    Raises:
+        ConfigError: It is an address of Ray's client, through which no search can run.
+    """
+    if address is None:
+        return
+    if "://" in address:
+        raise ConfigError(
+            f"--address {address}: a driver runs on a node of its cluster; give HOST:{PORT} there, "
+            "or submit it: ray job submit -- python -m tune.search --address auto"
+        )
+    is_whole = address in {"auto", "local"} or ":" in address
+    os.environ["RAY_ADDRESS"] = address if is_whole else f"{address}:{PORT}"
+    for name, value in ((_GCS_SECONDS, "5"), (LOOPBACK_ONLY, "0")):
+        if os.environ.get(name) == value:
+            del os.environ[name]
 
 
 def prepare_environment() -> None:

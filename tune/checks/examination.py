@@ -65,11 +65,12 @@ def _records(judged: SearchConfig, *, fix: bool) -> Iterator[Finding]:
     """Checks what searches have stored, here or where their configs say."""
     from tune.checks.databases import check_mlflow, check_optuna, exists
     from tune.checks.searches import check_others, check_search, readable
-    from tune.study.folder import SearchFolder, searches_in
+    from tune.study.finding import find_folder
+    from tune.study.folder import searches_in
     from tune.study.storage import storage_url
     from tune.tracking.server import tracking_uri
 
-    homes = [SearchFolder(name) for name in searches_in()]
+    homes = [find_folder(name) for name in searches_in()]
     searches = readable(homes)
     configs = [judged, *(search.config for search in searches)]
     uris = dict.fromkeys(tracking_uri(config.tracking.uri) for config in configs)

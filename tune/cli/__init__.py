@@ -8,9 +8,10 @@ from tune.cli.door import (
     nearest_of,
     open_console,
 )
-from tune.cli.options import ConfigOption, ModelOption, OverridesArgument, UriOption
+from tune.cli.options import AddressOption, ConfigOption, ModelOption, OverridesArgument, UriOption
 
 __all__ = [
+    "AddressOption",
     "ConfigOption",
     "Door",
     "ModelOption",

@@ -30,6 +30,14 @@ ConfigOption = Annotated[
         autocompletion=_configs,
     ),
 ]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST[:PORT]|auto",
+        help="The Ray cluster to run on; by default RAY_ADDRESS, else a Ray of its own.",
+    ),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(

@@ -247,7 +247,13 @@ class TrackingConfig(Config):
     `mlflow.db` here."""
 
     study: str | None = None
-    """The URL of Optuna's storage; by default `mlruns/optuna.db` here."""
+    """The URL of Optuna's storage; by default `TUNE_STUDY`, else `mlruns/optuna.db` here."""
+
+    storage: str | None = None
+    """Where checkpoints and the report lie, for all machines of a cluster: a folder that each has,
+    or an address such as `s3://bucket/prefix`; by default `TUNE_STORAGE`, else `mlruns/searches`
+    here. What an S3 server needs to know is the environment's: `AWS_ENDPOINT_URL_S3`,
+    `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`."""
 
     also: Annotated[tuple[Logger, ...], BeforeValidator(as_tuple)] = ()
     """What shows the epochs besides MLflow, by Ray's own loggers: `tensorboard` (files in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -17,12 +17,20 @@ from trainable.ray_trainable import TrialSpec
 from tune.base.errors import Halt
 from tune.config.rules import first_broken
 from tune.engine.pressure import MemoryPressure
-from tune.engine.ray_compat import DriverOnly, Workers, error_of, give_back, killed_for_memory
+from tune.engine.ray_compat import (
+    DriverOnly,
+    Workers,
+    error_of,
+    give_back,
+    killed_for_memory,
+    lost_with_node,
+)
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
 from tune.strategy.schedulers import Scheduler, next_trial
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
+from tune.study.shared import OWNER
 from tune.study.trial import NO_TRIAL, Decision, Epoch, TrialLog, TrialState
 
 
@@ -45,6 +53,7 @@ class LedgerSearcher(DriverOnly, Searcher):
         budget: When the time is up.
         watchers: Those that are notified of each change, in this order.
         fingerprint: The images' that each trial is to find.
+        capacity: Says how many trials fit at once now; None where Ray is told once for all.
     """
 
     def __init__(
@@ -57,17 +66,20 @@ class LedgerSearcher(DriverOnly, Searcher):
         budget: TimeBudget,
         watchers: Sequence[Watcher],
         fingerprint: str,
+        capacity: Callable[[], int] | None = None,
     ) -> None:
         objective = ledger.objective
         super().__init__(metric=objective.name, mode="max" if objective.maximizes else "min")
         self._ledger, self._scheduler, self._home = ledger, scheduler, home
         self._resources, self._watchers = resources, watchers
         self._pressure, self._budget = pressure, budget
-        self._fingerprint = fingerprint
+        self._fingerprint, self._capacity = fingerprint, capacity
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, as Ray passes it to the trainable; None if one may come yet."""
-        if self._pressure.holds_back(len(self._ledger.running)):
+        running = len(self._ledger.running)
+        is_full = self._capacity is not None and running >= self._capacity()
+        if is_full or self._pressure.holds_back(running):
             # While nothing runs, Ray asks here alone.
             return Searcher.FINISHED if self._budget.stop_all() else None
         while (log := next_trial(self._ledger, self._scheduler, self._notify)) is not None:
@@ -92,13 +104,16 @@ class LedgerSearcher(DriverOnly, Searcher):
 
     def _spec(self, log: TrialLog) -> TrialSpec:
         search = self._ledger.config
-        return TrialSpec(
+        spec = TrialSpec(
             number=log.number,
             trial=search.trial(log.params).model_dump(mode="json"),
             folder=str(self._home.trial(log.number, self._ledger.kind)),
             runtime=asdict(search.runtime(self._resources.memory_fraction)),
             fingerprint=self._fingerprint,
         )
+        if self._home.shared is not None:
+            spec["owner"] = OWNER
+        return spec
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -233,6 +248,9 @@ class LedgerCallback(DriverOnly, Callback):
             Halt: Ray kills them for lack of memory, again and again.
         """
         number = trial.config["number"]
+        if lost_with_node(trial):  # a preempted machine is no trial's fault
+            self._ledger.release(number)
+            return
         if killed_for_memory(trial):  # whatever it is that takes the memory
             running = len(self._ledger.running)
             self._ledger.release(number)

@@ -8,18 +8,25 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Final
 
 import psutil
 import ray
 
+from trainable.registries import PLUGINS
+from tune.base.errors import ConfigError, first_line
 from tune.engine.ray_compat import keep_to_loopback, ray_as_it_was
 from tune.engine.signals import interrupt
 
 _NEEDED: Final = {"raylet", "gcs_server"}
 """Processes without which a local Ray does nothing."""
 _WATCH_SECONDS: Final = 0.5
+_FOR_NODES: Final = ("RAY_CHDIR_TO_TRIAL_DIR", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", PLUGINS)
+"""The variables that a trial's process has as the driver has them."""
+_SUBMITTED: Final = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Where Ray tells the command of a submitted job what the job was submitted with."""
 
 
 _stopping = Event()
@@ -45,21 +52,39 @@ def start_ray(on_death: Callable[[str], None] = interrupt) -> None:
     if ray.is_initialized():
         return
     address = os.environ.get("RAY_ADDRESS")
-    local: dict[str, Any] = {"include_dashboard": False}
-    if not address:
+    settings: dict[str, Any] = {"include_dashboard": False}
+    if address:
+        settings = {"runtime_env": code_for_nodes()}
+    else:
         keep_to_loopback()
-    ray.init(
-        address=address,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        **({} if address else local),
-    )
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if not address:
+            raise
+        raise ConfigError(
+            f"RAY_ADDRESS={address}: no cluster answers there ({first_line(error)}); start this "
+            "command on a node of it, with its token (RAY_AUTH_TOKEN or ~/.ray/auth_token)"
+        ) from error
     if not address:
         processes = [p for p in psutil.Process().children() if p.name() in _NEEDED]
         _stopping.clear()
         _own[0] = True
         watch = Thread(target=_watch, args=(processes, on_death), name="watch", daemon=True)
         watch.start()
+
+
+def code_for_nodes() -> dict[str, Any]:
+    """What Ray ships to the nodes of a cluster: this very code, and never the data beside it.
+
+    The packages that it needs are the nodes' own, and plugins too. What was submitted with a
+    working directory has its code on all nodes already.
+    """
+    variables = {name: os.environ[name] for name in _FOR_NODES if name in os.environ}
+    if "working_dir" in os.environ.get(_SUBMITTED, ""):
+        return {"env_vars": variables}
+    own = Path(__file__).parents[1]
+    return {"env_vars": variables, "py_modules": [str(own), str(own.with_name("trainable"))]}
 
 
 @contextmanager

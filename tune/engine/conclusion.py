@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,35 +12,25 @@ from typing import Final
 
 from trainable.data.datasets import load_dataset
 from trainable.inference.classifier import Classifier
-from trainable.inference.latency import seconds_an_image
-from trainable.inference.scoring import score
 from trainable.judging.metrics import Objective
 from trainable.judging.predictions import Predictions
-from tune.base.errors import first_line
-from tune.models.candidates import (
-    Candidate,
-    Run,
-    finalist_runs,
-    is_better,
-    refit,
-    single,
-    soup,
-)
+from tune.engine.ending import hold_contest
+from tune.engine.resources import TrialResources
 from tune.models.held_out import held_out
 from tune.models.promotion import settle_champion
 from tune.models.registration import Challenger, add_file
+from tune.models.winner import Fault, Tested, contest_of, fault_of
 from tune.reporting.files import write_report
 from tune.reporting.notes import note
 from tune.reporting.results import Model, SearchResults
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist
-from tune.strategy.refit import refit_of, refit_score, why_unfitted
+from tune.strategy.refit import refit_score
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledgers
 from tune.study.search import Search
 from tune.study.trial import TrialState
 from tune.tracking import schema
-from tune.tracking.client import FAILURES, why
 from tune.tracking.notes import Links
 from tune.tracking.record import SearchRecord
 from tune.tracking.schema import Artifact, Tag
@@ -50,10 +39,6 @@ from tune.tracking.writer import RecordWriter, UnrecordedError
 _SCRATCH: Final = "scratch"
 """The folder, in the search's, of all temporary files: what a kill leaves is cleared later."""
 _ERRORS: Final = "error.txt"
-REFUSED: Final = (
-    "the winner trained on all images is not taken: it knows the validation images less well than "
-    "the run that has not trained on them"
-)
 
 
 @dataclass
@@ -70,14 +55,17 @@ class _Problems:
             yield
         except UnrecordedError as error:
             self.found.append(str(error))
-        except FAILURES as error:
-            self.found.append(f"{what} failed: {why(error)}")
         except Exception as error:  # noqa: BLE001 - of plugins, figures, files: none may end it
+            self.add(fault_of(what, error))
+
+    def add(self, fault: Fault) -> None:
+        """Note what has failed, with its traceback in a file."""
+        told = f"{fault.what} failed: {fault.reason}"
+        if fault.trace is not None:
             path = self.home.folder / _ERRORS
-            path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-            self.found.append(
-                f"{what} failed: {type(error).__name__}: {first_line(error)} ({path})"
-            )
+            path.write_text(fault.trace, encoding="utf-8")
+            told = f"{told} ({path})"
+        self.found.append(told)
 
     @property
     def told(self) -> str | None:
@@ -93,6 +81,7 @@ def conclude(
     writer: RecordWriter,
     *,
     with_soup: bool = True,
+    resources: TrialResources | None = None,
 ) -> SearchResults:
     """Test the winner, have it compared and registered, and close the record.
 
@@ -105,6 +94,8 @@ def conclude(
         ledgers: All its trials.
         writer: The writer of its record.
         with_soup: Whether the finalists' soup is made, if the config asks for one.
+        resources: What a trial gets: where this is one machine of several, the winner is chosen and
+            tested where a trial would run.
     """
     dataset = load_dataset(
         search.config.data, search.config.cache.of_images
@@ -118,15 +109,21 @@ def conclude(
             with problems.noted("testing the best checkpoint"):
                 # A soup may have the network of any finalist: of none that costs more.
                 cheap = choice.as_cheap(finalists)
-                chosen, remark = _choose(home, cheap, ledgers, problems, with_soup=with_soup)
-                classifier = _as_served(chosen)
-                test = score(classifier, dataset.test, dataset.classes)
-                model = _model(search, chosen, finalists[0])
-                results = replace(
-                    results, model=model, test=test, remark=remark, calibration=chosen.calibration
+                contest = contest_of(
+                    home.trials, cheap, ledgers, search.data_fingerprint, with_soup=with_soup
                 )
-                side = classifier.spec.image_size
-                results = replace(results, latency=seconds_an_image(classifier.answering, side))
+                tested = hold_contest(contest, resources)
+                classifier = tested.classifier
+                for fault in tested.faults:
+                    problems.add(fault)
+                results = replace(
+                    results,
+                    model=_model(search, tested, finalists[0]),
+                    test=tested.test,
+                    remark=tested.remark,
+                    calibration=tested.calibration,
+                    latency=tested.latency,
+                )
         with problems.noted("recording the search"):
             record = writer.finish()
         if record is not None and classifier is not None and results.model is not None:
@@ -139,6 +136,8 @@ def conclude(
                 results = replace(results, judged=judged)
                 files = write_report(results, home.folder)
                 results = replace(results, report=files[0])
+                if home.shared is not None:
+                    home.shared.publish(files)
                 if record is not None:
                     record.log_files(files)
                     _add_card(results, files, record)
@@ -150,57 +149,11 @@ def conclude(
     return replace(results, unfinished=problems.told)
 
 
-def _choose(
-    home: SearchFolder,
-    finalists: Sequence[Finalist],
-    ledgers: Ledgers,
-    problems: _Problems,
-    *,
-    with_soup: bool,
-) -> tuple[Candidate, str]:
-    """The winner's best run, or the soup of the finalists' runs if the validation images say so.
-
-    A refit, which no images are left to judge, is taken if there is one; if it is not, the second
-    value says why.
-    """
-    searched, confirmed, refitted = ledgers
-    winner = finalists[0]
-    again = winner.best_run
-    if again is None or confirmed is None:
-        run = Run(winner.trial, searched)
-    else:
-        run = Run(again, confirmed)
-    chosen, remark = single(run, home), why_unfitted(searched.config, winner, ledgers)
-    log = refit_of(winner, refitted) if refitted is not None else None
-    if refitted is not None and log is not None:
-        with problems.noted("the refit of the winner"):
-            whole = refit(Run(log, refitted), home, chosen)
-            if whole is not None:
-                return whole, ""
-            remark = REFUSED
-    if confirmed is not None and searched.config.confirm.soup and with_soup:
-        with problems.noted("the soup of the finalists"):
-            mixed = soup(finalist_runs(finalists, searched, confirmed), home)
-            if mixed is not None and is_better(mixed, chosen):
-                return mixed, remark
-    return chosen, remark
-
-
-def _as_served(chosen: Candidate) -> Classifier:
-    """A candidate as a server has it: written to files, and read from them."""
-    with tempfile.TemporaryDirectory() as folder:
-        calibration = chosen.calibration
-        classifier = chosen.tuner.classifier()
-        classifier.calibrated(calibration.temperature, calibration.unsure_below).save(Path(folder))
-        return Classifier.load(Path(folder))
-
-
-def _model(search: Search, chosen: Candidate, winner: Finalist) -> Model:
+def _model(search: Search, tested: Tested, winner: Finalist) -> Model:
     """What is registered. Of a refit, the score is that of the winner's runs that were judged."""
-    epoch = chosen.runs[0].epoch if len(chosen.runs) == 1 else None
-    if chosen.name == "refit":
-        return Model(chosen.ingredients, epoch, refit_score(search.config, winner))
-    return Model(chosen.ingredients, epoch, chosen.objective.metric.of(chosen.val))
+    is_refit = tested.name == "refit"
+    score = refit_score(search.config, winner) if is_refit else tested.score
+    return Model(tested.ingredients, tested.epoch, score)
 
 
 def _register(

@@ -18,13 +18,20 @@ from tune.config.loading import check_files, load_config, with_budget
 from tune.config.loggers import check_loggers
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
+from tune.engine.signals import interrupt
+from tune.study.finding import absolute, find_folder, folder_of, known
 from tune.study.folder import SearchFolder, checked_name
 from tune.study.search import Search
+from tune.study.shared import given_storage, given_study
 from tune.study.stopwatch import Stopwatch
 from tune.tracking.server import check_tracking, tracking_uri
 
 if TYPE_CHECKING:
     from tune.reporting.results import SearchResults
+
+_PATIENCE: Final = 150.0
+"""Seconds for which a search is waited for whose driver may be dead: PostgreSQL notices within a
+minute that a machine is gone."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def free_home(config: SearchConfig, name: str | None) -> SearchFolder:
         ConfigError: It is no name, or there is a search of that name.
     """
     name = f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}" if name is None else name
-    home = SearchFolder(checked_name(name, "--name"))
+    home = folder_of(checked_name(name, "--name"), config.tracking)
     if home.exists:
         raise ConfigError(home.taken())
     reason = None if home.folder.is_dir() else why_not_writable(home.folder)
@@ -128,13 +135,10 @@ def new_search(
     Raises:
         ConfigError: It could not run.
     """
-    config = checked_config(given, words, where)
+    config = _with_addresses(checked_config(given, words, where))
     home = free_home(config, name)
     watch = Stopwatch(home)
-    uri = tracking_uri(config.tracking.uri)
-    check_tracking(uri)
-    tracking = config.tracking.model_copy(update={"uri": uri})
-    config = config.model_copy(update={"tracking": tracking})
+    check_tracking(config.tracking.uri)
 
     def run(console: Console) -> SearchResults:
         from tune.engine.runner import start_search
@@ -144,19 +148,59 @@ def new_search(
     return Launch(home, config, run)
 
 
-def resumed_search(name: str, budget: Mapping[str, str]) -> Launch:
+def _with_addresses(config: SearchConfig) -> SearchConfig:
+    """The config of a new search with the addresses that the environment names."""
+    tracking, storage = config.tracking, absolute(given_storage(config.tracking.storage))
+    addresses = {"uri": tracking_uri(tracking.uri), "study": given_study(tracking.study)}
+    tracking = tracking.model_copy(update={**addresses, "storage": storage})
+    return config.model_copy(update={"tracking": tracking})
+
+
+def resumed_or_new_search(
+    given: Path | None, words: Sequence[str], name: str, budget: Mapping[str, str]
+) -> Launch:
+    """A search that goes on where it was started before, on whatever machine, and else is started.
+
+    The same command may be given again and again, by whatever restarts a job. A driver that a
+    machine has lost may hold the search's turn for a while: it is waited for.
+
+    Args:
+        given: The config of a new search: a file or a preset, or the default.
+        words: Overrides of the config's keys.
+        name: The search's name.
+        budget: Values of keys of `budget`, by their last names, which may be new.
+
+    Raises:
+        ConfigError: It could not run, or a process is running it.
+    """
+    storage = _with_addresses(checked_config(given, words)).tracking.storage
+    before = known(find_folder(checked_name(name, "--resume-or-start"), storage))
+    if before is None:
+        return new_search(given, words, name)
+    wanted, had = with_budget(before.config, budget).budget, before.config.budget
+    new = {key: value for key, value in budget.items() if getattr(wanted, key) != getattr(had, key)}
+    return resumed_search(name, new, storage, patience=_PATIENCE)
+
+
+def resumed_search(
+    name: str, budget: Mapping[str, str], storage: str | None = None, *, patience: float = 0.0
+) -> Launch:
     """A search that was started before.
 
     Args:
         name: Its name.
         budget: New values of keys of `budget`, by their last names.
+        storage: Its storage, where it is not known here.
+        patience: Seconds for which another process that runs it is waited for.
 
     Raises:
         ConfigError: There is no such search, or it could not run.
     """
-    home = SearchFolder(checked_name(name, "--resume"))
-    home.load()  # an unknown name leaves no folder
-    home.lock()
+    home = find_folder(checked_name(name, "--resume"), storage)
+    found = home.load()  # an unknown name leaves no folder
+    if home.shared is not None:
+        home.shared.check_owner(found)
+    home.lock(patience, interrupt)
     watch = Stopwatch(home)
     try:
         search = _checked(home, budget, watch)

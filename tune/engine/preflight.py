@@ -22,9 +22,11 @@ from trainable.network.weights import resolve_weights
 from tune.base.errors import ConfigError, squeeze
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
+from tune.config.sections import ResourcesConfig
 from tune.config.space import Choices
 from tune.config.walk import possible
 from tune.engine.estimates import estimates
+from tune.engine.nodes import where_trials_run
 from tune.strategy.choice import UNITS, measure_costs
 from tune.strategy.facts import facts_of
 from tune.strategy.folds import fold_names, folds_of
@@ -72,8 +74,7 @@ def settle(config: SearchConfig, name: str, console: Console) -> Search:
         console.print(f"cost     {UNITS[config.strategy.cost]}, {shown}", soft_wrap=True)
     model = ModelConfig(**{**config.model.model_dump(), "weights": choices[0]})
     confirm = config.confirm.model_copy(update={"folds": folds})
-    precision = cpu_precision(config.resources.cpu_precision)
-    resources = config.resources.model_copy(update={"cpu_precision": precision})
+    resources = config.resources.model_copy(update={"cpu_precision": _precision(config.resources)})
     return Search(
         name=name,
         config=config.model_copy(
@@ -126,6 +127,14 @@ def check_unchanged(before: Search, now: Search) -> None:
                 f"search {before.name}: its {what} have changed since it was started, and its "
                 "trials could not be compared: put them back, or start another search"
             )
+
+
+def _precision(resources: ResourcesConfig) -> str:
+    """What `auto` is on the processors that run trials; it was decided before where it is not."""
+    rule = resources.cpu_precision
+    if rule != "auto":
+        return cpu_precision(rule)
+    return where_trials_run(cpu_precision, rule, cpu=resources.cpu)
 
 
 def _weights(config: SearchConfig) -> list[str]:

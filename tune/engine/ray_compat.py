@@ -25,6 +25,8 @@ _NAME: Final = "_ActorClassCache"
 _WRITER: Final = "_summary_writer_cls"
 _SIGNS_OF_PRESSURE: Final = ("running low on memory", "address the out of memory issue")
 """In Ray's messages, and in none of PyTorch's or the system's about one process."""
+_SIGNS_OF_LOSS: Final = ("its node has died", "node was preempted", "node was terminated")
+"""In Ray's messages about an actor whose node is gone."""
 
 
 class DriverOnly:
@@ -166,6 +168,11 @@ def write_events_to(logger: TBXLoggerCallback, folder: Path) -> None:
 def killed_for_memory(trial: Trial) -> bool:
     """Whether Ray has killed a trial's worker because the machine was short of memory."""
     return is_of_memory(_last_error(trial))
+
+
+def lost_with_node(trial: Trial) -> bool:
+    """Whether a trial's worker is gone because its machine is: switched off, or preempted."""
+    return any(sign in _last_error(trial) for sign in _SIGNS_OF_LOSS)
 
 
 def is_of_memory(error: object) -> bool:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import ray
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from tune.base.errors import ConfigError
 from tune.config.sections import ResourcesConfig
 
 UNMEASURED: Final = 4
 """Trials on a GPU where it is not known how many its memory holds."""
+
+_NODES_SECONDS: Final = 120.0
+_LOOK_SECONDS: Final = 5.0
+"""How often the nodes of a cluster are counted."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +64,59 @@ def fit_resources(config: ResourcesConfig, per_gpu: int = UNMEASURED) -> TrialRe
     Raises:
         ConfigError: No node could ever hold a trial.
     """
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    nodes = [Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive]
+    nodes = _nodes()
     gpu = _auto_gpu(config.cpu, nodes, per_gpu) if config.gpu == "auto" else config.gpu
     _check_that_one_fits(config.cpu, gpu, nodes)
-    concurrent = sum(_trials_on(node, config.cpu, gpu) for node in nodes)
-    if config.max_concurrent is not None:
-        concurrent = min(concurrent, config.max_concurrent)
-    return TrialResources(config.cpu, gpu, concurrent)
+    return TrialResources(config.cpu, gpu, _fitting(config, gpu, nodes))
+
+
+def await_nodes(patience: float = _NODES_SECONDS) -> None:
+    """Wait until a cluster has a node on which trials may run, or for so many seconds.
+
+    A head without CPUs for trials is there before its workers are.
+    """
+    Retrying(
+        retry=retry_if_result(lambda nodes: not any(node.cpus for node in nodes)),
+        wait=wait_fixed(1),
+        stop=stop_after_delay(patience),
+        retry_error_callback=lambda _: None,
+    )(_nodes)
+
+
+class Capacity:
+    """How many trials fit at once on a cluster, whose nodes come and go while it is used.
+
+    Args:
+        config: What is asked for.
+        resources: What a trial gets.
+        clock: Seconds that never run backwards.
+    """
+
+    def __init__(
+        self,
+        config: ResourcesConfig,
+        resources: TrialResources,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config, self._gpu, self._clock = config, resources.gpu, clock
+        self._known, self._until = resources.concurrent, clock() + _LOOK_SECONDS
+
+    def __call__(self) -> int:
+        """The number of now, looked at every few seconds."""
+        if self._clock() >= self._until:
+            self._known = _fitting(self._config, self._gpu, _nodes())
+            self._until = self._clock() + _LOOK_SECONDS
+        return self._known
+
+
+def _nodes() -> list[Node]:
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Node(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in alive]
+
+
+def _fitting(config: ResourcesConfig, gpu: float, nodes: Sequence[Node]) -> int:
+    count = sum(_trials_on(node, config.cpu, gpu) for node in nodes)
+    return count if config.max_concurrent is None else min(count, config.max_concurrent)
 
 
 def _check_that_one_fits(cpu: float, gpu: float, nodes: Sequence[Node]) -> None:

@@ -21,10 +21,12 @@ from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.cluster import is_own, start_ray
 from tune.engine.fractions import measure, trials_per_gpu
+from tune.engine.nodes import alive_nodes, check_storage, says_where
 from tune.engine.preflight import check_unchanged, choose_points, settle
 from tune.engine.ray_compat import use_waiting_workers
 from tune.engine.reruns import Reruns
-from tune.engine.resources import TrialResources, fit_resources
+from tune.engine.resources import TrialResources, await_nodes, fit_resources
+from tune.engine.signals import interrupt
 from tune.engine.stopping import TimeBudget
 from tune.engine.trials import clear_away, run_trials
 from tune.engine.watchers import drop_former
@@ -65,11 +67,11 @@ def start_search(
         Halt: It cannot go on for now.
     """
     watch = watch or Stopwatch(home)
-    _prepare(config)
+    _prepare(config, console)
     search = choose_points(settle(config, home.name, console), console)
     resources = _share(search.config, console)
     check_name(search)
-    home.begin(search)
+    home.begin(search, interrupt)
     try:
         ledger = open_search(search)
     except ConfigError:
@@ -99,7 +101,7 @@ def resume_search(
     """
     config, watch = search.config, watch or Stopwatch(home)
     with watch.noting():
-        _prepare(config)
+        _prepare(config, console)
         now = settle(config, search.name, console)
         check_unchanged(search, now)
         resources = _share(config, console)
@@ -129,7 +131,7 @@ def _say_reached(ledger: Ledger, console: Console) -> None:
     console.print(f"target   {name} {ledger.objective.show(target)} reached {trials}")
 
 
-def _prepare(config: SearchConfig) -> None:
+def _prepare(config: SearchConfig, console: Console) -> None:
     """Start Ray, leave the terminal to the progress, and check that a trial could ever start."""
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A trial's error is shown in its line and its run, not as a traceback in between; and what
@@ -137,6 +139,11 @@ def _prepare(config: SearchConfig) -> None:
     for name in ("ray.tune", "ray.air", "mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     start_ray()
+    if not is_own():
+        await_nodes()
+        check_storage(config.tracking.storage)
+        if (remark := says_where(config.tracking.study)) and len(alive_nodes()) > 1:
+            console.print(f"study    {remark}", soft_wrap=True)
     if is_own():  # the workers of another have not loaded PyTorch
         use_waiting_workers()
     fit_resources(config.resources)
@@ -202,7 +209,8 @@ def _run(
         if no_soup is not None:
             console.print(f"soup     skipped: {no_soup}")
         ledgers = Ledgers(ledger, confirmed, refitted)
-        results = _conclude(search, home, order, ledgers, writer, no_soup is None)
+        with_soup = no_soup is None
+        results = _conclude(search, home, order, ledgers, writer, resources, with_soup=with_soup)
         recorded = True
     finally:
         if not recorded:
@@ -249,12 +257,14 @@ def _conclude(
     order: Sequence[Finalist],
     ledgers: Ledgers,
     writer: RecordWriter,
+    resources: TrialResources,
+    *,
     with_soup: bool,
 ) -> SearchResults:
     """Test and register the winner, and close the record."""
     from tune.engine.conclusion import conclude  # with MLflow, which the record's thread has by now
 
-    return conclude(search, home, order, ledgers, writer, with_soup=with_soup)
+    return conclude(search, home, order, ledgers, writer, with_soup=with_soup, resources=resources)
 
 
 def _close_record(writer: RecordWriter) -> None:

@@ -20,7 +20,7 @@ from tune.engine.loggers import loggers
 from tune.engine.pressure import MemoryPressure
 from tune.engine.progress import Progress
 from tune.engine.ray_compat import is_of_memory
-from tune.engine.resources import TrialResources
+from tune.engine.resources import Capacity, TrialResources
 from tune.engine.signals import interrupted
 from tune.engine.stopping import TimeBudget
 from tune.engine.watchers import DropUnneeded, GiveUp
@@ -85,15 +85,24 @@ def run_trials(
         pressure, failures = MemoryPressure(console.print), ledger.config.budget.max_failures
         callback = LedgerCallback(ledger, watchers, pressure, budget, failures)
         asked = LedgerScheduler(ledger, scheduler)
+        capacity = None if is_own() else Capacity(ledger.config.resources, resources)
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=TuneConfig(
                 search_alg=LedgerSearcher(
-                    ledger, scheduler, home, resources, pressure, budget, watchers, fingerprint
+                    ledger,
+                    scheduler,
+                    home,
+                    resources,
+                    pressure,
+                    budget,
+                    watchers,
+                    fingerprint,
+                    capacity,
                 ),
                 scheduler=asked,
                 num_samples=-1,  # the searcher says when there are no more
-                max_concurrent_trials=resources.concurrent,
+                max_concurrent_trials=resources.concurrent if capacity is None else None,
                 reuse_actors=True,
                 trial_dirname_creator=_folder_name,
             ),

@@ -50,8 +50,8 @@ class DropUnneeded:
         self._kept = now
 
     def _delete(self, trial: TrialLog, pattern: str) -> None:
-        for path in self._home.trial(trial.number, self._kind).glob(pattern):
-            path.unlink(missing_ok=True)
+        place = self._home.checkpoints(trial.number, self._kind)
+        place.delete(*place.names(pattern))
 
 
 def drop_former(home: SearchFolder, confirmed: Ledger, chosen: Sequence[Finalist]) -> None:
@@ -59,7 +59,7 @@ def drop_former(home: SearchFolder, confirmed: Ledger, chosen: Sequence[Finalist
     needed = {run.number for finalist in chosen for run in finalist.runs}
     for log in confirmed.trials.values():
         if log.state is TrialState.COMPLETE and log.number not in needed:
-            (home.trial(log.number, confirmed.kind) / BEST).unlink(missing_ok=True)
+            home.checkpoints(log.number, confirmed.kind).delete(BEST)
 
 
 class GiveUp:

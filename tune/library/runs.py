@@ -16,7 +16,8 @@ from tune.config.keys import nearest
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten_space
 from tune.library.guest import as_guest
-from tune.study.folder import SearchFolder, checked_name, searches_in
+from tune.study.finding import find_folder
+from tune.study.folder import checked_name, searches_in
 from tune.study.search import HOME
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def searches() -> list[SearchEntry]:
     """The searches that were started in the working directory, by name."""
     found = []
     for name in searches_in(HOME):
-        home = SearchFolder(checked_name(name, "search"))
+        home = find_folder(checked_name(name, "search"))
         changed = datetime.fromtimestamp(home.folder.stat().st_mtime).astimezone()
         found.append(SearchEntry(name, home.state, changed, home.folder))
     return found

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 from trainable.checkpoints import CheckpointError, Checkpoints
 from trainable.config import TrialConfig
@@ -14,29 +15,46 @@ from trainable.inference.calibration import NONE, Calibration, calibrate
 from trainable.judging.metrics import Objective
 from trainable.judging.predictions import Predictions
 from trainable.network.soup import StateDict, greedy_soup
+from tune.config.schema import SearchConfig
 from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
-from tune.study.search import run_name
+from tune.study.search import Kind, run_name
+from tune.study.shared import TrialFolders
 from tune.study.trial import TrialLog
+
+Folders: TypeAlias = SearchFolder | TrialFolders
+"""What says where a run's checkpoints are."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trial with the ledger that has it, and so with its config and its folder."""
+    """A trial with what its ledger says of it, and so with its config and its folder.
+
+    Attributes:
+        log: The trial.
+        search: The config of its search.
+        kind: What it is.
+    """
 
     log: TrialLog
-    ledger: Ledger
+    search: SearchConfig
+    kind: Kind
+
+    @classmethod
+    def of(cls, log: TrialLog, ledger: Ledger) -> Run:
+        """A trial of a ledger."""
+        return cls(log, ledger.config, ledger.kind)
 
     @property
     def name(self) -> str:
         """What its run in MLflow and its folder are called."""
-        return run_name(self.ledger.kind, self.log.number)
+        return run_name(self.kind, self.log.number)
 
     @property
     def config(self) -> TrialConfig:
         """The trial's."""
-        return self.ledger.config.trial(self.log.params)
+        return self.search.trial(self.log.params)
 
     @property
     def epoch(self) -> int:
@@ -90,24 +108,28 @@ def is_better(soup: Candidate, single: Candidate) -> bool:
     return soup.rank > single.rank
 
 
-def single(run: Run, home: SearchFolder) -> Candidate:
+def single(run: Run, home: Folders, memory_fraction: float | None = None) -> Candidate:
     """A run, as it was after its best epoch."""
-    tuner = trained(run, home)
+    tuner = trained(run, home, memory_fraction)
     return Candidate("single", tuner.objective, tuner, tuner.evaluate("val"), (run,))
 
 
-def refit(run: Run, home: SearchFolder, single: Candidate) -> Candidate | None:
+def refit(
+    run: Run, home: Folders, single: Candidate, memory_fraction: float | None = None
+) -> Candidate | None:
     """A winner that was trained on the validation images too.
 
     No images are left to judge it by. None if it knows those that it was trained on less well than
     the single run does, which was not: something has gone wrong then.
     """
-    tuner = trained(run, home)
+    tuner = trained(run, home, memory_fraction)
     found = Candidate("refit", tuner.objective, tuner, tuner.evaluate("val"), (run,))
     return found if found.rank >= single.rank else None
 
 
-def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate | None:
+def soup(
+    runs: Sequence[Run], home: Folders, memory_fraction: float | None = None
+) -> Candidate | None:
     """The greedy soup of runs, the best first, by what their search was after.
 
     None where nothing improves the best run: that is no soup.
@@ -120,14 +142,14 @@ def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate | None:
     runs = [run for run in runs if run.config.model.arch == arch]
     weights: list[StateDict] = []
     for run in runs:
-        weights.append(trained(run, home).weights())
+        weights.append(trained(run, home, memory_fraction).weights())
     depth = max(run.config.model.unfreeze_depth for run in runs)
     best = runs[0].config
     model = best.model.model_copy(update={"unfreeze_depth": depth})
     # The soup is an average already.
     optim = best.optim.model_copy(update={"ema": 0.0})
     mixed = best.model_copy(update={"model": model, "optim": optim})
-    tuner = _tuner(mixed, runs[0].ledger, 1)
+    tuner = _tuner(mixed, runs[0].search, 1, memory_fraction)
     objective = tuner.objective
     tails = [tuner.network.tail_of(state) for state in weights]
 
@@ -147,7 +169,7 @@ def soup(runs: Sequence[Run], home: SearchFolder) -> Candidate | None:
 def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Ledger) -> list[Run]:
     """All runs of the finalists that are judged by the same images, the best epoch first."""
     runs = [
-        Run(log, ledger)
+        Run.of(log, ledger)
         for finalist in finalists
         for ledger, logs in (
             (searched, [finalist.trial]),
@@ -158,10 +180,11 @@ def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Le
     return sorted(runs, key=lambda run: run.log.rank, reverse=True)
 
 
-def trained(run: Run, home: SearchFolder) -> FineTuner:
+def trained(run: Run, home: Folders, memory_fraction: float | None = None) -> FineTuner:
     """A run as it was after its best epoch: by its checkpoint, or trained again."""
-    tuner = _tuner(run.config, run.ledger, run.log.facts["micro_batches"])
-    checkpoints = Checkpoints(home.trial(run.log.number, run.ledger.kind), run.config)
+    micro_batches = run.log.facts["micro_batches"]
+    tuner = _tuner(run.config, run.search, micro_batches, memory_fraction)
+    checkpoints = Checkpoints(home.trial(run.log.number, run.kind), run.config)
     try:
         tuner.load_state_dict(checkpoints.best()["tuner"])
     except CheckpointError as error:
@@ -171,5 +194,7 @@ def trained(run: Run, home: SearchFolder) -> FineTuner:
     return tuner
 
 
-def _tuner(config: TrialConfig, ledger: Ledger, micro_batches: int) -> FineTuner:
-    return FineTuner.on(ledger.config.runtime(), config, micro_batches)
+def _tuner(
+    config: TrialConfig, search: SearchConfig, micro_batches: int, memory_fraction: float | None
+) -> FineTuner:
+    return FineTuner.on(search.runtime(memory_fraction), config, micro_batches)

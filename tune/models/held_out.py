@@ -79,14 +79,14 @@ def _sizes(whole: Dataset) -> tuple[int, int, int]:
 def _runs(winner: Finalist, ledgers: Ledgers) -> Iterator[Run]:
     """The runs that have images which they were not trained on, each with other images."""
     if winner.is_over_folds and ledgers.confirmed is not None:
-        yield from (Run(log, ledgers.confirmed) for log in winner.runs)
+        yield from (Run.of(log, ledgers.confirmed) for log in winner.runs)
     else:
-        yield Run(winner.trial, ledgers.searched)
+        yield Run.of(winner.trial, ledgers.searched)
 
 
 def _answers(run: Run, home: SearchFolder, *, again: bool) -> Predictions | None:
     """A run's predictions on its validation images, as it was after its best epoch."""
-    recorded = read_validated(home.trial(run.log.number, run.ledger.kind))
+    recorded = read_validated(home.trial(run.log.number, run.kind))
     if recorded is not None or not again:
         return recorded
     return trained(run, home).evaluate("val")

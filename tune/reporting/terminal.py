@@ -34,7 +34,7 @@ def print_ending(
     if results.finalists:
         print_results(results, console)
         took, size = f"{seconds:.0f} s", f"{home.size / 10**6:.1f} MB"
-        console.print(f"\nTook {took}, and {size} in {home.shown}.", soft_wrap=True)
+        console.print(f"\nTook {took}, and {size} in {home.where}.", soft_wrap=True)
     else:
         reason = f" ({results.error})" if results.error else ""
         see = f"see mlflow ui, experiment {results.config.name}"

@@ -1,4 +1,8 @@
-"""The folder of a search, `mlruns/searches/NAME`: what it is, and its trials' checkpoints."""
+"""The folder of a search, `mlruns/searches/NAME`: what it is, and its trials' checkpoints.
+
+These lie elsewhere where the search has a storage (`tracking.storage`): then the folder has what
+only this machine's process needs, and :mod:`tune.study.shared` the rest.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,20 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from trainable.places import Place
+from trainable.remote import AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
 from tune.config.schema import NAME_RULE
-from tune.study.search import DATABASE, HOME, Kind, Search, run_name
+from tune.study.holding import LOCK, Hold
+from tune.study.search import DATABASE, HOME, Kind, Search
+from tune.study.shared import SharedFolder, TrialFolders
 
 _SEARCHES, _FILE, _ELAPSED = "searches", "search.json", "elapsed.json"
 
@@ -28,17 +34,28 @@ class SearchFolder:
     Args:
         name: The search's name.
         home: The folder of all searches.
+        shared: What of it other machines have too, if anything.
     """
 
-    def __init__(self, name: str, home: Path = HOME) -> None:
-        self.name = name
+    def __init__(self, name: str, home: Path = HOME, shared: SharedFolder | None = None) -> None:
+        self.name, self.shared = name, shared
         self.folder = (home / _SEARCHES / name).resolve()
-        self._place, self._lock = Place(self.folder), FileLock(self.folder / "lock")
+        self._place, self._hold = Place(self.folder), Hold(name, self.folder, shared)
+
+    @property
+    def trials(self) -> TrialFolders:
+        """Where its trials' folders are."""
+        return TrialFolders(self.folder if self.shared is None else self.shared.address)
 
     @property
     def exists(self) -> bool:
         """Whether a search of this name was started here."""
         return self._place.exists(_FILE)
+
+    @property
+    def where(self) -> Path | str:
+        """Where its checkpoints and its report are."""
+        return self.shown if self.shared is None else self.shared.address
 
     @property
     def shown(self) -> Path:
@@ -49,21 +66,15 @@ class SearchFolder:
     @property
     def is_running(self) -> bool:
         """Whether a process is running this search."""
-        if not (self.folder / "lock").is_file():
-            return False
-        try:
-            with self._lock.acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
+        return self._hold.is_taken
 
     @property
     def state(self) -> str:
-        """`damaged`, `running`, `finished` or `unfinished`."""
+        """`damaged`, `out of reach`, `running`, `finished` or `unfinished`."""
         try:
             search = self.load()
         except ConfigError:
-            return "damaged"
+            return "damaged" if self.cached() is None else "out of reach"
         if self.is_running:
             return "running"
         return "finished" if search.concluded and not search.cut_short else "unfinished"
@@ -71,16 +82,21 @@ class SearchFolder:
     @property
     def has_trials(self) -> bool:
         """Whether a trial has run in it."""
-        return any(self.folder.glob("trial-*"))
+        return bool(place_at(self.trials.where).folders("trial-*"))
 
-    def trial(self, number: int, kind: Kind = "trial") -> Path:
-        """The folder of a trial."""
-        return self.folder / run_name(kind, number)
+    def trial(self, number: int, kind: Kind = "trial") -> Path | str:
+        """The folder of a trial, or its address."""
+        return self.trials.trial(number, kind)
+
+    def checkpoints(self, number: int, kind: Kind = "trial") -> AnyPlace:
+        """The same, to look at its checkpoints or delete them."""
+        return place_at(self.trial(number, kind))
 
     @property
     def size(self) -> int:
         """The bytes that its files occupy; of one with two names, once."""
-        return _occupied(path for path in self.folder.rglob("*") if path.is_file())
+        own = _occupied(path for path in self.folder.rglob("*") if path.is_file())
+        return own if self.shared is None else own + self.shared.size
 
     def clear_checkpoints(self) -> int:
         """Delete its trials' checkpoints, and return how many bytes those were.
@@ -91,6 +107,8 @@ class SearchFolder:
             ConfigError: A process is running it.
         """
         self.lock()
+        if self.shared is not None:
+            return self.shared.clear_checkpoints()
         files = [path for kind in get_args(Kind) for path in self.folder.glob(f"{kind}-*/*.pt*")]
         size = _occupied(files)
         for path in files:
@@ -99,21 +117,27 @@ class SearchFolder:
 
     def clear_halves(self) -> None:
         """Delete what its trials' processes, which are no more, had half written."""
-        if not self._lock.is_locked:  # another process may be running it
+        if not self._hold.is_own:  # another process may be running it
             return
         for kind in get_args(Kind):
-            for folder in self.folder.glob(f"{kind}-*"):
-                Place(folder).clear_halves()
+            for name in place_at(self.trials.where).folders(f"{kind}-*"):
+                place_at(below(self.trials.where, name)).clear_halves()
 
-    def begin(self, search: Search) -> None:
+    def begin(self, search: Search, on_loss: Callable[[str], None] | None = None) -> None:
         """Take the name for a new search.
+
+        Args:
+            search: The search.
+            on_loss: As in :meth:`lock`.
 
         Raises:
             ConfigError: It is taken.
         """
-        self.lock()
+        self.lock(on_loss=on_loss)
         if self.exists:
             raise ConfigError(self.taken())
+        if self.shared is not None:
+            self.shared.claim(search.identity)
         self.save(search)
 
     def taken(self) -> str:
@@ -123,31 +147,42 @@ class SearchFolder:
             f"--resume {self.name}, or choose another"
         )
 
-    def lock(self) -> None:
+    def lock(self, patience: float = 0.0, on_loss: Callable[[str], None] | None = None) -> None:
         """Keep every other process out of this search until this one ends.
+
+        Args:
+            patience: Seconds for which another process is waited for.
+            on_loss: As :meth:`~tune.study.holding.Hold.take` has it.
 
         Raises:
             ConfigError: Another process is at it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ConfigError(
-                f"search {self.name}: another process is running it; wait for it or stop it"
-            ) from error
+        self._hold.take(patience, on_loss)
         self._place.clear_halves(_FILE, _ELAPSED)
 
     def release(self) -> None:
         """Let others in again, this process's next search too."""
-        self._lock.release()
+        self._hold.give_back()
 
     def load(self) -> Search:
         """The search as it was started: by its file, or where that is lost by its study.
 
+        Where other machines run it too, its study knows better than the file of this one.
+
         Raises:
             ConfigError: There is neither.
         """
+        found = None if self.shared is None else self.shared.load()
+        return found or self._load()
+
+    def cached(self) -> Search | None:
+        """The search as this folder has it, where it has it whole."""
+        try:
+            return Search.model_validate_json(self._place.read(_FILE))
+        except (ValidationError, OSError):
+            return None
+
+    def _load(self) -> Search:
         try:
             return Search.model_validate_json(self._place.read(_FILE))
         except FileNotFoundError:
@@ -178,20 +213,24 @@ class SearchFolder:
     @property
     def elapsed(self) -> float:
         """The seconds that its runs have taken together, as far as they were noted."""
+        place = self._place if self.shared is None else self.shared.clock
         with suppress(OSError, ValueError):
-            seconds = json.loads(self._place.read(_ELAPSED))
+            seconds = json.loads(place.read(_ELAPSED))
             if isinstance(seconds, int | float) and 0 <= seconds < math.inf:
                 return float(seconds)
         return 0.0
 
     def note_elapsed(self, seconds: float) -> None:
         """Store how many seconds its runs have taken; where there is no space, it is let be."""
+        place = self._place if self.shared is None else self.shared.clock
         with suppress(OSError):
-            self._place.write(_ELAPSED, json.dumps(round(seconds, 3)).encode())
+            place.write(_ELAPSED, json.dumps(round(seconds, 3)).encode())
 
     def discard(self) -> None:
         """Free the name: nothing was started after all."""
-        for name in (_FILE, _ELAPSED, "lock"):
+        if self.shared is not None:
+            self.shared.discard()
+        for name in (_FILE, _ELAPSED, LOCK):
             (self.folder / name).unlink(missing_ok=True)
         for folder in (self.folder, *self.folder.parents[:2]):
             if not any(folder.iterdir()):

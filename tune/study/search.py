@@ -18,6 +18,9 @@ HOME: Final = Path("mlruns")
 DATABASE: Final = "optuna.db"
 """Of the studies, in that folder, where no other storage is given."""
 
+OWN_STUDY: Final = f"sqlite:///{HOME / DATABASE}"
+"""The URL of the studies' storage, where no other is given."""
+
 Kind = Literal["trial", "confirm", "refit"]
 """A trial, a finalist's run under another seed or on a fold, or the winner's on all images."""
 

@@ -12,6 +12,8 @@ from tune.study.folder import SearchFolder
 
 _NOTE_SECONDS: Final = 2.0
 """How often the time is stored while a search runs: so much of it is lost by a kill."""
+_SHARED_NOTE_SECONDS: Final = 15.0
+"""The same in a storage, where each time is a request."""
 
 
 class Stopwatch:
@@ -41,8 +43,10 @@ class Stopwatch:
         """Store the time again and again while the block runs, and at its end."""
         ended = Event()
 
+        pause = _NOTE_SECONDS if self._home.shared is None else _SHARED_NOTE_SECONDS
+
         def note() -> None:
-            while not ended.wait(_NOTE_SECONDS):
+            while not ended.wait(pause):
                 self._home.note_elapsed(self.elapsed)
 
         # A thread of its own: what takes long (a test, a server) asks nobody for the time.

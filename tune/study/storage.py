@@ -28,7 +28,7 @@ from trainable.places import is_folder
 from tune.base.errors import ConfigError, Halt, first_line
 from tune.base.passwords import masked
 from tune.config.schema import SearchConfig
-from tune.study.search import DATABASE, HOME
+from tune.study.search import OWN_STUDY
 
 PATIENCE: Final = 120.0
 """Seconds for which a storage that is locked or away is waited for."""
@@ -44,7 +44,7 @@ _Result = TypeVar("_Result")
 
 def storage_url(config: SearchConfig) -> str:
     """The URL of Optuna's storage."""
-    return config.tracking.study or f"{_SQLITE}{HOME / DATABASE}"
+    return config.tracking.study or OWN_STUDY
 
 
 def open_storage(url: str) -> RDBStorage:

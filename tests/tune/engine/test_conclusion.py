@@ -243,7 +243,7 @@ def test_what_is_named_replays_to_the_model_that_is_registered(done: Concluded) 
 def test_a_soup_names_the_runs_that_are_in_it(
     concluded: Conclude, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tune.engine.conclusion.is_better", lambda *_: True)
+    monkeypatch.setattr("tune.models.winner.is_better", lambda *_: True)
     done = concluded()
     model = done.results.model
     ids = done.parent.data.tags["tune.best_run"].split()
@@ -281,7 +281,7 @@ def broken(*_: Any, **__: Any) -> Any:
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("tune.engine.conclusion.soup", "the soup of the finalists failed"),
+        ("tune.models.winner.soup", "the soup of the finalists failed"),
         pytest.param(
             "tune.engine.conclusion.write_report", "the report failed", marks=pytest.mark.slow
         ),
@@ -310,7 +310,7 @@ def test_whatever_fails_around_it_the_winner_is_registered_and_it_is_told(
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("tune.engine.conclusion.score", "testing the best checkpoint failed"),
+        ("tune.models.winner.score", "testing the best checkpoint failed"),
         pytest.param(
             "tune.models.registration.log_classifier",
             "registering the model failed",

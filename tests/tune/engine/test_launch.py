@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import sys
+import threading
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.processes import running
 from tune.base.errors import ConfigError
 from tune.config.loading import load_config
-from tune.engine.launch import Launch, _extended
+from tune.engine.launch import Launch, _extended, resumed_or_new_search
+from tune.strategy.portfolio import open_search
+from tune.study.finding import find_folder, known
 from tune.study.folder import SearchFolder
+from tune.study.opening import conclude_study
 from tune.study.search import Search
 
 
@@ -108,3 +114,92 @@ def test_what_a_search_that_is_finished_has_come_to_is_said(tmp_path: Path) -> N
     )
     assert "has used up its 60 s; for more: --time-budget" in ended(True, False).already
     assert "is finished, with 20 trials; for more: --num-samples" in ended(False, False).already
+
+
+@pytest.fixture
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("TUNE_STORAGE", "TUNE_STUDY", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from tune.study.folder import SearchFolder
+home = SearchFolder("night", Path(sys.argv[1]))
+home.lock()
+print("held", flush=True)
+time.sleep(60)
+"""
+COMMAND = (DIGITS, ["tracking.uri=sqlite:///mlflow.db", "budget.num_samples=4"])
+
+
+def begin(launch: Launch, **found: object) -> None:
+    """Start a search as far as it goes without Ray, and let the process end."""
+    search = Search(
+        name=launch.home.name, config=launch.config, data_fingerprint="f", weights_hash=None
+    )
+    launch.home.begin(search)
+    ledger = open_search(search)
+    if found:
+        ended = search.model_copy(update=found)
+        conclude_study(ledger, ended)
+        launch.home.save(ended)
+    launch.home.release()
+
+
+@pytest.mark.parametrize("storage", [None, "memory://jobs"])
+def test_the_same_command_starts_a_search_goes_on_with_it_and_then_has_nothing_to_do(
+    storage: str | None, in_an_empty_folder: Path
+) -> None:
+    given, words = COMMAND
+    words = [*words, *([f"tracking.storage={storage}"] if storage else [])]
+
+    def again(name: str, **budget: str) -> Launch:
+        launch = resumed_or_new_search(given, words, name, {"num_samples": "4", **budget})
+        launch.home.release()
+        return launch
+
+    name = f"night-{storage is None}"
+    first = again(name)
+    assert not first.home.exists
+    begin(first)
+    assert again(name).config.budget.num_samples == 4
+    assert not again(name).finished
+    done = again(f"{name}-done")
+    begin(done, concluded=True)
+    assert again(f"{name}-done").finished
+    more = again(f"{name}-done", num_samples="6")
+    assert (more.finished, more.config.budget.num_samples) == (False, 6)
+
+
+def test_where_the_environment_has_the_addresses_no_config_needs_them(
+    in_an_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, words = COMMAND
+    monkeypatch.setenv("TUNE_STUDY", "sqlite:///study.db")
+    monkeypatch.setenv("TUNE_STORAGE", "shared")
+    launch = resumed_or_new_search(given, words, "night", {})
+    assert launch.config.tracking.study == "sqlite:///study.db"
+    assert launch.config.tracking.storage == str(in_an_empty_folder / "shared")
+    begin(launch)
+    assert known(find_folder("night")) is not None
+    assert (in_an_empty_folder / "shared" / "searches" / "night" / "owner.json").is_file()
+
+
+def test_a_search_that_a_process_runs_is_waited_for(
+    in_an_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.engine.launch._PATIENCE", 0.3)
+    given, words = COMMAND
+    begin(resumed_or_new_search(given, words, "night", {}))
+    with running([sys.executable, "-c", HOLD, str(in_an_empty_folder / "mlruns")]) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match="another process is running it"):
+            resumed_or_new_search(given, words, "night", {})
+        threading.Timer(0.1, holder.kill).start()
+        monkeypatch.setattr("tune.engine.launch._PATIENCE", 10.0)
+        resumed_or_new_search(given, words, "night", {}).home.release()

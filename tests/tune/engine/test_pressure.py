@@ -170,3 +170,34 @@ def test_an_error_of_rays_own_halts_the_search_and_a_mistake_of_ours_does_not(
     with pytest.raises(Halt if halts else RuntimeError):
         trials._fit(cast("Tuner", Broken()), cast("LedgerCallback", killed), cast("Any", asked))
     assert ended == ["workers", "resources"]  # of a Ray that is not ours
+
+
+LOST = (
+    "Failure # 1 (occurred at 2026-01-31)\nray.exceptions.ActorDiedError: The actor died because "
+    "its node has died. Node Id: 3f\n\tthe actor's node was preempted: \n"
+)
+
+
+def test_a_preempted_machine_is_no_failure_of_its_trials_however_often(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    budget = TimeBudget(lambda: 100.0)
+    pressure = MemoryPressure()
+    callback = LedgerCallback(ledger, [], pressure, budget, max_failures=0)
+    search = searcher(ledger, pressure, tmp_path)
+    for name in "abcd":
+        assert search.suggest(name)["number"] == 0
+        callback.on_trial_error(0, [], failed(0, tmp_path, LOST))
+        assert not ledger.trials[0].state.is_finished()
+    assert search.suggest("e")["number"] == 0
+
+
+def test_no_more_trials_are_proposed_than_the_cluster_has_room_for(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    search, room = searcher(ledger, MemoryPressure(), tmp_path), 1
+    search._capacity = lambda: room
+    assert search.suggest("a")["number"] == 0
+    assert search.suggest("b") is None
+    room = 2
+    assert search.suggest("b")["number"] == 1

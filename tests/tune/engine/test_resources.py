@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
@@ -14,7 +15,7 @@ from tune.base.environment import prepare_environment
 from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.config.sections import ResourcesConfig
-from tune.engine.resources import fit_resources
+from tune.engine.resources import Capacity, await_nodes, fit_resources
 from tune.engine.runner import start_search
 from tune.study.folder import SearchFolder
 
@@ -98,3 +99,34 @@ def test_four_quarters_of_a_gpu_run_at_once_and_never_five(tmp_path: Path) -> No
     events = [(run.info.start_time, 1) for run in runs] + [(run.info.end_time, -1) for run in runs]
     running = list(accumulate(change for _, change in sorted(events)))
     assert max(running) == 4
+
+
+def test_a_node_that_joins_late_is_used_and_one_that_leaves_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster(monkeypatch, (0, 0), (2, 0))
+    config, now = ResourcesConfig(cpu=1, gpu=0), 0.0
+    capacity = Capacity(config, fit_resources(config), lambda: now)
+    assert capacity() == 2
+    cluster(monkeypatch, (0, 0), (2, 0), (4, 0))
+    assert capacity() == 2  # it was just looked at
+    now = 6.0
+    assert capacity() == 6
+    cluster(monkeypatch, (0, 0))
+    now = 12.0
+    assert capacity() == 0
+    capped = ResourcesConfig(cpu=1, gpu=0, max_concurrent=1)
+    cluster(monkeypatch, (4, 0))
+    assert Capacity(capped, fit_resources(capped), lambda: now)() == 1
+
+
+def test_a_head_without_trials_is_waited_with_for_its_first_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster(monkeypatch, (0, 0))
+    await_nodes(patience=0.1)
+    with pytest.raises(ConfigError, match="the largest node has 0 CPUs"):
+        fit_resources(ResourcesConfig(cpu=1, gpu=0))
+    threading.Timer(0.3, cluster, [monkeypatch, (0, 0), (2, 0)]).start()
+    await_nodes(patience=30)
+    assert fit_resources(ResourcesConfig(cpu=1, gpu=0)).concurrent == 2

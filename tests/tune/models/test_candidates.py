@@ -54,7 +54,7 @@ def run(ledger: Ledger, home: SearchFolder, number: int, depth: int, **others: A
         result = trainable.step()
         log.facts = {name: result[name] for name in FACTS}
         log.epochs.append(Epoch({name: result[name] for name in names}, 0))
-    return Run(log, ledger)
+    return Run.of(log, ledger)
 
 
 SLOW = pytest.mark.slow

@@ -1,0 +1,188 @@
+"""Machines of their own on this one: each with its own network and its own files.
+
+A machine is a network namespace, behind a bridge, and a mount namespace, in which its folder is a
+file system that no other sees. The programs are this machine's, as on nodes of one image.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.helpers.processes import run, running, wait_until
+
+_MOUNT = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$1"
+mount -t tmpfs tmpfs /dev/shm
+mkdir "$1/work" "$1/ray"
+echo ready
+exec sleep 3600
+"""
+
+
+class Network:
+    """A bridge that machines are attached to.
+
+    Attributes:
+        host: The address of this machine there.
+    """
+
+    def __init__(self) -> None:
+        number = os.getpid() % 200 + 20
+        self._bridge, self._prefix = f"tune{os.getpid()}"[:15], f"10.77.{number}"
+        self.host = f"{self._prefix}.1"
+        self._count = 1
+        self._folder = tempfile.mkdtemp(prefix="m", dir="/tmp")
+
+    def __enter__(self) -> Network:
+        _call("ip", "link", "add", self._bridge, "type", "bridge")
+        _call("ip", "addr", "add", f"{self.host}/24", "dev", self._bridge)
+        _call("ip", "link", "set", self._bridge, "up")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _call("ip", "link", "del", self._bridge)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextmanager
+    def machine(self, environment: Mapping[str, str]) -> Iterator[Machine]:
+        """A machine that runs until the block ends.
+
+        Args:
+            environment: Its variables.
+        """
+        self._count += 1
+        address = f"{self._prefix}.{self._count}"
+        machine = Machine(address, self._folder, self._bridge, environment)
+        try:
+            yield machine
+        finally:
+            machine.kill()
+
+
+class Machine:
+    """A machine, as it was switched on.
+
+    Attributes:
+        address: Its own.
+        folder: Where its files are, which no other machine sees.
+    """
+
+    def __init__(
+        self, address: str, folder: str, bridge: str, environment: Mapping[str, str]
+    ) -> None:
+        self.address, self.folder = address, Path(folder)
+        self._environment = {
+            **environment,
+            "HOME": folder,
+            "TMPDIR": folder,
+            "RAY_TMPDIR": f"{folder}/ray",
+            "TUNE_CACHE": f"{folder}/cache",
+        }
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "--net", "--uts", "sh", "-c", _MOUNT, "sh", folder],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == "ready\n"
+        self._plug_in(bridge)
+
+    def _plug_in(self, bridge: str) -> None:
+        number = self.address.rpartition(".")[2]
+        outside, inside = f"{bridge[:10]}o{number}", f"{bridge[:10]}i{number}"
+        _call("ip", "link", "add", outside, "type", "veth", "peer", "name", inside)
+        _call("ip", "link", "set", outside, "master", bridge)
+        _call("ip", "link", "set", outside, "up")
+        _call("ip", "link", "set", inside, "netns", str(self._holder.pid))
+        for words in (
+            ["ip", "link", "set", "lo", "up"],
+            ["ip", "addr", "add", f"{self.address}/24", "dev", inside],
+            ["ip", "link", "set", inside, "up"],
+            ["hostname", f"node-{number}"],
+        ):
+            assert self.run(*words).returncode == 0
+
+    def run(self, *words: str, limit: float = 240) -> subprocess.CompletedProcess[str]:
+        """Run a command there to its end."""
+        return run(self._inside(words), limit=limit, env=self._environment)
+
+    def start(self, *words: str, limit: float = 60) -> str:
+        """Run a command there that leaves processes running, and return what it printed."""
+        with tempfile.TemporaryFile("w+") as output:  # a pipe would wait for what it leaves
+            done = subprocess.run(
+                self._inside(words),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=limit,
+                check=False,
+                start_new_session=True,
+            )
+            output.seek(0)
+            printed = output.read()
+        assert done.returncode == 0, printed
+        return printed
+
+    def running(self, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
+        """A command that runs there until the block ends."""
+        return running(self._inside(words), env=self._environment)
+
+    def kill(self) -> None:
+        """Switch it off: all its processes end at once, and its files are gone."""
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._holder.pid, signal.SIGKILL)
+        self._holder.wait()
+        assert self._holder.stdout is not None
+        self._holder.stdout.close()
+        wait_until(lambda: not self._processes(), seconds=20)
+
+    def _inside(self, words: tuple[str, ...]) -> list[str]:
+        there = ["nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--uts"]
+        return [*there, "env", f"--chdir={self.folder}/work", *words]
+
+    def _processes(self) -> list[psutil.Process]:
+        own = _network_of(self._holder.pid) or getattr(self, "_network", None)
+        self._network = own
+        return [p for p in psutil.process_iter() if own and _network_of(p.pid) == own]
+
+
+def _network_of(pid: int) -> str | None:
+    with suppress(OSError):
+        return str(Path(f"/proc/{pid}/ns/net").readlink())
+    return None
+
+
+def _call(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True)
+
+
+@contextmanager
+def network() -> Iterator[Network]:
+    """A network; the test is skipped where this machine can have none."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nsenter", "unshare"))):
+        pytest.skip("machines of their own need root, iproute2 and util-linux")
+    try:
+        made = Network().__enter__()
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"this machine can have no network of its own: {error.stderr!r}")
+    try:
+        yield made
+    finally:
+        made.__exit__()

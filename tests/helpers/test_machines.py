@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from tests.helpers.buckets import s3
+from tests.helpers.machines import Network, network
+from tests.helpers.postgres import postgres
+from tune.study.turns import Turn
+
+
+@pytest.fixture
+def wires() -> Iterator[Network]:
+    with network() as wires:
+        yield wires
+
+
+def test_machines_see_each_other_and_none_of_each_others_files(wires: Network) -> None:
+    environment = {"PATH": os.environ["PATH"]}
+    with wires.machine(environment) as one, wires.machine(environment) as other:
+        assert one.address != other.address
+        assert one.run("sh", "-c", "echo here > file; cat $HOME/work/file").stdout == "here\n"
+        assert other.run("ls").stdout == ""
+        assert one.run("hostname").stdout != other.run("hostname").stdout
+        listening = 'import socket; s = socket.create_server(("", 7000)); s.accept(); print("met")'
+        with one.running("python3", "-c", listening) as server:
+            call = f'socket.create_connection(("{one.address}", 7000), 5)'
+            trying = (
+                "import socket, time\nfor _ in range(50):\n"
+                f"    try:\n        {call}; break\n"
+                "    except ConnectionRefusedError:\n        time.sleep(0.1)\n"
+            )
+            assert other.run("python3", "-c", trying).returncode == 0
+            assert server.stdout is not None
+            assert server.stdout.readline() == "met\n"
+        with other.running("sleep", "600") as sleeping:
+            other.kill()
+            sleeping.wait(timeout=5)
+            assert not psutil.pid_exists(sleeping.pid)
+
+
+def test_a_bucket_of_this_machine_is_reached_from_others(wires: Network) -> None:
+    with s3(wires.host) as bucket, wires.machine({"PATH": os.environ["PATH"]}) as machine:
+        url = f"{bucket.environment['AWS_ENDPOINT_URL_S3']}/{bucket.bucket}"
+        asked = f"from urllib.request import urlopen; print(urlopen('{url}', timeout=9).status)"
+        assert machine.run("python3", "-c", asked).stdout == "200\n"
+
+
+def test_a_machine_that_is_switched_off_gives_back_its_turn(wires: Network) -> None:
+    hold = (
+        "import sys, time; from tune.study.turns import Turn\n"
+        "assert Turn(sys.argv[1], 'one', print).take(); print('held', flush=True); time.sleep(99)"
+    )
+    with postgres(host=wires.host) as server:
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+        with (
+            wires.machine(environment) as machine,
+            machine.running(sys.executable, "-c", hold, server.url) as holder,
+        ):
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            turn = Turn(server.url, "one", print)
+            assert not turn.take()
+            machine.kill()
+        assert turn.take(patience=30)
+        turn.give_back()

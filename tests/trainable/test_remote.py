@@ -1,0 +1,167 @@
+"""A place in a bucket has what one in a folder has, and waits for a storage that is away."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.helpers.buckets import S3, s3
+from trainable.checkpoints import BEST, LAST, CheckpointError, Checkpoints
+from trainable.config import TrialConfig
+from trainable.places import Place
+from trainable.remote import AnyPlace, RemotePlace, StorageAwayError, below, place_at
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3]:
+    with s3() as server:
+        yield server
+
+
+@pytest.fixture(params=["path", "file", "memory", "s3"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place of each kind, in which there is nothing yet."""
+    name = uuid.uuid4().hex
+    if request.param == "s3":
+        return f"{request.getfixturevalue('server').address}/{name}"
+    return {"path": str, "file": lambda path: f"file://{path}"}.get(
+        request.param, lambda _: f"memory://{name}"
+    )(tmp_path / name)
+
+
+@pytest.fixture
+def place(address: str) -> AnyPlace:
+    return place_at(address, patience=5)
+
+
+def test_paths_and_file_addresses_are_folders_as_ever(tmp_path: Path) -> None:
+    for where in (tmp_path, str(tmp_path), f"file://{tmp_path}"):
+        found = place_at(where)
+        assert isinstance(found, Place)
+        assert found.folder == tmp_path
+    assert isinstance(place_at("s3://bucket/prefix"), RemotePlace)
+
+
+def test_what_lies_below_is_named_as_its_kind_is(tmp_path: Path) -> None:
+    assert below(tmp_path, "a", "b") == tmp_path / "a" / "b"
+    assert below("s3://bucket/prefix/", "a", "b") == "s3://bucket/prefix/a/b"
+
+
+def test_a_file_is_read_as_it_was_written_and_replaced(place: AnyPlace) -> None:
+    assert (place.exists("a.pt"), place.names(), place.folders()) == (False, [], [])
+    for content in (b"one", b"two"):
+        place.write("a.pt", content)
+        assert place.read("a.pt") == content
+    place.write("b.json", b"{}")
+    assert place.exists("a.pt")
+    assert (place.names(), place.names("*.pt")) == (["a.pt", "b.json"], ["a.pt"])
+    place.delete("a.pt", "not there")
+    assert place.names() == ["b.json"]
+    with pytest.raises(FileNotFoundError):
+        place.read("a.pt")
+
+
+def test_folders_are_no_files(address: str, place: AnyPlace) -> None:
+    place_at(f"{address}/trial-000").write("last.pt", b"")
+    place_at(f"{address}/confirm-000").write("last.pt", b"")
+    place.write("owner.json", b"")
+    assert place.names("*.json") == ["owner.json"]
+    assert place.folders("trial-*") == ["trial-000"]
+    assert not place.exists("trial-000")
+
+
+def test_another_machine_sees_what_was_written_since_it_looked(address: str) -> None:
+    one, other = place_at(address), place_at(address)
+    assert (other.names(), other.exists("a")) == ([], False)
+    one.write("a", b"one")
+    assert (other.names(), other.exists("a")) == (["a"], True)
+
+
+def test_an_error_while_writing_leaves_the_file_before(place: AnyPlace) -> None:
+    place.write("a", b"one")
+    with pytest.raises(TypeError), place.writing("a") as file:
+        file.writelines([b"tw", "not bytes"])  # type: ignore[list-item]
+    assert (place.read("a"), place.names()) == (b"one", ["a"])
+
+
+def test_of_two_names_one_is_replaced_alone(place: AnyPlace) -> None:
+    place.write("best", b"one")
+    place.link("best", "last")
+    place.write("last", b"two")
+    assert (place.read("best"), place.read("last")) == (b"one", b"two")
+
+
+def state(epoch: int) -> dict[str, object]:
+    return {"epoch": epoch, "weight": torch.full((100,), float(epoch))}
+
+
+def test_checkpoints_are_as_good_anywhere(address: str) -> None:
+    config = TrialConfig()
+    checkpoints = Checkpoints(address, config)
+    assert checkpoints.last() is None
+    with pytest.raises(CheckpointError, match=r"best\.pt"):
+        checkpoints.best()
+    for epoch, best in ((1, True), (2, True), (3, False)):
+        checkpoints.save(state(epoch), best=best)
+    last = Checkpoints(address, config).last()
+    assert last is not None
+    assert torch.equal(last["weight"], torch.full((100,), 3.0))
+    assert Checkpoints(address, config).best()["epoch"] == 2
+    assert place_at(address).names() == [BEST, LAST]
+    other = TrialConfig.model_validate({"train": {"epochs": 7}})
+    with pytest.warns(UserWarning, match="of a trial with another config"):
+        assert Checkpoints(address, other).last() is None
+
+
+def test_a_broken_checkpoint_is_said_to_be(address: str, place: AnyPlace) -> None:
+    place.write(LAST, b"not a checkpoint")
+    with pytest.warns(UserWarning, match=r"last\.pt cannot be read"):
+        assert Checkpoints(address).last() is None
+
+
+def meanwhile(action: Callable[[], None], seconds: float) -> threading.Timer:
+    timer = threading.Timer(seconds, action)
+    timer.start()
+    return timer
+
+
+def test_a_server_that_is_away_is_waited_for(server: S3) -> None:
+    place = place_at(f"{server.address}/away")
+    place.write("a", b"one")
+    server.stop()
+    timer = meanwhile(server.start, 1.5)
+    start = time.monotonic()
+    try:
+        place.write("b", b"two")
+        assert time.monotonic() - start > 1
+        assert (place.read("a"), place.names()) == (b"one", ["a", "b"])
+    finally:
+        timer.join()
+
+
+def test_one_that_stays_away_is_no_reason_to_start_a_trial_again(server: S3) -> None:
+    address = f"{server.address}/gone"
+    Checkpoints(address).save(state(1), best=True)
+    server.stop()
+    try:
+        checkpoints = Checkpoints(address)
+        checkpoints._place = place_at(address, patience=0.3)
+        for read in (checkpoints.last, checkpoints.best):
+            with pytest.raises(StorageAwayError, match=r"s3://.* is out of reach"):
+                read()
+    finally:
+        server.start()
+
+
+def test_what_cannot_pass_is_not_tried_again(server: S3) -> None:
+    start = time.monotonic()
+    with pytest.raises(OSError, match=r"bucket|exist") as caught:
+        place_at("s3://no-such-bucket/prefix").write("a", b"one")
+    assert not isinstance(caught.value, StorageAwayError)
+    assert time.monotonic() - start < 5

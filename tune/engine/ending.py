@@ -1,0 +1,23 @@
+"""Where the winner of a search is chosen and tested: here, or where a trial would run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tune.engine.nodes import is_one_of_several, where_trials_run
+from tune.engine.resources import TrialResources
+from tune.models.winner import Contest, Tested, hold, hold_elsewhere
+
+
+def hold_contest(contest: Contest, resources: TrialResources | None) -> Tested:
+    """Choose the winner and test it, on a cluster with the resources of a trial.
+
+    Args:
+        contest: What may be registered.
+        resources: What a trial gets; None where no Ray runs.
+    """
+    if resources is None or not is_one_of_several():
+        return hold(contest)
+    sent = replace(contest, memory_fraction=resources.memory_fraction).without_addresses()
+    found = where_trials_run(hold_elsewhere, sent, cpu=resources.cpu, gpu=resources.gpu)
+    return found.unpacked()

@@ -1,0 +1,229 @@
+"""What of a search lies where every machine of a cluster sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, get_args
+
+from trainable.places import Place
+from trainable.remote import PATIENCE, AnyPlace, below, place_at
+from tune.base.errors import ConfigError, first_line
+from tune.study.search import Kind, Search, run_name
+
+if TYPE_CHECKING:
+    from tune.study.turns import Turn
+
+OWNER: Final = "owner.json"
+"""The file that says which search's the trials' folders beside it are. A node that does not find it
+does not see the storage."""
+STORAGE: Final = "TUNE_STORAGE"
+STUDY: Final = "TUNE_STUDY"
+"""The variables that name a storage and a study where a config names none."""
+
+_HURRY: Final = 15.0
+"""Seconds for which the storage is waited for where somebody looks on."""
+_ELAPSED: Final = "elapsed.json"
+_BELOW: Final = "searches"
+_CHECKPOINTS: Final = "*.pt"
+
+
+@dataclass(frozen=True)
+class TrialFolders:
+    """Where the trials of a search have their checkpoints, which any process may be told.
+
+    Attributes:
+        where: The folder of their folders, or its address.
+    """
+
+    where: Path | str
+
+    def trial(self, number: int, kind: Kind = "trial") -> Path | str:
+        """The folder of a trial, or its address."""
+        return below(self.where, run_name(kind, number))
+
+
+@dataclass
+class SharedFolder:
+    """A search's folder in a storage: checkpoints, the report, and how long it has taken.
+
+    What the search is stands in its study, which knows it for all machines; whose turn it is to run
+    it, there too, if that is on a server. The study of a file is this machine's alone, and so is
+    the turn.
+
+    Attributes:
+        name: The search's name.
+        storage: A folder that all machines see, or an address such as `s3://bucket/prefix`.
+        study: The URL of the study's storage.
+        uri: Where it is recorded, if that is known here.
+    """
+
+    name: str
+    storage: str
+    study: str
+    uri: str | None = None
+    _turn: Turn | None = field(default=None, repr=False)
+
+    @property
+    def address(self) -> str:
+        """Where its trials' folders are."""
+        return str(below(self.storage, _BELOW, self.name))
+
+    @property
+    def place(self) -> AnyPlace:
+        """The same, to read and write its files."""
+        return place_at(self.address)
+
+    @property
+    def clock(self) -> AnyPlace:
+        """The same, for what is written again and again and not waited for."""
+        return place_at(self.address, patience=0.0)
+
+    def claim(self, identity: str) -> None:
+        """Have the folder belong to a new search.
+
+        Raises:
+            ConfigError: It belongs to another, or nothing can be written there.
+        """
+        place = place_at(self.address, patience=_HURRY)
+        try:
+            # One that has no trials yet was killed before it had a study.
+            if place.exists(OWNER) and place.folders("*-*"):
+                raise ConfigError(
+                    f"--name {self.name}: {self.address} has the files of a search of this name; "
+                    "choose another"
+                )
+            place.write(OWNER, json.dumps({"search": identity}).encode())
+        except (OSError, ValueError, ImportError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise unusable_storage(self.storage, error) from error
+
+    def load(self) -> Search | None:
+        """The search as its study has it, with the addresses by which it was found; None without.
+
+        Raises:
+            ConfigError: The study cannot be read.
+        """
+        from tune.study.definition import read_definition  # with Optuna, which takes a while
+        from tune.study.storage import has_study
+
+        if not has_study(self.study, self.name):
+            return None
+        search = read_definition(self.study, self.name)
+        if search is None:
+            return None
+        own = {"study": self.study, "storage": self.storage}
+        uri = {} if self.uri is None else {"uri": self.uri}
+        tracking = search.config.tracking.model_copy(update={**own, **uri})
+        config = search.config.model_copy(update={"tracking": tracking})
+        return search.model_copy(update={"config": config})
+
+    def check_owner(self, search: Search) -> None:
+        """Check that the storage is there, and that its files are the search's.
+
+        Raises:
+            ConfigError: They are not.
+        """
+        place = place_at(self.address, patience=_HURRY)
+        try:
+            owner = json.loads(place.read(OWNER))["search"]
+        except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+            raise unusable_storage(self.storage, error) from error
+        if owner != search.identity:
+            raise ConfigError(
+                f"search {self.name}: {self.address} has the files of another search of this name; "
+                "give --storage the one that it was started with"
+            )
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process on any machine is running the search, as far as the study says."""
+        from tune.study.turns import is_on_server, turn_for
+
+        return is_on_server(self.study) and turn_for(self.study, self.name, _ignore).is_taken
+
+    def take_turn(self, patience: float, on_loss: Callable[[str], None] | None) -> bool:
+        """Keep the processes of other machines out; False where one is at it.
+
+        Raises:
+            ConfigError: The study cannot be used.
+        """
+        from tune.study.turns import is_on_server, turn_for
+
+        if self._turn is not None or not is_on_server(self.study):
+            return True
+        turn = turn_for(self.study, self.name, on_loss or _ignore)
+        self._turn = turn if turn.take(patience) else None
+        return self._turn is not None
+
+    def end_turn(self) -> None:
+        """Let the others in again."""
+        if self._turn is not None:
+            self._turn.give_back()
+            self._turn = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of its trials' checkpoints, as far as it can be known now."""
+        try:
+            return sum(_bytes(place) for place in self._trials(_HURRY))
+        except (OSError, ImportError):
+            return 0
+
+    def clear_checkpoints(self) -> int:
+        """Delete them, and return how many bytes those were."""
+        size = 0
+        for place in self._trials():
+            size += _bytes(place)
+            place.delete(*place.names(f"{_CHECKPOINTS}*"))
+        return size
+
+    def publish(self, files: Iterable[Path]) -> None:
+        """Copy files of this machine, such as the report's, to where the others find them."""
+        for path in files:
+            self.place.write(path.name, path.read_bytes())
+
+    def discard(self) -> None:
+        """Leave the folder as if it had never been claimed."""
+        self.place.delete(OWNER, _ELAPSED)
+        self.end_turn()
+
+    def _trials(self, patience: float = PATIENCE) -> list[AnyPlace]:
+        place = place_at(self.address, patience)
+        return [
+            place_at(below(self.address, name), patience)
+            for kind in get_args(Kind)
+            for name in place.folders(f"{kind}-*")
+        ]
+
+
+def _bytes(place: AnyPlace) -> int:
+    if not isinstance(place, Place):
+        return sum(place.sizes().values())
+    files = [path.stat() for path in place.folder.iterdir() if path.is_file()]
+    return sum({each.st_ino: each.st_size for each in files}.values())
+
+
+def _ignore(_: str) -> None:
+    """Nobody is told."""
+
+
+def unusable_storage(storage: str, error: Exception) -> ConfigError:
+    """The error of a config whose storage cannot be used."""
+    install = "; install the extra: pip install 'resnet-tune[s3]'"
+    more = install if isinstance(error, ImportError) else ""
+    return ConfigError(f"tracking.storage={storage} cannot be used: {first_line(error)}{more}")
+
+
+def given_storage(configured: str | None) -> str | None:
+    """The storage that a config or the environment names."""
+    return configured or os.environ.get(STORAGE) or None
+
+
+def given_study(configured: str | None) -> str | None:
+    """The URL of a study's storage that a config or the environment names."""
+    return configured or os.environ.get(STUDY) or None

@@ -1,0 +1,149 @@
+"""Whose turn it is to run a search: one process's, on whatever machine, until it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from tune.base.errors import ConfigError
+from tune.study.storage import PATIENCE, unusable
+
+_LOOK_SECONDS: Final = 5.0
+"""How often it is looked whether the turn is still this process's."""
+_KEEPALIVE: Final = {"idle": 20, "interval": 10, "count": 3}
+"""After how many seconds of silence, how often and how many times the server asks for a sign of
+life: a machine that has lost its power has lost its turn within a minute."""
+_OF_LIBPQ: Final = {"psycopg", "psycopg2"}
+_POSTGRES: Final = "postgresql"
+
+
+def is_on_server(url: str) -> bool:
+    """Whether a storage is one of those in which a turn can be taken from any machine."""
+    return url.startswith(_POSTGRES)
+
+
+class Turn:
+    """The turn to run a search whose study lies in PostgreSQL, as an advisory lock there.
+
+    The lock belongs to a connection, so that the death of this process, or of its machine, gives it
+    back. A server that is restarted forgets it: it is then taken again.
+
+    Args:
+        url: The study's storage.
+        name: The search's name.
+        on_loss: Called, in a thread, with the reason when another process has taken it meanwhile.
+    """
+
+    def __init__(self, url: str, name: str, on_loss: Callable[[str], None]) -> None:
+        self._url, self._name, self._on_loss = url, name, on_loss
+        digest = hashlib.sha256(f"resnet-tune search {name}".encode()).digest()
+        self._key = int.from_bytes(digest[:8], "big", signed=True)
+        settings: dict[str, int] = {}
+        if make_url(url).get_driver_name() in _OF_LIBPQ:  # others have other names for these
+            settings = {f"keepalives_{name}": value for name, value in _KEEPALIVE.items()}
+            settings["connect_timeout"] = 5
+        self._engine = create_engine(
+            url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=settings
+        )
+        self._connection: Connection | None = None
+        self._ended = threading.Event()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether another process has it, as far as the server says."""
+        try:
+            if self._try():
+                self._let_go()
+                return False
+        except SQLAlchemyError:
+            return False
+        return True
+
+    def take(self, patience: float = 0.0) -> bool:
+        """Take it; False where another process has it.
+
+        Args:
+            patience: Seconds for which that one is waited for.
+
+        Raises:
+            ConfigError: The storage cannot be used.
+        """
+        until = time.monotonic() + patience
+        try:
+            while not self._try():
+                if time.monotonic() >= until:
+                    return False
+                time.sleep(min(1.0, max(0.0, until - time.monotonic())))
+        except SQLAlchemyError as error:
+            raise unusable(self._url, error) from error
+        threading.Thread(target=self._keep, name="turn", daemon=True).start()
+        return True
+
+    def give_back(self) -> None:
+        """Let others have it."""
+        self._ended.set()
+        self._let_go()
+
+    def _try(self) -> bool:
+        connection = self._engine.connect()
+        try:
+            for setting, value in _KEEPALIVE.items():
+                connection.execute(text(f"SET tcp_keepalives_{setting} = {value}"))
+            taken = bool(
+                connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
+            )
+        except SQLAlchemyError:
+            connection.close()
+            raise
+        if taken:
+            self._connection = connection
+        else:
+            connection.close()
+        return taken
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()  # it may be broken, or in another thread's hands
+            connection.close()
+
+    def _keep(self) -> None:
+        """Take it again where the server has forgotten it, and say so where that cannot be."""
+        lost_since: float | None = None
+        while not self._ended.wait(_LOOK_SECONDS):
+            try:
+                if self._connection is None and not self._try():
+                    self._on_loss("another process, which runs this search now")
+                    return
+                assert self._connection is not None
+                self._connection.execute(text("SELECT 1"))
+                lost_since = None
+            except SQLAlchemyError:
+                self._let_go()
+                lost_since = lost_since or time.monotonic()
+                if time.monotonic() - lost_since > PATIENCE:
+                    return  # the study is away as well, which ends the search
+
+
+def turn_for(url: str, name: str, on_loss: Callable[[str], None]) -> Turn:
+    """The turn to run a search.
+
+    Raises:
+        ConfigError: The storage is none in which one can be taken.
+    """
+    try:
+        return Turn(url, name, on_loss)
+    except (SQLAlchemyError, ImportError) as error:
+        raise unusable(url, error) from error
+
+
+def taken_elsewhere(name: str) -> ConfigError:
+    """The error of a search that another process runs."""
+    return ConfigError(f"search {name}: another process is running it; wait for it or stop it")
