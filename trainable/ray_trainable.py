@@ -66,7 +66,7 @@ class FineTuneTrainable(tune.Trainable):
         self._checkpoints = Checkpoints(self._folder, self._trial)
         self._unreported: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
-        self._halt = _why_not_here(self._folder, config.get("owner")) or _why_no_data(
+        self._halt = _why_not_here(self._folder, config.get("owner")) or why_no_data(
             self._trial.data, self._runtime.image_cache, config.get("fingerprint")
         )
         if self._halt is None:
@@ -186,8 +186,14 @@ def _why_not_here(folder: str, owner: str | None) -> str | None:
     )
 
 
-def _why_no_data(config: DataConfig, cache: ImageCache, fingerprint: str | None) -> str | None:
-    """Why the images of a trial are not those of its search, if they are not."""
+def why_no_data(config: DataConfig, cache: ImageCache, fingerprint: str | None) -> str | None:
+    """Why the images of this machine are not those of a search, if they are not.
+
+    Args:
+        config: The images of a trial.
+        cache: Where they are kept once they are decoded.
+        fingerprint: The search's; they need only be there without one.
+    """
     where = f"data.root={config.root}" if config.root else f"data.source={config.source}"
     try:
         # Of a fold's trial the search knows the images, and not how they are divided.

@@ -8,128 +8,51 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import optuna
-import psycopg
 import pytest
 from mlflow import MlflowClient
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tests.helpers.buckets import S3, s3
+from tests.helpers.cluster import Cluster, own_cluster
 from tests.helpers.commands import DIGITS, REPOSITORY, SMALL
-from tests.helpers.machines import Machine, Network, network
-from tests.helpers.postgres import Postgres, postgres
+from tests.helpers.machines import Machine
 from tests.helpers.processes import run, wait_until
-from tests.helpers.servers import Server
 from trainable.remote import place_at
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 NAME, TRIALS, MODEL = "night", 12, "resnet18-digits"
-BIN = Path(sys.executable).parent
 SEARCH = (
     *(sys.executable, "-m", "tune.search", "--config", str(DIGITS), "--address=auto"),
     f"--num-samples={TRIALS}",
     *SMALL,
     "data.limit=null",
     "data.image_size=32",
-    "model.unfreeze_depth=5",
+    "model.weights=bundled",
+    "model.unfreeze_depth=2",
     "train.epochs=4",
     "scheduler.name=fifo",
     "cache.enabled=false",
 )
-
-
-@dataclass
-class Cluster:
-    """The servers that all machines know by their addresses, and the machines."""
-
-    network: Network
-    bucket: S3
-    database: Postgres
-    record: Server
-    stack: ExitStack
-    machines: list[Machine] = field(default_factory=list)
-
-    @property
-    def storage(self) -> str:
-        return f"{self.bucket.address}/searches"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What a node has, and nothing of this repository: the driver brings its code."""
-        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        return {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
-            "PYTHONPATH": os.pathsep.join(p for p in paths if p and Path(p) != REPOSITORY),
-            "OMP_NUM_THREADS": "1",
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": "of-the-cluster-and-no-other-0123456789",
-            "RAY_USAGE_STATS_ENABLED": "0",
-            **self.bucket.environment,
-            "TUNE_STUDY": self.database.url,
-            "MLFLOW_TRACKING_URI": self.record.uri,
-        }
-
-    def machine(self, *words: str) -> Machine:
-        """One that has joined the cluster, or started it."""
-        machine = self.stack.enter_context(self.network.machine(self.environment))
-        own = f"--node-ip-address={machine.address}"
-        machine.start(str(BIN / "ray"), "start", own, *words)
-        self.machines.append(machine)
-        return machine
-
-    def head(self, cpus: int) -> Machine:
-        return self.machine(
-            "--head", "--port=6379", "--include-dashboard=false", f"--num-cpus={cpus}"
-        )
-
-    def worker(self, head: Machine) -> Machine:
-        return self.machine(f"--address={head.address}:6379", "--num-cpus=1")
-
-    def driver(self, *words: str, storage: str | None = None) -> tuple[str, ...]:
-        """A command as a user types it on a node, with this repository's code."""
-        path = os.pathsep.join([str(REPOSITORY), self.environment["PYTHONPATH"]])
-        given = [f"TUNE_STORAGE={self.storage if storage is None else storage}"]
-        return ("env", f"PYTHONPATH={path}", *given, *words)
-
-    @property
-    def trials(self) -> list[FrozenTrial]:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with suppress(KeyError):
-            return optuna.load_study(study_name=NAME, storage=self.database.url).get_trials()
-        return []
-
-    @property
-    def states(self) -> Counter[TrialState]:
-        return Counter(trial.state for trial in self.trials)
-
-    @property
-    def epochs(self) -> int:
-        return sum(len(trial.intermediate_values) for trial in self.trials)
+IMAGES = """
+import random, sys, pathlib
+from PIL import Image
+draw = random.Random(int(sys.argv[1]))
+for index in range(60):
+    path = pathlib.Path("images", "ab"[index % 2], f"{index}.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.frombytes("RGB", (16, 16), draw.randbytes(768)).save(path)
+"""
+"""Makes a folder of images that a seed decides."""
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with ExitStack() as stack:
-        wires = stack.enter_context(network())
-        bucket = stack.enter_context(s3(wires.host))
-        database = stack.enter_context(postgres(host=wires.host))
-        with psycopg.connect(
-            f"postgresql://tune@{wires.host}:{database.port}/postgres", autocommit=True
-        ) as connection:
-            connection.execute("CREATE DATABASE mlflow")
-        words = (
-            f"--backend-store-uri={database.url.removesuffix('postgres')}mlflow",
-            f"--artifacts-destination={bucket.address}/models",
-        )
-        record = stack.enter_context(Server(tmp_path, *words, host=wires.host))
-        yield Cluster(wires, bucket, database, record, stack)
+    with own_cluster(tmp_path) as made:
+        yield made
 
 
 def test_a_search_outlives_its_machines_and_its_driver(cluster: Cluster, tmp_path: Path) -> None:
@@ -141,18 +64,18 @@ def test_a_search_outlives_its_machines_and_its_driver(cluster: Cluster, tmp_pat
 
     command = cluster.driver(*SEARCH, "--resume-or-start", NAME)
     with head.running(*command) as driver:
-        wait_until(lambda: cluster.states[TrialState.RUNNING] == 2, by=driver)
-        wait_until(lambda: cluster.epochs >= 3, by=driver)
+        wait_until(lambda: cluster.states(NAME)[TrialState.RUNNING] == 2, by=driver)
+        wait_until(lambda: cluster.epochs(NAME) >= 3, by=driver)
         cluster.bucket.stop()
         time.sleep(5)
         cluster.bucket.start()
         assert driver.poll() is None
         second.kill()
-        ended = cluster.states[TrialState.COMPLETE]
-        wait_until(lambda: cluster.states[TrialState.COMPLETE] >= ended + 2, by=driver)
+        ended = cluster.states(NAME)[TrialState.COMPLETE]
+        wait_until(lambda: cluster.states(NAME)[TrialState.COMPLETE] >= ended + 2, by=driver)
         cluster.worker(head)  # joins late, and is used
-        wait_until(lambda: cluster.states[TrialState.RUNNING] == 2, by=driver)
-        assert cluster.states[TrialState.COMPLETE] < TRIALS
+        wait_until(lambda: cluster.states(NAME)[TrialState.RUNNING] == 2, by=driver)
+        assert cluster.states(NAME)[TrialState.COMPLETE] < TRIALS
         head.kill()
     first.kill()
 
@@ -180,7 +103,7 @@ def _check_doctor(cluster: Cluster, head: Machine) -> None:
 
 
 def _check_refusals(cluster: Cluster, head: Machine) -> None:
-    """Check that a search is refused whose checkpoints the nodes would not all see."""
+    """Check that a search is refused whose checkpoints or images the nodes do not all see."""
     started = (*SEARCH, "--name=refused")
     without = head.run(*cluster.driver(*started, storage=""))
     assert without.returncode == 2, without.stderr
@@ -190,11 +113,21 @@ def _check_refusals(cluster: Cluster, head: Machine) -> None:
     assert "not every node can use it" in alone.stderr
     for machine in cluster.machines:
         assert (f"({machine.address})" in alone.stderr) == (machine is not head)
+    own, same, other = cluster.machines
+    for machine, seed in ((own, 0), (same, 0), (other, 1)):
+        drawn = machine.run(sys.executable, "-c", IMAGES, str(seed))
+        assert drawn.returncode == 0, drawn.stderr
+    images = ("data.source=image_folder", f"data.root={head.folder}/work/images")
+    mixed = head.run(*cluster.driver(*started, *images))
+    assert mixed.returncode == 2, mixed.stderr
+    assert "not every node has the images of this search" in mixed.stderr
+    for machine in cluster.machines:
+        assert (f"({machine.address})" in mixed.stderr) == (machine is other)
 
 
 def _check_end(cluster: Cluster, tmp_path: Path) -> None:
     """Check every count, where checkpoints are, and the model."""
-    assert cluster.states == {TrialState.COMPLETE: TRIALS}
+    assert cluster.states(NAME) == {TrialState.COMPLETE: TRIALS}
     client = MlflowClient(cluster.record.uri)
     experiment = client.get_experiment_by_name("digits")
     assert experiment is not None
@@ -202,15 +135,15 @@ def _check_end(cluster: Cluster, tmp_path: Path) -> None:
     kinds = Counter(run.data.tags["tune.kind"] for run in runs)
     assert kinds == {"search": 1, "trial": TRIALS}
     assert {run.info.status for run in runs} == {"FINISHED"}
-    for trial in cluster.trials:
+    for trial in cluster.trials(NAME):
         assert len(trial.intermediate_values) == 4
 
     files = place_at(f"{cluster.storage}/searches/{NAME}")
     assert files.exists("report.html")
     (version,) = client.search_model_versions(f"name = '{MODEL}'")
     assert client.get_model_version_by_alias(MODEL, "champion").version == version.version
-    best = int(version.tags["tune.best_trial"])
-    assert cluster.trials[best].value == max(trial.value or 0.0 for trial in cluster.trials)
+    best, trials = int(version.tags["tune.best_trial"]), cluster.trials(NAME)
+    assert trials[best].value == max(trial.value or 0.0 for trial in trials)
     left = {
         name: place_at(f"{files.folder}/{name}").names("*.pt") for name in files.folders("trial-*")
     }

@@ -54,16 +54,24 @@ def name_of(node: dict[str, Any]) -> str:
     return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
 
 
-def ask_each(question: Callable[..., Any], *words: Any, seconds: float = _SECONDS) -> list[Answer]:
+def ask_each(
+    question: Callable[..., Any],
+    *words: Any,
+    seconds: float = _SECONDS,
+    nodes: Sequence[dict[str, Any]] | None = None,
+    ends_processes: bool = False,
+) -> list[Answer]:
     """Call a function on each node, at once, where it takes up no CPU.
 
     Args:
         question: A function of a module that the nodes have.
-        words: What it is called with; of a list or tuple with one item for each node, in the order
-            of :func:`alive_nodes`, nothing else is made.
+        words: What it is called with.
         seconds: How long all of them have.
+        nodes: Those that are asked; by default all.
+        ends_processes: Whether the process that answers ends then, with what it has loaded.
     """
-    task, nodes = ray.remote(question), alive_nodes()
+    nodes = alive_nodes() if nodes is None else nodes
+    task = ray.remote(max_calls=int(ends_processes))(question)
     asked = [
         task.options(
             num_cpus=0,

@@ -22,6 +22,8 @@ _CLUSTERS: Final = "ENABLE_RAY_CLUSTER"
 ITERATION: Final = "training_iteration"
 """The key of a result under which Ray's loggers find the number of an epoch."""
 _NAME: Final = "_ActorClassCache"
+_PENDING: Final = 100_000
+"""More trials than any cluster runs at once."""
 _WRITER: Final = "_summary_writer_cls"
 _SIGNS_OF_PRESSURE: Final = ("running low on memory", "address the out of memory issue")
 """In Ray's messages, and in none of PyTorch's or the system's about one process."""
@@ -114,6 +116,25 @@ def ray_as_it_was() -> Iterator[None]:
         for (module, name), value in zip(changed, before, strict=True):
             if value is not None:
                 setattr(module, name, value)
+
+
+def start_all_pending(controller: Any) -> None:
+    """Have Ray Tune start a worker for each trial that it is given, and not one after the other.
+
+    Its own limit is for searchers that propose more trials than there is room for.
+
+    Args:
+        controller: Ray Tune's own, as schedulers are called with it.
+    """
+    own = getattr(controller, "_tune_controller", controller)  # the other warns about other names
+    update = getattr(own, "update_max_pending_trials", None)
+    if update is None:
+        reason = "it has no update_max_pending_trials as this package knows it"
+        warnings.warn(
+            f"this Ray ({ray.__version__}) fills a cluster more slowly: {reason}", stacklevel=2
+        )
+        return
+    update(_PENDING)
 
 
 def give_back(controller: Any) -> None:

@@ -21,6 +21,7 @@ from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.cluster import is_own, start_ray
 from tune.engine.fractions import measure, trials_per_gpu
+from tune.engine.node_images import check_images
 from tune.engine.nodes import alive_nodes, check_storage, says_where
 from tune.engine.preflight import check_unchanged, choose_points, settle
 from tune.engine.ray_compat import use_waiting_workers
@@ -69,6 +70,7 @@ def start_search(
     watch = watch or Stopwatch(home)
     _prepare(config, console)
     search = choose_points(settle(config, home.name, console), console)
+    check_images(search, console)
     resources = _share(search.config, console)
     check_name(search)
     home.begin(search, interrupt)
@@ -104,6 +106,7 @@ def resume_search(
         _prepare(config, console)
         now = settle(config, search.name, console)
         check_unchanged(search, now)
+        check_images(search, console)
         resources = _share(config, console)
         if home.has_trials:
             check_study(search)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.schedulers import FIFOScheduler
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_in_memory, ledger_of
 from tune.config import schema
 from tune.config.loading import load_config
-from tune.engine.bridge import LedgerSearcher
+from tune.engine.bridge import LedgerScheduler, LedgerSearcher
 from tune.engine.pressure import MemoryPressure
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
@@ -58,3 +61,50 @@ def test_values_that_make_no_trial_end_it_with_the_reason(
     assert ledger.trials[0].state is TrialState.FAIL
     assert ledger.trials[0].error is not None
     assert ledger.trials[0].error.startswith("NoTrialError: predict.flips needs data whose mirror")
+
+
+def pending_trials(scheduler: FIFOScheduler) -> list[str]:
+    """What becomes of the workers of two trials, the first about to start, when one is set free.
+
+    By Ray's own controller, with a list in the place of a cluster.
+    """
+    happened: list[str] = []
+    free = ["free"]
+
+    class Controller(TuneController):
+        def __init__(self) -> None:
+            self._search_alg = SimpleNamespace()
+            self._scheduler_alg, self._max_pending_trials = scheduler, 1
+            trials = [SimpleNamespace(trial_id=name, status="PENDING") for name in ("one", "two")]
+            for trial in trials:
+                trial.placement_group_factory = "a CPU"
+            self._trials, self._pending_trials = trials, trials
+            self._pending_trials_list = list(trials)
+            self._staged_trials, self._trial_to_actor = [trials[0]], [trials[0]]
+            self._resources_to_pending_trials = {"a CPU": list(trials)}
+            self._actor_manager = SimpleNamespace(num_pending_actors=1)
+            self._actor_cache = SimpleNamespace(num_cached_objects=0, increase_max=lambda _: None)
+
+        def _wrapped(self) -> object:
+            return self
+
+        def get_trials(self) -> object:
+            return self._trials
+
+        def _schedule_trial_actor(self, trial: SimpleNamespace) -> None:
+            happened.append(f"{trial.trial_id} gets the {free.pop() if free else 'new'} worker")
+
+        def _maybe_reuse_cached_actor(self, trial: SimpleNamespace) -> bool:
+            if free:
+                happened.append(f"{trial.trial_id} gives up its own for the {free.pop()} worker")
+            return True
+
+    Controller()._maybe_add_actors()
+    return happened
+
+
+def test_a_worker_that_is_starting_is_not_thrown_away_for_one_that_is_free() -> None:
+    ledger = ledger_in_memory(load_config(DIGITS))
+    scheduler = LedgerScheduler(ledger, build_scheduler(ledger.config))
+    assert pending_trials(FIFOScheduler()) == ["one gives up its own for the free worker"]
+    assert pending_trials(scheduler) == ["two gets the free worker"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from ray._private import ray_constants
 from ray.air import constants as ray_constants_of_results
 from ray.tune.execution import class_cache, tune_controller
+from rich.console import Console
 
 import tune
 from tune.base.environment import LOOPBACK_ONLY
@@ -45,7 +47,7 @@ def test_without_rays_private_name_a_search_warns_once_and_goes_on(
         monkeypatch.setattr(runner, name, lambda *_: None)
     monkeypatch.setattr(runner, "is_own", lambda: True)
     with pytest.warns(UserWarning, match="starts trials more slowly") as told:
-        runner._prepare(load_config(None))
+        runner._prepare(load_config(None), Console(file=io.StringIO()))
     assert len(told) == 1
     assert getattr(tune_controller, "_ActorClassCache", WithoutGet) is WithoutGet
 

@@ -1,0 +1,1 @@
+"""What scale.py measures: the driver by itself, and nodes whose trials sleep."""

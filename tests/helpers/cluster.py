@@ -1,0 +1,111 @@
+"""A cluster of machines of their own, with the servers that they know by their addresses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+import psycopg
+from optuna.trial import FrozenTrial, TrialState
+
+from tests.helpers.buckets import S3, s3
+from tests.helpers.commands import REPOSITORY
+from tests.helpers.machines import Machine, Network, network
+from tests.helpers.postgres import Postgres, postgres
+from tests.helpers.servers import Server
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Cluster:
+    """The servers that all machines know by their addresses, and the machines."""
+
+    network: Network
+    bucket: S3
+    database: Postgres
+    record: Server
+    stack: ExitStack
+    machines: list[Machine] = field(default_factory=list)
+
+    @property
+    def storage(self) -> str:
+        return f"{self.bucket.address}/searches"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a node has, and nothing of this repository: the driver brings its code."""
+        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        return {
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PYTHONPATH": os.pathsep.join(p for p in paths if p and Path(p) != REPOSITORY),
+            "OMP_NUM_THREADS": "1",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": "of-the-cluster-and-no-other-0123456789",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            **self.bucket.environment,
+            "TUNE_STUDY": self.database.url,
+            "MLFLOW_TRACKING_URI": self.record.uri,
+        }
+
+    def machine(self, *words: str) -> Machine:
+        """One that has joined the cluster, or started it."""
+        machine = self.stack.enter_context(self.network.machine(self.environment))
+        own = f"--node-ip-address={machine.address}"
+        machine.start(str(BIN / "ray"), "start", own, *words)
+        self.machines.append(machine)
+        return machine
+
+    def head(self, cpus: int) -> Machine:
+        return self.machine(
+            "--head", "--port=6379", "--include-dashboard=false", f"--num-cpus={cpus}"
+        )
+
+    def worker(self, head: Machine) -> Machine:
+        return self.machine(f"--address={head.address}:6379", "--num-cpus=1")
+
+    def driver(self, *words: str, storage: str | None = None) -> tuple[str, ...]:
+        """A command as a user types it on a node, with this repository's code."""
+        path = os.pathsep.join([str(REPOSITORY), self.environment["PYTHONPATH"]])
+        given = [f"TUNE_STORAGE={self.storage if storage is None else storage}"]
+        return ("env", f"PYTHONPATH={path}", *given, *words)
+
+    def trials(self, name: str) -> list[FrozenTrial]:
+        """The trials of a search; none where it has no study yet."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with suppress(KeyError):
+            return optuna.load_study(study_name=name, storage=self.database.url).get_trials()
+        return []
+
+    def states(self, name: str) -> Counter[TrialState]:
+        """How many of them are in each state."""
+        return Counter(trial.state for trial in self.trials(name))
+
+    def epochs(self, name: str) -> int:
+        """How many epochs they have reported."""
+        return sum(len(trial.intermediate_values) for trial in self.trials(name))
+
+
+@contextmanager
+def own_cluster(folder: Path) -> Iterator[Cluster]:
+    """Servers that run, and no machines yet; the test is skipped where none can be made."""
+    with ExitStack() as stack:
+        wires = stack.enter_context(network())
+        bucket = stack.enter_context(s3(wires.host))
+        database = stack.enter_context(postgres(host=wires.host))
+        with psycopg.connect(
+            f"postgresql://tune@{wires.host}:{database.port}/postgres", autocommit=True
+        ) as connection:
+            connection.execute("CREATE DATABASE mlflow")
+        words = (
+            f"--backend-store-uri={database.url.removesuffix('postgres')}mlflow",
+            f"--artifacts-destination={bucket.address}/models",
+        )
+        record = stack.enter_context(Server(folder, *words, host=wires.host))
+        yield Cluster(wires, bucket, database, record, stack)
