@@ -78,8 +78,9 @@ def main(
 
 def _examine_cluster(config: SearchConfig, *, as_json: bool) -> int:
     """Ask each node of a cluster, and print a table of them with what is wrong."""
-    from tune.checks.nodes import COLUMNS, Question, check_alike, describe, now, row, skew
-    from tune.checks.nodes import ExaminedNode as Node
+    from tune.checks.cluster import COLUMNS, check_alike, row
+    from tune.checks.cluster import ExaminedNode as Node
+    from tune.checks.nodes import Question, describe, now, skew
     from tune.engine.survey import survey
     from tune.study.finding import absolute
     from tune.study.shared import given_storage

@@ -12,13 +12,8 @@ from tune.base.errors import DONE, ConfigError
 from tune.cli import AddressOption, ConfigOption, Door, OverridesArgument, open_console
 from tune.config.loading import config_text
 from tune.engine.foreground import run
-from tune.engine.launch import (
-    checked_config,
-    free_home,
-    new_search,
-    resumed_or_new_search,
-    resumed_search,
-)
+from tune.engine.launch import checked_config, free_home, new_search
+from tune.engine.resumption import resumed_or_new_search, resumed_search
 from tune.engine.signals import catch_signals, interruption, interruption_code
 from tune.engine.startup import leave
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from trainable.data.datasets import load_dataset
 from trainable.inference.classifier import Classifier
 from trainable.judging.metrics import Objective
 from trainable.judging.predictions import Predictions
 from tune.engine.ending import hold_contest
+from tune.engine.problems import ERRORS, Problems, scratch
 from tune.engine.resources import TrialResources
+from tune.models.contest import contest_of
 from tune.models.held_out import held_out
 from tune.models.promotion import settle_champion
 from tune.models.registration import Challenger, add_file
-from tune.models.winner import Fault, Tested, contest_of, fault_of
+from tune.models.winner import Tested
 from tune.reporting.files import write_report
 from tune.reporting.notes import note
 from tune.reporting.results import Model, SearchResults
@@ -34,43 +32,7 @@ from tune.tracking import schema
 from tune.tracking.notes import Links
 from tune.tracking.record import SearchRecord
 from tune.tracking.schema import Artifact, Tag
-from tune.tracking.writer import RecordWriter, UnrecordedError
-
-_SCRATCH: Final = "scratch"
-"""The folder, in the search's, of all temporary files: what a kill leaves is cleared later."""
-_ERRORS: Final = "error.txt"
-
-
-@dataclass
-class _Problems:
-    """What failed after the last trial. Whatever it is, the rest is done, and a resume does it."""
-
-    home: SearchFolder
-    found: list[str] = field(default_factory=list)
-
-    @contextmanager
-    def noted(self, what: str) -> Iterator[None]:
-        """Note an error instead of raising it."""
-        try:
-            yield
-        except UnrecordedError as error:
-            self.found.append(str(error))
-        except Exception as error:  # noqa: BLE001 - of plugins, figures, files: none may end it
-            self.add(fault_of(what, error))
-
-    def add(self, fault: Fault) -> None:
-        """Note what has failed, with its traceback in a file."""
-        told = f"{fault.what} failed: {fault.reason}"
-        if fault.trace is not None:
-            path = self.home.folder / _ERRORS
-            path.write_text(fault.trace, encoding="utf-8")
-            told = f"{told} ({path})"
-        self.found.append(told)
-
-    @property
-    def told(self) -> str | None:
-        """All of them in one line, if there are any."""
-        return "; ".join(self.found) or None
+from tune.tracking.writer import RecordWriter
 
 
 def conclude(
@@ -102,9 +64,9 @@ def conclude(
     )  # which has been loaded before
     choice = Choice.of(search)
     results = SearchResults(search.name, ledgers.searched, dataset, tuple(finalists), choice=choice)
-    problems, classifier, record = _Problems(home), None, None
-    (home.folder / _ERRORS).unlink(missing_ok=True)  # of an attempt before this one
-    with _scratch(home):
+    problems, classifier, record = Problems(home), None, None
+    (home.folder / ERRORS).unlink(missing_ok=True)  # of an attempt before this one
+    with scratch(home):
         if finalists:
             with problems.noted("testing the best checkpoint"):
                 # A soup may have the network of any finalist: of none that costs more.
@@ -253,7 +215,7 @@ def _trust(results: SearchResults, test: Predictions) -> dict[str, float]:
     }
 
 
-def _close(results: SearchResults, record: SearchRecord, problems: _Problems) -> None:
+def _close(results: SearchResults, record: SearchRecord, problems: Problems) -> None:
     """Close the record: as finished only once all is written, alias and decision included."""
     if problems.told is not None:
         record.log_summary({}, {Tag.ERROR: problems.told})
@@ -261,17 +223,3 @@ def _close(results: SearchResults, record: SearchRecord, problems: _Problems) ->
         return
     record.clear(Tag.ERROR)
     record.close("FINISHED" if results.finalists else "FAILED")
-
-
-@contextmanager
-def _scratch(home: SearchFolder) -> Iterator[None]:
-    """Have all temporary files made in the search's folder, and none left there."""
-    folder, before = home.folder / _SCRATCH, tempfile.tempdir
-    shutil.rmtree(folder, ignore_errors=True)  # what a kill has left
-    folder.mkdir(parents=True)
-    tempfile.tempdir = str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
-        shutil.rmtree(folder, ignore_errors=True)

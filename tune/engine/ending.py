@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from tune.engine.nodes import is_one_of_several, where_trials_run
 from tune.engine.resources import TrialResources
-from tune.models.winner import Contest, Tested, hold, hold_elsewhere
+from tune.models.contest import Contest
+from tune.models.winner import Tested, hold, hold_elsewhere
 
 
 def hold_contest(contest: Contest, resources: TrialResources | None) -> Tested:

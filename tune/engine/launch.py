@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from trainable.judging.metrics import Objective
 from trainable.places import why_not_writable
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
-from tune.config.loading import check_files, load_config, with_budget
+from tune.config.loading import check_files, load_config
 from tune.config.loggers import check_loggers
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
-from tune.engine.signals import interrupt
-from tune.study.finding import absolute, find_folder, folder_of, known
-from tune.study.folder import SearchFolder, checked_name
-from tune.study.search import Search
+from tune.study.finding import absolute, folder_of
+from tune.study.folder import SearchFolder
+from tune.study.names import checked_name
 from tune.study.shared import given_storage, given_study
 from tune.study.stopwatch import Stopwatch
 from tune.tracking.server import check_tracking, tracking_uri
 
 if TYPE_CHECKING:
     from tune.reporting.results import SearchResults
-
-_PATIENCE: Final = 150.0
-"""Seconds for which a search is waited for whose driver may be dead: PostgreSQL notices within a
-minute that a machine is gone."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +129,7 @@ def new_search(
     Raises:
         ConfigError: It could not run.
     """
-    config = _with_addresses(checked_config(given, words, where))
+    config = with_addresses(checked_config(given, words, where))
     home = free_home(config, name)
     watch = Stopwatch(home)
     check_tracking(config.tracking.uri)
@@ -148,129 +142,9 @@ def new_search(
     return Launch(home, config, run)
 
 
-def _with_addresses(config: SearchConfig) -> SearchConfig:
+def with_addresses(config: SearchConfig) -> SearchConfig:
     """The config of a new search with the addresses that the environment names."""
     tracking, storage = config.tracking, absolute(given_storage(config.tracking.storage))
     addresses = {"uri": tracking_uri(tracking.uri), "study": given_study(tracking.study)}
     tracking = tracking.model_copy(update={**addresses, "storage": storage})
     return config.model_copy(update={"tracking": tracking})
-
-
-def resumed_or_new_search(
-    given: Path | None, words: Sequence[str], name: str, budget: Mapping[str, str]
-) -> Launch:
-    """A search that goes on where it was started before, on whatever machine, and else is started.
-
-    The same command may be given again and again, by whatever restarts a job. A driver that a
-    machine has lost may hold the search's turn for a while: it is waited for.
-
-    Args:
-        given: The config of a new search: a file or a preset, or the default.
-        words: Overrides of the config's keys.
-        name: The search's name.
-        budget: Values of keys of `budget`, by their last names, which may be new.
-
-    Raises:
-        ConfigError: It could not run, or a process is running it.
-    """
-    storage = _with_addresses(checked_config(given, words)).tracking.storage
-    before = known(find_folder(checked_name(name, "--resume-or-start"), storage))
-    if before is None:
-        return new_search(given, words, name)
-    wanted, had = with_budget(before.config, budget).budget, before.config.budget
-    new = {key: value for key, value in budget.items() if getattr(wanted, key) != getattr(had, key)}
-    return resumed_search(name, new, storage, patience=_PATIENCE)
-
-
-def resumed_search(
-    name: str, budget: Mapping[str, str], storage: str | None = None, *, patience: float = 0.0
-) -> Launch:
-    """A search that was started before.
-
-    Args:
-        name: Its name.
-        budget: New values of keys of `budget`, by their last names.
-        storage: Its storage, where it is not known here.
-        patience: Seconds for which another process that runs it is waited for.
-
-    Raises:
-        ConfigError: There is no such search, or it could not run.
-    """
-    home = find_folder(checked_name(name, "--resume"), storage)
-    found = home.load()  # an unknown name leaves no folder
-    if home.shared is not None:
-        home.shared.check_owner(found)
-    home.lock(patience, interrupt)
-    watch = Stopwatch(home)
-    try:
-        search = _checked(home, budget, watch)
-    except BaseException:
-        home.release()
-        raise
-
-    def run(console: Console) -> SearchResults:
-        from tune.engine.runner import resume_search
-
-        return resume_search(search, home, console, watch)
-
-    ended = (search.concluded, search.cut_short, search.reached_target)
-    return Launch(home, search.config, run, *ended)
-
-
-def _checked(home: SearchFolder, budget: Mapping[str, str], watch: Stopwatch) -> Search:
-    """A search as it is to go on, its new budget stored.
-
-    Raises:
-        ConfigError: It could not run.
-    """
-    search = home.load()
-    if budget:
-        search = _extended(search, budget, watch.elapsed)
-    if not search.concluded:
-        check_files(search.config)
-        check_loggers(search.config.tracking.also)
-        check_tracking(search.config.tracking.uri)
-        home.save(search)
-    return search
-
-
-_OPTIONS: Final = {"num_samples": "--num-samples", "time": "--time-budget", "target": "--target"}
-"""The options that change a search's budget, by its keys."""
-
-
-def _extended(search: Search, budget: Mapping[str, str], elapsed: float) -> Search:
-    """The search with more trials, more time or another target.
-
-    Raises:
-        ConfigError: With these it could not go on.
-    """
-    config, before = with_budget(search.config, budget), search.config.budget
-    given = " ".join(f"{_OPTIONS[key]} {value}" for key, value in budget.items())
-    now = config.budget
-    if now.time is not None and now.time <= elapsed:
-        if "time" not in budget:
-            used = f"the search has used up its {now.time:g} s; add --time-budget MORE"
-            raise ConfigError(f"{given}: {used}")
-        raise ConfigError(
-            f"--time-budget {now.time:g}s: it is counted over all runs of a search, and this "
-            f"one has taken {elapsed:.0f} s; give more"
-        )
-    done = search.reached_target and not search.cut_short
-    if done and not _is_harder(config, search.config):
-        more = "give more" if "target" in budget else "add --target MORE"
-        raise ConfigError(
-            f"{given}: the search has reached its target of {before.target:g}; {more}"
-        )
-    if now.num_samples < before.num_samples:
-        raise ConfigError(
-            f"--num-samples {now.num_samples}: the search has {before.num_samples}; give more"
-        )
-    ended = {"concluded": False, "cut_short": False, "reached_target": False}
-    return search.model_copy(update={"config": config, **ended})
-
-
-def _is_harder(config: SearchConfig, before: SearchConfig) -> bool:
-    """Whether a target is harder to reach than that of before."""
-    target, reached = config.budget.target, before.budget.target
-    signed = Objective.named(config.objective.metric).signed
-    return target is None or reached is None or signed(target) > signed(reached)

@@ -17,7 +17,7 @@ from tune.config.schema import SearchConfig
 from tune.config.space import flatten_space
 from tune.library.guest import as_guest
 from tune.study.finding import find_folder
-from tune.study.folder import checked_name, searches_in
+from tune.study.names import checked_name, searches_in
 from tune.study.search import HOME
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def resume(
         ConfigError: There is no such search, or it could not run.
         SearchStoppedError: The search cannot go on for now.
     """
-    from tune.engine.launch import resumed_search
+    from tune.engine.resumption import resumed_search
 
     budget = {"num_samples": num_samples, "time": time_budget, "target": target}
     words = {key: str(value) for key, value in budget.items() if value is not None}

@@ -11,17 +11,8 @@ import pytest
 from tests.helpers.doors import invoke
 from trainable.config import DataConfig
 from trainable.remote import place_at
-from tune.checks.nodes import (
-    COLUMNS,
-    ExaminedNode,
-    NodeFacts,
-    Question,
-    check_alike,
-    describe,
-    row,
-    skew,
-    versions,
-)
+from tune.checks.cluster import COLUMNS, ExaminedNode, check_alike, row
+from tune.checks.nodes import NodeFacts, Question, describe, skew, versions
 
 GOOD = NodeFacts(
     host="node-1",

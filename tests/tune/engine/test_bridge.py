@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,6 +64,15 @@ def test_values_that_make_no_trial_end_it_with_the_reason(
     assert ledger.trials[0].error.startswith("NoTrialError: predict.flips needs data whose mirror")
 
 
+@dataclass(frozen=True)
+class Pending:
+    """A trial, as Ray's controller looks at it."""
+
+    trial_id: str
+    status: str = "PENDING"
+    placement_group_factory: str = "a CPU"
+
+
 def pending_trials(scheduler: FIFOScheduler) -> list[str]:
     """What becomes of the workers of two trials, the first about to start, when one is set free.
 
@@ -75,13 +85,11 @@ def pending_trials(scheduler: FIFOScheduler) -> list[str]:
         def __init__(self) -> None:
             self._search_alg = SimpleNamespace()
             self._scheduler_alg, self._max_pending_trials = scheduler, 1
-            trials = [SimpleNamespace(trial_id=name, status="PENDING") for name in ("one", "two")]
-            for trial in trials:
-                trial.placement_group_factory = "a CPU"
-            self._trials, self._pending_trials = trials, trials
-            self._pending_trials_list = list(trials)
-            self._staged_trials, self._trial_to_actor = [trials[0]], [trials[0]]
-            self._resources_to_pending_trials = {"a CPU": list(trials)}
+            trials = [Pending("one"), Pending("two")]
+            self._trials, self._pending_trials_list = trials, list(trials)
+            self._pending_trials = set(trials)
+            self._staged_trials, self._trial_to_actor = {trials[0]}, {trials[0]: "its own"}
+            self._resources_to_pending_trials = {"a CPU": set(trials)}
             self._actor_manager = SimpleNamespace(num_pending_actors=1)
             self._actor_cache = SimpleNamespace(num_cached_objects=0, increase_max=lambda _: None)
 
@@ -91,10 +99,10 @@ def pending_trials(scheduler: FIFOScheduler) -> list[str]:
         def get_trials(self) -> object:
             return self._trials
 
-        def _schedule_trial_actor(self, trial: SimpleNamespace) -> None:
+        def _schedule_trial_actor(self, trial: Pending) -> None:
             happened.append(f"{trial.trial_id} gets the {free.pop() if free else 'new'} worker")
 
-        def _maybe_reuse_cached_actor(self, trial: SimpleNamespace) -> bool:
+        def _maybe_reuse_cached_actor(self, trial: Pending) -> bool:
             if free:
                 happened.append(f"{trial.trial_id} gives up its own for the {free.pop()} worker")
             return True

@@ -11,7 +11,8 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.processes import running
 from tune.base.errors import ConfigError
 from tune.config.loading import load_config
-from tune.engine.launch import Launch, _extended, resumed_or_new_search
+from tune.engine.launch import Launch
+from tune.engine.resumption import _extended, resumed_or_new_search
 from tune.strategy.portfolio import open_search
 from tune.study.finding import find_folder, known
 from tune.study.folder import SearchFolder
@@ -192,7 +193,7 @@ def test_where_the_environment_has_the_addresses_no_config_needs_them(
 def test_a_search_that_a_process_runs_is_waited_for(
     in_an_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tune.engine.launch._PATIENCE", 0.3)
+    monkeypatch.setattr("tune.engine.resumption._PATIENCE", 0.3)
     given, words = COMMAND
     begin(resumed_or_new_search(given, words, "night", {}))
     with running([sys.executable, "-c", HOLD, str(in_an_empty_folder / "mlruns")]) as holder:
@@ -201,5 +202,5 @@ def test_a_search_that_a_process_runs_is_waited_for(
         with pytest.raises(ConfigError, match="another process is running it"):
             resumed_or_new_search(given, words, "night", {})
         threading.Timer(0.1, holder.kill).start()
-        monkeypatch.setattr("tune.engine.launch._PATIENCE", 10.0)
+        monkeypatch.setattr("tune.engine.resumption._PATIENCE", 10.0)
         resumed_or_new_search(given, words, "night", {}).home.release()

@@ -17,7 +17,8 @@ from tests.helpers.plugins import use_plugin
 from trainable.checkpoints import BEST
 from trainable.data.datasets import load_dataset
 from trainable.remote import place_at
-from tune.models.winner import Contest, contest_of, hold, hold_elsewhere
+from tune.models.contest import Contest, contest_of
+from tune.models.winner import hold, hold_elsewhere
 from tune.strategy.confirmation import finalists, ranked
 from tune.study.ledger import Ledgers
 from tune.study.shared import TrialFolders

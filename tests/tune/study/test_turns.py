@@ -1,0 +1,82 @@
+"""Whose turn it is to run a search, on any machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.postgres import Postgres, postgres
+from tests.helpers.processes import running, wait_until
+from tune.base.errors import ConfigError
+from tune.study.shared import SharedFolder
+from tune.study.turns import Turn
+
+HOLD = """
+import sys, time
+from tune.study.turns import Turn
+assert Turn(sys.argv[1], "one", print).take()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as server:
+        yield server
+
+
+def test_on_a_server_one_process_has_the_turn_and_its_death_gives_it_back(server: Postgres) -> None:
+    with running([sys.executable, "-c", HOLD, server.url]) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        shared = SharedFolder("one", "memory://turns", server.url)
+        assert shared.is_running
+        assert not shared.take_turn(0.0, None)
+        assert SharedFolder("two", "memory://turns", server.url).take_turn(0.0, None)
+        other.kill()
+        other.wait()
+        assert shared.take_turn(5.0, None)
+    assert SharedFolder("one", "memory://turns", server.url).is_running
+    shared.end_turn()
+    assert not SharedFolder("one", "memory://turns", server.url).is_running
+
+
+def test_a_server_that_forgets_a_turn_is_asked_again(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.study.turns._LOOK_SECONDS", 0.2)
+    lost: list[str] = []
+    turn = Turn(server.url, "forgotten", lost.append)
+    assert turn.take()
+    server.stop()
+    server.start()
+    other = Turn(server.url, "forgotten", lost.append)
+    wait_until(lambda: other.is_taken)
+    assert lost == []
+    turn.give_back()
+
+
+def test_one_that_another_process_has_taken_meanwhile_is_lost(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.study.turns._LOOK_SECONDS", 3600.0)
+    other = Turn(server.url, "contested", print)
+    lost: list[str] = []
+    monkeypatch.setattr("tune.study.turns._LOOK_SECONDS", 0.3)
+    turn = Turn(server.url, "contested", lost.append)
+    assert turn.take()
+    turn._let_go()
+    assert other.take()
+    wait_until(lambda: bool(lost))
+    assert lost == ["another process, which runs this search now"]
+    other.give_back()
+
+
+def test_a_study_on_no_server_is_said_to_be(tmp_path: Path) -> None:
+    shared = SharedFolder("one", str(tmp_path), "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    with pytest.raises(ConfigError, match=r"tracking\.study=postgresql.* cannot be used"):
+        shared.take_turn(0.0, None)
