@@ -36,6 +36,8 @@ from tune.study.trial import TrialLog
 from tune.tracking.writer import RecordWriter
 
 MOST = 100_000
+PATIENCE = 120.0
+"""Seconds after which slots that have no trial yet count as idle."""
 
 cloudpickle.register_pickle_by_value(sleeping)  # its nodes have no benchmarks
 
@@ -151,8 +153,8 @@ class Watching:
 
     def __init__(self, slots: int, record: RecordWriter) -> None:
         self._slots, self._record = slots, record
-        self._running = set[int]()
-        self.since = math.inf
+        self._running, self.most = set[int](), 0
+        self.since, self._start = math.inf, time.time()
 
     def changed(self, trial: TrialLog) -> None:
         """A trial has started, has reported or has ended."""
@@ -161,7 +163,9 @@ class Watching:
             self._running.discard(trial.number)
         else:
             self._running.add(trial.number)
-        if self.since == math.inf and len(self._running) == self._slots:
+        self.most = max(self.most, len(self._running))
+        has_waited = time.time() > self._start + PATIENCE
+        if self.since == math.inf and (self.most == self._slots or has_waited):
             self.since = time.time()
 
 
@@ -210,6 +214,7 @@ def _run(
         "results": epochs,
         "starting_s": round(watching.since - start, 1),
         "window_s": round(window, 1),
+        "most_at_once": watching.most,
         "utilisation": round(busy / (slots * window), 4),
         "results_a_s": round(epochs / (end - start), 2),
         "driver_cpu": round(cpu / (end - start), 3),
