@@ -40,7 +40,7 @@ from tune.base.environment import connect_to, prepare_environment
 def main() -> None:
     """Print a row for each size of a study or of a cluster, and then one line of JSON."""
     given = _arguments()
-    os.environ["RAY_preload_python_modules"] = ""  # nothing is trained: no node needs PyTorch
+    os.environ.update(RAY_preload_python_modules="")  # nothing is trained: no PyTorch needed
     prepare_environment()  # before Ray is imported, as each command does
     connect_to("auto")
     from scaling.driver import measured  # noqa: PLC0415
