@@ -49,6 +49,7 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": "of-the-cluster-and-no-other-0123456789",
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",  # or whatever else runs here would come first
             **self.bucket.environment,
             "TUNE_STUDY": self.database.url,
             "MLFLOW_TRACKING_URI": self.record.uri,
