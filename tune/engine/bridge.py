@@ -27,7 +27,8 @@ from tune.engine.ray_compat import (
 )
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
-from tune.strategy.schedulers import Scheduler, next_trial
+from tune.strategy.schedulers import Scheduler
+from tune.strategy.scheduling import next_trial
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.shared import OWNER

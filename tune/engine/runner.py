@@ -38,7 +38,7 @@ from tune.strategy.confirmation import (
 )
 from tune.strategy.portfolio import open_search
 from tune.strategy.refit import is_refitted
-from tune.strategy.schedulers import build_scheduler
+from tune.strategy.scheduling import build_scheduler
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.opening import check_name, check_study, conclude_study, reopen_cut_short

@@ -18,7 +18,7 @@ from tune.engine.bridge import LedgerCallback, LedgerSearcher
 from tune.engine.pressure import MemoryPressure
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
-from tune.strategy.schedulers import run_all
+from tune.strategy.scheduling import run_all
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision
