@@ -122,7 +122,8 @@ def _promote(client: Client, name: str, number: int) -> int:
 def _show(client: Client, name: str) -> None:
     """Print a model's versions as a table, and below it why each is the champion or is not."""
     from tune.models.champion import ROLLED_BACK, champion_of, versions_of
-    from tune.tracking.schema import Tag, VersionTags
+    from tune.tracking.schema import Tag
+    from tune.tracking.tags import VersionTags
 
     champion, console = champion_of(client, name), open_console()
     heads = ("version", "", "registered", "test", "confirmed", "model")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.places import why_not_writable
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
@@ -20,8 +20,9 @@ from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.engine.signals import interrupt
 from tune.study.finding import absolute, find_folder, folder_of, known
-from tune.study.folder import SearchFolder, checked_name
+from tune.study.folder import SearchFolder
 from tune.study.search import Search
+from tune.study.searches import checked_name
 from tune.study.shared import given_storage, given_study
 from tune.study.stopwatch import Stopwatch
 from tune.tracking.server import check_tracking, tracking_uri

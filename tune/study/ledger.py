@@ -15,7 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from tune.config.schema import SearchConfig
 from tune.config.walk import is_whole_trial, walk
 from tune.study.distributions import distributions, suggest

@@ -14,7 +14,8 @@ from tests.helpers.studies import ledger_in_memory, reported
 from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.engine import trials
-from tune.engine.bridge import LedgerCallback, LedgerSearcher
+from tune.engine.bridge import LedgerSearcher
+from tune.engine.callback import LedgerCallback
 from tune.engine.pressure import MemoryPressure
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
