@@ -13,7 +13,7 @@ from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import ConfigOption, Door, open_console
 from tune.config.data_words import config_of_images
 from tune.study.folder import SearchFolder
-from tune.study.names import checked_name
+from tune.study.searches import checked_name
 
 app = Door("tune.data")
 

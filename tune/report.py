@@ -11,8 +11,8 @@ from trainable.places import why_not_writable
 from tune.base.errors import DONE, ConfigError
 from tune.cli import Door
 from tune.study.finding import find_folder
-from tune.study.names import checked_name, latest_search
 from tune.study.search import HOME
+from tune.study.searches import checked_name, latest_search
 
 app = Door("tune.report")
 

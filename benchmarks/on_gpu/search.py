@@ -111,7 +111,9 @@ def search(
     folder.mkdir()
     variables = {
         **os.environ,
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
+        ),
         "TUNE_CACHE": str(folder / "store"),
         **(environment or {}),
     }

@@ -35,8 +35,9 @@ def main(options: Options) -> None:
     bench = Bench(device, options, noise(options.pick(20_000, 40), STORED_SIDE), roof)
     sizes = options.pick((224, 128), (32,))
     parts = [Part(f"eager_{px}", 10, partial(bench.eager, px)) for px in sizes]
-    if device.is_gpu and can_compile():
-        parts += [Part(f"compiled_{px}", 40, partial(bench.compiled, px)) for px in sizes]
+    compiling = device.is_gpu and can_compile()
+    if compiling:
+        parts.append(Part(f"compiled_{sizes[0]}", 40, partial(bench.compiled, sizes[0])))
     parts += [
         Part(f"data_{policy}", 15, partial(bench.data_share, policy, sizes[0]))
         for policy in ("flip", "flip_crop", "trivial")
@@ -45,6 +46,8 @@ def main(options: Options) -> None:
     parts.append(Part("plain", 25, partial(bench.plain, sizes[0])))
     if device.is_gpu:
         parts.append(Part("cudnn_benchmark", 20, partial(bench.cudnn_benchmark, sizes[0])))
+    if compiling:
+        parts += [Part(f"compiled_{px}", 40, partial(bench.compiled, px)) for px in sizes[1:]]
         parts += [Part(f"graphs_{px}", 45, partial(bench.graphs, px)) for px in (32, sizes[0])]
     run(options, parts)
 

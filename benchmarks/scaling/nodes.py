@@ -28,7 +28,7 @@ from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
 from tune.strategy.choice import Choice
 from tune.strategy.portfolio import open_search
-from tune.strategy.schedulers import build_scheduler
+from tune.strategy.scheduling import build_scheduler
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.search import Search

@@ -13,16 +13,13 @@ from ray.tune.search import Searcher
 
 from trainable.ray_trainable import TrialSpec
 from tune.config.rules import first_broken
+from tune.engine.callback import Watcher
 from tune.engine.pressure import MemoryPressure
-from tune.engine.ray_compat import (
-    DriverOnly,
-    give_back,
-    start_all_pending,
-)
+from tune.engine.ray_compat import DriverOnly, give_back, start_all_pending
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
-from tune.engine.watchers import Watcher
-from tune.strategy.schedulers import Scheduler, next_trial
+from tune.strategy.schedulers import Scheduler
+from tune.strategy.scheduling import next_trial
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.shared import OWNER

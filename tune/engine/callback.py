@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from tune.base.errors import Halt
 from tune.engine.pressure import MemoryPressure
-from tune.engine.ray_compat import (
-    DriverOnly,
-    Workers,
-    error_of,
-    killed_for_memory,
-    lost_with_node,
-)
+from tune.engine.ray_compat import DriverOnly, Workers, error_of, killed_for_memory, lost_with_node
 from tune.engine.stopping import TimeBudget
-from tune.engine.watchers import Watcher
 from tune.study.ledger import Ledger
-from tune.study.trial import Decision, TrialState
+from tune.study.trial import Decision, TrialLog, TrialState
+
+
+class Watcher(Protocol):
+    """Something that follows the ledger."""
+
+    def changed(self, trial: TrialLog) -> None:
+        """A trial has started, has reported an epoch, has been paused or has ended."""
 
 
 class LedgerCallback(DriverOnly, Callback):

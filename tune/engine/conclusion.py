@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from trainable.data.datasets import load_dataset
 from trainable.inference.classifier import Classifier
-from trainable.judging.metrics import Objective
-from trainable.judging.predictions import Predictions
 from tune.engine.ending import hold_contest
-from tune.engine.problems import ERRORS, Problems, scratch
+from tune.engine.known_by import identity_of, scores_of, trust_of
 from tune.engine.resources import TrialResources
 from tune.models.contest import contest_of
 from tune.models.held_out import held_out
 from tune.models.promotion import settle_champion
 from tune.models.registration import Challenger, add_file
-from tune.models.winner import Tested
+from tune.models.winner import Fault, Tested, fault_of
 from tune.reporting.files import write_report
 from tune.reporting.notes import note
 from tune.reporting.results import Model, SearchResults
@@ -27,12 +29,47 @@ from tune.strategy.refit import refit_score
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledgers
 from tune.study.search import Search
-from tune.study.trial import TrialState
 from tune.tracking import schema
 from tune.tracking.notes import Links
 from tune.tracking.record import SearchRecord
 from tune.tracking.schema import Artifact, Tag
-from tune.tracking.writer import RecordWriter
+from tune.tracking.writer import RecordWriter, UnrecordedError
+
+_SCRATCH: Final = "scratch"
+"""The folder, in the search's, of all temporary files: what a kill leaves is cleared later."""
+_ERRORS: Final = "error.txt"
+
+
+@dataclass
+class _Problems:
+    """What failed after the last trial. Whatever it is, the rest is done, and a resume does it."""
+
+    home: SearchFolder
+    found: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def noted(self, what: str) -> Iterator[None]:
+        """Note an error instead of raising it."""
+        try:
+            yield
+        except UnrecordedError as error:
+            self.found.append(str(error))
+        except Exception as error:  # noqa: BLE001 - of plugins, figures, files: none may end it
+            self.add(fault_of(what, error))
+
+    def add(self, fault: Fault) -> None:
+        """Note what has failed, with its traceback in a file."""
+        told = f"{fault.what} failed: {fault.reason}"
+        if fault.trace is not None:
+            path = self.home.folder / _ERRORS
+            path.write_text(fault.trace, encoding="utf-8")
+            told = f"{told} ({path})"
+        self.found.append(told)
+
+    @property
+    def told(self) -> str | None:
+        """All of them in one line, if there are any."""
+        return "; ".join(self.found) or None
 
 
 def conclude(
@@ -64,9 +101,9 @@ def conclude(
     )  # which has been loaded before
     choice = Choice.of(search)
     results = SearchResults(search.name, ledgers.searched, dataset, tuple(finalists), choice=choice)
-    problems, classifier, record = Problems(home), None, None
-    (home.folder / ERRORS).unlink(missing_ok=True)  # of an attempt before this one
-    with scratch(home):
+    problems, classifier, record = _Problems(home), None, None
+    (home.folder / _ERRORS).unlink(missing_ok=True)  # of an attempt before this one
+    with _scratch(home):
         if finalists:
             with problems.noted("testing the best checkpoint"):
                 # A soup may have the network of any finalist: of none that costs more.
@@ -125,8 +162,8 @@ def _register(
     assert results.model is not None
     assert results.test is not None
     winner, model = results.finalists[0], results.model
-    identity = _identity(search, winner, model)
-    scores = _scores(results, model, results.test) | _trust(results, results.test)
+    identity = identity_of(search, winner, model)
+    scores = scores_of(results, model, results.test) | trust_of(results, results.test)
     runs = {Tag.BEST_RUN: " ".join(map(record.child, model.runs))}
     if winner.runs:
         runs[Tag.CONFIRMED_OVER] = winner.over
@@ -169,53 +206,7 @@ def _describe(results: SearchResults, record: SearchRecord) -> None:
         record.note_version(results.config.model_name, results.standing.version, text)
 
 
-def _identity(search: Search, winner: Finalist, model: Model) -> dict[str, str]:
-    """Tags that tell a model from any other of its search.
-
-    With a time budget, the same trial may win twice: cut short, and once it has gone on.
-    """
-    trial, epochs = winner.trial, search.config.trial(winner.trial.params).train.epochs
-    cut = f"epoch {trial.best} of {epochs}" if trial.state is TrialState.PRUNED else "no"
-    return {
-        Tag.BEST_TRIAL: str(trial.number),
-        Tag.CANDIDATE: model.candidate,
-        Tag.INGREDIENTS: " ".join(model.runs),
-        **({} if search.config.budget.time is None else {Tag.CUT_SHORT: cut}),
-    }
-
-
-def _scores(results: SearchResults, model: Model, test: Predictions) -> dict[str, float]:
-    """The values by which a model is known, on its search's run as on its version."""
-    winner, objective = results.finalists[0], results.objective
-    scores = {
-        **{Objective(metric).on("test"): metric.of(test) for metric in objective.metrics},
-        schema.TEST_ACC: test.accuracy,
-        schema.TEST_LOSS: test.loss,
-    }
-    if model.score is not None:
-        scores[schema.best(objective)] = model.score
-    if winner.runs:
-        scores[schema.confirmed(objective)] = winner.mean
-        scores[schema.spread(objective)] = winner.spread
-    return scores
-
-
-def _trust(results: SearchResults, test: Predictions) -> dict[str, float]:
-    """What the model's probabilities are worth, and how that held on the test images."""
-    found = results.calibration
-    if found is None or test.truth is not None:
-        return {}
-    sure = found.is_sure(test)
-    return {
-        schema.TEMPERATURE: found.temperature,
-        schema.UNSURE_BELOW: found.unsure_below,
-        schema.TEST_CALIBRATION_ERROR: found.of(test).calibration_error(),
-        schema.TEST_SURE: float(sure.mean()),
-        **({schema.TEST_SURE_ACC: test.at(sure).accuracy} if sure.any() else {}),
-    }
-
-
-def _close(results: SearchResults, record: SearchRecord, problems: Problems) -> None:
+def _close(results: SearchResults, record: SearchRecord, problems: _Problems) -> None:
     """Close the record: as finished only once all is written, alias and decision included."""
     if problems.told is not None:
         record.log_summary({}, {Tag.ERROR: problems.told})
@@ -223,3 +214,17 @@ def _close(results: SearchResults, record: SearchRecord, problems: Problems) -> 
         return
     record.clear(Tag.ERROR)
     record.close("FINISHED" if results.finalists else "FAILED")
+
+
+@contextmanager
+def _scratch(home: SearchFolder) -> Iterator[None]:
+    """Have all temporary files made in the search's folder, and none left there."""
+    folder, before = home.folder / _SCRATCH, tempfile.tempdir
+    shutil.rmtree(folder, ignore_errors=True)  # what a kill has left
+    folder.mkdir(parents=True)
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)

@@ -19,7 +19,7 @@ from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.study.finding import absolute, folder_of
 from tune.study.folder import SearchFolder
-from tune.study.names import checked_name
+from tune.study.searches import checked_name
 from tune.study.shared import given_storage, given_study
 from tune.study.stopwatch import Stopwatch
 from tune.tracking.server import check_tracking, tracking_uri

@@ -16,7 +16,7 @@ from trainable.data.parts import SPLITS
 from trainable.device import cpu_precision
 from trainable.features.probe import check_features
 from trainable.folds import Fold
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights
 from tune.base.errors import ConfigError, squeeze

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from tune.base.errors import ConfigError
 from tune.config.loading import check_files, with_budget
 from tune.config.loggers import check_loggers
@@ -16,8 +16,8 @@ from tune.config.schema import SearchConfig
 from tune.engine.signals import interrupt
 from tune.study.finding import find_folder, known
 from tune.study.folder import SearchFolder
-from tune.study.names import checked_name
 from tune.study.search import Search
+from tune.study.searches import checked_name
 from tune.study.stopwatch import Stopwatch
 from tune.tracking.server import check_tracking
 

@@ -20,7 +20,7 @@ from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.node_images import check_images
 from tune.engine.preflight import check_unchanged, choose_points, settle
-from tune.engine.preparing import prepare, share
+from tune.engine.readiness import prepare, share_of_each
 from tune.engine.reruns import Reruns
 from tune.engine.resources import TrialResources
 from tune.engine.signals import interrupt
@@ -30,12 +30,10 @@ from tune.engine.watchers import drop_former
 from tune.reporting.results import SearchResults
 from tune.reporting.soundness import write_data_page
 from tune.strategy.choice import Choice
-from tune.strategy.confirmation import (
-    Finalist,
-)
+from tune.strategy.confirmation import Finalist
 from tune.strategy.portfolio import open_search
 from tune.strategy.refit import is_refitted
-from tune.strategy.schedulers import build_scheduler
+from tune.strategy.scheduling import build_scheduler
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.opening import check_name, check_study, conclude_study, reopen_cut_short
@@ -67,7 +65,7 @@ def start_search(
     prepare(config, console)
     search = choose_points(settle(config, home.name, console), console)
     check_images(search, console)
-    resources = share(search.config, console)
+    resources = share_of_each(search.config, console)
     check_name(search)
     home.begin(search, interrupt)
     try:
@@ -75,7 +73,7 @@ def start_search(
     except ConfigError:
         home.discard()
         raise
-    _say_fewer(ledger, console)
+    say_fewer(ledger, console)
     console.print(f"resume   {to_resume(home.name)}", soft_wrap=True)
     with watch.noting():
         return _run(search, home, ledger, resources, console, watch)
@@ -103,18 +101,18 @@ def resume_search(
         now = settle(config, search.name, console)
         check_unchanged(search, now)
         check_images(search, console)
-        resources = share(config, console)
+        resources = share_of_each(config, console)
         if home.has_trials:
             check_study(search)
         if config.budget.time is None or watch.elapsed < config.budget.time:
             reopen_cut_short(search, search.name)
         ledger = open_search(search)
         console.print(f"resumed  with {ledger.ended} of {ledger.asked} trials ended")
-        _say_fewer(ledger, console)
+        say_fewer(ledger, console)
         return _run(search, home, ledger, resources, console, watch)
 
 
-def _say_fewer(ledger: Ledger, console: Console) -> None:
+def say_fewer(ledger: Ledger, console: Console) -> None:
     """Say so where a space holds fewer different trials than were asked for."""
     asked = ledger.config.budget.num_samples
     if ledger.asked < asked:
@@ -123,7 +121,7 @@ def _say_fewer(ledger: Ledger, console: Console) -> None:
         )
 
 
-def _say_reached(ledger: Ledger, console: Console) -> None:
+def say_reached(ledger: Ledger, console: Console) -> None:
     """Say that the target has been reached, and by how many trials of those asked for."""
     target, name = ledger.config.budget.target, ledger.objective.name
     trials = f"by {len(ledger.trials)} of {ledger.asked} trials"
@@ -164,7 +162,7 @@ def _run(
         run(ledger, scheduler, budget)
         reached = scheduler.has_enough(ledger)
         if reached:
-            _say_reached(ledger, console)
+            say_reached(ledger, console)
         timed = config.budget.time is not None
         count = max(1, config.confirm.top_k)
         chosen = choice.finalists(ledger.trials.values(), count, timed=timed)

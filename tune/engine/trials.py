@@ -15,7 +15,7 @@ from rich.console import Console
 from trainable.ray_trainable import FineTuneTrainable
 from tune.base.errors import Halt, first_line
 from tune.engine.bridge import LedgerScheduler, LedgerSearcher
-from tune.engine.callback import LedgerCallback
+from tune.engine.callback import LedgerCallback, Watcher
 from tune.engine.cluster import is_own
 from tune.engine.loggers import loggers
 from tune.engine.pressure import MemoryPressure
@@ -24,7 +24,7 @@ from tune.engine.ray_compat import is_of_memory
 from tune.engine.resources import Capacity, TrialResources
 from tune.engine.signals import interrupted
 from tune.engine.stopping import TimeBudget
-from tune.engine.watchers import DropUnneeded, GiveUp, Watcher
+from tune.engine.watchers import DropUnneeded, GiveUp
 from tune.strategy.choice import Choice
 from tune.strategy.remaining import remaining_seconds
 from tune.strategy.schedulers import Scheduler

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from trainable.checkpoints import BEST, LAST
 from tune.base.errors import Halt
@@ -16,13 +16,6 @@ from tune.study.trial import TrialLog, TrialState
 
 GIVE_UP_AFTER: Final = 5
 """Trials that fail, and none that does not, before a search gives up."""
-
-
-class Watcher(Protocol):
-    """Something that follows the ledger."""
-
-    def changed(self, trial: TrialLog) -> None:
-        """A trial has started, has reported an epoch, has been paused or has ended."""
 
 
 class DropUnneeded:

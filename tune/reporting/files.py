@@ -24,7 +24,8 @@ from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledgers
 from tune.study.search import Search, run_name
 from tune.tracking.evaluation import read_outcome
-from tune.tracking.schema import Artifact, SearchTags
+from tune.tracking.schema import Artifact
+from tune.tracking.tags import SearchTags
 
 
 def write_report(results: SearchResults, folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
 from trainable.data.forms.remote import folder_of
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.text import printable, shortened
 from tune.reporting.card import has_card
 from tune.reporting.pictures import as_source

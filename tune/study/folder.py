@@ -6,7 +6,6 @@ only this machine's process needs, and :mod:`tune.study.shared` the rest.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -20,8 +19,8 @@ from trainable.places import Place
 from trainable.remote import AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
 from tune.study.holding import LOCK, Hold
-from tune.study.names import FILE, SEARCHES, searches_in
 from tune.study.search import DATABASE, HOME, Kind, Search
+from tune.study.searches import FILE, SEARCHES, unknown
 from tune.study.shared import SharedFolder, TrialFolders
 
 _ELAPSED = "elapsed.json"
@@ -185,7 +184,7 @@ class SearchFolder:
         try:
             return Search.model_validate_json(self._place.read(FILE))
         except FileNotFoundError:
-            reason = self._unknown()
+            reason = unknown(self.name, self.folder.parents[1])
         except (ValidationError, OSError) as error:
             reason = f"search {self.name}: {self.folder / FILE} cannot be read: {first_line(error)}"
         search = self._in_study()
@@ -232,14 +231,6 @@ class SearchFolder:
         for folder in (self.folder, *self.folder.parents[:2]):
             if not any(folder.iterdir()):
                 folder.rmdir()
-
-    def _unknown(self) -> str:
-        known = searches_in(self.folder.parents[1])
-        if not known:
-            return f"search {self.name}: no search was started in this folder ({HOME / SEARCHES})"
-        near = difflib.get_close_matches(self.name, known, len(known), cutoff=0)
-        more = f" and {len(known) - 10} more" if len(known) > 10 else ""
-        return f"search {self.name}: no such search; there is {', '.join(near[:10])}{more}"
 
 
 def _occupied(files: Iterable[Path]) -> int:

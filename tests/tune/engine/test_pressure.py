@@ -19,7 +19,7 @@ from tune.engine.callback import LedgerCallback
 from tune.engine.pressure import MemoryPressure
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
-from tune.strategy.schedulers import run_all
+from tune.strategy.scheduling import run_all
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision

@@ -16,7 +16,7 @@ from rich.console import Console
 import tune
 from tune.base.environment import LOOPBACK_ONLY
 from tune.config.loading import load_config
-from tune.engine import preparing, runner
+from tune.engine import readiness, runner
 from tune.engine.ray_compat import (
     ITERATION,
     error_of,
@@ -44,10 +44,10 @@ def test_without_rays_private_name_a_search_warns_once_and_goes_on(
         monkeypatch.setattr(tune_controller, "_ActorClassCache", WithoutGet)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     for name in ("start_ray", "fit_resources"):
-        monkeypatch.setattr(preparing, name, lambda *_: None)
-    monkeypatch.setattr(preparing, "is_own", lambda: True)
+        monkeypatch.setattr(readiness, name, lambda *_: None)
+    monkeypatch.setattr(readiness, "is_own", lambda: True)
     with pytest.warns(UserWarning, match="starts trials more slowly") as told:
-        preparing.prepare(load_config(None), Console(file=io.StringIO()))
+        readiness.prepare(load_config(None), Console(file=io.StringIO()))
     assert len(told) == 1
     assert getattr(tune_controller, "_ActorClassCache", WithoutGet) is WithoutGet
 

@@ -1,19 +1,26 @@
-"""The names of searches: what may be one, and which were started in a folder."""
+"""Which searches were started in a folder, and what a search may be called."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
-from typing import Final
 
 from tune.base.errors import ConfigError
 from tune.config.schema import NAME_RULE
 from tune.study.search import HOME
 
-SEARCHES: Final = "searches"
-"""The folder of all searches' folders, in their home."""
-FILE: Final = "search.json"
-"""The file of a search in its own."""
+SEARCHES, FILE = "searches", "search.json"
+
+
+def unknown(name: str, home: Path) -> str:
+    """An error message: no search of this name was started here, and which ones were."""
+    known = searches_in(home)
+    if not known:
+        return f"search {name}: no search was started in this folder ({HOME / SEARCHES})"
+    near = difflib.get_close_matches(name, known, len(known), cutoff=0)
+    more = f" and {len(known) - 10} more" if len(known) > 10 else ""
+    return f"search {name}: no such search; there is {', '.join(near[:10])}{more}"
 
 
 def checked_name(name: str, option: str) -> str:

@@ -1,4 +1,4 @@
-"""What is done before a search begins or goes on: Ray is started, and what a trial gets decided."""
+"""Before the first trial: Ray is started, and what each trial gets of it is found."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def prepare(config: SearchConfig, console: Console) -> None:
     fit_resources(config.resources)
 
 
-def share(config: SearchConfig, console: Console) -> TrialResources:
+def share_of_each(config: SearchConfig, console: Console) -> TrialResources:
     """What each trial gets; with `resources.gpu=auto`, by the memory that it needs."""
     resources = fit_resources(config.resources)
     if config.resources.gpu != "auto" or resources.gpu == 0:
