@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import psycopg
 import ray
-from mlflow import MlflowClient
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 from rich.console import Console
@@ -92,43 +92,34 @@ def measured_on(
     scale: Scale, nodes: Sequence[int], grown: int, load: Load
 ) -> Iterator[dict[str, float]]:
     """Let a search of sleeping trials go on, on clusters of several sizes; a row for each."""
-    recorded: dict[str, float] = {}
     if grown:
         grow(scale.study, scale.name, grown, "random", scale.folder, {})
     search = scale.search(load.trials or MOST, scale.sampler)
     ledger = open_search(search)
-    writer = RecordWriter(search, ledger)
-    if grown:
-        recorded = _recorded(writer, ledger, scale, grown)
+    writer = RecordWriter(search, cast("Ledger", Since(ledger)))
     for count in nodes:
         with _cluster(count, load.slots):
-            yield {**_run(search, ledger, writer, scale, count, load), **recorded}
-        recorded = {}
+            yield _run(search, ledger, writer, scale, count, load)
     start = time.perf_counter()
     writer.finish()
     print(f"the record was complete {time.perf_counter() - start:.1f} s later", flush=True)
 
 
-def _recorded(writer: RecordWriter, ledger: Ledger, scale: Scale, grown: int) -> dict[str, float]:
-    """The trials a second that MLflow takes, of those that the study has before."""
-    client, start = MlflowClient(scale.tracking), time.perf_counter()
-    writer.changed(ledger.trials[0])
-    ended = "attributes.status = 'RUNNING'"
-    while True:
-        time.sleep(0.5)
-        found = client.get_experiment_by_name("digits")
-        if found is None:
-            continue
-        ids = [found.experiment_id]
-        runs = client.search_runs(ids, "tags.`tune.kind` = 'trial'", max_results=50_000)
-        if len(runs) >= grown and len(client.search_runs(ids, ended)) <= 1:
-            break
-    rows = sum(len(log.epochs) for log in ledger.trials.values())
-    seconds = time.perf_counter() - start
-    return {
-        "mlflow_trials_a_s": round(grown / seconds, 1),
-        "mlflow_epochs_a_s": round(rows / seconds, 1),
-    }
+class Since:
+    """A ledger as the record sees it: without the trials that were simulated before."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._before = ledger, set(ledger.trials)
+
+    @property
+    def trials(self) -> dict[int, TrialLog]:
+        """Those of now."""
+        found = list(self._ledger.trials.items())
+        return {number: log for number, log in found if number not in self._before}
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the ledger's."""
+        return getattr(self._ledger, name)
 
 
 @contextmanager
