@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
+from trainable.files.places import why_not_writable
 from trainable.judging.objective import Objective
-from trainable.places import why_not_writable
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
 from tune.config.loading import check_files, load_config, with_budget

@@ -8,7 +8,7 @@ from typing import Final
 
 from optuna.samplers import RandomSampler
 
-from trainable.folds import ALL
+from trainable.base.folds import ALL
 from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range

@@ -15,8 +15,8 @@ from typing import get_args
 
 from pydantic import ValidationError
 
-from trainable.places import Place
-from trainable.remote import AnyPlace, below, place_at
+from trainable.files.places import Place
+from trainable.files.remote import AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
 from tune.study.holding import LOCK, Hold
 from tune.study.search import DATABASE, HOME, Kind, Search
