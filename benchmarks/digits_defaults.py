@@ -27,7 +27,7 @@ from mlflow import MlflowClient
 from searches import versions
 from versus.sides import REPOSITORY
 
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from tune.tracking.schema import best, confirmed
 
 DECAY: Final = "space.optim.weight_decay={low: 1e-5, high: 1e-1, log: true}"

@@ -30,8 +30,9 @@ from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
 from trainable.data.forms.image_folder import image_files
 from trainable.device import resolve_device
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import BATCH, label
+from trainable.inference.spec import Spec
 
 ROUNDS = 3
 

@@ -32,7 +32,7 @@ from tune.config.schema import SearchConfig
 from tune.engine.watchers import DropUnneeded
 from tune.strategy.choice import Choice
 from tune.strategy.portfolio import open_search
-from tune.strategy.schedulers import build_scheduler
+from tune.strategy.scheduling import build_scheduler
 from tune.strategy.simulation import simulate
 from tune.study.folder import SearchFolder
 from tune.study.search import Search

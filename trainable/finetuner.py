@@ -19,8 +19,9 @@ from trainable.device import Device, resolve_device
 from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, PrefixOutputs, Recomputed, as_tail_input
 from trainable.features.probe import linear_head
-from trainable.inference.classifier import Classifier, Spec
-from trainable.judging.metrics import Objective
+from trainable.inference.classifier import Classifier
+from trainable.inference.spec import Spec
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions, mean_answer
 from trainable.losses import image_weights, masses_of, several_masses
 from trainable.network.averaging import MovingAverage

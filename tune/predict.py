@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -11,17 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainable.text import printable
+from trainable.base.text import printable
 from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import Door, ModelOption, UriOption
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from trainable.inference.classifier import Classifier
     from trainable.inference.labelling import ImageSource
-    from tune.reporting.label_table import Best, Put
+    from tune.reporting.label_table import Put
 
 app = Door("tune.predict")
 
@@ -62,7 +58,7 @@ def main(
 
     Exit code: 0 done, 1 an image could not be read, 2 a mistake in the command.
     """
-    from tune.reporting.label_table import check_table, writing_table
+    from tune.reporting.label_table import check_table, print_json, print_text, writing_table
 
     if as_csv is not None:
         if as_json:
@@ -81,7 +77,7 @@ def main(
             "--top-k means nothing of a model whose images have any number of labels: leave it out"
         )
     width = min(top_k, len(classifier.spec.classes))
-    printing = nullcontext(_print_json if as_json else _print_text)
+    printing = nullcontext(print_json if as_json else print_text)
     with printing if as_csv is None else writing_table(as_csv, width) as put:
         unreadable = _label(classifier, sources, width, put)
     if as_csv is not None:
@@ -97,7 +93,7 @@ def _label(
 ) -> int:
     """Put the labels of all images that can be read; returns how many cannot."""
     from trainable.inference.labelling import name_of
-    from tune.reporting.labelling import answers
+    from tune.reporting.labelling import answers, best_of
 
     unreadable = 0
     for answer in answers(classifier, sources):
@@ -105,7 +101,7 @@ def _label(
             unreadable += 1
             app.complain(answer.probabilities)
         else:
-            best = _best(answer.probabilities, classifier, width)
+            best = best_of(answer.probabilities, classifier, width)
             unsure = bool(classifier.unsure(answer.probabilities))
             put(name_of(answer.source), best, unsure)
     return unreadable
@@ -117,24 +113,6 @@ def _load(model: str | None, uri: str | None) -> Classifier:
 
     resolve_device("fp32", use_gpu=False)  # a classifier's own; it sets the allocator up too
     return load_model(model, uri).classifier
-
-
-def _best(probabilities: NDArray[np.float32], classifier: Classifier, count: int) -> Best:
-    """The most probable labels, and their probabilities; of several labels, those it has."""
-    if classifier.spec.several:
-        return [classifier.answer(probabilities)]
-    order = (-probabilities).argsort(kind="stable")[:count]
-    return [(classifier.spec.classes[index], float(probabilities[index])) for index in order]
-
-
-def _print_text(name: str, best: Best, unsure: bool) -> None:
-    answers = ", ".join(f"{label or 'no label'} {probability:.2%}" for label, probability in best)
-    print(printable(f"{name}: {answers}{' (unsure)' if unsure else ''}"))
-
-
-def _print_json(name: str, best: Best, unsure: bool) -> None:
-    top = [{"label": label, "probability": round(value, 6)} for label, value in best]
-    print(json.dumps({"image": name, **top[0], "unsure": unsure, "top": top}))
 
 
 if __name__ == "__main__":

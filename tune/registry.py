@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from tune.base.commands import as_typed
 from tune.base.errors import DONE, FAILED, ConfigError
@@ -68,8 +66,11 @@ def main(
         return _roll_back(client, name or _only(known, "--rollback"))
     if promote is not None:
         return _promote(client, name or _only(known, "--promote"), promote)
+    from tune.reporting.versions import show_versions
+
+    console = open_console()
     for each in [name] if name else known:
-        _show(client, each)
+        show_versions(client, each, console)
     return DONE
 
 
@@ -117,32 +118,6 @@ def _promote(client: Client, name: str, number: int) -> int:
     replaced = f", and no longer version {before.version}" if before else ""
     print(f"{name} version {number} is the champion{replaced}")
     return DONE
-
-
-def _show(client: Client, name: str) -> None:
-    """Print a model's versions as a table, and below it why each is the champion or is not."""
-    from tune.models.champion import ROLLED_BACK, champion_of, versions_of
-    from tune.tracking.schema import Tag, VersionTags
-
-    champion, console = champion_of(client, name), open_console()
-    heads = ("version", "", "registered", "test", "confirmed", "model")
-    table, decisions = Table(*heads, title=name, title_justify="left", box=None), []
-    for version in versions_of(client, name):
-        tags = VersionTags.of(version)
-        mark = "rolled back" if version.tags.get(Tag.PROMOTED) == ROLLED_BACK else ""
-        mark = "champion" if champion and version.version == champion.version else mark
-        date = time.strftime("%Y-%m-%d %H:%M", time.localtime(version.creation_timestamp / 1000))
-        scores = [
-            "" if score is None else tags.objective.show(score)
-            for score in (tags.test, tags.confirmed)
-        ]
-        runs = tags.ingredients
-        model = f"soup of {len(runs)}" if len(runs) > 1 else " ".join(runs)
-        table.add_row(str(version.version), mark, date, *scores, model)
-        decisions.append(f"  version {version.version}: {tags.decision or 'not decided yet'}")
-    console.print(table)
-    for decision in decisions:
-        console.print(decision, soft_wrap=True)
 
 
 if __name__ == "__main__":

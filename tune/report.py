@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from trainable.places import why_not_writable
+from trainable.files.places import why_not_writable
 from tune.base.errors import DONE, ConfigError
 from tune.cli import Door
 from tune.study.finding import find_folder
-from tune.study.folder import checked_name, latest_search
 from tune.study.search import HOME
+from tune.study.searches import checked_name, latest_search
 
 app = Door("tune.report")
 

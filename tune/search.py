@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,18 +11,9 @@ from tune.base.errors import DONE, ConfigError
 from tune.cli import AddressOption, ConfigOption, Door, OverridesArgument, open_console
 from tune.config.loading import config_text
 from tune.engine.foreground import run
-from tune.engine.launch import (
-    checked_config,
-    free_home,
-    new_search,
-    resumed_or_new_search,
-    resumed_search,
-)
+from tune.engine.request import Request
 from tune.engine.signals import catch_signals, interruption, interruption_code
 from tune.engine.startup import leave
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 app = Door("tune.search")
 
@@ -115,25 +105,18 @@ def main(
     connect_to(address)
     given = {"num_samples": num_samples, "time": time_budget, "target": target}
     budget = {key: value for key, value in given.items() if value is not None}
-    console = open_console()
-    words = [*(overrides or []), *(f"budget.{key}={value}" for key, value in budget.items())]
-    words += [] if storage is None else [f"tracking.storage={storage}"]
+    asked = Request(config, overrides or [], budget, storage, name, resume, resume_or_start)
     if print_config:
         if resume is not None or dry_run:
             raise ConfigError("--print-config goes along with neither --resume nor --dry-run")
-        print(config_text(config, words), end="")
+        print(config_text(config, asked.words), end="")
         return DONE
+    console = open_console()
     try:
         if dry_run:
-            return _preview(config, words, name, resume or resume_or_start, console)
-        if resume_or_start is not None:
-            _check_named_once(resume, name)
-            launch = resumed_or_new_search(config, words, resume_or_start, budget)
-        elif resume is not None:
-            _check_alone(config, name, overrides)
-            launch = resumed_search(resume, budget, storage)
-        else:
-            launch = new_search(config, words, name)
+            asked.preview(console)
+            return DONE
+        launch = asked.launch()
     except KeyboardInterrupt:
         app.complain(interruption())
         return interruption_code()
@@ -141,34 +124,6 @@ def main(
         code = run(launch, console, app.complain)
         leave(code, clean=launch.home.clear_halves)  # it starts Ray, which must be stopped
     console.print(launch.already)
-    return DONE
-
-
-def _check_named_once(resume: str | None, name: str | None) -> None:
-    if resume is not None or name is not None:
-        raise ConfigError("--resume-or-start goes along with neither --resume nor --name")
-
-
-def _check_alone(given: Path | None, name: str | None, overrides: list[str] | None) -> None:
-    """Check that nothing of a search is given that has begun."""
-    if given or name or overrides:
-        raise ConfigError(
-            "--resume goes on with a search as it is: beside it, only --num-samples, "
-            "--time-budget, --target, --storage and --address can be given"
-        )
-
-
-def _preview(
-    given: Path | None, words: list[str], name: str | None, resume: str | None, console: Console
-) -> int:
-    """Print what a search would try first, and why."""
-    if resume is not None:
-        raise ConfigError(f"--dry-run is of a new search, and --resume {resume} is an old one")
-    config = checked_config(given, words)
-    free_home(config, name)
-    from tune.engine.preview import preview  # with PyTorch, after what is checked without
-
-    preview(config, console)
     return DONE
 
 

@@ -20,13 +20,8 @@ from tasks import LENGTHS, TASKS
 
 from tune.config.schema import SearchConfig
 from tune.config.sections import SchedulerConfig
-from tune.strategy.schedulers import (
-    Scheduler,
-    build_scheduler,
-    longest_trial,
-    rungs,
-    scores_at,
-)
+from tune.strategy.schedulers import Scheduler, rungs, scores_at
+from tune.strategy.scheduling import build_scheduler, longest_trial
 from tune.study.ledger import Ledger
 from tune.study.plan import Plan
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState

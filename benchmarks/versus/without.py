@@ -22,7 +22,7 @@ from trainable.device import Device  # noqa: E402
 from trainable.features import batches, prefix  # noqa: E402
 from trainable.ray_trainable import FineTuneTrainable  # noqa: E402
 from tune import search  # noqa: E402
-from tune.engine import runner  # noqa: E402
+from tune.engine import trials  # noqa: E402
 
 
 class ChannelsFirst(FineTuneTrainable):
@@ -48,7 +48,7 @@ class ChannelsFirst(FineTuneTrainable):
 if __name__ == "__main__":
     match os.environ["WITHOUT"]:
         case "channels_last":
-            runner.FineTuneTrainable = ChannelsFirst
+            trials.FineTuneTrainable = ChannelsFirst
         case "actor_reuse":
-            runner.TuneConfig = lambda **given: TuneConfig(**{**given, "reuse_actors": False})
+            trials.TuneConfig = lambda **given: TuneConfig(**{**given, "reuse_actors": False})
     search.app()

@@ -26,7 +26,7 @@ from tests.helpers.machines import Machine, Network, network
 from tests.helpers.postgres import Postgres, postgres
 from tests.helpers.processes import run, wait_until
 from tests.helpers.servers import Server
-from trainable.remote import place_at
+from trainable.files.remote import place_at
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1500)]
 

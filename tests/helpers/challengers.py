@@ -8,7 +8,8 @@ from mlflow import MlflowClient
 from tests.helpers.commands import DIGITS
 from trainable.data.datasets import Dataset
 from trainable.data.seen import Seen
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
+from trainable.inference.spec import Spec
 from trainable.judging.predictions import Predictions
 from trainable.network.cut_network import build
 from tune.config.loading import load_config

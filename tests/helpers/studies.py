@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.study import Study, create_study
 
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from tune.config.schema import SearchConfig
 from tune.strategy.portfolio import open_search, search_plan
 from tune.study.ledger import Ledger

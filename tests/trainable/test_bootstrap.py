@@ -10,7 +10,7 @@ import torch
 from scipy.stats import binomtest, norm
 
 from trainable.judging.bootstrap import _draws, interval, least_spread, resampled
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 
 BALANCED = Objective.named("val_balanced_acc").metric

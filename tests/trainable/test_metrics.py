@@ -7,19 +7,15 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from sklearn.metrics import (
-    balanced_accuracy_score,
-    f1_score,
-    roc_auc_score,
-    top_k_accuracy_score,
-)
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, top_k_accuracy_score
 
 from tests.helpers.plugins import use_plugin
 from trainable.config import ObjectiveConfig, TrialConfig
 from trainable.config.costs import cost_rows
 from trainable.device import Device
 from trainable.finetuner import FineTuner
-from trainable.judging.metrics import EPOCH_METRICS, Objective, validation_metric
+from trainable.judging.metrics import EPOCH_METRICS, validation_metric
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 
 EPOCHS = ({"val_acc": 0.9, "val_loss": 0.5}, {"val_acc": 0.8, "val_loss": 0.3})

@@ -21,7 +21,7 @@ from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.device import CONTEXT_BYTES, Device, release_memory, resolve_device
 from trainable.finetuner import FineTuner
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.network.cut_network import CutNetwork
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 

@@ -30,7 +30,7 @@ from trainable.inference.exported import open_onnx, open_pt2, save_onnx, save_pt
 from trainable.inference.quantization import save_int8
 from trainable.inference.scoring import score
 from trainable.judging.bootstrap import interval
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions, mean_answer
 from trainable.losses import several_loss, several_masses
 

@@ -21,7 +21,7 @@ from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.device import resolve_device
 from trainable.finetuner import FineTuner
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from tune.config.loading import load_config
 from tune.models.rehearsal import build, overfit, train
 from tune.study.trial import Epoch, TrialLog

@@ -19,7 +19,8 @@ from tests.helpers.networks import random_state
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, Split, load_dataset
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
+from trainable.inference.spec import Spec
 
 CLASSES = ("ants", "bees", "crickets")
 

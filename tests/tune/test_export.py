@@ -18,8 +18,9 @@ from trainable.config import DataConfig, TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.data.sizes import fit
 from trainable.finetuner import FineTuner
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
 from trainable.inference.exported import open_onnx, open_pt2
+from trainable.inference.spec import Spec
 from tune import export as door
 from tune.models import formats, lineage
 from tune.models.export import Images, ParityError, export, images_of

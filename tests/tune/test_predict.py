@@ -24,8 +24,9 @@ from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.inference.calibration import NEVER_SURE
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import Answer
+from trainable.inference.spec import Spec
 from tune.library.models import load_model
 
 

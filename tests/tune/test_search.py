@@ -15,6 +15,7 @@ from tests.helpers.doors import invoke
 from tests.helpers.studies import search_of
 from tune import search
 from tune.config.loading import load_config
+from tune.engine import request
 from tune.study.folder import SearchFolder
 
 
@@ -60,7 +61,7 @@ def test_an_interruption_before_ray_starts_ends_with_130(
     def interrupted(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(search, "new_search", interrupted)
+    monkeypatch.setattr(request, "new_search", interrupted)
     monkeypatch.setattr("tune.engine.signals._heard", [])
     done = invoke("tune.search", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (130, "tune.search: interrupted by SIGTERM\n")

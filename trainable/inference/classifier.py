@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import copy
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
-from trainable.config import Arch, ImageSize
 from trainable.data.decoding.image_file import read_square
 from trainable.data.seen import Seen
 from trainable.data.sizes import fit, stored_side
+from trainable.inference.answering import Answering, AnsweringSeveral
+from trainable.inference.spec import Spec
 from trainable.network.cut_network import build
 from trainable.network.resnet import IMAGENET
 from trainable.network.weights import load_weights, why_not
@@ -29,70 +28,7 @@ from trainable.network.weights import load_weights, why_not
 _WEIGHTS, _SPEC = "model.safetensors", "classifier.json"
 SEEN: Final = "seen.safetensors"
 """The file of the hashes of the images that a classifier has seen."""
-_MOST_BYTES: Final = 16 * 2**20
-"""The largest `classifier.json` that is read."""
 _HALF: Final = 0.5
-_TINY: Final = float(np.finfo(np.float32).tiny)
-
-
-def _distinct(classes: tuple[str, ...]) -> tuple[str, ...]:
-    name, count = Counter(classes).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"{name!a} is there {count} times, and a class's name is its own")
-    return classes
-
-
-@dataclass(frozen=True)
-class Spec:
-    """How a classifier's network is built and its input made. The rules hold for what is read.
-
-    Attributes:
-        arch: Name of the network, such as `resnet18`.
-        classes: Names, in the order of the outputs.
-        stored_side: Side files are decoded to, in pixels, as the training data was.
-        image_size: Side the network sees, in pixels.
-        flips: Whether it is shown each image's mirror image too, and answers with the mean.
-        temperature: What the logits are divided by, so that probabilities say how often an answer
-            is right; 1 of a model that is not calibrated.
-        unsure_below: The probability of the first answer below which it is unsure; 0 where no
-            answer is, above 1 where each is.
-        several: Whether an image may have any number of the labels, each with a probability of its
-            own; it has those of a probability above one half.
-    """
-
-    arch: Arch
-    classes: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...],
-        Field(min_length=2, max_length=100_000),
-        AfterValidator(_distinct),
-    ]
-    stored_side: Annotated[int, Field(ge=1, le=2048)]
-    image_size: ImageSize
-    flips: bool = False
-    temperature: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
-    unsure_below: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
-    several: bool = False
-
-    @classmethod
-    def read(cls, path: Path) -> Spec:
-        """Read a file that may be damaged or made by hand.
-
-        Raises:
-            OSError: It cannot be read.
-            ValueError: It breaks a rule; says which, in one line.
-        """
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise ValueError(f"{path.name} has more than {_MOST_BYTES:,} bytes")
-        try:
-            return TypeAdapter(cls).validate_json(content, strict=True)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(map(str, first["loc"]))
-            value = f"{key}={ascii(first['input'])[:60]}: " if key else ""
-            message = first["msg"].removeprefix("Value error, ")
-            raise ValueError(f"{path.name}: {value}{message}") from error
 
 
 class Classifier:
@@ -200,46 +136,6 @@ class Classifier:
         """
         pixels = fit(images, self.spec.image_size).contiguous(memory_format=torch.channels_last)
         return self.answering(pixels).numpy()
-
-
-class Answering(nn.Module):
-    """A network with its softmax, and with the mean over an image and its mirror image.
-
-    Args:
-        network: From pixels to logits.
-        flips: Whether there is such a mean.
-        temperature: What the logits are divided by. Where there is a mean, that of its
-            probabilities: so none changes the order of the classes.
-    """
-
-    def __init__(self, network: nn.Module, *, flips: bool, temperature: float = 1.0) -> None:
-        super().__init__()
-        self.network, self.flips, self.temperature = network, flips, temperature
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels of shape (N, 3, S, S) to probabilities of shape (N, classes)."""
-        if not self.flips:
-            return self._softmax(self.network(pixels))
-        answer: Tensor = self.network(pixels).softmax(1)
-        answer = (answer + self.network(pixels.flip(3)).softmax(1)) / 2
-        if self.temperature == 1:
-            return answer
-        return self._softmax(answer.clamp_min(_TINY).log())
-
-    def _softmax(self, logits: Tensor) -> Tensor:
-        # Not divided by 1: a model that is not calibrated answers to the last bit as it did.
-        return (logits if self.temperature == 1 else logits / self.temperature).softmax(1)
-
-
-class AnsweringSeveral(Answering):
-    """The same with a probability for each label, whatever the others are."""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Pixels of shape (N, 3, S, S) to probabilities of shape (N, classes)."""
-        answer: Tensor = (self.network(pixels) / self.temperature).sigmoid()
-        if not self.flips:
-            return answer
-        return (answer + (self.network(pixels.flip(3)) / self.temperature).sigmoid()) / 2
 
 
 def _check_weights(spec: Spec, net: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
+from trainable.inference.spec import Spec
 
 INPUT: Final = "pixels"
 OUTPUT: Final = "probabilities"

@@ -66,7 +66,7 @@ def _records(judged: SearchConfig, *, fix: bool) -> Iterator[Finding]:
     from tune.checks.databases import check_mlflow, check_optuna, exists
     from tune.checks.searches import check_others, check_search, readable
     from tune.study.finding import find_folder
-    from tune.study.folder import searches_in
+    from tune.study.searches import searches_in
     from tune.study.storage import storage_url
     from tune.tracking.server import tracking_uri
 

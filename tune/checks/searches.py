@@ -12,8 +12,8 @@ from tune.study.folder import SearchFolder
 from tune.study.search import Search
 from tune.tracking.client import FAILURES
 from tune.tracking.queries import interrupt, open_parents, open_runs
-from tune.tracking.schema import SearchTags
 from tune.tracking.server import open_client, tracking_uri
+from tune.tracking.tags import SearchTags
 
 
 def readable(homes: Iterable[SearchFolder]) -> list[Search]:

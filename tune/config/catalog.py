@@ -18,10 +18,10 @@ from pydantic.fields import FieldInfo
 from trainable.config import Form, Unit
 from trainable.registries import Registry
 from tune.config.conditions import Bounds
+from tune.config.durations import parse_duration
 from tune.config.keys import why_not_searched
 from tune.config.points import Point
 from tune.config.schema import SearchConfig
-from tune.config.sections import parse_duration
 from tune.config.space import Choices, Range
 
 _WORDS: Final = {float: "number", int: "whole number", str: "text", Path: "path", dict: "mapping"}

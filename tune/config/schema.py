@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from trainable.config import BUNDLED_ARCH, TrialConfig
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.runtime import Runtime
 from tune.config.keys import TRIAL_KEYS, is_whole, nearest, why_not_searched
 from tune.config.rules import first_broken

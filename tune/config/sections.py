@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,36 +12,13 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from trainable.config import Config, Unit
 from trainable.config.base import as_tuple
 from trainable.runtime import ImageCache
+from tune.config.durations import LONGEST, Duration
 from tune.config.loggers import Logger
 from tune.config.points import Point
 from tune.config.registries import SAMPLERS, SCHEDULERS
 from tune.config.space import flatten
 
-_UNITS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
-_LONGEST = 10**9
-"""The longest duration in seconds, some 30 years: what is far longer is no number of a clock."""
-
-
 _POINTS = "PortfolioPoints"
-
-
-def parse_duration(value: Any) -> Any:
-    """Seconds of a duration such as `90s`, `30m`, `1h30m` or `2d`; numbers are seconds.
-
-    Raises:
-        ValueError: It is none of these.
-    """
-    if not isinstance(value, str):
-        return value
-    if not re.fullmatch(r"([0-9]{1,18}[dhms])+|[0-9]{1,18}(\.[0-9]{1,18})?", value):
-        raise ValueError("a duration is written 90s, 30m, 1h30m or 2d")
-    if value[-1].isdigit():
-        return float(value)
-    return sum(int(n) * _UNITS[unit] for n, unit in re.findall("([0-9]+)([dhms])", value))
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration), Unit("seconds")]
-"""Seconds, or a duration as people write it."""
 
 
 def _flat(point: Any) -> Any:
@@ -113,7 +89,7 @@ class BudgetConfig(Config):
     num_samples: Annotated[int, Unit("trials")] = Field(default=20, ge=1, le=100_000)
     """The number of trials."""
 
-    time: Annotated[Duration | None, Field(gt=0, le=_LONGEST)] = None
+    time: Annotated[Duration | None, Field(gt=0, le=LONGEST)] = None
     """The time that the whole search may take, over all its runs (`90s`, `30m`, `1h30m`, `2d`):
     trials, confirmation, test and report. What does not fit any more is cut short or left out."""
 
@@ -260,7 +236,7 @@ class TrackingConfig(Config):
     `mlruns/searches/NAME/tensorboard`), `wandb` (a run for each trial, in the project of the
     config's `name`)."""
 
-    patience: Annotated[Duration, Field(ge=0, le=_LONGEST)] = 60
+    patience: Annotated[Duration, Field(ge=0, le=LONGEST)] = 60
     """How long the end of a search waits for an unreachable MLflow (`90s`, `5m`)."""
 
 

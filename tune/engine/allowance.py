@@ -23,7 +23,7 @@ from tune.strategy.budget import (
 )
 from tune.strategy.confirmation import finalists
 from tune.strategy.folds import FOLDS, LEAST_PAIRS
-from tune.strategy.schedulers import build_scheduler, longest_trial
+from tune.strategy.scheduling import build_scheduler, longest_trial
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.stopwatch import Stopwatch
 from tune.study.trial import TrialLog, TrialState

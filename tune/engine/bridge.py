@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
-from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from trainable.ray_trainable import TrialSpec
-from tune.base.errors import Halt
 from tune.config.rules import first_broken
+from tune.engine.callback import Watcher
 from tune.engine.pressure import MemoryPressure
-from tune.engine.ray_compat import (
-    DriverOnly,
-    Workers,
-    error_of,
-    give_back,
-    killed_for_memory,
-    lost_with_node,
-)
+from tune.engine.ray_compat import DriverOnly, give_back
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
-from tune.strategy.schedulers import Scheduler, next_trial
+from tune.strategy.schedulers import Scheduler
+from tune.strategy.scheduling import next_trial
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.shared import OWNER
 from tune.study.trial import NO_TRIAL, Decision, Epoch, TrialLog, TrialState
-
-
-class Watcher(Protocol):
-    """Something that follows the ledger."""
-
-    def changed(self, trial: TrialLog) -> None:
-        """A trial has started, has reported an epoch, has been paused or has ended."""
 
 
 class LedgerSearcher(DriverOnly, Searcher):
@@ -164,110 +149,3 @@ class LedgerScheduler(DriverOnly, FIFOScheduler):
         else:  # one that was paused has been let go on since
             decision = Decision.GO_ON if known is Decision.PAUSE else known
         return TrialScheduler.CONTINUE if decision is Decision.GO_ON else TrialScheduler.STOP
-
-
-class LedgerCallback(DriverOnly, Callback):
-    """Notes in a ledger what becomes of Ray's trials, and notifies those that follow it.
-
-    Args:
-        ledger: The search's ledger.
-        watchers: Those that are notified of each change, in this order.
-        pressure: Is notified of what Ray kills for lack of memory.
-        budget: When the time is up.
-        max_failures: How often a trial goes on after its worker died.
-    """
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        watchers: Sequence[Watcher],
-        pressure: MemoryPressure,
-        budget: TimeBudget,
-        max_failures: int = 0,
-    ) -> None:
-        self._ledger, self._watchers, self._max_failures = ledger, watchers, max_failures
-        self._pressure, self._budget, self._workers = pressure, budget, Workers()
-        self._failures: Counter[int] = Counter()
-
-    def kill_workers(self) -> None:
-        """End the processes of all trials, whatever they do."""
-        self._workers.kill()
-
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """A trial has started, or goes on."""
-        self._workers.add(trial)
-        self._notify(trial)
-
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Once the time is up, do not let the workers finish the epochs that they are at."""
-        if self._budget.stop_all():
-            self._workers.kill()
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Note an epoch.
-
-        Raises:
-            Halt: The trial cannot go on, and neither can another.
-        """
-        if "halt" in result:
-            raise Halt(result["halt"])
-        if "error" in result:
-            return
-        # The last epoch of a trial that ends itself: Ray asks no scheduler about it.
-        self._ledger.add_epoch(trial.config["number"], result["epoch"], result, Decision.GO_ON)
-        self._pressure.reported()
-        self._notify(trial)
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Note the end of a trial that ended itself or was stopped, or that it pauses."""
-        number, result = trial.config["number"], trial.last_result
-        if "error" in result:
-            self._end(trial, TrialState.FAIL, result["error"])
-        elif result["finished"]:
-            self._end(trial, TrialState.COMPLETE)
-        elif self._ledger.trials[number].is_paused:
-            self._ledger.release(number)
-            self._notify(trial)
-        else:
-            self._end(trial, TrialState.PRUNED)
-
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Have a trial go on whose worker died, or note its end if that was once too often.
-
-        Ray would have some of them go on too, but not one whose worker dies between two trials.
-
-        Raises:
-            Halt: Ray kills them for lack of memory, again and again.
-        """
-        number = trial.config["number"]
-        if lost_with_node(trial):  # a preempted machine is no trial's fault
-            self._ledger.release(number)
-            return
-        if killed_for_memory(trial):  # whatever it is that takes the memory
-            running = len(self._ledger.running)
-            self._ledger.release(number)
-            self._pressure.killed(running)
-            return
-        self._failures[number] += 1
-        if self._failures[number] <= self._max_failures:
-            self._ledger.release(number)
-        else:
-            self._end(trial, TrialState.FAIL, error_of(trial))
-
-    def _end(self, trial: Trial, state: TrialState, error: str | None = None) -> None:
-        self._ledger.end(trial.config["number"], state, error)
-        self._pressure.ended()
-        self._notify(trial)
-
-    def _notify(self, trial: Trial) -> None:
-        log = self._ledger.trials[trial.config["number"]]
-        for watcher in self._watchers:
-            watcher.changed(log)

@@ -12,9 +12,8 @@ from typing import Final
 
 from trainable.data.datasets import load_dataset
 from trainable.inference.classifier import Classifier
-from trainable.judging.metrics import Objective
-from trainable.judging.predictions import Predictions
 from tune.engine.ending import hold_contest
+from tune.engine.known_by import identity_of, scores_of, trust_of
 from tune.engine.resources import TrialResources
 from tune.models.held_out import held_out
 from tune.models.promotion import settle_champion
@@ -29,7 +28,6 @@ from tune.strategy.refit import refit_score
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledgers
 from tune.study.search import Search
-from tune.study.trial import TrialState
 from tune.tracking import schema
 from tune.tracking.notes import Links
 from tune.tracking.record import SearchRecord
@@ -163,8 +161,8 @@ def _register(
     assert results.model is not None
     assert results.test is not None
     winner, model = results.finalists[0], results.model
-    identity = _identity(search, winner, model)
-    scores = _scores(results, model, results.test) | _trust(results, results.test)
+    identity = identity_of(search, winner, model)
+    scores = scores_of(results, model, results.test) | trust_of(results, results.test)
     runs = {Tag.BEST_RUN: " ".join(map(record.child, model.runs))}
     if winner.runs:
         runs[Tag.CONFIRMED_OVER] = winner.over
@@ -205,52 +203,6 @@ def _describe(results: SearchResults, record: SearchRecord) -> None:
     record.note(text)
     if results.standing is not None:
         record.note_version(results.config.model_name, results.standing.version, text)
-
-
-def _identity(search: Search, winner: Finalist, model: Model) -> dict[str, str]:
-    """Tags that tell a model from any other of its search.
-
-    With a time budget, the same trial may win twice: cut short, and once it has gone on.
-    """
-    trial, epochs = winner.trial, search.config.trial(winner.trial.params).train.epochs
-    cut = f"epoch {trial.best} of {epochs}" if trial.state is TrialState.PRUNED else "no"
-    return {
-        Tag.BEST_TRIAL: str(trial.number),
-        Tag.CANDIDATE: model.candidate,
-        Tag.INGREDIENTS: " ".join(model.runs),
-        **({} if search.config.budget.time is None else {Tag.CUT_SHORT: cut}),
-    }
-
-
-def _scores(results: SearchResults, model: Model, test: Predictions) -> dict[str, float]:
-    """The values by which a model is known, on its search's run as on its version."""
-    winner, objective = results.finalists[0], results.objective
-    scores = {
-        **{Objective(metric).on("test"): metric.of(test) for metric in objective.metrics},
-        schema.TEST_ACC: test.accuracy,
-        schema.TEST_LOSS: test.loss,
-    }
-    if model.score is not None:
-        scores[schema.best(objective)] = model.score
-    if winner.runs:
-        scores[schema.confirmed(objective)] = winner.mean
-        scores[schema.spread(objective)] = winner.spread
-    return scores
-
-
-def _trust(results: SearchResults, test: Predictions) -> dict[str, float]:
-    """What the model's probabilities are worth, and how that held on the test images."""
-    found = results.calibration
-    if found is None or test.truth is not None:
-        return {}
-    sure = found.is_sure(test)
-    return {
-        schema.TEMPERATURE: found.temperature,
-        schema.UNSURE_BELOW: found.unsure_below,
-        schema.TEST_CALIBRATION_ERROR: found.of(test).calibration_error(),
-        schema.TEST_SURE: float(sure.mean()),
-        **({schema.TEST_SURE_ACC: test.at(sure).accuracy} if sure.any() else {}),
-    }
 
 
 def _close(results: SearchResults, record: SearchRecord, problems: _Problems) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from trainable.judging.metrics import Objective
-from trainable.places import why_not_writable
+from trainable.files.places import why_not_writable
+from trainable.judging.objective import Objective
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
 from tune.config.loading import check_files, load_config, with_budget
@@ -20,8 +20,9 @@ from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.engine.signals import interrupt
 from tune.study.finding import absolute, find_folder, folder_of, known
-from tune.study.folder import SearchFolder, checked_name
+from tune.study.folder import SearchFolder
 from tune.study.search import Search
+from tune.study.searches import checked_name
 from tune.study.shared import given_storage, given_study
 from tune.study.stopwatch import Stopwatch
 from tune.tracking.server import check_tracking, tracking_uri

@@ -23,8 +23,9 @@ from tune.strategy.budget import usual_epoch
 from tune.strategy.facts import PROBE, Say, describe_facts, facts_of
 from tune.strategy.memory import remembered
 from tune.strategy.portfolio import choose, read_search
-from tune.strategy.schedulers import course, longest_trial
-from tune.study.folder import SearchFolder, searches_in
+from tune.strategy.scheduling import course, longest_trial
+from tune.study.folder import SearchFolder
+from tune.study.searches import searches_in
 from tune.study.storage import has_study, storage_url
 
 _LOOKED_AT: Final = 10

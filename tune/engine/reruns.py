@@ -16,7 +16,8 @@ from tune.strategy.confirmation import (
     read_confirmation,
 )
 from tune.strategy.refit import is_refitted, open_refit, read_refit
-from tune.strategy.schedulers import Scheduler, run_all
+from tune.strategy.schedulers import Scheduler
+from tune.strategy.scheduling import run_all
 from tune.study.ledger import Ledger
 from tune.study.search import Search
 from tune.study.trial import TrialLog

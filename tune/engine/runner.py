@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,13 +18,10 @@ from tune.base.commands import to_resume
 from tune.base.errors import ConfigError, first_line
 from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
-from tune.engine.cluster import is_own, start_ray
-from tune.engine.fractions import measure, trials_per_gpu
-from tune.engine.nodes import alive_nodes, check_storage, says_where
 from tune.engine.preflight import check_unchanged, choose_points, settle
-from tune.engine.ray_compat import use_waiting_workers
+from tune.engine.readiness import prepare, share_of_each
 from tune.engine.reruns import Reruns
-from tune.engine.resources import TrialResources, await_nodes, fit_resources
+from tune.engine.resources import TrialResources
 from tune.engine.signals import interrupt
 from tune.engine.stopping import TimeBudget
 from tune.engine.trials import clear_away, run_trials
@@ -33,12 +29,10 @@ from tune.engine.watchers import drop_former
 from tune.reporting.results import SearchResults
 from tune.reporting.soundness import write_data_page
 from tune.strategy.choice import Choice
-from tune.strategy.confirmation import (
-    Finalist,
-)
+from tune.strategy.confirmation import Finalist
 from tune.strategy.portfolio import open_search
 from tune.strategy.refit import is_refitted
-from tune.strategy.schedulers import build_scheduler
+from tune.strategy.scheduling import build_scheduler
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.opening import check_name, check_study, conclude_study, reopen_cut_short
@@ -67,9 +61,9 @@ def start_search(
         Halt: It cannot go on for now.
     """
     watch = watch or Stopwatch(home)
-    _prepare(config, console)
+    prepare(config, console)
     search = choose_points(settle(config, home.name, console), console)
-    resources = _share(search.config, console)
+    resources = share_of_each(search.config, console)
     check_name(search)
     home.begin(search, interrupt)
     try:
@@ -77,7 +71,7 @@ def start_search(
     except ConfigError:
         home.discard()
         raise
-    _say_fewer(ledger, console)
+    say_fewer(ledger, console)
     console.print(f"resume   {to_resume(home.name)}", soft_wrap=True)
     with watch.noting():
         return _run(search, home, ledger, resources, console, watch)
@@ -101,21 +95,21 @@ def resume_search(
     """
     config, watch = search.config, watch or Stopwatch(home)
     with watch.noting():
-        _prepare(config, console)
+        prepare(config, console)
         now = settle(config, search.name, console)
         check_unchanged(search, now)
-        resources = _share(config, console)
+        resources = share_of_each(config, console)
         if home.has_trials:
             check_study(search)
         if config.budget.time is None or watch.elapsed < config.budget.time:
             reopen_cut_short(search, search.name)
         ledger = open_search(search)
         console.print(f"resumed  with {ledger.ended} of {ledger.asked} trials ended")
-        _say_fewer(ledger, console)
+        say_fewer(ledger, console)
         return _run(search, home, ledger, resources, console, watch)
 
 
-def _say_fewer(ledger: Ledger, console: Console) -> None:
+def say_fewer(ledger: Ledger, console: Console) -> None:
     """Say so where a space holds fewer different trials than were asked for."""
     asked = ledger.config.budget.num_samples
     if ledger.asked < asked:
@@ -124,43 +118,11 @@ def _say_fewer(ledger: Ledger, console: Console) -> None:
         )
 
 
-def _say_reached(ledger: Ledger, console: Console) -> None:
+def say_reached(ledger: Ledger, console: Console) -> None:
     """Say that the target has been reached, and by how many trials of those asked for."""
     target, name = ledger.config.budget.target, ledger.objective.name
     trials = f"by {len(ledger.trials)} of {ledger.asked} trials"
     console.print(f"target   {name} {ledger.objective.show(target)} reached {trials}")
-
-
-def _prepare(config: SearchConfig, console: Console) -> None:
-    """Start Ray, leave the terminal to the progress, and check that a trial could ever start."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    # A trial's error is shown in its line and its run, not as a traceback in between; and what
-    # MLflow's store cannot write is written later, or reported at the end.
-    for name in ("ray.tune", "ray.air", "mlflow.store.db.utils", "urllib3.connectionpool"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    start_ray()
-    if not is_own():
-        await_nodes()
-        check_storage(config.tracking.storage)
-        if (remark := says_where(config.tracking.study)) and len(alive_nodes()) > 1:
-            console.print(f"study    {remark}", soft_wrap=True)
-    if is_own():  # the workers of another have not loaded PyTorch
-        use_waiting_workers()
-    fit_resources(config.resources)
-
-
-def _share(config: SearchConfig, console: Console) -> TrialResources:
-    """What each trial gets; with `resources.gpu=auto`, by the memory that it needs."""
-    resources = fit_resources(config.resources)
-    if config.resources.gpu != "auto" or resources.gpu == 0:
-        return resources
-    need = measure(config)
-    if need is None:
-        console.print("gpu      what a trial takes of its memory could not be measured")
-        return resources
-    gigabytes = f"{need.peak / 10**9:.1f} GB of {need.total / 10**9:.1f} GB"
-    console.print(f"gpu      {gigabytes} by the heaviest trial")
-    return fit_resources(config.resources, trials_per_gpu(need))
 
 
 def _run(
@@ -197,7 +159,7 @@ def _run(
         run(ledger, scheduler, budget)
         reached = scheduler.has_enough(ledger)
         if reached:
-            _say_reached(ledger, console)
+            say_reached(ledger, console)
         timed = config.budget.time is not None
         count = max(1, config.confirm.top_k)
         chosen = choice.finalists(ledger.trials.values(), count, timed=timed)

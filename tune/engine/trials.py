@@ -14,7 +14,8 @@ from rich.console import Console
 
 from trainable.ray_trainable import FineTuneTrainable
 from tune.base.errors import Halt, first_line
-from tune.engine.bridge import LedgerCallback, LedgerScheduler, LedgerSearcher, Watcher
+from tune.engine.bridge import LedgerScheduler, LedgerSearcher
+from tune.engine.callback import LedgerCallback, Watcher
 from tune.engine.cluster import is_own
 from tune.engine.loggers import loggers
 from tune.engine.pressure import MemoryPressure

@@ -17,8 +17,8 @@ from tune.config.schema import SearchConfig
 from tune.config.space import flatten_space
 from tune.library.guest import as_guest
 from tune.study.finding import find_folder
-from tune.study.folder import checked_name, searches_in
 from tune.study.search import HOME
+from tune.study.searches import checked_name, searches_in
 
 if TYPE_CHECKING:
     from tune.engine.launch import Launch

@@ -12,7 +12,7 @@ from trainable.checkpoints import CheckpointError, Checkpoints
 from trainable.config import TrialConfig
 from trainable.finetuner import FineTuner
 from trainable.inference.calibration import NONE, Calibration, calibrate
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 from trainable.network.soup import StateDict, greedy_soup
 from tune.config.schema import SearchConfig

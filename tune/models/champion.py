@@ -12,7 +12,8 @@ from mlflow.exceptions import MlflowException
 
 from tune.base.errors import ConfigError, first_line
 from tune.models.lookup import CHAMPION, UNREADABLE, load_registered
-from tune.tracking.schema import Tag, VersionTags
+from tune.tracking.schema import Tag
+from tune.tracking.tags import VersionTags
 
 _NONE: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 """What MLflow answers where there is no such model, or none with this alias."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 
 from trainable.judging.bootstrap import least_spread, resampled
-from trainable.judging.metrics import Metric, Objective
+from trainable.judging.metrics import Metric
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 from tune.models.bound import most_lost
 

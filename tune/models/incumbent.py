@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from trainable.data.datasets import Dataset
 from trainable.inference.scoring import score
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 from tune.base.errors import first_line
 from tune.models.comparison import ACCURACY, Comparison, compare_answers, compare_predictions

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from trainable.data.datasets import Dataset
 from tune.models.champion import versions_of
-from tune.tracking.schema import VersionTags
+from tune.tracking.tags import VersionTags
 
 _KEPT: Final = 64
 _SAME: Final = 0.5

@@ -12,13 +12,13 @@ from mlflow.exceptions import MlflowException
 
 from trainable.config import DataConfig, TrialConfig
 from trainable.data.datasets import Dataset, is_local, load_dataset
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 from tune.base.errors import ConfigError, first_line
 from tune.study.trial import Epoch, TrialLog, TrialState
 from tune.tracking.evaluation import read_evaluation, read_predictions
 from tune.tracking.queries import child_of
-from tune.tracking.schema import SearchTags, TrialTags, VersionTags
+from tune.tracking.tags import SearchTags, TrialTags, VersionTags
 
 MOST_TRIALS: Final = 200
 """Trials of a search that are read: the best, each by a request of its own."""

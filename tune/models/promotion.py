@@ -10,15 +10,9 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from tune.config.schema import SearchConfig
-from tune.models.champion import (
-    ROLLED_BACK,
-    best_champions,
-    champion_of,
-    check_loads,
-    versions_of,
-)
+from tune.models.champion import ROLLED_BACK, best_champions, champion_of, check_loads, versions_of
 from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with
 from tune.models.judged import sketch, times_judged
@@ -26,7 +20,8 @@ from tune.models.lookup import CHAMPION
 from tune.models.registration import Challenger, find, register
 from tune.models.unseen import IncomparableError
 from tune.models.verdict import Rival, decide
-from tune.tracking.schema import Tag, VersionTags, champion_score
+from tune.tracking.schema import Tag, champion_score
+from tune.tracking.tags import VersionTags
 
 FIRST: Final = "the first champion, compared with none"
 _PATIENCE: Final = 60.0

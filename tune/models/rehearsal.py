@@ -8,7 +8,8 @@ from typing import Final
 
 from trainable.data.balance import Balance
 from trainable.finetuner import DivergedError, FineTuner
-from trainable.judging.metrics import EPOCH_METRICS, Objective
+from trainable.judging.metrics import EPOCH_METRICS
+from trainable.judging.objective import Objective
 from trainable.network.weights import save_weights
 from tune.base.errors import ConfigError, squeeze
 from tune.config.schema import SearchConfig

@@ -20,8 +20,9 @@ from trainable.runtime import Runtime
 from tune.base.errors import ConfigError, first_line
 from tune.config.sections import CacheConfig
 from tune.study.fingerprints import hash_of
-from tune.tracking.schema import FactTags, SearchTags, TrialTags, epoch_metric
+from tune.tracking.schema import epoch_metric
 from tune.tracking.server import check_tracking, full_uri, is_there, open_client, tracking_uri
+from tune.tracking.tags import FactTags, SearchTags, TrialTags
 
 COMPARED: Final = ("train_loss", "train_acc", "val_loss", "val_acc")
 

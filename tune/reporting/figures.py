@@ -22,7 +22,8 @@ from optuna.trial import create_trial
 from optuna.visualization import plot_contour, plot_param_importances
 from scipy.interpolate import griddata
 
-from trainable.judging.metrics import EPOCH_METRICS, Objective
+from trainable.judging.metrics import EPOCH_METRICS
+from trainable.judging.objective import Objective
 from tune.reporting.axes import add_diagonal, counted, labelled, shares
 from tune.reporting.keys import dress_axis
 from tune.reporting.labels import plotly_text

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainable.data.datasets import load_dataset
+from trainable.files.places import Place
 from trainable.judging.predictions import Predictions
-from trainable.places import Place
 from tune.base.errors import ConfigError
 from tune.models.held_out import held_out
 from tune.reporting.card import has_card, model_card
@@ -24,7 +24,8 @@ from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledgers
 from tune.study.search import Search, run_name
 from tune.tracking.evaluation import read_outcome
-from tune.tracking.schema import Artifact, SearchTags
+from tune.tracking.schema import Artifact
+from tune.tracking.tags import SearchTags
 
 
 def write_report(results: SearchResults, folder: Path) -> list[Path]:

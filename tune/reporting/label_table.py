@@ -1,19 +1,33 @@
-"""The labels of images as a CSV file, which is whole or not there."""
+"""The labels of images: as lines on the terminal, or as a CSV file, which is whole or not there."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainable.places import Place, is_file, is_folder
+from trainable.base.text import printable
+from trainable.files.places import Place, is_file, is_folder
 from tune.base.errors import ConfigError, first_line
 
 Best = Sequence[tuple[str, float]]
 """The most probable labels of an image, and their probabilities."""
 Put = Callable[[str, Best, bool], None]
 """Puts the name of an image somewhere with its labels, and whether the first is unsure."""
+
+
+def print_text(name: str, best: Best, unsure: bool) -> None:
+    """Print a line for people."""
+    answers = ", ".join(f"{label or 'no label'} {probability:.2%}" for label, probability in best)
+    print(printable(f"{name}: {answers}{' (unsure)' if unsure else ''}"))
+
+
+def print_json(name: str, best: Best, unsure: bool) -> None:
+    """Print a line for programs."""
+    top = [{"label": label, "probability": round(value, 6)} for label, value in best]
+    print(json.dumps({"image": name, **top[0], "unsure": unsure, "top": top}))
 
 
 def check_table(path: Path) -> None:

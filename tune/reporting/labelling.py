@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
 from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import BATCH, Answer, ImageSource, label
+from tune.reporting.label_table import Best
 
 
 def answers(classifier: Classifier, sources: Sequence[ImageSource]) -> Iterator[Answer]:
@@ -23,3 +26,11 @@ def answers(classifier: Classifier, sources: Sequence[ImageSource]) -> Iterator[
     )
     with bar:
         yield from bar.track(label(classifier, sources), len(sources), description="")
+
+
+def best_of(probabilities: NDArray[np.float32], classifier: Classifier, count: int) -> Best:
+    """The most probable labels, and their probabilities; of several labels, those it has."""
+    if classifier.spec.several:
+        return [classifier.answer(probabilities)]
+    order = (-probabilities).argsort(kind="stable")[:count]
+    return [(classifier.spec.classes[index], float(probabilities[index])) for index in order]

@@ -10,9 +10,9 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from trainable.base.text import printable, shortened
 from trainable.data.forms.remote import folder_of
-from trainable.judging.metrics import Objective
-from trainable.text import printable, shortened
+from trainable.judging.objective import Objective
 from tune.reporting.card import has_card
 from tune.reporting.pictures import as_source
 from tune.reporting.predictions import answer_of, truth_of, worst_mistakes

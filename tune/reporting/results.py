@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from trainable.data.datasets import Dataset
 from trainable.inference.calibration import NONE, Calibration
 from trainable.judging.bootstrap import interval
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 from tune.config.schema import SearchConfig
 from tune.soundness.labels import Judged

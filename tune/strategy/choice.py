@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 
 import torch
 
-from trainable.inference.classifier import Answering
+from trainable.inference.answering import Answering
 from trainable.inference.latency import seconds_an_image
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.network.cut_network import build
 from tune.config.keys import is_whole
 from tune.config.schema import SearchConfig

@@ -15,9 +15,10 @@ from typing import Final
 
 from scipy.stats import t as student
 
-from trainable.folds import Fold
+from trainable.base.folds import Fold
 from tune.config.schema import SearchConfig
-from tune.strategy.schedulers import Scheduler, longest_trial
+from tune.strategy.schedulers import Scheduler
+from tune.strategy.scheduling import longest_trial
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 

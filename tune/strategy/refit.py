@@ -8,13 +8,13 @@ from typing import Final
 
 from optuna.samplers import RandomSampler
 
-from trainable.folds import ALL
+from trainable.base.folds import ALL
 from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range
 from tune.strategy.confirmation import Finalist, reopened
 from tune.strategy.folds import FOLD
-from tune.strategy.schedulers import longest_trial
+from tune.strategy.scheduling import longest_trial
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.opening import read_ledger
 from tune.study.plan import Plan

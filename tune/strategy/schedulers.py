@@ -7,17 +7,18 @@ of its own: so it decides the same after a kill, and on curves that were recorde
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
-from optuna.pruners import BasePruner, MedianPruner
 
 from tune.config.registries import SCHEDULERS
-from tune.config.schema import SearchConfig
 from tune.config.sections import SchedulerConfig
-from tune.config.walk import possible
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState
+
+_FEWEST_COMPLETE: Final = 4
+"""The complete trials without which no median says anything."""
 
 
 @SCHEDULERS.register("fifo")
@@ -132,129 +133,32 @@ class Halving(ByRungs):
         return None
 
 
-class Pruned(Scheduler):
-    """Stops what a pruner of Optuna's would prune."""
+@SCHEDULERS.register("median")
+class Median(Scheduler):
+    """Stops a trial whose best is below the median of the complete ones' at its epoch.
 
-    def __init__(self, config: SchedulerConfig, longest: int, pruner: BasePruner) -> None:
-        super().__init__(config, longest)
-        self._pruner = pruner
+    It is Vizier's rule (Golovin 2017), and decides as Optuna's `MedianPruner`, which would read
+    all epochs of the running trials from the storage at each of them.
+    """
 
     def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
-        """Ask the pruner, once Optuna knows the epoch's value."""
-        value = study.objective.score(epoch.metrics)
-        frozen = study.report(trial.number, len(trial.epochs) + 1, value)
-        return Decision.STOP if self._pruner.prune(study.study, frozen) else Decision.GO_ON
-
-
-@SCHEDULERS.register("median")
-class Median(Pruned):
-    """Stops a trial whose best is below the median of the others' at its epoch (Golovin 2017)."""
-
-    def __init__(self, config: SchedulerConfig, longest: int) -> None:
-        pruner = MedianPruner(n_startup_trials=4, n_warmup_steps=config.grace_epochs)
-        super().__init__(config, longest, pruner)
+        """Stop the weaker half, once four trials are complete to compare with."""
+        number = len(trial.epochs) + 1
+        complete = [log for log in study.trials.values() if log.state is TrialState.COMPLETE]
+        if number < self.config.grace_epochs or len(complete) < _FEWEST_COMPLETE:
+            return Decision.GO_ON
+        objective = study.objective
+        there = [log.epochs[number - 1] for log in complete if len(log.epochs) >= number]
+        if not there:
+            return Decision.GO_ON
+        median = np.nanmedian([objective.score(each.metrics) for each in there])
+        so_far = [epoch, *([trial.best_epoch] if trial.epochs else [])]
+        best = max(_signed(study, each) for each in so_far)
+        return Decision.STOP if best < objective.signed(float(median)) else Decision.GO_ON
 
     def expected_share(self, epoch: int) -> float:
         """Half of them at the first epoch at which any are stopped."""
         return 0.5 if epoch == self.config.grace_epochs else 1.0
-
-
-class UntilTarget(Scheduler):
-    """Another scheduler, until a trial reaches the target: that one goes on, and nothing else does.
-
-    Args:
-        other: The other scheduler.
-        config: The search's, with a target.
-    """
-
-    def __init__(self, other: Scheduler, config: SearchConfig) -> None:
-        super().__init__(other.config, other.longest)
-        assert config.budget.target is not None
-        self._other, self._target = other, config.budget.target
-
-    def reached(self, study: Ledger) -> list[TrialLog]:
-        """The trials that have reached the target, and have completed or may yet."""
-        able = (TrialState.RUNNING, TrialState.COMPLETE)
-        logs = [log for log in list(study.trials.values()) if log.state in able]
-        return [log for log in logs if log.epochs and self._is_enough(study, log.score)]
-
-    def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
-        """Let a trial go on that has reached the target, and stop others once there is one."""
-        best = [study.objective.score(epoch.metrics), *([trial.score] if trial.epochs else [])]
-        if any(self._is_enough(study, score) for score in best):
-            return Decision.GO_ON
-        return Decision.STOP if self.reached(study) else self._other.decide(study, trial, epoch)
-
-    def wants(self, study: Ledger, trial: TrialLog) -> bool:
-        """Whether it may still be what is looked for."""
-        reached = self.reached(study)
-        return self._other.wants(study, trial) if not reached else trial in reached
-
-    def has_enough(self, study: Ledger) -> bool:
-        """Whether a trial has reached the target."""
-        return bool(self.reached(study))
-
-    def next_paused(self, study: Ledger) -> TrialLog | None:
-        """What the other says; once the target is reached, a trial that has reached it."""
-        reached = self.reached(study)
-        if not reached:
-            return self._other.next_paused(study)
-        paused = {log.number for log in study.paused}  # since before there was a target
-        return next((log for log in reached if log.number in paused), None)
-
-    def expected_share(self, epoch: int) -> float:
-        """What the other scheduler says."""
-        return self._other.expected_share(epoch)
-
-    def _is_enough(self, study: Ledger, score: float | None) -> bool:
-        objective = study.objective
-        return score is not None and objective.signed(score) >= objective.signed(self._target)
-
-
-def next_trial(
-    study: Ledger, scheduler: Scheduler, ended: Callable[[TrialLog], None] | None = None
-) -> TrialLog | None:
-    """The trial to run next: one that was paused and may go on, or the ledger's next; or none.
-
-    Args:
-        study: All trials so far.
-        scheduler: Says which may go on; what it does not want any more ends unrun.
-        ended: Called with each trial that ends so.
-    """
-    while (log := _next_trial(study, scheduler)) is not None:
-        if scheduler.wants(study, log):
-            return log
-        study.end(log.number, TrialState.PRUNED)
-        if ended is not None:
-            ended(log)
-    return None
-
-
-def _next_trial(study: Ledger, scheduler: Scheduler) -> TrialLog | None:
-    paused = scheduler.next_paused(study)
-    if paused is not None:
-        return study.go_on(paused.number)
-    return study.begin() if study.has_more(new=not scheduler.has_enough(study)) else None
-
-
-def build_scheduler(config: SearchConfig) -> Scheduler:
-    """The scheduler of a search; of one whose trials are too short for a rung, `fifo`."""
-    longest = longest_trial(config)
-    make: Callable[[SchedulerConfig, int], Scheduler] = SCHEDULERS[config.scheduler.name]
-    if longest <= config.scheduler.grace_epochs:
-        make = Scheduler
-    scheduler = make(config.scheduler, longest)
-    return scheduler if config.budget.target is None else UntilTarget(scheduler, config)
-
-
-def run_all(config: SearchConfig) -> Scheduler:
-    """A scheduler that stops nothing, whatever the config says."""
-    return Scheduler(config.scheduler, longest_trial(config))
-
-
-def longest_trial(config: SearchConfig) -> int:
-    """The epochs of the longest trial in the space."""
-    return int(max(possible(config.space, config.own, "train.epochs")))
 
 
 def rungs(config: SchedulerConfig, longest: int) -> list[int]:
@@ -263,22 +167,6 @@ def rungs(config: SchedulerConfig, longest: int) -> list[int]:
     count = int(np.log(longest / grace) / np.log(factor) + 1)
     found = sorted({math.ceil(grace * factor**power) for power in range(count)})
     return [rung for rung in found if rung < longest]
-
-
-def course(config: SearchConfig) -> list[tuple[int, int]]:
-    """How many trials train how many epochs, as it is to be expected before any has run.
-
-    Returns:
-        Epochs and trials, the fewest epochs first; a scheduler without rungs has all trials train
-        all epochs, as far as one can tell.
-    """
-    scheduler, trials, found = build_scheduler(config), config.num_trials, []
-    for epoch in range(1, scheduler.longest):
-        share = scheduler.expected_share(epoch)
-        if share < 1:
-            found.append((epoch, trials))
-            trials = max(1, int(trials * share))
-    return [*found, (scheduler.longest, trials)]
 
 
 def scores_at(study: Ledger, epoch: int) -> Sequence[tuple[int, float]]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
-from tune.strategy.schedulers import Scheduler, next_trial
+from tune.strategy.schedulers import Scheduler
+from tune.strategy.scheduling import next_trial
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 

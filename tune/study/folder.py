@@ -6,10 +6,8 @@ only this machine's process needs, and :mod:`tune.study.shared` the rest.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
-import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -17,15 +15,15 @@ from typing import get_args
 
 from pydantic import ValidationError
 
-from trainable.places import Place
-from trainable.remote import AnyPlace, below, place_at
+from trainable.files.places import Place
+from trainable.files.remote import AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
-from tune.config.schema import NAME_RULE
 from tune.study.holding import LOCK, Hold
 from tune.study.search import DATABASE, HOME, Kind, Search
+from tune.study.searches import FILE, SEARCHES, unknown
 from tune.study.shared import SharedFolder, TrialFolders
 
-_SEARCHES, _FILE, _ELAPSED = "searches", "search.json", "elapsed.json"
+_ELAPSED = "elapsed.json"
 
 
 class SearchFolder:
@@ -39,7 +37,7 @@ class SearchFolder:
 
     def __init__(self, name: str, home: Path = HOME, shared: SharedFolder | None = None) -> None:
         self.name, self.shared = name, shared
-        self.folder = (home / _SEARCHES / name).resolve()
+        self.folder = (home / SEARCHES / name).resolve()
         self._place, self._hold = Place(self.folder), Hold(name, self.folder, shared)
 
     @property
@@ -50,7 +48,7 @@ class SearchFolder:
     @property
     def exists(self) -> bool:
         """Whether a search of this name was started here."""
-        return self._place.exists(_FILE)
+        return self._place.exists(FILE)
 
     @property
     def where(self) -> Path | str:
@@ -158,7 +156,7 @@ class SearchFolder:
             ConfigError: Another process is at it.
         """
         self._hold.take(patience, on_loss)
-        self._place.clear_halves(_FILE, _ELAPSED)
+        self._place.clear_halves(FILE, _ELAPSED)
 
     def release(self) -> None:
         """Let others in again, this process's next search too."""
@@ -178,19 +176,17 @@ class SearchFolder:
     def cached(self) -> Search | None:
         """The search as this folder has it, where it has it whole."""
         try:
-            return Search.model_validate_json(self._place.read(_FILE))
+            return Search.model_validate_json(self._place.read(FILE))
         except (ValidationError, OSError):
             return None
 
     def _load(self) -> Search:
         try:
-            return Search.model_validate_json(self._place.read(_FILE))
+            return Search.model_validate_json(self._place.read(FILE))
         except FileNotFoundError:
-            reason = self._unknown()
+            reason = unknown(self.name, self.folder.parents[1])
         except (ValidationError, OSError) as error:
-            reason = (
-                f"search {self.name}: {self.folder / _FILE} cannot be read: {first_line(error)}"
-            )
+            reason = f"search {self.name}: {self.folder / FILE} cannot be read: {first_line(error)}"
         search = self._in_study()
         if search is None:
             raise ConfigError(reason)
@@ -208,7 +204,7 @@ class SearchFolder:
     def save(self, search: Search) -> None:
         """Write the search, for its owner alone: a URL may hold a password."""
         content = search.model_dump_json(indent=1).encode()
-        self._place.write(_FILE, content, private=True, durable=True)
+        self._place.write(FILE, content, private=True, durable=True)
 
     @property
     def elapsed(self) -> float:
@@ -230,19 +226,11 @@ class SearchFolder:
         """Free the name: nothing was started after all."""
         if self.shared is not None:
             self.shared.discard()
-        for name in (_FILE, _ELAPSED, LOCK):
+        for name in (FILE, _ELAPSED, LOCK):
             (self.folder / name).unlink(missing_ok=True)
         for folder in (self.folder, *self.folder.parents[:2]):
             if not any(folder.iterdir()):
                 folder.rmdir()
-
-    def _unknown(self) -> str:
-        known = searches_in(self.folder.parents[1])
-        if not known:
-            return f"search {self.name}: no search was started in this folder ({HOME / _SEARCHES})"
-        near = difflib.get_close_matches(self.name, known, len(known), cutoff=0)
-        more = f" and {len(known) - 10} more" if len(known) > 10 else ""
-        return f"search {self.name}: no such search; there is {', '.join(near[:10])}{more}"
 
 
 def _occupied(files: Iterable[Path]) -> int:
@@ -252,32 +240,3 @@ def _occupied(files: Iterable[Path]) -> int:
             status = path.stat()
             sizes[status.st_dev, status.st_ino] = status.st_size
     return sum(sizes.values())
-
-
-def checked_name(name: str, option: str) -> str:
-    """A search's name, if it is one.
-
-    Raises:
-        ConfigError: It could leave its folder, or be no name of a folder.
-    """
-    if not re.fullmatch(NAME_RULE, name):
-        raise ConfigError(f"{option} {name}: letters, digits and . _ - only, at most 100 of them")
-    return name
-
-
-def searches_in(home: Path = HOME) -> list[str]:
-    """Names of the searches that were started here."""
-    return sorted(file.parent.name for file in (home / _SEARCHES).glob(f"*/{_FILE}"))
-
-
-def latest_search(home: Path) -> str:
-    """Name of the search that was started or went on last.
-
-    Raises:
-        ConfigError: None was started here.
-    """
-    files = (home / _SEARCHES).glob(f"*/{_FILE}")
-    latest = max(files, key=lambda file: file.stat().st_mtime, default=None)
-    if latest is None:
-        raise ConfigError(f"no search was started in this folder ({home / _SEARCHES})")
-    return latest.parent.name

@@ -15,7 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from tune.config.schema import SearchConfig
 from tune.config.walk import is_whole_trial, walk
 from tune.study.distributions import distributions, suggest
@@ -143,20 +143,6 @@ class Ledger:
         """What was decided after an epoch; None if it has not been reported."""
         epochs = self.trials[number].epochs
         return epochs[epoch - 1].decision if epoch <= len(epochs) else None
-
-    def report(self, number: int, epoch: int, value: float) -> FrozenTrial:
-        """Let Optuna know the objective after an epoch that is still to be decided on.
-
-        Returns:
-            The trial as its storage has it then, for a pruner of Optuna's.
-        """
-
-        def write() -> FrozenTrial:
-            handle = self._handles[number]
-            handle.storage.set_trial_intermediate_value(handle._trial_id, epoch, value)
-            return handle.storage.get_trial(handle._trial_id)
-
-        return patiently(write, self._patience)
 
     def counts(self) -> Counter[TrialState]:
         """How many trials are in each state."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import optuna
 from optuna.study import Study
 
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
 from tune.study.definition import write_definition

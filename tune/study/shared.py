@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from trainable.places import Place
-from trainable.remote import PATIENCE, AnyPlace, below, place_at
+from trainable.files.places import Place
+from trainable.files.remote import PATIENCE, AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
 from tune.study.search import Kind, Search, run_name
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from optuna.trial import FrozenTrial, TrialState
 
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 
 __all__ = [
     "CUT_SHORT",

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from trainable.judging.predictions import Predictions
 from tune.study.search import Search
 from tune.tracking.queries import find_parent
-from tune.tracking.schema import Artifact, SearchTags
+from tune.tracking.schema import Artifact
 from tune.tracking.server import is_there, open_client
+from tune.tracking.tags import SearchTags
 
 
 @dataclass(frozen=True, eq=False)

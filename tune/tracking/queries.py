@@ -9,7 +9,8 @@ from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from tune.study.search import Search
-from tune.tracking.schema import INTERRUPTED, SEARCH_KIND, Tag, TrialTags
+from tune.tracking.schema import INTERRUPTED, SEARCH_KIND, Tag
+from tune.tracking.tags import TrialTags
 
 _OPEN: Final = "attributes.status = 'RUNNING'"
 

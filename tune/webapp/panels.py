@@ -15,15 +15,16 @@ from torch import Tensor
 
 from trainable.data.decoding.image_file import MAX_BYTES, ImageError, suffixes
 from trainable.inference.calibration import Calibration
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
+from trainable.inference.spec import Spec
 from trainable.judging.metrics import EPOCH_METRICS
 from tune.base.errors import ConfigError, first_line
 from tune.models.lineage import Origin, read_origin
 from tune.models.lookup import UNREADABLE, find_version, load_registered
 from tune.reporting.figures import STATES_CAPTION, learning_curves
 from tune.reporting.predictions import confused_pairs, confusion, confusion_caption
-from tune.tracking.schema import VersionTags
 from tune.tracking.server import open_client
+from tune.tracking.tags import VersionTags
 from tune.webapp.examples import HeldOut, Picture, draw, held_out_of, mistakes
 from tune.webapp.gradcam import Explanation, explain
 

@@ -16,7 +16,8 @@ from tests.helpers.networks import random_state
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
 from trainable.data.parts import SPLITS
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
+from trainable.inference.spec import Spec
 from trainable.runtime import ImageCache
 
 SIDE, STORED = 28, 32

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from trainable.inference.answering import Answering
 from trainable.inference.calibration import (
     LEAST_IMAGES,
     NEVER_SURE,
@@ -20,9 +21,10 @@ from trainable.inference.calibration import (
     calibrate,
     fit_temperature,
 )
-from trainable.inference.classifier import Answering, Classifier, Spec
+from trainable.inference.classifier import Classifier
 from trainable.inference.exported import metadata, open_onnx, open_pt2, save_onnx, save_pt2
 from trainable.inference.quantization import save_int8
+from trainable.inference.spec import Spec
 from trainable.judging.predictions import Predictions
 from trainable.network.cut_network import build
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
 from trainable.inference.exported import Runner, open_onnx, open_pt2, save_onnx, save_pt2
 from trainable.inference.quantization import save_int8
+from trainable.inference.spec import Spec
 
 CLASSES = (*"012345678", 'nine, "9"')
 METADATA = {

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from trainable.data.decoding.image_file import ImageError
 from trainable.inference import labelling
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import Answer, ImageSource, label
+from trainable.inference.spec import Spec
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from torchvision.models import resnet18
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, Split, load_dataset
 from trainable.data.decoding.image_file import ImageError
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import label
 from trainable.inference.scoring import score
+from trainable.inference.spec import Spec
 
 CLASSES = ("ants", "bees", "wasps")
 

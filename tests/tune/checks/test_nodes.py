@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.doors import invoke
 from trainable.config import DataConfig
-from trainable.remote import place_at
+from trainable.files.remote import place_at
 from tune.checks.nodes import (
     COLUMNS,
     ExaminedNode,

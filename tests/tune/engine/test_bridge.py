@@ -15,7 +15,7 @@ from tune.engine.bridge import LedgerSearcher
 from tune.engine.pressure import MemoryPressure
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
-from tune.strategy.schedulers import build_scheduler
+from tune.strategy.scheduling import build_scheduler
 from tune.study.folder import SearchFolder
 from tune.study.trial import TrialState
 

@@ -25,13 +25,13 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.inference.calibration import NONE, calibrate
 from trainable.inference.scoring import score
 from tune.config.loading import load_config
-from tune.engine.conclusion import _scores
+from tune.engine.known_by import scores_of
 from tune.models.lookup import load_registered
 from tune.models.registration import add_file
 from tune.models.replay import read_trial, rebuild, replay
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
-from tune.tracking.schema import SearchTags
+from tune.tracking.tags import SearchTags
 
 NAME = "small-digits"
 
@@ -262,7 +262,7 @@ def test_metrics_are_named_after_the_objective(
     assert test is not None
     assert model is not None
     winner = Finalist(trials[0], [trials[3], trials[6]])
-    assert _scores(replace(results, finalists=(winner,)), model, test) == {
+    assert scores_of(replace(results, finalists=(winner,)), model, test) == {
         f"best_{metric}": model.score,
         f"confirmed_{metric}": winner.mean,
         f"confirmed_{metric}_spread": winner.spread,
@@ -270,7 +270,7 @@ def test_metrics_are_named_after_the_objective(
         "test_acc": test.accuracy,
         "test_loss": test.loss,
     }
-    alone = _scores(replace(results, finalists=(Finalist(trials[0]),)), model, test)
+    alone = scores_of(replace(results, finalists=(Finalist(trials[0]),)), model, test)
     assert not any(name.startswith("confirmed") for name in alone)
 
 

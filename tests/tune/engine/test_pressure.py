@@ -14,11 +14,12 @@ from tests.helpers.studies import ledger_in_memory, reported
 from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.engine import trials
-from tune.engine.bridge import LedgerCallback, LedgerSearcher
+from tune.engine.bridge import LedgerSearcher
+from tune.engine.callback import LedgerCallback
 from tune.engine.pressure import MemoryPressure
 from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
-from tune.strategy.schedulers import run_all
+from tune.strategy.scheduling import run_all
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision

@@ -14,7 +14,7 @@ from ray.tune.execution import class_cache, tune_controller
 import tune
 from tune.base.environment import LOOPBACK_ONLY
 from tune.config.loading import load_config
-from tune.engine import runner
+from tune.engine import readiness, runner
 from tune.engine.ray_compat import (
     ITERATION,
     error_of,
@@ -42,10 +42,10 @@ def test_without_rays_private_name_a_search_warns_once_and_goes_on(
         monkeypatch.setattr(tune_controller, "_ActorClassCache", WithoutGet)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     for name in ("start_ray", "fit_resources"):
-        monkeypatch.setattr(runner, name, lambda *_: None)
-    monkeypatch.setattr(runner, "is_own", lambda: True)
+        monkeypatch.setattr(readiness, name, lambda *_: None)
+    monkeypatch.setattr(readiness, "is_own", lambda: True)
     with pytest.warns(UserWarning, match="starts trials more slowly") as told:
-        runner._prepare(load_config(None))
+        readiness.prepare(load_config(None))
     assert len(told) == 1
     assert getattr(tune_controller, "_ActorClassCache", WithoutGet) is WithoutGet
 

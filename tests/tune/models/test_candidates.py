@@ -15,7 +15,7 @@ from trainable.checkpoints import BEST
 from trainable.config.costs import cost_rows
 from trainable.data.datasets import load_dataset
 from trainable.finetuner import FineTuner
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 from tune.config.loading import load_config

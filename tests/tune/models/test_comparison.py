@@ -9,15 +9,10 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, ttest_1samp
 
 from trainable.config import ObjectiveConfig
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 from tune.models.bound import most_lost
-from tune.models.comparison import (
-    ACCURACY,
-    Comparison,
-    compare_answers,
-    compare_predictions,
-)
+from tune.models.comparison import ACCURACY, Comparison, compare_answers, compare_predictions
 
 
 def answers(both: int, champion: int, challenger: int, neither: int) -> list[NDArray[np.bool_]]:

@@ -19,7 +19,8 @@ from torch import Tensor
 from tests.helpers.examples import examples
 from tests.helpers.networks import random_state
 from tests.helpers.searches import FinishedSearch
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
+from trainable.inference.spec import Spec
 from tune.base.errors import ConfigError, squeeze
 from tune.models.lookup import load_model
 

@@ -14,7 +14,8 @@ from optuna.trial import Trial
 
 from tests.helpers.results import results_of
 from trainable.data.datasets import Dataset
-from trainable.judging.metrics import Objective, validation_metric
+from trainable.judging.metrics import validation_metric
+from trainable.judging.objective import Objective
 from trainable.registries import METRICS
 from tune.reporting.figures import (
     comparable_study,

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial
 from tests.helpers.studies import ledger_in_memory
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from tune.config.loading import load_config
 from tune.strategy.agreement import ALPHA, differ, disagreement
 from tune.strategy.confirmation import Finalist

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import search_of
-from trainable.judging.metrics import Objective
+from trainable.judging.objective import Objective
 from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.strategy import confirmation

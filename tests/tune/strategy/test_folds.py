@@ -21,7 +21,7 @@ from tune.strategy.refit import (
     refit_score,
     why_unfitted,
 )
-from tune.strategy.schedulers import next_trial
+from tune.strategy.scheduling import next_trial
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.search import Search
 from tune.study.trial import Decision, Epoch, TrialLog

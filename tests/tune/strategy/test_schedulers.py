@@ -8,6 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from optuna import create_study
+from optuna.pruners import MedianPruner
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from tests.helpers.commands import DIGITS
@@ -15,7 +17,8 @@ from tests.helpers.plugins import use_plugin
 from tests.helpers.studies import ledger_in_memory, ledger_of, reported
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.strategy.schedulers import Scheduler, build_scheduler, longest_trial, rungs
+from tune.strategy.schedulers import Scheduler, rungs
+from tune.strategy.scheduling import build_scheduler, longest_trial
 from tune.strategy.simulation import simulate
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState
@@ -147,6 +150,46 @@ def test_asha_decides_as_rays_own(factor: float) -> None:
             if rays.on_trial_result(None, trial, {"epoch": epoch, "val_acc": score})
             == TrialScheduler.STOP
         )
+
+
+@pytest.mark.parametrize(("metric", "grace"), [("val_acc", 1), ("val_loss", 3)])
+def test_median_decides_as_optunas_own(metric: str, grace: int) -> None:
+    words = [f"objective.metric={metric}", f"scheduler.grace_epochs={grace}", "train.epochs=9"]
+    words += ["scheduler.name=median", "budget.num_samples=30"]
+    ledger = ledger_in_memory(load_config(DIGITS, words))
+    seen = list[Mapping[str, Any]]()
+
+    def curve(params: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [reported(each["val_acc"], loss=each["val_acc"]) for each in curve_of(seen)(params)]
+
+    simulate(ledger, build_scheduler(ledger.config), curve)
+    assert 9 in lengths(ledger)
+    assert len(set(lengths(ledger))) > 3
+
+    pruner = MedianPruner(n_startup_trials=4, n_warmup_steps=grace)
+    study = create_study(direction="maximize" if metric == "val_acc" else "minimize", pruner=pruner)
+    for number in range(30):
+        trial, best = study.ask(), max if metric == "val_acc" else min
+        for epoch, score in enumerate(scores(number), 1):
+            trial.report(score, epoch)
+            stopped = trial.should_prune() and epoch < 9
+            if stopped:
+                break
+        assert lengths(ledger)[number] == epoch
+        state = TrialState.PRUNED if stopped else TrialState.COMPLETE
+        study.tell(trial, None if stopped else best(scores(number)), state=state)
+
+
+@pytest.mark.parametrize("name", ["asha", "halving", "median"])
+def test_a_decision_reads_nothing_from_the_storage(name: str) -> None:
+    """It would be all epochs so far, at each of them."""
+    words = [f"scheduler.name={name}", "train.epochs=9", "budget.num_samples=12"]
+    ledger = ledger_in_memory(load_config(DIGITS, words))
+    simulate(ledger, build_scheduler(ledger.config), curve_of([]))
+    known: Any = SimpleNamespace(trials=ledger.trials, objective=ledger.objective)
+    newest = ledger_in_memory(ledger.config).begin()
+    epoch = Epoch(reported(0.0), at=0)
+    assert build_scheduler(ledger.config).decide(known, newest, epoch) is not Decision.GO_ON
 
 
 def test_halving_pauses_all_and_lets_the_best_go_on_from_where_they_were() -> None:

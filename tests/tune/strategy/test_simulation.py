@@ -9,7 +9,7 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_in_memory, reported
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.strategy.schedulers import build_scheduler
+from tune.strategy.scheduling import build_scheduler
 from tune.strategy.simulation import simulate
 from tune.study.ledger import Ledger
 from tune.study.trial import TrialLog, TrialState

@@ -13,7 +13,7 @@ from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.strategy.portfolio import search_plan
 from tune.strategy.remaining import remaining_seconds
-from tune.strategy.schedulers import build_scheduler, next_trial
+from tune.strategy.scheduling import build_scheduler, next_trial
 from tune.strategy.simulation import simulate
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, Epoch, TrialState

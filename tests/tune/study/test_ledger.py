@@ -22,7 +22,7 @@ from tune.base.errors import ConfigError, Halt
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.strategy.portfolio import open_search
-from tune.strategy.schedulers import build_scheduler, next_trial
+from tune.strategy.scheduling import build_scheduler, next_trial
 from tune.study.definition import read_definition
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger

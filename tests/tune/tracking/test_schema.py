@@ -11,16 +11,8 @@ from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 import tune
 from tests.helpers.searches import FinishedSearch
 from tune.study.trial import FACTS
-from tune.tracking.schema import (
-    Artifact,
-    FactTags,
-    SearchTags,
-    Tag,
-    TrialTags,
-    VersionTags,
-    champion_score,
-    confirmed,
-)
+from tune.tracking.schema import Artifact, Tag, champion_score, confirmed
+from tune.tracking.tags import FactTags, SearchTags, TrialTags, VersionTags
 
 SOURCES = sorted(Path(tune.__file__).parent.rglob("*.py"))
 PAGES = (Artifact.REPORT, Artifact.DATA)

@@ -12,7 +12,8 @@ from torchvision.models import resnet18
 
 from tests.helpers.plugins import use_plugin
 from trainable.data.sizes import fit
-from trainable.inference.classifier import Classifier, Spec
+from trainable.inference.classifier import Classifier
+from trainable.inference.spec import Spec
 from trainable.network.cut_network import build
 from tune.webapp import panels
 from tune.webapp.gradcam import explain, grad_cam
