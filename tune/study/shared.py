@@ -33,7 +33,7 @@ _CHECKPOINTS: Final = "*.pt"
 
 @dataclass(frozen=True)
 class TrialFolders:
-    """Where the trials of a search have their checkpoints, which any process may be told.
+    """Where the trials of a search have their checkpoints, in a form that any process can be given.
 
     Attributes:
         where: The folder of their folders, or its address.
@@ -209,7 +209,7 @@ def _bytes(place: AnyPlace) -> int:
 
 
 def _ignore(_: str) -> None:
-    """Nobody is told."""
+    """Ignore the reason."""
 
 
 def unusable_storage(storage: str, error: Exception) -> ConfigError:
