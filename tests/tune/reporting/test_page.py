@@ -7,25 +7,12 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
-import pytest
 from optuna.trial import TrialState
-from playwright.sync_api import Browser
 
-from tests.helpers.pages import LAPTOP, opened
 from tests.helpers.results import add_trial, results_of
 from trainable.data.datasets import Dataset
-from tune.reporting.files import write_report
 from tune.reporting.page import page
 from tune.strategy.confirmation import Finalist
-
-
-@pytest.mark.slow
-def test_two_hundred_trials_fit_a_page(dataset: Dataset, tmp_path: Path, browser: Browser) -> None:
-    path, *_ = write_report(results_of(dataset, 200), tmp_path)
-    assert path.stat().st_size < 8_000_000
-    view, wrong = opened(browser, path, LAPTOP)
-    assert wrong == []
-    assert view.locator("#trials tbody tr").count() == 200
 
 
 def test_names_cannot_write_into_the_page(dataset: Dataset) -> None:
