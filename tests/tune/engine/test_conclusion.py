@@ -65,6 +65,9 @@ def dataset() -> Dataset:
     return load_dataset(load_config(DIGITS, ["data.image_size=16"]).data)
 
 
+pytestmark = pytest.mark.usefixtures("models_without_code")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _surroundings() -> Iterator[None]:
     """A small network, and no report, which takes longer than all the rest."""
