@@ -2,8 +2,9 @@
 
 `make pictures` runs what `make search` runs, and then each command of the README that has its
 output below it; serves MLflow's pages and the page of `tune.app`; and photographs both, and the
-report, in headless Chromium. It rewrites the blocks of README.md and the PNG files beside this one.
-What the search took is in its last line: run it on a machine that does nothing else.
+report, in headless Chromium. It rewrites the blocks of README.md and of the pages beside this one,
+and the PNG files. What the search took is in its last line: run it on a machine that does nothing
+else.
 """
 
 from __future__ import annotations
@@ -58,9 +59,12 @@ def renew(folder: Path) -> None:
     told = folder / "search.txt"
     if not told.exists():
         told.write_text(run(folder, *SEARCH))
-    text = with_search(README.read_text(), told.read_text().strip())
+    README.write_text(with_search(README.read_text(), told.read_text().strip()))
     draw_seven(folder / "seven.png")
-    README.write_text(with_sessions(text, folder))
+    (name,) = set(_NAME.findall(told.read_text()))
+    for path in (README, *sorted(HERE.glob("*.md"))):
+        again = with_sessions(_NAME.sub(name, path.read_text()), folder)
+        path.write_text(again)
     (report,) = folder.glob("mlruns/searches/*/report.html")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -92,22 +96,19 @@ def variables() -> dict[str, str]:
 
 
 def with_search(text: str, told: str) -> str:
-    """The README with what a search has printed, less the lines of its trials, and its name."""
+    """The README with what a search has printed, less the lines of its trials."""
     lines: list[str] = []
     for line in told.splitlines():
         shown = "..." if _TRIAL.match(line) else line
         if shown != "..." or lines[-1] != "...":
             lines.append(shown)
-    name = _NAME.search(told)
-    assert name is not None, told
     block = re.compile(r"```\nsearch   digits-.*?```", re.DOTALL)
     assert len(block.findall(text)) == 1
-    text = block.sub(lambda _: "\n".join(["```", *lines, "```"]), text)
-    return _NAME.sub(name[0], text)
+    return block.sub(lambda _: "\n".join(["```", *lines, "```"]), text)
 
 
 def with_sessions(text: str, folder: Path) -> str:
-    """The README with what each command prints that has its output below it."""
+    """A page with what each command prints that has its output below it."""
 
     def again(block: re.Match[str]) -> str:
         command, _, output = block[1].partition("\n")

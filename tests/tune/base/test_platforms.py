@@ -99,7 +99,8 @@ def test_the_store_maps_its_arrays_without_linuxs_flag(
     with monkeypatch.context() as patch:
         patch.setattr(sys, "platform", "darwin")
         spec = spec_from_file_location("entries_elsewhere", entries.__file__)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = module_from_spec(spec)
         monkeypatch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
