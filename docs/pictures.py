@@ -20,13 +20,15 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, Page, sync_playwright
 from sklearn.datasets import load_digits
 
@@ -70,9 +72,12 @@ def renew(folder: Path) -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        photograph_report(browser, report)
-        photograph_mlflow(browser, folder)
-        photograph_app(browser, folder)
+        pictures = {
+            "report": photograph_report(browser, report),
+            "mlflow": photograph_mlflow(browser, folder),
+            "app": photograph_app(browser, folder),
+        }
+    save(pictures, name)
 
 
 def run(folder: Path, *words: str) -> str:
@@ -127,7 +132,7 @@ def draw_seven(path: Path) -> None:
     Image.fromarray((seven * 255 / 16).astype(np.uint8)).save(path)
 
 
-def photograph_report(browser: Browser, report: Path) -> None:
+def photograph_report(browser: Browser, report: Path) -> Image.Image:
     """Photograph the first screens of a search's report."""
     view = browser.new_page(viewport={"width": 1240, "height": 1640})
     view.goto(report.as_uri())
@@ -135,10 +140,10 @@ def photograph_report(browser: Browser, report: Path) -> None:
         "document.querySelectorAll('.plot').length"
         " === document.querySelectorAll('.plot .main-svg:first-child').length"
     )
-    save(view, "report.png")
+    return shot(view)
 
 
-def photograph_mlflow(browser: Browser, folder: Path) -> None:
+def photograph_mlflow(browser: Browser, folder: Path) -> Image.Image:
     """Photograph the runs of the experiment, as `mlflow ui` shows them."""
     port = free_port()
     words = ("-m", "mlflow", "ui", "--workers", "1", "--port", str(port))
@@ -148,10 +153,10 @@ def photograph_mlflow(browser: Browser, folder: Path) -> None:
         view.get_by_text("trial-000").first.wait_for(timeout=_PATIENCE * 1000)
         view.locator(".main-svg").nth(5).wait_for(timeout=_PATIENCE * 1000)
         view.wait_for_timeout(5000)  # curves are drawn one by one
-        save(view, "mlflow.png")
+        return shot(view)
 
 
-def photograph_app(browser: Browser, folder: Path) -> None:
+def photograph_app(browser: Browser, folder: Path) -> Image.Image:
     """Photograph the page of `tune.app` with the test images that the model mistakes."""
     port = free_port()
     os.environ["STREAMLIT_SERVER_HEADLESS"] = "true"
@@ -163,13 +168,20 @@ def photograph_app(browser: Browser, folder: Path) -> None:
         view.get_by_text("Grad-CAM of its first prediction").wait_for(timeout=_PATIENCE * 1000)
         view.wait_for_timeout(2000)  # the pictures fade in
         view.mouse.move(0, 0)
-        save(view, "app.png")
+        return shot(view)
 
 
-def save(view: Page, name: str) -> None:
-    """Write a page as it is seen now."""
-    view.screenshot(path=HERE / name)
-    view.close()
+def shot(view: Page) -> Image.Image:
+    """A page as it is seen now."""
+    return Image.open(BytesIO(view.screenshot()))
+
+
+def save(pictures: Mapping[str, Image.Image], search: str) -> None:
+    """Write the pictures, each with the name of the search that it is of."""
+    told = PngInfo()
+    told.add_text("search", search)
+    for name, picture in pictures.items():
+        picture.save(HERE / f"{name}.png", pnginfo=told, optimize=True)
 
 
 @contextmanager

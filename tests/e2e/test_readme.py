@@ -211,6 +211,13 @@ def test_every_target_that_is_mentioned_is_one_of_make() -> None:
     assert {name for pair in named for name in pair if name} <= targets
 
 
+def test_transcript_and_pictures_are_of_one_search() -> None:
+    (name,) = set(re.findall(r"digits-\d{8}-\d{6}", "\n".join(PAGES.values())))
+    for picture in ("report", "mlflow", "app"):
+        with Image.open(REPOSITORY / "docs" / f"{picture}.png") as image:
+            assert image.info["search"] == name, picture
+
+
 def anchors(page: Path) -> set[str]:
     """What a link may name of a page: its headings, as GitHub writes them."""
     found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
