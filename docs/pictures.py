@@ -119,7 +119,11 @@ def with_sessions(text: str, folder: Path) -> str:
         command, _, output = block[1].partition("\n")
         if not output.strip():
             return block[0]
-        printed = run(folder, *shlex.split(command)[1:])
+        words = shlex.split(command)[1:]
+        # What would be tried first depends on the searches that there are: in the README, none.
+        where = folder / "empty" if "--dry-run" in words else folder
+        where.mkdir(exist_ok=True)
+        printed = run(where, *words)
         return f"```\n$ {command}\n{printed.rstrip()}\n```"
 
     return re.sub(r"```\n\$ (python -m tune\..*?)```", again, text, flags=re.DOTALL)

@@ -36,11 +36,21 @@ def _clauses(results: SearchResults) -> Iterator[str]:
     luck = ", partly luck" if others else ""
     score = f"{objective.title()} of {objective.show(best.trial.score)}"
     yield f"trial {best.trial.number} won the search with a {score}{luck}"
-    if best.trial.number == 0 and others and not results.config.sampler.points:
-        yield (
-            "it has the config's own values, which were tried first, and nothing else that was "
-            "tried was better"
-        )
+    yield from _rivals(results)
+
+
+def _rivals(results: SearchResults) -> Iterator[str]:
+    """How the winner stands beside the other trials."""
+    winner, luckiest = results.finalists[0].trial, results.luckiest
+    if len(results.ledger.trials) == 1:
+        return
+    beaten = luckiest is None or luckiest.rank <= winner.rank
+    if luckiest is not None and not beaten:
+        score = results.objective.show(luckiest.score)
+        yield f"the best single score was trial {luckiest.number}'s, {score}"
+    if winner.number == 0 and not results.config.sampler.points:
+        rest = ", and nothing else that was tried was better" if beaten else ""
+        yield f"the winner has the config's own values, which were tried first{rest}"
 
 
 def settings(results: SearchResults) -> dict[str, Any]:
