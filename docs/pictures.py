@@ -40,6 +40,9 @@ SEARCH: Final = ("-m", "tune.search", "--num-samples", "20")
 _TRIAL: Final = re.compile(r"(trial|confirm) +\d+ (complete|pruned|fail|paused)\b")
 """A line that stands in place of the live table where there is no terminal."""
 _NAME: Final = re.compile(r"digits-\d{8}-\d{6}")
+_CLICKED: Final = ("assistant.chat_panel.close", "toggle_sidebar", "runnamecellrenderer")
+"""Of MLflow's page: what takes room, and what shows the trials of a search."""
+_CHARTS: Final = "^(train|val)_|^test_acc|^confirmed_val_acc$"
 _PATIENCE: Final = 120.0
 """Seconds that a server may take to start, or a page to be drawn."""
 
@@ -154,9 +157,13 @@ def photograph_mlflow(browser: Browser, folder: Path) -> Image.Image:
     with serving(folder, f"http://127.0.0.1:{port}", *words) as address:
         view = browser.new_page(viewport={"width": 1600, "height": 1000})
         view.goto(f"{address}/#/experiments/1/runs?compareRunsMode=CHART")
-        view.get_by_text("trial-000").first.wait_for(timeout=_PATIENCE * 1000)
-        view.locator(".main-svg").nth(5).wait_for(timeout=_PATIENCE * 1000)
-        view.wait_for_timeout(5000)  # curves are drawn one by one
+        view.set_default_timeout(_PATIENCE * 1000)
+        for button in _CLICKED:
+            view.locator(f"button[data-component-id*='{button}']").first.click()
+        view.get_by_text("trial-019").first.wait_for()
+        view.get_by_placeholder("Search metric charts").fill(_CHARTS)
+        view.locator(".main-svg").first.wait_for()
+        view.wait_for_timeout(10_000)  # curves are drawn one by one
         return shot(view)
 
 
