@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install search debug ui app test nightly check bench keys clean
+.PHONY: help install search debug ui app test nightly check bench keys pictures clean
 
 help: ## Explain every target
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,9 @@ test: $(INSTALLED) ## Run the tests; those that need real data or a GPU skip wit
 
 keys: $(INSTALLED) ## Make docs/keys.md again, after a key of the config has changed
 	$(BIN)/python -m tune.keys --markdown > docs/keys.md
+
+pictures: $(INSTALLED) ## Make the README's transcripts and pictures again, of one new search (Chromium)
+	$(BIN)/python docs/pictures.py $(ARGS)
 
 nightly: $(INSTALLED) ## Run the benchmarks' own tests, which take about a quarter of an hour
 	$(BIN)/python -m pytest -m nightly tests/benchmarks $(ARGS)

@@ -40,8 +40,8 @@ from small_data import (
 )
 from torch import Tensor
 
+from trainable.base.folds import ALL
 from trainable.config import TrialConfig
-from trainable.folds import ALL
 from trainable.network.soup import average
 
 SEEDS: Final = 2

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import torch
 
+from trainable.base.errors import first_line
 from trainable.config import TrialConfig
-from trainable.errors import first_line
-from trainable.places import Place
-from trainable.remote import StorageAwayError, below, place_at
+from trainable.files.places import Place
+from trainable.files.remote import StorageAwayError, below, place_at
 
 LAST: Final = "last.pt"
 BEST: Final = "best.pt"

@@ -154,7 +154,7 @@ class FineTuner:
 
     @torch.no_grad()
     def reestimate_statistics(self) -> None:
-        """Measure the statistics that the tail normalizes by anew, on the first view of full size.
+        """Re-estimate the statistics that the tail normalizes by, on the first view of full size.
 
         Averaged weights make other activations than any of those that they are the average of.
         """

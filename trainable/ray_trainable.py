@@ -8,14 +8,14 @@ from typing import Any, NotRequired, TypedDict
 
 from ray import tune
 
+from trainable.base.errors import first_line
 from trainable.checkpoints import Checkpoints, NoSpaceError
 from trainable.config import DataConfig, TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.device import is_out_of_memory, release_memory
-from trainable.errors import first_line
+from trainable.files.remote import StorageAwayError, place_at
 from trainable.finetuner import DivergedError, FineTuner
 from trainable.judging.validated import keep_validated
-from trainable.remote import StorageAwayError, place_at
 from trainable.runtime import ImageCache, Runtime
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trainable.places import why_not_writable
+from trainable.files.places import why_not_writable
 from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import ConfigOption, Door, OverridesArgument
 from tune.config.loading import check_files, load_config

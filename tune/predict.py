@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainable.text import printable
+from trainable.base.text import printable
 from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import Door, ModelOption, UriOption
 

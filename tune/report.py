@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trainable.places import why_not_writable
+from trainable.files.places import why_not_writable
 from tune.base.errors import DONE, ConfigError
 from tune.cli import Door
 from tune.study.finding import find_folder

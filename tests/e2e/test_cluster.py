@@ -20,7 +20,7 @@ from tests.helpers.cluster import Cluster, own_cluster
 from tests.helpers.commands import DIGITS, REPOSITORY, SMALL
 from tests.helpers.machines import Machine
 from tests.helpers.processes import run, wait_until
-from trainable.remote import place_at
+from trainable.files.remote import place_at
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1500)]
 

@@ -75,10 +75,11 @@ assert ray.get(counter.remote(2)) == 3
 """
 
 
-def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    (folder / "script.py").write_text(SMALL + script)
+def run(script: str, folder: Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    (folder / "script.py").write_text(script)
     return subprocess.run(
         [sys.executable, "script.py"],
+        input=given,
         cwd=folder,
         env={**user_environment(), "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
@@ -90,7 +91,7 @@ def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_a_script_searches_twice_and_leaves_its_process_as_it_was(tmp_path: Path) -> None:
-    done = run(TWICE, tmp_path)
+    done = run(SMALL + TWICE, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Registered resnet18-digits version 1, alias champion" in done.stdout
     words = done.stdout.splitlines()[-3:]
@@ -102,9 +103,36 @@ def test_a_script_searches_twice_and_leaves_its_process_as_it_was(tmp_path: Path
 
 @pytest.mark.slow
 def test_beside_a_ray_of_ones_own_it_is_interrupted_and_goes_on(tmp_path: Path) -> None:
-    done = run(BESIDE, tmp_path)
+    done = run(SMALL + BESIDE, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-2:] == ["interrupted", "2 "]
+
+
+AS_A_KERNEL = """
+import ast, asyncio, json, sys
+
+
+def show(value):
+    if value is None:
+        return
+    rich = getattr(value, "_repr_html_", None)
+    print(repr(value) if rich is None else rich())
+
+
+async def kernel(cells):
+    space = {"__name__": "__main__"}
+    for cell in cells:
+        body = ast.parse(cell).body
+        last = body.pop() if isinstance(body[-1], ast.Expr) else None
+        exec(compile(ast.Module(body, []), "cell", "exec"), space)
+        if last is not None:
+            show(eval(compile(ast.Expression(last.value), "cell", "eval"), space))
+
+
+asyncio.run(kernel(json.loads(sys.stdin.read())))
+"""
+"""What ipykernel, which is no dependency, does with a notebook's cells: it runs them in a thread
+that has a running event loop, one by one, and shows what the last expression of each is."""
 
 
 @pytest.mark.slow
@@ -113,12 +141,16 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path) -> No
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
     assert all(not c.get("outputs") for c in notebook["cells"])
     assert "tune.run(" in cells[1]
-    script = "\n".join(cells)
+    content = json.dumps(cells)
     for whole, few in (("num_samples=6,", "num_samples=2,"), ("num_samples=8)", "num_samples=3)")):
-        assert whole in script  # as a reader runs it; here are fewer trials of the same
-        script = script.replace(whole, few)
-    done = run(script, tmp_path)
+        assert whole in content  # as a reader runs it; here are fewer trials of the same
+        content = content.replace(whole, few)
+    done = run(AS_A_KERNEL, tmp_path, content)
     assert done.returncode == 0, done.stdout + done.stderr
+    ends = re.findall(r"^trial +(\d) (?:complete|pruned) +val_acc=", done.stdout, re.MULTILINE)
+    assert sorted(ends) == ["0", "1", "2"], "each is said as it ends"
+    table = done.stdout.index("<table")  # of the trials, as pandas shows it
+    assert done.stdout.index("Registered resnet18-digits version 1") < table
     told = re.findall(r"^(\d) (\d) \d+\.\d%$", done.stdout, re.MULTILINE)
     assert len(told) == 5
     assert sum(truth == label for truth, label in told) >= 4

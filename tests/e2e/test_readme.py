@@ -1,4 +1,4 @@
-"""The README's commands as a newcomer types them, and its outputs beside the real ones."""
+"""The commands of README and docs/ as a newcomer types them, beside what they really print."""
 
 from __future__ import annotations
 
@@ -30,17 +30,19 @@ from tests.helpers.wheels import Installed
 from tune.config.loading import load_config
 
 README = (REPOSITORY / "README.md").read_text()
+DOCS = {path: path.read_text() for path in sorted((REPOSITORY / "docs").glob("*.md"))}
+PAGES = {REPOSITORY / "README.md": README, **DOCS}
 SMALL = ("--num-samples=2", "data.image_size=32", "train.epochs=1", "confirm.top_k=0")
 """Added to the commands that take minutes."""
 
 PORT_WORD = "-p"
 
 
-def blocks(section: str) -> list[list[str]]:
+def blocks(section: str, page: str = README) -> list[list[str]]:
     """The lines of each fenced block of a section."""
-    text = README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    assert text, section
-    return [block.splitlines() for block in re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)]
+    found = re.search(rf"^##? {section}\n(.*?)(?=^##? |\Z)", page, re.DOTALL | re.MULTILINE)
+    assert found is not None, section
+    return [block.splitlines() for block in re.findall(r"```\w*\n(.*?)```", found[1], re.DOTALL)]
 
 
 def sessions(lines: list[str]) -> list[tuple[str, list[str]]]:
@@ -55,8 +57,9 @@ def sessions(lines: list[str]) -> list[tuple[str, list[str]]]:
 
 
 def all_sessions() -> list[tuple[str, list[str]]]:
-    fenced = re.findall(r"```\n(\$ .*?)```", README, re.DOTALL)
-    return [session for block in fenced for session in sessions(block.splitlines())]
+    fenced = re.findall(r"```\n(\$ .*?)```", "\n".join(PAGES.values()), re.DOTALL)
+    found = [session for block in fenced for session in sessions(block.splitlines())]
+    return [each for place, each in enumerate(found) if each not in found[:place]]
 
 
 def masked(line: str) -> str:
@@ -172,7 +175,8 @@ def test_the_search_prints_what_is_written(finished_search: FinishedSearch) -> N
 
 @pytest.mark.slow
 def test_the_lines_of_python_label_a_picture(searched: Path) -> None:
-    (lines,) = [block for block in blocks("Use the model") if "import base64" in block[0]]
+    page = DOCS[REPOSITORY / "docs" / "models.md"]
+    (lines,) = [block for block in blocks("Use the model", page) if "import base64" in block[0]]
     script = [sys.executable, "-c", "\n".join(lines)]
     done = processes.run(script, cwd=searched, env=environment(searched))
     assert done.returncode == 0, done.stderr
@@ -181,7 +185,7 @@ def test_the_lines_of_python_label_a_picture(searched: Path) -> None:
 
 def mentioned() -> list[str]:
     """The commands in running text and in blocks that take a network or minutes."""
-    text = re.sub(r"\bresnet-tune (?=[a-z]+\b)", "python -m tune.", README)
+    text = re.sub(r"\bresnet-tune (?=[a-z]+\b)", "python -m tune.", "\n".join(PAGES.values()))
     text = re.sub(r" \\\n +", " ", text)  # a command may go on in the next line
     inline = re.findall(r"`(python -m tune\.[^`]+)`", text)
     listed = re.findall(r"^(python -m tune\.[^\n]+)$", text, re.MULTILINE)
@@ -202,10 +206,31 @@ def test_a_command_that_is_mentioned_has_these_options(command: str) -> None:
 
 def test_every_target_that_is_mentioned_is_one_of_make() -> None:
     targets = set(re.findall(r"^(\w+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"`make (\w+)|^make (\w+)", README, re.MULTILINE))
+    text = "\n".join(PAGES.values())
+    named = set(re.findall(r"`make (\w+)|^make (\w+)", text, re.MULTILINE))
     assert {name for pair in named for name in pair if name} <= targets
 
 
-def test_every_file_that_is_linked_is_there() -> None:
-    for name in re.findall(r"\]\(((?!https?:)[^)#]+)\)", README):
-        assert (REPOSITORY / name).is_file(), name
+def test_transcript_and_pictures_are_of_one_search() -> None:
+    (name,) = set(re.findall(r"digits-\d{8}-\d{6}", "\n".join(PAGES.values())))
+    for picture in ("report", "mlflow", "app"):
+        with Image.open(REPOSITORY / "docs" / f"{picture}.png") as image:
+            assert image.info["search"] == name, picture
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name of a page: its headings, as GitHub writes them."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+
+
+def test_every_file_and_every_heading_that_is_linked_is_there() -> None:
+    seen = 0
+    for page, text in PAGES.items():
+        for link in re.findall(r"\]\(((?!https?:)[^)\s]+)\)", text):
+            name, _, anchor = link.partition("#")
+            to = page if not name else page.parent / name
+            assert to.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in anchors(to), f"{page.name}: {link}"
+            seen += 1
+    assert seen > 50

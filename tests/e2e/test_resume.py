@@ -136,6 +136,9 @@ def test_a_signal_ends_it_in_good_order(tmp_path: Path) -> None:
         processes = family(search.pid)
         beyond = [address for address in listening(processes) if not address.is_loopback]
         assert beyond == []
+        started = [" ".join(process.cmdline()) for process in processes]
+        idle = ("dashboard/dashboard.py", "log_monitor.py", "autoscaler")
+        assert [words for words in started if any(name in words for name in idle)] == []
         half = tmp_path / "mlruns" / "searches" / "first" / "trial-000"
         (half / "last.pt.99999999-0a1b2c3d.part").touch()  # as if it were killed while it writes
         start = time.monotonic()

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from tests.helpers.cluster import Cluster, own_cluster
 from tests.helpers.commands import DIGITS, SMALL
-from trainable.remote import place_at
+from trainable.files.remote import place_at
 from tune.models.promotion import FIRST
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]

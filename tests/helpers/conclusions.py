@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.helpers.commands import DIGITS, SMALL
-from tests.helpers.studies import search_of
+from tests.helpers.studies import prepare_storage, search_of
 from trainable.data.datasets import load_dataset
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 from tune.config.loading import load_config
@@ -79,6 +79,7 @@ def ended_search(folder: Path, *words: str, name: str = "one") -> Ended:
     )
     found = search_of(config, f"sqlite:///{folder / 'optuna.db'}", name)
     search = found.model_copy(update={"data_fingerprint": load_dataset(config.data).fingerprint})
+    prepare_storage(f"sqlite:///{folder / 'optuna.db'}")
     home = SearchFolder(name, folder)
     home.folder.mkdir(parents=True, exist_ok=True)
     ended = Ended(search, home, open_search(search))

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,11 +31,40 @@ def networks_drawn_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """Have Optuna load its migrations once, and not at each opening of a storage."""
+    versions = getattr(sys.modules.get("optuna.storages._rdb.storage"), "_VersionManager", None)
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(versions, "get_head_version"):
+            real, found = versions.get_head_version, list[str]()
+
+            def once(manager: object) -> str:
+                if not found:
+                    found.append(real(manager))
+                return found[0]
+
+            patch.setattr(versions, "get_head_version", once)
+        yield
+
+
 @pytest.fixture(scope="module")
 def small_networks() -> Iterator[None]:
     """Have the network `small`, of kilobytes, until the module's tests have run."""
     with pytest.MonkeyPatch.context() as patch:
         use_plugin("tests.helpers.plugins.small_net", patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def models_without_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Register models without the hundred files of this package that only their server imports."""
+    package = tmp_path_factory.mktemp("code") / "trainable" / "__init__.py"
+    package.parent.mkdir()
+    package.touch()
+    with pytest.MonkeyPatch.context() as patch:
+        code = SimpleNamespace(__file__=str(package))
+        patch.setattr("tune.models.packaging.trainable", code)
         yield
 
 

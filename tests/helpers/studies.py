@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from optuna.study import Study, create_study
@@ -11,6 +14,7 @@ from tune.config.schema import SearchConfig
 from tune.strategy.portfolio import open_search, search_plan
 from tune.study.ledger import Ledger
 from tune.study.search import Search
+from tune.study.storage import open_storage
 
 
 def search_of(config: SearchConfig, url: str, name: str = "one", identity: str = "id") -> Search:
@@ -27,7 +31,25 @@ def search_of(config: SearchConfig, url: str, name: str = "one", identity: str =
 
 def ledger_of(config: SearchConfig, url: str, name: str = "one", identity: str = "id") -> Ledger:
     """The ledger of a search, opened as after a kill if it is there."""
+    prepare_storage(url)
     return open_search(search_of(config, url, name, identity))
+
+
+def prepare_storage(url: str) -> None:
+    """Put an empty storage at a URL of SQLite's, unless one is there: Optuna takes longer."""
+    path = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not path.exists() and path.parent.is_dir():
+        path.write_bytes(_empty_storage())
+
+
+@cache
+def _empty_storage() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "optuna.db"
+        storage = open_storage(f"sqlite:///{path}")
+        storage.remove_session()
+        storage.engine.dispose()
+        return path.read_bytes()
 
 
 def ledger_in_memory(config: SearchConfig, study: Study | None = None) -> Ledger:

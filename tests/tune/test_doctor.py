@@ -16,6 +16,7 @@ from tests.helpers.searches import FinishedSearch
 NAMES = (
     *(
         "config",
+        "system",
         "python",
         "packages",
         "cpu",

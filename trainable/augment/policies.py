@@ -60,7 +60,7 @@ class Augmentation(ABC):
     def choice(self, views: Views, epoch: int) -> Tensor:
         """Which of :meth:`renditions_of` each image takes: int64 of shape (N,).
 
-        By default at even odds, drawn anew for each of `num_views` epochs.
+        By default each equally likely, drawn for each of `num_views` epochs.
         """
         count = len(self.renditions_of(epoch, views.num_views))
         return views.integers(count, "choice", epoch % views.num_views)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from trainable.base.folds import ALL, checked
 from trainable.config.base import Config, ImageSize, Unit, registered
-from trainable.folds import ALL, checked
 from trainable.registries import SOURCES
 
 Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[^@]*$")]

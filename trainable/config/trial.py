@@ -22,7 +22,7 @@ from trainable.registries import POLICIES
 
 _SIZE_STEP: Final = 16
 """Pixels by which training images grow: of each size the views and what the frozen layers make of
-them are computed anew."""
+them are computed again."""
 
 
 class TrialConfig(Config):

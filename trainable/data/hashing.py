@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,12 @@ from numpy.typing import NDArray
 def hash_file(path: Path) -> int:
     """The hash of a file's bytes, which no other setting than the file itself decides."""
     with path.open("rb") as file:
-        return _first_bytes(hashlib.file_digest(file, "sha256").digest())
+        return hash_open(file)
+
+
+def hash_open(file: BufferedReader) -> int:
+    """The same of a file that is open, from where it stands."""
+    return _first_bytes(hashlib.file_digest(file, "sha256").digest())
 
 
 def hash_pixels(images: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -20,7 +20,7 @@ from trainable.judging.predictions import Predictions
 RATE: Final = 0.95
 """The share of the sure answers that are right on the validation images, at least."""
 LEAST_IMAGES: Final = 30
-"""Images of which a temperature or a rate can be told."""
+"""The fewest images from which a temperature or a rate can be estimated."""
 NEVER_SURE: Final = 2.0
 """A confidence that no answer has."""
 _MOST: Final = 10_000

@@ -47,7 +47,7 @@ class Classifier:
         _check_weights(spec, cut.net, weights)
         cut.net.load_state_dict(weights)
         self.heat_layer = cut.heat_layer
-        # Else each pass lays the weights out anew, which for one small image is half its time.
+        # Else each pass lays the weights out again, which for one small image is half its time.
         self.network: nn.Sequential = cut.whole.eval().to(memory_format=torch.channels_last)
 
     @classmethod

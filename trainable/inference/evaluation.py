@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainable.base.text import listed
 from trainable.data.decoding.image_file import ImageError
 from trainable.data.forms.image_folder import image_files, no_image_in
 from trainable.data.forms.walking import LeftOut, folders_in
 from trainable.data.parts import SPLITS
+from trainable.files.places import is_folder
 from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import Answer
 from trainable.judging.predictions import Predictions
-from trainable.places import is_folder
-from trainable.text import listed
 
 _MOST_NAMES: Final = 8
 """Classes that a message lists."""

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from trainable.data.decoding.image_file import MAX_BYTES, ImageError
 from trainable.data.forms.image_folder import image_files, no_image_in
+from trainable.files.places import is_folder
 from trainable.inference.classifier import Classifier
-from trainable.places import is_folder
 
 BATCH: Final = 64
 """Images that the network sees at once."""

@@ -76,9 +76,7 @@ class Predictions:
         Returns:
             Both ends, 0 to 1.
         """
-        right, images = int(self.right.sum()), len(self.labels)
-        found = binomtest(right, images).proportion_ci(confidence, method="wilson")
-        return float(found.low), float(found.high)
+        return share_interval(int(self.right.sum()), len(self.labels), confidence)
 
     @cached_property
     def outcomes(self) -> Outcomes | LabelOutcomes:
@@ -256,3 +254,9 @@ class Predictions:
             "classes": list(names),
             "per_class": self.per_class(names),
         }
+
+
+def share_interval(right: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The shares that so many images leave possible: the score interval of Wilson (1927)."""
+    found = binomtest(right, images).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)

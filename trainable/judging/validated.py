@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
+from trainable.files.remote import place_at
 from trainable.judging.predictions import Predictions
-from trainable.remote import place_at
 
 _FILE: Final = "validated.npz"
 _MOST_BYTES: Final = 2**26

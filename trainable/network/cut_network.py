@@ -82,7 +82,7 @@ class Family(ABC):
         return Normalize()
 
     def reestimate(self, tail: nn.Module, batches: Iterable[Tensor]) -> None:
-        """Measure the statistics that the tail normalizes by anew: by default, BatchNorm's.
+        """Re-estimate the statistics that the tail normalizes by: by default, BatchNorm's.
 
         Args:
             tail: The trained stages.
@@ -185,7 +185,7 @@ class CutNetwork:
         head.load_state_dict({"weight": weight, "bias": bias})
 
     def reestimate(self, batches: Iterable[Tensor]) -> None:
-        """Measure the statistics that the tail normalizes by anew, on batches of its input."""
+        """Re-estimate the statistics that the tail normalizes by, on batches of its input."""
         self._family.reestimate(self.tail, batches)
 
     def load_pretrained(self, state: StateDict, source: str) -> None:

@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.hub import load_state_dict_from_url
 
+from trainable.base.errors import first_line
 from trainable.config import BUNDLED_ARCH
-from trainable.errors import first_line
-from trainable.places import is_file
+from trainable.files.places import is_file
 from trainable.registries import ARCHS
 
 BUNDLED: Final = Path(__file__).parents[1] / "weights" / "resnet18-cifar10.safetensors"

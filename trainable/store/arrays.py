@@ -27,8 +27,8 @@ from typing import Final
 from filelock import FileLock
 from torch import Tensor
 
-from trainable.errors import first_line
-from trainable.places import why_not_writable
+from trainable.base.errors import first_line
+from trainable.files.places import why_not_writable
 from trainable.store.capacity import make_room, why_no_room
 from trainable.store.chunks import Assembly, Chunks, Compute
 from trainable.store.description import DATA, DESCRIPTION, read_description

@@ -28,7 +28,7 @@ from typing import Any, Final, TypeVar
 import torch
 from torch import Tensor
 
-from trainable.places import Place
+from trainable.files.places import Place
 from trainable.store.description import CHECKSUMS, DATA, DESCRIPTION, Description
 
 T = TypeVar("T")

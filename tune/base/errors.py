@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from trainable.errors import first_line
+from trainable.base.errors import first_line
 from tune.base.passwords import masked
 
 __all__ = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 _NOT_ON_WINDOWS: Final = (
-    "resnet-tune runs on Linux and macOS, not on Windows: use it in WSL "
+    "resnet-tune runs on Linux, not on Windows: use it in WSL "
     "(https://learn.microsoft.com/windows/wsl/install)"
 )
 

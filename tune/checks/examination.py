@@ -32,8 +32,9 @@ def examine(judged: JudgedConfig, *, fix: bool) -> Iterator[Finding]:
 
 
 def _installation() -> Iterator[Finding]:
-    from tune.checks.installation import check_packages, check_python
+    from tune.checks.installation import check_packages, check_python, check_system
 
+    yield check_system()
     yield check_python()
     yield check_packages()
 

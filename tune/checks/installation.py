@@ -23,6 +23,15 @@ _NAMED: Final = 5
 """The number of packages named in one line."""
 
 
+def check_system() -> Finding:
+    """The operating system: searches have run on Linux alone (Windows is refused before this)."""
+    found = f"{platform.system()} {platform.release()} ({platform.machine()})"
+    if platform.system() == "Linux":
+        return Finding("system", "ok", found)
+    fix = "start with resnet-tune search --num-samples 2; Linux, also in a container, is tested"
+    return Finding("system", "warn", f"{found}: no search has been tested on it", fix)
+
+
 def check_python() -> Finding:
     """Python's version, against what the package requires."""
     found = f"{platform.python_version()} ({sys.executable})"

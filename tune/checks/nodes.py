@@ -17,8 +17,8 @@ from typing import Final
 import fsspec
 
 from trainable.config import DataConfig
-from trainable.places import why_not_writable
-from trainable.remote import below, place_at
+from trainable.files.places import why_not_writable
+from trainable.files.remote import below, place_at
 from trainable.store.arrays import default_root
 from tune.base.errors import ConfigError, first_line
 from tune.tracking.server import check_tracking

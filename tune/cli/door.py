@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from trainable.text import printable
+from trainable.base.text import printable
 from tune.base.environment import prepare_environment
 from tune.base.errors import MISTAKE, ConfigError, squeeze
 from tune.base.passwords import masked

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from trainable.places import is_folder
+from trainable.files.places import is_folder
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from trainable.base.text import printable
 from trainable.config import WEIGHTS_NAMES, TrialConfig
-from trainable.places import is_file, is_folder
-from trainable.text import printable
+from trainable.files.places import is_file, is_folder
 from tune.base.errors import ConfigError, squeeze
 from tune.config.documents import read_file, read_word
 from tune.config.keys import TRIAL_KEYS, keys_of, nearest, why_not_searched

@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import Final
 
-from trainable.places import is_file, is_folder
+from trainable.files.places import is_file, is_folder
 from tune.base.errors import ConfigError, squeeze
 
 FOLDER: Final = Path(__file__).parent / "yaml"

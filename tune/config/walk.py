@@ -19,7 +19,7 @@ UNCONDITIONAL: Final = ("model.arch", "model.weights")
 
 
 _REPEATED: Final = ("train.seed", "train.stop_after", "data.fold")
-"""Keys that the confirmation and the refit set anew."""
+"""Keys to which the confirmation and the refit give other values."""
 
 
 def ordered(space: Space) -> list[str]:

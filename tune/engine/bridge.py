@@ -38,7 +38,7 @@ class LedgerSearcher(DriverOnly, Searcher):
         budget: When the time is up.
         watchers: Those that are notified of each change, in this order.
         fingerprint: The images' that each trial is to find.
-        capacity: Says how many trials fit at once now; None where Ray is told once for all.
+        capacity: Says how many trials fit at once now; None where that never changes.
     """
 
     def __init__(

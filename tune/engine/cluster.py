@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Final
@@ -17,7 +17,7 @@ import ray
 
 from trainable.registries import PLUGINS
 from tune.base.errors import ConfigError, first_line
-from tune.engine.ray_compat import keep_to_loopback, ray_as_it_was
+from tune.engine.ray_compat import keep_to_loopback, ray_as_it_was, without_pages
 from tune.engine.signals import interrupt
 
 _NEEDED: Final = {"raylet", "gcs_server"}
@@ -58,7 +58,8 @@ def start_ray(on_death: Callable[[str], None] = interrupt) -> None:
     else:
         keep_to_loopback()
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
+        with nullcontext() if address else without_pages():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not address:
             raise

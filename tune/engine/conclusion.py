@@ -182,7 +182,11 @@ def _register(
         dataset=dataset,
         test=results.test,
         identity=identity,
-        scores={**runs, **{name: str(value) for name, value in scores.items()}},
+        scores={
+            **runs,
+            Tag.TEST_COUNT: str(len(results.test.labels)),
+            **{name: str(value) for name, value in scores.items()},
+        },
     )
     standing = settle_champion(record.client, search.config, challenger, record.run_id)
     record.log_summary({}, {Tag.DECISION: standing.reason, Tag.VERSION: standing.version})

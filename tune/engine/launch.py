@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from trainable.places import why_not_writable
+from trainable.files.places import why_not_writable
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
 from tune.config.loading import check_files, load_config

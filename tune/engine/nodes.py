@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainable.remote import below, place_at
+from trainable.files.remote import below, place_at
 from tune.base.errors import ConfigError, first_line
 from tune.engine.cluster import is_own
 from tune.study.search import OWN_STUDY

@@ -8,6 +8,7 @@ from typing import Final
 
 from rich.console import Console
 
+from trainable.base.folds import Fold
 from trainable.config import ModelConfig
 from trainable.data.balance import Balance
 from trainable.data.copies import copy_groups, describe_copies
@@ -15,7 +16,6 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.parts import SPLITS
 from trainable.device import cpu_precision
 from trainable.features.probe import check_features
-from trainable.folds import Fold
 from trainable.judging.objective import Objective
 from trainable.network.cut_network import build
 from trainable.network.weights import resolve_weights

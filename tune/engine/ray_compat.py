@@ -19,6 +19,8 @@ from tune.base.environment import LOOPBACK_ONLY
 _CONTROLLER: Final = "ray.tune.execution.tune_controller"
 _CONSTANTS: Final = "ray._private.ray_constants"
 _CLUSTERS: Final = "ENABLE_RAY_CLUSTER"
+_NODE: Final = "ray._private.node"
+_UTILS: Final = "ray._private.utils"
 ITERATION: Final = "training_iteration"
 """The key of a result under which Ray's loggers find the number of an epoch."""
 _NAME: Final = "_ActorClassCache"
@@ -71,7 +73,7 @@ def _module(name: str) -> Any:
 def use_waiting_workers() -> None:
     """Have Ray Tune make its actors by :class:`WaitingWorkers`, if its own class is where it was.
 
-    Otherwise each trial's worker starts anew, which takes seconds, and a warning says so.
+    Otherwise each trial starts a new worker, which takes seconds, and a warning says so.
     """
     try:
         controller = importlib.import_module(_CONTROLLER)
@@ -103,6 +105,40 @@ def keep_to_loopback() -> None:
             f"was imported before {LOOPBACK_ONLY}=0 was set, it may listen beyond loopback",
             stacklevel=2,
         )
+
+
+@contextmanager
+def without_pages() -> Iterator[None]:
+    """Have the local Ray that starts in this block run no process that nobody looks at.
+
+    Those are the server of its dashboard, which starts even where there is no dashboard, the reader
+    of its workers' logs, the monitor of its autoscaler, and most of the agent that a node has for
+    them. Each imports Ray, and Ray waits for the first: that is seconds of every start.
+    """
+    node, utils = getattr(_module(_NODE), "Node", None), _module(_UTILS)
+    idle = [
+        (node, "start_api_server", _serve_nothing),
+        (node, "start_log_monitor", lambda _: None),
+        (node, "start_monitor", lambda _: None),
+        (utils, "get_dashboard_dependency_error", lambda: ImportError("it is not wanted")),
+    ]
+    if unknown := [name for where, name, _ in idle if not hasattr(where, name)]:
+        reason = f"it has no {', '.join(unknown)} as this package knows it"
+        warnings.warn(f"this Ray ({ray.__version__}) starts more slowly: {reason}", stacklevel=2)
+        yield
+        return
+    before = [getattr(where, name) for where, name, _ in idle]
+    for where, name, instead in idle:
+        setattr(where, name, instead)
+    try:
+        yield
+    finally:
+        for (where, name, _), value in zip(idle, before, strict=True):
+            setattr(where, name, value)
+
+
+def _serve_nothing(node: Any, **_: Any) -> None:
+    node._webui_url = ""  # as Ray has it where there is no dashboard
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from tune.tracking.writer import RecordWriter
 class Reruns:
     """Runs what is run again, as far as there is time.
 
-    What a run before this one has begun goes on as long as it can.
+    What a run before this one has started goes on as long as it can.
 
     Attributes:
         search: The search.

@@ -6,8 +6,10 @@ import time
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
+from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tune.base.errors import Halt
 from tune.cli import open_console
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from tune.engine.launch import Launch
     from tune.reporting.results import SearchResults
 
+_WIDTH: Final = 100
+"""Columns of what a notebook shows."""
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -32,10 +37,12 @@ class Result:
         name: The search's name, by which `tune.resume` goes on with it.
         folder: Its folder: report, pictures, checkpoints.
         best_params: The values of the searched keys in the trial that won; empty if none completed.
-        best_score: What that trial reached on the validation images, by which it was chosen.
-        confirmed_score: The mean of its runs under other seeds, if it had any.
         test_score: What the registered model reached on the test images, as it is served, but for
             the temperature of its probabilities.
+        confirmed_score: The mean of the runs of the trial that won under other seeds, if it had
+            any.
+        best_score: What that trial reached on the validation images, by which it was chosen: of
+            many trials, partly luck.
         model_name: The registered model, such as `models:/resnet18-photos/3`, if there is one.
         decision: What the registry decided on it, in words.
         unfinished: What there was no time for, or is not recorded; empty if all is done.
@@ -44,9 +51,9 @@ class Result:
     name: str
     folder: Path
     best_params: dict[str, Any]
-    best_score: float | None
-    confirmed_score: float | None
     test_score: float | None
+    confirmed_score: float | None
+    best_score: float | None
     model_name: str | None
     decision: str
     unfinished: str
@@ -106,9 +113,9 @@ class Result:
             name=results.name,
             folder=home.folder,
             best_params=dict(best.trial.params) if best else {},
-            best_score=best.trial.score if best else None,
-            confirmed_score=best.mean if best and best.runs else None,
             test_score=None if test is None else float(results.objective.metric.of(test)),
+            confirmed_score=best.mean if best and best.runs else None,
+            best_score=best.trial.score if best else None,
             model_name=_model_of(results, home),
             decision=results.standing.reason if results.standing else results.decision,
             unfinished="; ".join(filter(None, (complaints, results.undone))),
@@ -158,7 +165,13 @@ class Result:
         return load_model(self.model_name, tracking_uri=self._results.config.tracking.uri)
 
     def _repr_html_(self) -> str:
-        return str(self.trials.to_html())
+        """What a notebook shows: the last lines of a search, and its trials."""
+        from tune.reporting.terminal import print_results
+
+        lines = StringIO()
+        if self._results.finalists:
+            print_results(self._results, open_console(file=lines, width=_WIDTH))
+        return f"<pre>{escape(lines.getvalue().strip())}</pre>{self.trials.to_html()}"
 
 
 def _model_of(results: SearchResults, home: SearchFolder) -> str | None:

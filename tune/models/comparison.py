@@ -21,8 +21,7 @@ ACCURACY: Final = Objective.named("val_acc")
 
 _RESAMPLES: Final = 10_000
 _EVALUATIONS: Final = 2_000
-"""Resamples where each has to be evaluated anew; more where `alpha` is so small that they could not
-tell."""
+"""Resamples where each is evaluated by itself; more where `alpha` is too small for so few."""
 
 
 @dataclass(frozen=True)

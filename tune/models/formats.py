@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
-from trainable.places import why_not_writable
+from trainable.files.places import why_not_writable
 from tune.base.errors import ConfigError
 
 Form = Literal["onnx", "pt2", "int8"]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from safetensors import SafetensorError
 
 from trainable.data.seen import Seen
+from trainable.files.places import is_file, is_folder
 from trainable.inference.classifier import SEEN, Classifier, imagenet_classifier
-from trainable.places import is_file, is_folder
 from tune.base.commands import as_typed
 from tune.base.errors import ConfigError, first_line
 from tune.tracking.schema import Artifact

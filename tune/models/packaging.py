@@ -21,8 +21,8 @@ from torch import Tensor
 
 import trainable
 from trainable.data.decoding.image_file import as_png
+from trainable.files.places import make_durable
 from trainable.inference.classifier import Classifier
-from trainable.places import make_durable
 from trainable.registries import TIMM
 from tune.tracking.client import ask, make_once
 from tune.tracking.schema import Artifact

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trainable.base.text import printable
 from trainable.data.parts import SPLITS
-from trainable.text import printable
 from tune.soundness.account import Account
 from tune.soundness.labels import Doubt
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from trainable.base.text import printable
 from trainable.data.parts import SPLITS
-from trainable.text import printable
 from tune.base.finding import Finding
 from tune.reporting.pictures import Picture, picture
 from tune.reporting.sheets import contact_sheets, policy_sheets

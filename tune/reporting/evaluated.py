@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trainable.base.text import printable
 from trainable.inference.evaluation import Judged
 from trainable.judging.measures import TOP
-from trainable.text import printable
 from tune.reporting.confusion import most_confused
 from tune.reporting.predictions import worst_mistakes
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainable.data.datasets import load_dataset
+from trainable.files.places import Place
 from trainable.judging.predictions import Predictions
-from trainable.places import Place
 from tune.base.errors import ConfigError
 from tune.models.held_out import held_out
 from tune.reporting.card import has_card, model_card

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainable.places import Place, is_file, is_folder
-from trainable.text import printable
+from trainable.base.text import printable
+from trainable.files.places import Place, is_file, is_folder
 from tune.base.errors import ConfigError, first_line
 
 Best = Sequence[tuple[str, float]]

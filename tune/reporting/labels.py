@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from trainable.text import printable, shortened
+from trainable.base.text import printable, shortened
 
 WIDTH: Final = 32
 """Characters of a name in a figure."""

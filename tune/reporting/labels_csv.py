@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from trainable.data.parts import SPLITS
-from trainable.places import Place
+from trainable.files.places import Place
 from tune.soundness.labels import Doubt
 from tune.soundness.survey import Survey
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trainable.text import printable, shortened
+from trainable.base.text import printable, shortened
 from tune.base.errors import ConfigError
 from tune.study.folder import SearchFolder
 

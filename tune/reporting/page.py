@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from trainable.base.text import printable, shortened
 from trainable.data.forms.remote import folder_of
 from trainable.judging.objective import Objective
-from trainable.text import printable, shortened
 from tune.reporting.card import has_card
 from tune.reporting.pictures import as_source
 from tune.reporting.predictions import answer_of, truth_of, worst_mistakes
@@ -85,40 +85,53 @@ def _about(results: SearchResults) -> str:
 
 
 def _cards(results: SearchResults) -> list[dict[str, str]]:
+    """What is known of the winner, from the surest to the luckiest, and what it took."""
     counts = results.ledger.counts()
     states = ", ".join(f"{count} {state.name.lower()}" for state, count in counts.items())
-    cards, show = _tested(results), results.objective.show
-    if results.finalists:
-        best, luckiest = results.finalists[0], results.luckiest
-        note = f"trial {best.trial.number}, epoch {best.trial.best}: the best of "
-        if luckiest is not None and luckiest.number != best.trial.number:
-            note = f"of the winner; trial {luckiest.number} was the best of "
-        note += f"{len(results.trials)} trials, so partly luck"
-        title = results.objective.title().capitalize()
-        cards.append({"what": title, "value": show(best.trial.score), "note": note})
-        if best.runs:
-            note = f"± {show(best.spread)} over {best.over} after that epoch"
-            cards.append({"what": "Confirmed", "value": show(best.mean), "note": note})
+    cards, show = [*_tested(results), *_confirmed(results)], results.objective.show
     if results.model is not None:
         why = results.judged_by or "on the validation images, by which it was chosen"
         note = f"{why}: {results.model}"
         cards.append({"what": "Model", "value": show(results.model.score), "note": note})
-    cards.append({"what": "Trials", "value": str(len(results.ledger.trials)), "note": states})
-    return cards
-
-
-def _tested(results: SearchResults) -> list[dict[str, str]]:
-    """The cards of what the model reached on the test images, and of how long it takes."""
-    cards, images, intervals = [], len(results.dataset.test), results.test_intervals
-    for title, value in results.test_values.items():
-        how = f"by the model, {results.how_tested(title)}, on {images} images"
-        note = f"{intervals[title]}, {how}"
-        cards.append({"what": title.capitalize(), "value": value, "note": note})
+    if results.finalists:
+        title = results.objective.title().capitalize()
+        score = show(results.finalists[0].trial.score)
+        cards.append({"what": title, "value": score, "note": _luck(results)})
     if found := latency(results):
         value, what = found.split(" for ")
         note = f"for {what}, already decoded, the best of several, on the machine of the search"
         cards.append({"what": "Latency", "value": value, "note": note})
+    cards.append({"what": "Trials", "value": str(len(results.ledger.trials)), "note": states})
     return cards
+
+
+def _confirmed(results: SearchResults) -> Iterator[dict[str, str]]:
+    """The card of the winner's runs under other seeds or on folds, if there were any."""
+    if results.finalists and (best := results.finalists[0]).runs:
+        show = results.objective.show
+        spread = f"± {show(best.spread)} " if len(best.runs) > 1 else ""
+        note = f"{spread}over {best.over}, after epoch {best.trial.best}"
+        yield {"what": "Confirmed", "value": show(best.mean), "note": note}
+
+
+def _luck(results: SearchResults) -> str:
+    """What is to be thought of the score by which the search chose its winner."""
+    winner, luckiest = results.finalists[0].trial, results.luckiest
+    count = len(results.trials)
+    where = f"trial {winner.number}, epoch {winner.best}"
+    if count == 1:
+        return f"{where}: the only trial"
+    if luckiest is None or luckiest.number == winner.number:
+        return f"{where}: the luckiest of {count} trials"
+    return f"{where}; the luckiest of {count} trials was trial {luckiest.number}"
+
+
+def _tested(results: SearchResults) -> Iterator[dict[str, str]]:
+    """The cards of what the model reached on the test images."""
+    images, intervals = len(results.dataset.test), results.test_intervals
+    for title, value in results.test_values.items():
+        how = f"by the model, {results.how_tested(title)}, on {images} images"
+        yield {"what": title.capitalize(), "value": value, "note": f"{intervals[title]}, {how}"}
 
 
 def _compute(results: SearchResults) -> str:

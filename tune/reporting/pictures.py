@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from trainable.base.text import printable, shortened
 from trainable.data.decoding.image_file import as_png, as_thumbnail
-from trainable.text import printable, shortened
 
 THUMBNAIL: Final = 160
 """The side of a picture in a gallery, in pixels."""

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from trainable.augment.views import Views
+from trainable.base.text import printable
 from trainable.config import DataConfig
 from trainable.registries import POLICIES
-from trainable.text import printable
 from tune.reporting.pictures import Picture, picture
 from tune.soundness.survey import Survey
 

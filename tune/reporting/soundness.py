@@ -8,7 +8,7 @@ from typing import Any
 
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
-from trainable.places import Place
+from trainable.files.places import Place
 from tune.base.commands import as_typed
 from tune.base.finding import Finding
 from tune.reporting.data_page import data_page, doubt_gallery, shown_findings

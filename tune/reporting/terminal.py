@@ -74,18 +74,21 @@ def print_results(results: SearchResults, console: Console) -> None:
 
 
 def _headline(results: SearchResults) -> list[str]:
-    """What was registered, with the gate's reason; each further clause is a line of its own."""
+    """What was registered, with the gate's reason; each further clause is a line of its own.
+
+    Of a search that is read from its record, whether the version is the champion now is not known.
+    """
     standing = results.standing
-    if standing is None and not results.config.registry.register_best:
-        return ["Not registered: registry.register_best=false"]
-    if standing is None:
-        return ["Not registered"]
-    alias = ", alias champion" if standing.promoted else ""
-    first, *clauses = standing.reason.split("; ")
+    if results.version is None:
+        off = "" if results.config.registry.register_best else ": registry.register_best=false"
+        return [f"Not registered{off}"]
+    alias = ", alias champion" if standing is not None and standing.promoted else ""
+    reason = results.decision if standing is None else standing.reason
+    first, *clauses = reason.split("; ")
     # The verdict's reason begins with what was decided; any other only says why.
     joint = ", " if first.startswith(("promoted", "not promoted")) else ": "
-    name = f"Registered {results.config.model_name} version {standing.version}{alias}"
-    return [f"{name}{joint}{first}", *clauses]
+    name = f"Registered {results.config.model_name} version {results.version}{alias}"
+    return [f"{name}{joint}{first}" if first else name, *clauses]
 
 
 def _scores(results: SearchResults) -> Iterator[tuple[str, str]]:

@@ -32,7 +32,9 @@ def show_versions(client: Client, name: str, console: Console) -> None:
         runs = tags.ingredients
         model = f"soup of {len(runs)}" if len(runs) > 1 else " ".join(runs)
         table.add_row(str(version.version), _mark(version, champion), date, *scores, model)
-        decisions.append(f"  version {version.version}: {tags.decision or 'not decided yet'}")
+        decided = tags.decision or "not decided yet"
+        sure = f"; test accuracy {tags.accuracy:.2%} ({tags.sureness})" if tags.sureness else ""
+        decisions.append(f"  version {version.version}: {decided}{sure}")
     console.print(table)
     for decision in decisions:
         console.print(decision, soft_wrap=True)

@@ -20,26 +20,37 @@ def story(results: SearchResults) -> str:
 
 
 def _clauses(results: SearchResults) -> Iterator[str]:
+    """From the surest to the luckiest, as on the terminal."""
     objective = results.objective
     if not results.finalists:
         yield "none has won yet"
         return
-    best = results.finalists[0]
-    score = objective.show(best.trial.score)
-    yield f"trial {best.trial.number} won, with a {objective.title()} of {score}"
-    others = len(results.ledger.trials) - 1
-    if best.trial.number == 0 and others and not results.config.sampler.points:
-        yield (
-            "it has the config's own values, which were tried first, and nothing else that was "
-            "tried was better"
-        )
-    if best.runs:
-        spread = f" ± {objective.show(best.spread)}" if len(best.runs) > 1 else ""
-        yield f"confirmed over {best.over}: {objective.show(best.mean)}{spread}"
+    best, others = results.finalists[0], len(results.ledger.trials) - 1
     if results.model is not None and results.test is not None:
         images, intervals = len(results.dataset.test), results.test_intervals
         scores = (f"{what} {v} ({intervals[what]})" for what, v in results.test_values.items())
         yield f"the model ({results.model.described}), on {images} images: {', '.join(scores)}"
+    if best.runs:
+        spread = f" ± {objective.show(best.spread)}" if len(best.runs) > 1 else ""
+        yield f"trial {best.trial.number}, over {best.over}: {objective.show(best.mean)}{spread}"
+    luck = ", partly luck" if others else ""
+    score = f"{objective.title()} of {objective.show(best.trial.score)}"
+    yield f"trial {best.trial.number} won the search with a {score}{luck}"
+    yield from _rivals(results)
+
+
+def _rivals(results: SearchResults) -> Iterator[str]:
+    """How the winner stands beside the other trials."""
+    winner, luckiest = results.finalists[0].trial, results.luckiest
+    if len(results.ledger.trials) == 1:
+        return
+    beaten = luckiest is None or luckiest.rank <= winner.rank
+    if luckiest is not None and not beaten:
+        score = results.objective.show(luckiest.score)
+        yield f"the best single score was trial {luckiest.number}'s, {score}"
+    if winner.number == 0 and not results.config.sampler.points:
+        rest = ", and nothing else that was tried was better" if beaten else ""
+        yield f"the winner has the config's own values, which were tried first{rest}"
 
 
 def settings(results: SearchResults) -> dict[str, Any]:

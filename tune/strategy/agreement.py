@@ -8,7 +8,7 @@ from typing import Final
 
 from scipy.stats import chi2
 
-from trainable.folds import Fold
+from trainable.base.folds import Fold
 from tune.strategy.confirmation import Finalist
 from tune.strategy.folds import FOLD
 

@@ -20,7 +20,7 @@ as it is packaged, and of the champion."""
 CONFIRM_SHARE: Final = 0.4
 """The share of a time budget that is kept for the confirmation, at the most."""
 SOUP_SHARE: Final = 0.5
-"""What normalizing a network anew takes of the time of an epoch, which trains it too."""
+"""What measuring a network's normalization again takes of the time of an epoch."""
 START_SECONDS: Final = 3.0
 """Seconds until the worker of a confirmation's trial has loaded what it needs."""
 
@@ -94,7 +94,8 @@ def refit_seconds(winner: TrialLog, epochs: int, growth: float) -> float:
 def soup_seconds(chosen: Sequence[TrialLog], config: ConfirmConfig) -> float:
     """How long it takes to average the finalists' weights.
 
-    For each run, the network is built, and normalized anew on the training images.
+    For each run, the network is built, and its normalization measured again on the training
+    images.
     """
     if not config.soup or config.top_k == 0:
         return 0.0

@@ -60,7 +60,7 @@ class DistinctSampler(BaseSampler):
         noted = trial.user_attrs.get(_REDRAWN)
         if noted is not None:
             self._proposal = json.loads(noted)
-        else:  # one that was begun goes on as the first draw has it
+        else:  # one that was started goes on as the first draw has it
             self._proposal = {} if trial.params else self._chosen(study, trial)
 
     def infer_relative_search_space(

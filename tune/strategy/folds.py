@@ -15,7 +15,7 @@ from typing import Final
 
 from scipy.stats import t as student
 
-from trainable.folds import Fold
+from trainable.base.folds import Fold
 from tune.config.schema import SearchConfig
 from tune.strategy.schedulers import Scheduler
 from tune.strategy.scheduling import longest_trial

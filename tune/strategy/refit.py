@@ -8,7 +8,7 @@ from typing import Final
 
 from optuna.samplers import RandomSampler
 
-from trainable.folds import ALL
+from trainable.base.folds import ALL
 from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range
@@ -110,9 +110,9 @@ def refit_score(config: SearchConfig, winner: Finalist) -> float | None:
 
 
 def why_unfitted(config: SearchConfig, winner: Finalist, ledgers: Ledgers) -> str:
-    """Why there is no refit, or are no folds, though they were asked for and begun; else empty.
+    """Why there is no refit, or are no folds, though they were asked for and started; else empty.
 
-    What there was no time for is told elsewhere.
+    What there was no time for is reported elsewhere.
     """
     _, confirmed, refitted = ledgers
     if confirmed is not None and config.confirm.over_folds and not winner.runs:

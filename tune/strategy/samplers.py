@@ -89,7 +89,7 @@ def gp(config: SamplerConfig, seed: int) -> BaseSampler:
 
 
 class RepeatableSampler(BaseSampler):
-    """A sampler of Optuna's, made anew with a seed of its own for each proposal.
+    """A sampler of Optuna's, made for each proposal with a seed of its own.
 
     Optuna's samplers keep their random state in the process. Here it is made of the search's
     seed and the trial's number (and the key, where values are drawn one by one), so that a

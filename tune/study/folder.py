@@ -15,8 +15,8 @@ from typing import get_args
 
 from pydantic import ValidationError
 
-from trainable.places import Place
-from trainable.remote import AnyPlace, below, place_at
+from trainable.files.places import Place
+from trainable.files.remote import AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
 from tune.study.holding import LOCK, Hold
 from tune.study.search import DATABASE, HOME, Kind, Search
@@ -114,7 +114,7 @@ class SearchFolder:
         return size
 
     def clear_halves(self) -> None:
-        """Delete what its trials' processes, which are no more, had half written."""
+        """Delete what its trials' processes, which have ended, had half written."""
         if not self._hold.is_own:  # another process may be running it
             return
         for kind in get_args(Kind):
@@ -217,7 +217,7 @@ class SearchFolder:
         return 0.0
 
     def note_elapsed(self, seconds: float) -> None:
-        """Store how many seconds its runs have taken; where there is no space, it is let be."""
+        """Store how many seconds its runs have taken, unless there is no space for it."""
         place = self._place if self.shared is None else self.shared.clock
         with suppress(OSError):
             place.write(_ELAPSED, json.dumps(round(seconds, 3)).encode())

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from trainable.places import Place
-from trainable.remote import PATIENCE, AnyPlace, below, place_at
+from trainable.files.places import Place
+from trainable.files.remote import PATIENCE, AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
 from tune.study.search import Kind, Search, run_name
 
@@ -33,7 +33,7 @@ _CHECKPOINTS: Final = "*.pt"
 
 @dataclass(frozen=True)
 class TrialFolders:
-    """Where the trials of a search have their checkpoints, which any process may be told.
+    """Where the trials of a search have their checkpoints, in a form that any process can be given.
 
     Attributes:
         where: The folder of their folders, or its address.
@@ -209,7 +209,7 @@ def _bytes(place: AnyPlace) -> int:
 
 
 def _ignore(_: str) -> None:
-    """Nobody is told."""
+    """Ignore the reason."""
 
 
 def unusable_storage(storage: str, error: Exception) -> ConfigError:

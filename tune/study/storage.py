@@ -24,7 +24,7 @@ from tenacity import (
     wait_exponential,
 )
 
-from trainable.places import is_folder
+from trainable.files.places import is_folder
 from tune.base.errors import ConfigError, Halt, first_line
 from tune.base.passwords import masked
 from tune.config.schema import SearchConfig

@@ -1,8 +1,8 @@
 """MLflow's client, each of whose requests is tried again by itself.
 
-A record of many requests would never be written through a server that fails at three of ten, were
-it begun anew at each failure; and one that takes seconds to answer is slow, not away. So a request
-is sent again, and what is limited is the time in which none succeeds.
+A record of many requests would never be written through a server that fails at three of ten, if it
+were started again at each failure; and one that takes seconds to answer is slow, not away. So a
+request is sent again, and what is limited is the time in which none succeeds.
 
 MLflow itself sends a request again, too. What makes something, a run or a version, is left out of
 both: the first request may have made it, and only its answer been lost.

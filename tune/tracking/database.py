@@ -7,7 +7,7 @@ from typing import Final
 
 from mlflow import MlflowClient
 
-from trainable.places import Place
+from trainable.files.places import Place
 
 _FILE: Final = "sqlite:///"
 

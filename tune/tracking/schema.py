@@ -58,6 +58,8 @@ class Tag:
     """The version that was the best champion once this one was promoted, and what may be better."""
     PREVIOUS: Final = "tune.previous_champion"
     """On a version that was promoted by hand: the champion that it replaced."""
+    TEST_COUNT: Final = "tune.test_count"
+    """The number of images that a version was tested on."""
     TEST_IMAGES: Final = "tune.test_images"
     """A sketch of the images by which a version met the champion: see :mod:`tune.models.judged`."""
     EXPERIMENT_KIND: Final = "mlflow.experimentKind"

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from trainable.places import is_folder
+from trainable.files.places import is_folder
 from tune.base.errors import ConfigError, first_line
 from tune.base.passwords import masked
 from tune.tracking.credentials import authorization, bare, hand_over, may_differ

@@ -142,6 +142,7 @@ class VersionTags:
         best_champions: The best champion so far, as of this version's promotion, and those that may
             be better but could not be compared.
         test_images: A sketch of the images by which it met the champion, if there was one.
+        test_count: The number of images that it was tested on; None of older versions.
     """
 
     objective: Objective
@@ -155,6 +156,7 @@ class VersionTags:
     previous: str | None
     best_champions: tuple[str, ...]
     test_images: str | None
+    test_count: int | None = None
 
     @classmethod
     def of(cls, version: ModelVersion) -> VersionTags:
@@ -174,7 +176,19 @@ class VersionTags:
             previous=tags.get(Tag.PREVIOUS),
             best_champions=tuple(tags.get(Tag.BEST_CHAMPION, "").split()),
             test_images=tags.get(Tag.TEST_IMAGES),
+            test_count=int(tags[Tag.TEST_COUNT]) if Tag.TEST_COUNT in tags else None,
         )
+
+    @property
+    def sureness(self) -> str:
+        """What so few test images leave possible of the accuracy; empty where it is not known."""
+        if self.accuracy is None or not self.test_count:
+            return ""
+        from trainable.judging.predictions import share_interval
+
+        count = self.test_count
+        low, high = share_interval(round(self.accuracy * count), count)
+        return f"95 % interval {low:.2%} to {high:.2%}, on {count} images"
 
 
 def _objective(name: str | None) -> Objective:

@@ -151,7 +151,7 @@ class RecordWriter:
         self._error = None
 
     def _fail(self, attempt: RetryCallState) -> None:
-        """Note why an attempt failed. What it asked may have been done or not: look it up anew."""
+        """Note why an attempt failed. What it asked may have been done or not: look it up again."""
         from tune.tracking.client import why
 
         assert attempt.outcome is not None

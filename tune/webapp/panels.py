@@ -63,7 +63,8 @@ def _facts(version: Version, is_champion: bool, classifier: Classifier) -> None:
     accuracy, objective = tags.accuracy, tags.objective
     facts = [f"{len(spec.classes)} classes", f"{spec.image_size} × {spec.image_size} pixels"]
     if accuracy is not None:
-        facts.append(f"test accuracy {accuracy:.2%}")
+        sure = f" ({tags.sureness})" if tags.sureness else ""
+        facts.append(f"test accuracy {accuracy:.2%}{sure}")
     if tags.test is not None and objective.name not in EPOCH_METRICS:
         facts.append(f"{objective.title('test')} {objective.show(tags.test)}")
     if spec.unsure_below > 0:

@@ -164,7 +164,7 @@ def test_whole_files_are_not_read_twice_to_leave_out_others(
     read: list[Path] = []
     facts_of = files_module.facts_of
     monkeypatch.setattr(
-        files_module, "facts_of", lambda path, *more: (read.append(path), facts_of(path, *more))[1]
+        files_module, "facts_of", lambda some, ids: (read.extend(some), facts_of(some, ids))[1]
     )
 
     load(root, on_error="skip")

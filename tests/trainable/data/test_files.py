@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +18,7 @@ from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.decoding import facts, files
 from trainable.data.decoding.files import IMAGES
-from trainable.data.decoding.image_file import read_square
+from trainable.data.decoding.image_file import read_squares
 from trainable.data.parts import SPLITS
 from trainable.data.stored import Rows
 from trainable.runtime import ImageCache
@@ -61,16 +61,16 @@ class Reads:
         self.facts, self.pixels = list[Path](), list[Path]()
         original = facts.facts_of
 
-        def note_facts(file: Path, identity: int) -> facts.Facts:
-            self.facts.append(file)
-            return original(file, identity)
+        def note_facts(some: Sequence[Path], identities: np.ndarray) -> facts.Facts:
+            self.facts.extend(some)
+            return original(some, identities)
 
-        def note_pixels(file: Path, side: int) -> np.ndarray:
-            self.pixels.append(file)
-            return read_square(file, side)
+        def note_pixels(some: Sequence[Path], side: int) -> np.ndarray:
+            self.pixels.extend(some)
+            return read_squares(some, side)
 
         monkeypatch.setattr(files, "facts_of", note_facts)
-        monkeypatch.setattr(files, "read_square", note_pixels)
+        monkeypatch.setattr(files, "read_squares", note_pixels)
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from trainable.base.folds import ALL, Fold
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, Split, load_dataset
 from trainable.data.splitting.folding import fold_of
-from trainable.folds import ALL, Fold
 
 FOLDS = [f"{number}/5" for number in range(1, 6)]
 

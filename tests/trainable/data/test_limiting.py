@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
@@ -36,9 +37,9 @@ def listing(**sizes: int) -> Listing:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     found = list[Path]()
 
-    def note(file: Path, identity: int) -> Facts:
-        found.append(file)
-        return facts_of(file, identity)
+    def note(some: Sequence[Path], identities: NDArray[np.uint64]) -> Facts:
+        found.extend(some)
+        return facts_of(some, identities)
 
     monkeypatch.setattr(files, "facts_of", note)
     return found

@@ -87,14 +87,15 @@ def of_two_classes(dataset: Dataset) -> Dataset:
 
 
 @pytest.mark.parametrize("classes", [10, 2])
-def test_a_head_can_start_as_the_classifier(runtime: Runtime, classes: int) -> None:
+def test_a_head_can_start_as_the_classifier(tmp_path: Path, classes: int) -> None:
     """Before any training, the network answers as the classifier that was fitted to features."""
     dataset = load_dataset(CONFIG.data)
     if classes == 2:
         dataset = of_two_classes(dataset)
     model = CONFIG.model.model_copy(update={"head": "probe", "unfreeze_depth": 1})
-    tuner = FineTuner(CONFIG.model_copy(update={"model": model}), dataset=dataset)
-    features = module._Features(CONFIG, dataset, tuner.device, None)
+    store = ArrayStore(tmp_path)
+    tuner = FineTuner(CONFIG.model_copy(update={"model": model}), store=store, dataset=dataset)
+    features = module._Features(CONFIG, dataset, tuner.device, store)
     classifier = module._fitted(*features.of("train"))
     inputs, labels = features.of("val")
     found = tuner.evaluate("val").logits.softmax(1)
@@ -117,20 +118,21 @@ def test_a_class_without_an_image_to_learn_is_never_the_answer(runtime: Runtime)
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_images_count_in_the_head_as_they_do_in_training(own: bool) -> None:
+def test_images_count_in_the_head_as_they_do_in_training(tmp_path: Path, own: bool) -> None:
     """By the classes' weights as by the images' own, a class of few images is answered more."""
     dataset, device = load_dataset(CONFIG.data), resolve_device("fp32")
     labels = dataset.train.labels.numpy()
     few = np.flatnonzero((labels > 0) | (np.cumsum(labels == 0) <= 3))
     train = dataset.train.at(few)
+    dataset, store = replace(dataset, train=train, fingerprint="few"), ArrayStore(tmp_path)
     by_class = TrainConfig(class_weights="none" if own else "balanced")
     weights = np.where(train.labels.numpy() == 0, 8.0, 1.0)
     heavy = replace(dataset, train=replace(train, weights=weights) if own else train)
     heads = [
-        linear_head(CONFIG, replace(dataset, train=train), device, None),
-        linear_head(CONFIG.model_copy(update={"train": by_class}), heavy, device, None),
+        linear_head(CONFIG, dataset, device, store),
+        linear_head(CONFIG.model_copy(update={"train": by_class}), heavy, device, store),
     ]
-    inputs, truth = module._Features(CONFIG, dataset, device, None).of("train")
+    inputs, truth = module._Features(CONFIG, dataset, device, store).of("train")
     scores = [(torch.from_numpy(inputs) @ weight.T + bias).softmax(1) for weight, bias in heads]
     plain, weighted = (each[torch.from_numpy(truth) == 0, 0].mean() for each in scores)
     assert weighted > plain + 0.02

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.commands import REPOSITORY
 from tests.helpers.doctor import check
-from tune.checks.installation import check_packages
+from tune.checks.installation import check_packages, check_system
 
 
 def test_a_package_that_is_missing_or_too_old_fails(tmp_path: Path) -> None:
@@ -38,3 +41,15 @@ def test_a_version_that_is_not_the_locks_is_told(tmp_path: Path) -> None:
 
 def test_without_a_lock_there_is_nothing_to_compare(tmp_path: Path) -> None:
     assert check_packages(tmp_path / "requirements.lock").state == "ok"
+
+
+@pytest.mark.parametrize(("system", "state"), [("Linux", "ok"), ("Darwin", "warn")])
+def test_a_system_on_which_no_search_has_run_is_told(
+    system: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: system)
+    found = check_system()
+    assert found.state == state
+    assert found.message.startswith(f"{system} ")
+    assert bool(found.fix) == (state == "warn")
+    assert ("no search has been tested on it" in found.message) == (state == "warn")

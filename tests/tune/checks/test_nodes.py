@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.doors import invoke
 from trainable.config import DataConfig
-from trainable.remote import place_at
+from trainable.files.remote import place_at
 from tune.checks.cluster import COLUMNS, ExaminedNode, check_alike, row
 from tune.checks.nodes import NodeFacts, Question, describe, skew, versions
 

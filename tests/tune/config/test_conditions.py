@@ -207,10 +207,10 @@ def test_a_trial_that_lacks_a_value_or_has_one_too_many_is_not_whole() -> None:
     assert not is_whole_trial(config.space, config.own, {**whole, "model.unfreeze_depth": 0})
 
 
-def test_the_readmes_example_is_a_config(tmp_path: Path) -> None:
-    text = (REPOSITORY / "README.md").read_text()
+def test_the_documented_example_is_a_config(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "searching.md").read_text()
     (example,) = re.findall(r"```yaml\n(space:.*?)```", text, re.DOTALL)
-    path = tmp_path / "readme.yaml"
+    path = tmp_path / "documented.yaml"
     path.write_text(example)
     config = load_config(path)
     assert drawn(config, unfreeze_depth=0, policy="none").keys() == {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.commands import REPOSITORY
-from trainable.remote import place_at
+from trainable.files.remote import place_at
 from tune.base.errors import ConfigError
 from tune.engine.cluster import code_for_nodes
 from tune.engine.nodes import Answer, check_storage, name_of, says_where, where_trials_run

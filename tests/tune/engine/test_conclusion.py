@@ -31,7 +31,7 @@ from tune.models.registration import add_file
 from tune.models.replay import read_trial, rebuild, replay
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
-from tune.tracking.tags import SearchTags
+from tune.tracking.tags import SearchTags, VersionTags
 
 NAME = "small-digits"
 
@@ -63,6 +63,9 @@ Conclude = Callable[..., Concluded]
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     return load_dataset(load_config(DIGITS, ["data.image_size=16"]).data)
+
+
+pytestmark = pytest.mark.usefixtures("models_without_code")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -130,6 +133,8 @@ def test_one_model_is_named_by_the_run_the_version_and_the_results(done: Conclud
     assert float(version.tags["best_val_acc"]) == model.score
     assert parent.data.metrics["test_acc"] == results.test.accuracy
     assert float(version.tags["test_acc"]) == results.test.accuracy
+    low, high = results.test.accuracy_interval()
+    assert VersionTags.of(version).sureness.startswith(f"95 % interval {low:.2%} to {high:.2%}, on")
 
 
 def test_its_calibration_is_that_of_the_validation_images_and_stands_on_run_and_version(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from optuna.trial import TrialState
@@ -9,6 +11,7 @@ from rich.console import Console
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_of, reported
+from tune.cli import open_console
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.engine.progress import Progress
@@ -66,6 +69,26 @@ def test_without_a_terminal_each_end_is_a_plain_line(ledger: Ledger) -> None:
     assert "trial   0 complete val_acc=90.00% epoch 2 optim.lr=0.003" in lines[0]
     assert "MemoryError: no room" in lines[2]
     assert "3/4 ended (1 complete, 1 pruned, 1 failed), 0 running, best val_acc 90.00%" in lines[2]
+
+
+def test_in_a_notebook_each_end_is_displayed_as_soon_as_it_comes(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    # IPython is no dependency: this is what Rich calls of it.
+    display = ModuleType("IPython.display")
+    vars(display)["display"] = lambda what: shown.append(what.text)
+    monkeypatch.setitem(sys.modules, "IPython", ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    with Progress(ledger, open_console(force_jupyter=True)) as progress:
+        assert shown == []
+        follow(progress, ledger)
+    assert [line.split()[:3] for line in shown] == [
+        ["trial", "0", "complete"],
+        ["trial", "1", "pruned"],
+        ["trial", "2", "fail"],
+    ]
+    assert "3/4 ended (1 complete, 1 pruned, 1 failed), 0 running" in shown[2]
 
 
 def test_on_a_terminal_there_is_a_table_with_the_running_trials_first(

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import importlib
-import io
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from ray._private import node as rays_node
 from ray._private import ray_constants
 from ray.air import constants as ray_constants_of_results
 from ray.tune.execution import class_cache, tune_controller
@@ -24,6 +25,7 @@ from tune.engine.ray_compat import (
     keep_to_loopback,
     ray_as_it_was,
     use_waiting_workers,
+    without_pages,
 )
 
 RAYS = "trainable.ray_trainable"
@@ -47,7 +49,7 @@ def test_without_rays_private_name_a_search_warns_once_and_goes_on(
         monkeypatch.setattr(readiness, name, lambda *_: None)
     monkeypatch.setattr(readiness, "is_own", lambda: True)
     with pytest.warns(UserWarning, match="starts trials more slowly") as told:
-        readiness.prepare(load_config(None), Console(file=io.StringIO()))
+        readiness.prepare(load_config(None), Console(quiet=True))
     assert len(told) == 1
     assert getattr(tune_controller, "_ActorClassCache", WithoutGet) is WithoutGet
 
@@ -71,6 +73,22 @@ def test_no_import_needs_a_private_name_of_rays(monkeypatch: pytest.MonkeyPatch)
             del sys.modules[name]
         again = importlib.import_module("tune.engine.runner")
     assert again.start_search is not runner.start_search
+
+
+@pytest.mark.parametrize("missing", ["nothing", "a name", "the module"])
+def test_without_rays_private_names_it_starts_with_its_pages_and_a_warning(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing == "a name":
+        monkeypatch.delattr(rays_node.Node, "start_log_monitor")
+    if missing == "the module":
+        monkeypatch.setitem(sys.modules, "ray._private.node", None)
+    before = rays_node.Node.start_api_server
+    warned = pytest.warns(UserWarning, match="starts more slowly: it has no start_")
+    with nullcontext() if missing == "nothing" else warned, without_pages():
+        is_as_it_was = rays_node.Node.start_api_server is before
+    assert is_as_it_was == (missing != "nothing")
+    assert rays_node.Node.start_api_server is before
 
 
 @pytest.mark.parametrize("missing", ["the name", "the module"])

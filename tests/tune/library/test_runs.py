@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,17 @@ def test_a_finished_search_is_read_without_running_anything(
     assert result.report == finished_search.folder / "mlruns/searches/first/report.html"
     again = tune.resume("first")  # the lock is free again
     assert again.test_score == result.test_score
+    shown = result._repr_html_()
+    ending = finished_search.output.partition("\nRegistered ")[2].partition("\nSettings of")[0]
+    scores = [line for line in ending.splitlines()[1:] if line]
+    assert len(scores) >= 4
+    places = [shown.index(escape(line)) for line in scores]
+    assert places == sorted(places), "what is surest comes first, as on the terminal"
+    assert shown.index("Registered resnet18-digits version 1: the first champion") < places[0]
+    assert places[-1] < shown.index("<table")
+    told = repr(result)
+    names = [f"{name}_score=" for name in ("test", "confirmed", "best")]
+    assert [told.index(name) for name in names] == sorted(map(told.index, names))
 
 
 @pytest.mark.parametrize("name", ["photos😀", "a\\b", "\x85\u2028", "ü'\"#: {x}", "🐝🐜"])

@@ -40,7 +40,7 @@ from tune.models.incumbent import compare_with
 from tune.models.lookup import load_registered
 from tune.models.promotion import FIRST, Standing, settle_champion
 
-pytestmark = pytest.mark.usefixtures("small_networks")
+pytestmark = pytest.mark.usefixtures("small_networks", "models_without_code")
 SMALL = "small"
 
 

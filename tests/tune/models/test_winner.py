@@ -16,7 +16,7 @@ from tests.helpers.conclusions import PLUGIN, Ended, ended_search
 from tests.helpers.plugins import use_plugin
 from trainable.checkpoints import BEST
 from trainable.data.datasets import load_dataset
-from trainable.remote import place_at
+from trainable.files.remote import place_at
 from tune.models.contest import Contest, contest_of
 from tune.models.winner import hold, hold_elsewhere
 from tune.strategy.confirmation import finalists, ranked

@@ -96,27 +96,29 @@ def faults(view: Page, width: int) -> dict[str, Any]:
     return {what: value for what, value in found.items() if value}
 
 
-def check(path: Path, browser: Browser, size: tuple[int, int], scheme: str) -> None:
+def check(path: Path, browser: Browser, size: tuple[int, int], scheme: str, trials: int) -> None:
     view, wrong = opened(browser, path, size, scheme)
     assert wrong == []
     assert faults(view, size[0]) == {}
+    assert view.locator("#trials tbody tr").count() == trials
     view.context.close()
 
 
 def test_on_a_phone_everything_can_be_read(tmp_path: Path, browser: Browser) -> None:
     path, *_ = write_report(made(10, 4), tmp_path)
-    check(path, browser, PHONE, "dark")
+    check(path, browser, PHONE, "dark", 4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("classes", "trials"), [(2, 3), (2, 200), (10, 20), (100, 3), (100, 200)])
+@pytest.mark.parametrize(("classes", "trials"), [(2, 200), (10, 20), (100, 3)])
 def test_everywhere_everything_can_be_read(
     classes: int, trials: int, tmp_path: Path, browser: Browser
 ) -> None:
+    """No figure is drawn both of the classes and of the trials, and no place is by the scheme."""
     path, *_ = write_report(made(classes, trials), tmp_path)
-    for size in (WIDE, LAPTOP, PHONE):
-        for scheme in ("light", "dark"):
-            check(path, browser, size, scheme)
+    assert path.stat().st_size < 8_000_000
+    for size, scheme in ((WIDE, "light"), (LAPTOP, "dark"), (PHONE, "light")):
+        check(path, browser, size, scheme, trials)
 
 
 @pytest.mark.slow

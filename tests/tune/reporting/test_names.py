@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 from tests.helpers.names import NASTY
 from tests.helpers.pages import LAPTOP, opened
 from tests.helpers.results import dataset_of, results_of
-from trainable.text import printable, shortened
+from trainable.base.text import printable, shortened
 from tune.reporting.files import write_report
 from tune.reporting.png import write_pictures
 from tune.reporting.predictions import confusion, per_class

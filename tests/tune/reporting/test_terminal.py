@@ -170,6 +170,15 @@ def test_a_model_that_is_not_to_be_registered_is_said_so(dataset: Dataset) -> No
     assert text.startswith("\nNot registered: registry.register_best=false\n")
 
 
+def test_a_search_that_is_read_from_its_record_says_its_version(dataset: Dataset) -> None:
+    told = replace(results_with(dataset), number=3, decision="not promoted (better): x; 90% of 98%")
+    assert said(told).splitlines()[1:3] == [
+        "Registered resnet18-digits version 3, not promoted (better): x",
+        "  90% of 98%",
+    ]
+    assert said(results_with(dataset)).startswith("\nNot registered\n")
+
+
 @pytest.mark.parametrize(
     ("standing", "lines"),
     [

@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import search_of
-from trainable.remote import place_at
+from trainable.files.remote import place_at
 from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.config.sections import TrackingConfig

@@ -84,3 +84,10 @@ def test_a_version_that_is_not_decided_of_is_no_refused_one(
 ) -> None:
     tags = {} if tag is None else {"tune_promoted": tag}
     assert VersionTags.of(version_with(**tags)).promoted is promoted
+
+
+def test_a_version_says_what_its_test_images_leave_possible() -> None:
+    of = VersionTags.of(version_with(test_acc="0.75", tune_test_count="4"))
+    assert of.sureness == "95 % interval 30.06% to 95.44%, on 4 images"
+    for lacks in (version_with(test_acc="0.75"), version_with(tune_test_count="4")):
+        assert VersionTags.of(lacks).sureness == ""

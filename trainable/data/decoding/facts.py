@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.decoding.image_file import ImageError, image_size_of, read_small, read_square
-from trainable.data.hashing import hash_file
-from trainable.data.looks import SIDE, THUMB, Looks
+from trainable.data.decoding.image_file import ImageError, read_looks
+from trainable.data.hashing import hash_open
+from trainable.data.looks import THUMB, Looks
 
 FACTS: Final = np.dtype(
     [
@@ -71,22 +71,29 @@ def stamps_of(files: Sequence[Path]) -> Stamps:
     return found
 
 
-def facts_of(file: Path, identity: int) -> Facts:
-    """What is found of a file: a record of :data:`FACTS`, of shape (1,)."""
-    record = np.zeros(1, FACTS)
-    record["identity"] = identity
-    try:
-        width, height = image_size_of(file)
-        if min(width, height) >= SIDE:
-            looks = Looks.empty(1)
-            looks.put(0, read_small(file)[None])
-            record["look"], record["thumb"] = looks.hashes, looks.thumbs
-        else:
-            read_square(file, 1)  # whether it can be
-        record["width"], record["height"], record["hash"] = width, height, hash_file(file)
-    except (ImageError, OSError):
-        record["broken"] = 1
-    return record
+def facts_of(files: Sequence[Path], identities: NDArray[np.uint64]) -> Facts:
+    """What is found of files: records of :data:`FACTS`, of shape (n,).
+
+    Args:
+        files: The files.
+        identities: What identifies each, of shape (n,).
+    """
+    records, looks = np.zeros(len(files), FACTS), Looks.empty(len(files))
+    records["identity"] = identities
+    for row, file in enumerate(files):
+        try:
+            with file.open("rb") as raw:
+                size, small = read_looks(raw)
+                raw.seek(0)
+                records[row]["hash"] = hash_open(raw)
+        except (ImageError, OSError):
+            records[row]["broken"] = 1
+            continue
+        records[row]["width"], records[row]["height"] = size
+        if small is not None:  # one at a time: of several, sums come in another order
+            looks.put(row, small[None])
+    records["look"], records["thumb"] = looks.hashes, looks.thumbs
+    return records
 
 
 def _stamps_of(files: Sequence[Path]) -> Stamps:

@@ -24,8 +24,9 @@ from torch import Tensor
 
 from trainable.data.decoding.decoders import decoders
 from trainable.data.decoding.facts import FACTS, Facts, Stamps, facts_of, stamps_of
-from trainable.data.decoding.image_file import read_square
+from trainable.data.decoding.image_file import read_square, read_squares
 from trainable.data.decoding.lending import lender_of
+from trainable.data.decoding.processes import beside
 from trainable.data.looks import Looks
 from trainable.data.progress import Bar
 from trainable.data.stored import Indices, Stored
@@ -94,9 +95,10 @@ class Files:
         if self.known is not None:
             return self.known
 
+        read = beside(facts_of, len(self.paths))
+
         def compute(start: int, stop: int) -> Tensor:
-            pairs = zip(self.paths[start:stop], self._identities[start:stop], strict=True)
-            records = np.concatenate([facts_of(path, int(each)) for path, each in pairs])
+            records = read(self.paths[start:stop], self._identities[start:stop])
             return torch.from_numpy(records.view(np.uint8).reshape(stop - start, -1))
 
         key = {**self.key, "what": "facts"} if self.store else {}
@@ -144,11 +146,10 @@ class Files:
         return Bar(f"decoding {count:,} images", count)
 
     def _decode(self, side: int) -> Compute:
+        read = beside(read_squares, len(self.paths))
+
         def compute(start: int, stop: int) -> Tensor:
-            out = np.empty((stop - start, side, side, 3), np.uint8)
-            for row, path in enumerate(self.paths[start:stop]):
-                out[row] = read_square(path, side)
-            return torch.from_numpy(out)
+            return torch.from_numpy(read(self.paths[start:stop], side))
 
         return compute
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -55,6 +55,14 @@ class ImageError(ValueError):
         self.brief = brief or message
 
 
+def read_squares(files: Sequence[Path], side: int) -> NDArray[np.uint8]:
+    """What :func:`read_square` gives of each file: uint8 of shape (n, side, side, 3)."""
+    out = np.empty((len(files), side, side, 3), np.uint8)
+    for row, file in enumerate(files):
+        out[row] = read_square(file, side)
+    return out
+
+
 def read_square(file: Path | BinaryIO, side: int) -> NDArray[np.uint8]:
     """Decode an image upright in RGB, its short side resized to `side`, centre cropped.
 
@@ -81,6 +89,23 @@ def read_small(file: Path | BinaryIO) -> NDArray[np.uint8]:
     """
     with _upright(file, 2 * SIDE) as image:
         return shrink(image)
+
+
+def read_looks(file: BinaryIO) -> tuple[tuple[int, int], NDArray[np.uint8] | None]:
+    """Width and height in pixels, as the header has them, and what :func:`read_small` gives.
+
+    All of it is decoded, so that a broken file is found here.
+
+    Returns:
+        The size, and uint8 of shape (32, 32, 3); None for an image that is smaller.
+
+    Raises:
+        ImageError: The file is broken, no image, or too large.
+    """
+    with _opened(file) as image:
+        size = image.size
+        with _decoded(image, 2 * SIDE) as upright:
+            return size, shrink(upright) if min(size) >= SIDE else None
 
 
 def read_both(file: Path, side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -117,18 +142,24 @@ def _upright(file: Path | BinaryIO, least: int | None = None) -> Iterator[Image.
     Raises:
         ImageError: The file is broken, no image, or too large.
     """
-    with _opened(file) as image:
-        whole = image.width * image.height
-        if least is not None and _has_fractions(image):
-            image.draft("RGB", (least, least))
-        # A progressive JPEG is held whole while it is decoded to a fraction.
-        pixels = whole if image.info.get("progressive") else image.width * image.height
-        samples = Samples.of(image)
-        with _ROOM.of(min(pixels * _WEIGHTS.get(image.format or "", 1), MAX_PIXELS)):
-            _turn_upright(image)
-            # Both end here: whoever reads an image may hold it until another has its room.
-            with image, samples.as_rgb(image) as upright:
-                yield upright
+    with _opened(file) as image, _decoded(image, least) as upright:
+        yield upright
+
+
+@contextmanager
+def _decoded(image: Image.Image, least: int | None) -> Iterator[Image.Image]:
+    """An image that has been opened, as :func:`_upright` gives it."""
+    whole = image.width * image.height
+    if least is not None and _has_fractions(image):
+        image.draft("RGB", (least, least))
+    # A progressive JPEG is held whole while it is decoded to a fraction.
+    pixels = whole if image.info.get("progressive") else image.width * image.height
+    samples = Samples.of(image)
+    with _ROOM.of(min(pixels * _WEIGHTS.get(image.format or "", 1), MAX_PIXELS)):
+        _turn_upright(image)
+        # Both end here: whoever reads an image may hold it until another has its room.
+        with image, samples.as_rgb(image) as upright:
+            yield upright
 
 
 def _turn_upright(image: Image.Image) -> None:

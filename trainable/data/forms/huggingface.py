@@ -15,16 +15,16 @@ from typing import Any, Final
 import numpy as np
 from filelock import FileLock
 
+from trainable.base.text import listed
 from trainable.data.decoding.kinds import HEAD, kind_of
 from trainable.data.forms.layout import split_of
 from trainable.data.listing import Listing
 from trainable.data.parts import SPLITS, SplitName
 from trainable.data.progress import Bar
 from trainable.data.splitting.grouping import describe_groups
-from trainable.places import Place
+from trainable.files.places import Place
 from trainable.store.arrays import default_root
 from trainable.store.entries import FILES
-from trainable.text import listed
 
 _FOLDER: Final = 1000
 """Files in a folder."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from trainable.base.text import printable
 from trainable.data.decoding.kinds import NAMES, why_no_image
 from trainable.data.forms.layout import Layout
 from trainable.data.forms.walking import BESIDE, HIDDEN, NO_IMAGE, LeftOut, is_hidden, walk
 from trainable.data.listing import Listing
 from trainable.data.parts import SplitName
 from trainable.data.splitting.grouping import names_by_pattern
-from trainable.text import printable
 
 
 def list_image_folder(root: Path, group: str | None = None) -> Listing:

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from trainable.base.text import printable
 from trainable.data.forms.rows import Mistakes, Row
 from trainable.data.parts import SplitName
-from trainable.text import printable
 
 _HAS: Final = {"1", "1.0", "true", "yes"}
 _LACKS: Final = {"0", "0.0", "false", "no", ""}

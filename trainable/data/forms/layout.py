@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from trainable.base.text import printable
 from trainable.data.forms.walking import LeftOut, folders_in
 from trainable.data.parts import SPLITS, SplitName
-from trainable.places import is_folder
-from trainable.text import printable
+from trainable.files.places import is_folder
 
 _WORDS: Final[dict[str, SplitName]] = {
     **dict.fromkeys(("train", "training"), "train"),

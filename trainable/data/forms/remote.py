@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from trainable.data.forms.walking import is_hidden
 from trainable.data.progress import Bar
-from trainable.places import Place, is_file
+from trainable.files.places import Place, is_file
 from trainable.store.arrays import default_root
 from trainable.store.entries import FILES
 

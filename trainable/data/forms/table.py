@@ -12,13 +12,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from trainable.base.text import printable
 from trainable.data.forms.label_sets import labels_by_column, rarest
 from trainable.data.forms.layout import split_of
 from trainable.data.forms.rows import Mistakes, Row, read_rows
 from trainable.data.listing import Listing
 from trainable.data.parts import SPLITS, SplitName
 from trainable.data.splitting.grouping import describe_groups
-from trainable.text import printable
 
 PATH, LABEL, SPLIT, GROUP, WEIGHT = "path", "label", "split", "group", "weight"
 _BARS: Final = "|"

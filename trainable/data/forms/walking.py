@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from trainable.text import listed, printable
+from trainable.base.text import listed, printable
 
 HIDDEN: Final = "hidden"
 NO_IMAGE: Final = "no images"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from trainable.folds import ALL, Fold
+from trainable.base.folds import ALL, Fold
 
 Indices = NDArray[np.int64]
 

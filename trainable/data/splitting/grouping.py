@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from trainable.base.text import printable
 from trainable.data.hashing import hash_text
 from trainable.data.parts import SplitName
-from trainable.text import printable
 
 Numbers = NDArray[np.uint64]
 

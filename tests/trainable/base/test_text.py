@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.names import NASTY
-from trainable.text import printable, shortened
+from trainable.base.text import printable, shortened
 
 
 def test_what_can_be_shown_stays_as_it_is() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trainable.places import Place, make_durable, why_not_writable
+from trainable.files.places import Place, make_durable, why_not_writable
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from typing import IO, Any, Final, TypeAlias, TypeVar
 import fsspec
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
-from trainable.errors import first_line
-from trainable.places import Place
+from trainable.base.errors import first_line
+from trainable.files.places import Place
 
 PATIENCE: Final = 180.0
 """Seconds for which a storage that is away is waited for."""
@@ -64,7 +64,7 @@ def below(where: str | Path, *names: str) -> str | Path:
 
 
 class RemotePlace:
-    """A folder in a bucket, with what :class:`~trainable.places.Place` has.
+    """A folder in a bucket, with what :class:`~trainable.files.places.Place` has.
 
     A file is uploaded as one object when it is whole, and an object store replaces an object at
     once: whoever reads has the one before or the one after, and a process that is killed leaves

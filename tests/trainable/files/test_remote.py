@@ -14,8 +14,8 @@ import torch
 from tests.helpers.buckets import S3, s3
 from trainable.checkpoints import BEST, LAST, CheckpointError, Checkpoints
 from trainable.config import TrialConfig
-from trainable.places import Place
-from trainable.remote import AnyPlace, RemotePlace, StorageAwayError, below, place_at
+from trainable.files.places import Place
+from trainable.files.remote import AnyPlace, RemotePlace, StorageAwayError, below, place_at
 
 
 @pytest.fixture(scope="module")

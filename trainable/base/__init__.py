@@ -1,0 +1,1 @@
+"""What every room stands on: errors, names that others gave, the names of folds."""
