@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from tests.helpers.commands import running_module
+from tests.helpers.commands import run_module, running_module
 from tests.helpers.doctor import examine
 from tests.helpers.doors import invoke
 from tests.helpers.processes import assert_gone, kill_family, wait_until, workers
-from tests.helpers.searches import ALONE, epochs_in, statuses, trials_in
+from tests.helpers.searches import ALONE, copied, epochs_in, statuses, trials_in
 from tests.helpers.sharing import made_once
 from tests.helpers.wheels import Installed, install_wheel
 
@@ -28,6 +28,30 @@ def killed_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
     What was found while it was running lies in `alive.json`.
     """
     return made_once(tmp_path_factory, "killed", kill_search)
+
+
+@pytest.fixture(scope="session")
+def mended_search(killed_search: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The killed search, whose runs the doctor has closed, and which was then resumed.
+
+    What the doctor found lies in `doctor.json`; `output.txt` has what the resume printed.
+    """
+    return made_once(tmp_path_factory, "mended", lambda folder: mend_search(killed_search, folder))
+
+
+def mend_search(killed: Path, folder: Path) -> None:
+    """Let the doctor close the runs of a copy of the search, and go on with it."""
+    copied(killed, folder)
+    found = {}
+    for name, words in (("killed", ()), ("fixed", ("--fix",)), ("after", ())):
+        code, findings = examine(folder, *words)
+        found[name] = [code, asdict(findings["search first"]), statuses(folder)]
+    done = run_module("tune.search", "--resume", "first", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    (folder / "output.txt").write_text(done.stdout)
+    code, findings = examine(folder)
+    found["finished"] = [code, asdict(findings["search first"]), statuses(folder)]
+    (folder / "doctor.json").write_text(json.dumps(found))
 
 
 def kill_search(folder: Path) -> None:

@@ -18,7 +18,7 @@ WORDS = (
     "--config",
     str(DIGITS),
     *SMALL,
-    *("confirm.top_k=2", "confirm.folds=3", "refit.enabled=auto", "resources.max_concurrent=1"),
+    *("confirm.top_k=2", "confirm.folds=2", "refit.enabled=auto", "resources.max_concurrent=1"),
     # What has learnt nothing knows the images that it was trained on no better than others.
     *("model.weights=bundled", "data.image_size=32", "train.batch_size=32", "optim.lr=3e-3"),
     *("scheduler.name=fifo", "augment.policy=none", "model.unfreeze_depth=1"),
@@ -38,13 +38,13 @@ def test_folds_and_refit_go_on_after_kills_and_replay(tmp_path: Path) -> None:
     done = run_module("tune.search", *words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
 
-    assert "3 folds after epoch" in done.stdout
+    assert "2 folds after epoch" in done.stdout
     assert "the winner trained on all images: refit-000" in done.stdout
     record = FinishedSearch(tmp_path, done.stdout)
     runs = record.runs("confirm")
     folds = Counter(run.data.params["data.fold"] for run in runs)
-    assert folds == {f"{number}/3": 2 for number in range(1, 4)}
-    assert len(trials_in(tmp_path, "first/confirm")) == 6
+    assert folds == {f"{number}/2": 2 for number in (1, 2)}
+    assert len(trials_in(tmp_path, "first/confirm")) == 4
     (refit,) = record.runs("refit")
     assert {run.info.status for run in (*runs, refit)} <= {"FINISHED", "KILLED"}
     assert refit.info.status == "FINISHED"

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import run_module
 from tests.helpers.doctor import examine
-from tests.helpers.searches import copied, statuses
+from tests.helpers.searches import statuses
 from tune.base.finding import Finding
 
 RESUME = "python -m tune.search --resume first"
@@ -18,9 +17,14 @@ RESUME = "python -m tune.search --resume first"
 pytestmark = pytest.mark.slow
 
 
+Found = tuple[int, Finding, list[str]]
+"""The doctor's exit code, what it says of the search, and the statuses of its runs then."""
+
+
 @pytest.fixture(scope="module")
-def killed(killed_search: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copied(killed_search, tmp_path_factory.mktemp("killed")).folder
+def found(mended_search: Path) -> dict[str, Found]:
+    noted = json.loads((mended_search / "doctor.json").read_text())
+    return {name: (code, Finding(**each), runs) for name, (code, each, runs) in noted.items()}
 
 
 def assert_open(found: list[str], status: str) -> None:
@@ -37,38 +41,36 @@ def test_the_runs_of_a_search_that_is_running_are_not_touched(killed_search: Pat
     assert_open(alive["statuses"], "RUNNING")
 
 
-def test_a_search_that_died_is_told_with_the_command_that_goes_on_with_it(killed: Path) -> None:
-    code, found = examine(killed)
+def test_a_search_that_died_is_told_with_the_command_that_goes_on_with_it(
+    found: dict[str, Found],
+) -> None:
+    code, first, runs = found["killed"]
     assert code == 0
-    assert found["search first"].state == "warn"
-    assert (
-        found["search first"].message
-        == "stopped before its end, and 2 of its runs are still RUNNING"
-    )
-    assert str(found["search first"].fix).startswith(RESUME)
-    assert_open(statuses(killed), "RUNNING")
+    assert first.state == "warn"
+    assert first.message == "stopped before its end, and 2 of its runs are still RUNNING"
+    assert str(first.fix).startswith(RESUME)
+    assert_open(runs, "RUNNING")
 
 
-def test_of_a_record_without_its_folder_nothing_is_touched(killed: Path, tmp_path: Path) -> None:
-    shutil.copy(killed / "mlflow.db", tmp_path / "mlflow.db")
+def test_of_a_record_without_its_folder_nothing_is_touched(
+    killed_search: Path, tmp_path: Path
+) -> None:
+    shutil.copy(killed_search / "mlflow.db", tmp_path / "mlflow.db")
     _, found = examine(tmp_path, "--fix")
     assert found["searches"].state == "warn"
     assert found["searches"].message == "RUNNING, but not started in this folder: first"
     assert_open(statuses(tmp_path), "RUNNING")
 
 
-def test_fix_closes_its_runs_and_it_goes_on_as_if_it_had_not(killed: Path) -> None:
-    _, found = examine(killed, "--fix")
-    assert found["search first"].state == "ok"
-    assert "2 of its runs were RUNNING, and are KILLED now" in found["search first"].message
-    assert found["search first"].fix == RESUME
-    assert_open(statuses(killed), "KILLED")
-    _, again = examine(killed)
-    assert again["search first"].message == "stopped before its end"
-    done = run_module("tune.search", "--resume", "first", cwd=killed)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert statuses(killed)[0] == "FINISHED"
-    assert len(statuses(killed)) == 6
-    assert "RUNNING" not in statuses(killed)
-    _, last = examine(killed)
-    assert last["search first"] == Finding("search first", "ok", "finished")
+def test_fix_closes_its_runs_and_it_goes_on_as_if_it_had_not(found: dict[str, Found]) -> None:
+    """`test_resume.py` compares what it came to, bit for bit, with what was never killed."""
+    _, first, runs = found["fixed"]
+    assert first.state == "ok"
+    assert "2 of its runs were RUNNING, and are KILLED now" in first.message
+    assert first.fix == RESUME
+    assert_open(runs, "KILLED")
+    assert found["after"][1].message == "stopped before its end"
+    _, last, runs = found["finished"]
+    assert last == Finding("search first", "ok", "finished")
+    assert (runs[0], len(runs)) == ("FINISHED", 6)
+    assert "RUNNING" not in runs

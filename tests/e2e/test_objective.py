@@ -8,19 +8,20 @@ import optuna
 import pytest
 
 from tests.helpers.commands import DIGITS, SMALL, run_module
+from tests.helpers.curves import scalars
 from tests.helpers.searches import FinishedSearch
 
 METRIC = "val_kappa"
 
 
 @pytest.mark.slow
-def test_a_search_goes_by_a_metric_from_outside(
+def test_a_search_goes_by_a_metric_from_outside_and_tensorboard_has_its_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TUNE_PLUGINS", "tests.helpers.plugins.kappa")
-    words = ("--config", str(DIGITS), "--num-samples=4", "--name=first", *SMALL)
-    confirm = ("confirm.top_k=2", "confirm.seeds=1", f"objective.metric={METRIC}")
-    done = run_module("tune.search", *words, *confirm, cwd=tmp_path)
+    words = ("--config", str(DIGITS), "--num-samples=2", "--name=first", *SMALL)
+    confirm = ("confirm.top_k=1", "confirm.seeds=1", f"objective.metric={METRIC}")
+    done = run_module("tune.search", *words, *confirm, "tracking.also=[tensorboard]", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     assert "validation kappa" in done.stdout
     found = FinishedSearch(tmp_path, done.stdout)
@@ -33,18 +34,20 @@ def test_a_search_goes_by_a_metric_from_outside(
         history = found.client.get_metric_history(run.info.run_id, METRIC)
         trial = study.trials[int(run.data.tags["tune.number"])]
         assert [m.value for m in history] == list(trial.intermediate_values.values())
+        board = tmp_path / "mlruns/searches/first/tensorboard" / f"trial-{trial.number:03d}"
+        assert scalars(board)[f"ray/tune/{METRIC}"] == trial.intermediate_values
     (version,) = found.client.search_model_versions("name = 'resnet18-digits'")
     assert float(version.tags["test_acc"]) == parent.data.metrics["test_acc"]
 
 
 @pytest.mark.slow
 def test_a_search_goes_by_costs_and_weighs_classes(tmp_path: Path) -> None:
-    words = ("--config", str(DIGITS), "--num-samples=4", "--name=first", *SMALL)
+    words = ("--config", str(DIGITS), "--num-samples=3", "--name=first", *SMALL)
     costs = ("objective.metric=val_cost", "objective.costs.3.8=20", "objective.costs.8.3=20")
     given = (
         *("space.train.class_weights=[none, balanced, effective]", "objective.also=val_macro_f1"),
         *("space.train.sampler=[shuffle, balanced]", "space.optim.focal_gamma={low: 0, high: 2}"),
-        *("confirm.top_k=2", "confirm.seeds=1"),
+        *("confirm.top_k=1", "confirm.seeds=1"),
     )
     done = run_module("tune.search", *words, *costs, *given, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr

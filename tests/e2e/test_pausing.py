@@ -9,9 +9,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tests.helpers.commands import run_module, running_module
 from tests.helpers.processes import assert_gone, kill_family, wait_until
-from tests.helpers.searches import ALONE, FinishedSearch, epochs_in, trials_in
+from tests.helpers.searches import ALONE, FinishedSearch, epochs_in, histories, trials_in
+from trainable.judging.metrics import EPOCH_METRICS
 
-WORDS = (*ALONE, "--num-samples=6", "--name=first", "scheduler.name=halving", "train.epochs=4")
+WORDS = (
+    *(*ALONE, "confirm.top_k=0", "--num-samples=6", "--name=first"),
+    *("scheduler.name=halving", "train.epochs=4"),
+)
 
 
 # All six trials pause after their first epoch; the best two go on to the third, where they pause
@@ -23,20 +27,17 @@ def facts(trials: list[FrozenTrial]) -> list[object]:
 
 
 @pytest.mark.slow
-def test_paused_trials_go_on_from_their_checkpoints_also_after_kills(tmp_path: Path) -> None:
+def test_paused_trials_go_on_from_their_checkpoints_also_after_a_kill(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
     done = run_module("tune.search", *WORDS, cwd=whole)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
 
-    words: tuple[str, ...] = WORDS
-    for epochs in (3, 7):  # in the first rung, and while a survivor goes on
-        with running_module("tune.search", *words, cwd=killed) as search:
-            wait_until(lambda epochs=epochs: epochs_in(killed) >= epochs, by=search)
-            assert_gone(kill_family(search.pid))
-        words = ("--resume", "first")
-    done = run_module("tune.search", *words, cwd=killed)
+    with running_module("tune.search", *WORDS, cwd=killed) as search:
+        wait_until(lambda: epochs_in(killed) >= 7, by=search)  # a survivor goes on, others wait
+        assert_gone(kill_family(search.pid))
+    done = run_module("tune.search", "--resume", "first", cwd=killed)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
 
     found = trials_in(killed)
@@ -44,6 +45,8 @@ def test_paused_trials_go_on_from_their_checkpoints_also_after_kills(tmp_path: P
     lengths = sorted(len(trial.intermediate_values) for trial in found)
     assert lengths == [1, 1, 1, 1, 3, 4]
     assert [trial.state for trial in found].count(TrialState.COMPLETE) == 1
-    record = FinishedSearch(killed, done.stdout)
+    record, unbroken = FinishedSearch(killed, done.stdout), FinishedSearch(whole, "")
+    for name in set(EPOCH_METRICS) - {"epoch_seconds"}:
+        assert histories(record, name) == histories(unbroken, name)
     assert {run.info.status for run in record.runs("trial")} == {"FINISHED", "KILLED"}
     assert len(record.runs("trial")) == 6

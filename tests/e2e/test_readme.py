@@ -105,6 +105,7 @@ def test_own_images_come_to_a_served_model_in_four_commands(
     run = partial(processes.run, cwd=own_images, env=variables)
     done = run([*shlex.split(search), *SMALL])
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "resume   resnet-tune search --resume photos-" in done.stdout
     assert "Registered resnet18-photos version 1, alias champion" in done.stdout
     done = run(shlex.split(predict))
     assert (done.returncode, done.stderr) == (0, "")

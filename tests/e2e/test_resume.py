@@ -34,13 +34,9 @@ from trainable.judging.metrics import EPOCH_METRICS as METRICS
 
 
 @pytest.fixture(scope="module")
-def resumed(killed_search: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
+def resumed(mended_search: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedSearch:
     """The search of `finished_search`, which was killed and goes on."""
-    folder = copied(killed_search, tmp_path_factory.mktemp("resumed")).folder
-    done = run_module("tune.search", "--resume", "first", cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
-    return FinishedSearch(folder, done.stdout)
+    return copied(mended_search, tmp_path_factory.mktemp("resumed"))
 
 
 @pytest.mark.slow
@@ -116,16 +112,32 @@ def test_a_mistake_in_a_resume_is_told_in_one_line(
     assert done.stderr.count("\n") == 1
 
 
+JUMPING = """
+import random, runpy, sys, time
+real, draw = time.time, random.Random(0)
+time.time = lambda: real() + draw.choice((-86_400, 0, 86_400))
+runpy.run_module("tune.search", run_name="__main__")
+"""
+
+
 @pytest.mark.slow
-def test_a_finished_search_is_extended_by_more_samples(resumed: FinishedSearch) -> None:
+def test_a_finished_search_is_extended_also_by_a_clock_that_jumps_by_days(
+    resumed: FinishedSearch,
+) -> None:
     before = trials_in(resumed.folder)
-    done = run_module("tune.search", "--resume", "first", "--num-samples=6", cwd=resumed.folder)
+    words = ("--resume", "first", "--num-samples=7", "--time-budget=10m")
+    script = [sys.executable, "-c", JUMPING, *words]
+    done = run(script, cwd=resumed.folder, env=user_environment())
     assert done.returncode == 0, done.stdout + done.stderr
     after = trials_in(resumed.folder)
     assert after[:5] == before
-    assert len(after) == 6
-    assert len(resumed.runs("trial")) == 6
-    assert "6/6 ended" in done.stdout
+    assert len(after) == 7
+    assert all(trial.state.is_finished() for trial in after)
+    assert len(resumed.runs("trial")) == 7
+    assert "7/7 ended" in done.stdout
+    for name in METRICS:
+        for history in histories(resumed, name):
+            assert [step for step, _ in history] == list(range(1, len(history) + 1))
 
 
 @pytest.mark.slow
@@ -229,26 +241,3 @@ def test_a_full_disk_ends_it_clearly_and_with_space_made_it_goes_on(
     states = [trial.state for trial in trials_in(folder)]
     assert len(states) == 2
     assert set(states) <= {TrialState.COMPLETE, TrialState.PRUNED}
-
-
-JUMPING = """
-import random, runpy, sys, time
-real, draw = time.time, random.Random(0)
-time.time = lambda: real() + draw.choice((-86_400, 0, 86_400))
-runpy.run_module("tune.search", run_name="__main__")
-"""
-
-
-@pytest.mark.slow
-def test_a_clock_that_jumps_by_days_does_not_matter(tmp_path: Path) -> None:
-    words = ("--config", str(DIGITS), "--num-samples=2", "--name=first", "--time-budget=10m")
-    script = [sys.executable, "-c", JUMPING, *words, *SMALL]
-    done = run(script, cwd=tmp_path, env=user_environment())
-    assert done.returncode == 0, done.stdout + done.stderr
-    states = [trial.state for trial in trials_in(tmp_path)]
-    assert len(states) == 2
-    assert all(state.is_finished() for state in states)
-    record = FinishedSearch(tmp_path, done.stdout)
-    for name in METRICS:
-        for history in histories(record, name):
-            assert [step for step, _ in history] == list(range(1, len(history) + 1))

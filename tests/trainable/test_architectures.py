@@ -1,4 +1,4 @@
-"""Every ResNet of torchvision: built, cut and trained a step at every depth."""
+"""Every ResNet of torchvision: built, cut, and trained a step at several depths."""
 
 from __future__ import annotations
 
@@ -37,10 +37,11 @@ def test_each_has_imagenet_weights_of_the_same_kind(arch: str) -> None:
 @pytest.mark.parametrize(
     "arch", [pytest.param(a, marks=pytest.mark.slow) if a in LARGE else a for a in ARCHS]
 )
-def test_each_takes_a_step_at_every_depth(
+def test_each_takes_a_step_at_its_depths(
     arch: str, tiny: Callable[..., TrialConfig], device: Device
 ) -> None:
-    for depth in range(6):
+    # ResNet18 shows each depth; the others what is their own: their stages and their blocks.
+    for depth in range(6) if arch not in LARGE else (0, 2, 5):
         config = tiny(
             data={"limit": 20, "val_fraction": 0.5},
             model={"arch": arch, "unfreeze_depth": depth},

@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 import pickle
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from ray.air.integrations import wandb
-from tensorboardX.proto.event_pb2 import Event
 
-from tests.helpers.commands import DIGITS, SMALL, run_module
+from tests.helpers.commands import DIGITS
+from tests.helpers.curves import scalars
 from tests.helpers.doors import invoke
 from tune.config.loading import load_config
 from tune.engine.loggers import loggers
 from tune.study.folder import SearchFolder
 
 WANDB_ENVIRONMENT = ("WANDB_API_KEY", "WANDB_MODE", "NETRC")
-
-
-def events(folder: Path) -> Iterator[Event]:
-    """What TensorBoard would read in a folder."""
-    for path in sorted(folder.glob("events.out.tfevents.*")):
-        content = path.read_bytes()
-        while content:
-            (length,) = struct.unpack("<Q", content[:8])
-            event = Event()
-            event.ParseFromString(content[12 : 12 + length])
-            yield event
-            content = content[16 + length :]
-
-
-def scalars(folder: Path) -> dict[str, dict[int, float]]:
-    """The values of each curve by step."""
-    found: dict[str, dict[int, float]] = {}
-    for event in events(folder):
-        for value in event.summary.value:
-            if value.HasField("simple_value"):
-                found.setdefault(value.tag, {})[event.step] = pytest.approx(value.simple_value)
-    return found
 
 
 class FakeTrial(SimpleNamespace):
@@ -114,15 +90,3 @@ def test_what_no_logger_is_called_is_a_mistake(tmp_path: Path) -> None:
     done = invoke("tune.search", "tracking.also=[neptune]", cwd=tmp_path)
     assert done.returncode == 2
     assert "tracking.also" in done.stderr
-
-
-@pytest.mark.slow
-def test_a_search_leaves_curves_of_all_its_trials(tmp_path: Path) -> None:
-    words = [*SMALL, "tracking.also=[tensorboard]", "confirm.top_k=0"]
-    done = run_module("tune.search", "--num-samples=2", "--name=one", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    board = tmp_path / "mlruns" / "searches" / "one" / "tensorboard"
-    assert sorted(path.name for path in board.iterdir()) == ["trial-000", "trial-001"]
-    for folder in board.iterdir():
-        steps = scalars(folder)["ray/tune/val_acc"]
-        assert list(steps) == list(range(1, len(steps) + 1))
