@@ -36,6 +36,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that gives an image any number of labels."""
+    folder = tmp_path_factory.mktemp("several")
+    spec = Spec("resnet18", SIDES, 16, 16, several=True, unsure_below=0.55)
+    Classifier(spec, random_state(3)).save(folder)
+    return folder
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     write_folders(tmp_path / "photos", CLASSES, 4)
@@ -191,7 +200,7 @@ def test_many_classes_have_the_pairs_that_were_confused_most(tmp_path: Path) -> 
         ),
         (["other.csv"], "other.csv: wasps is no class of the model, which knows ants, bees, cric"),
         (["bare.csv"], "bare.csv has no column label: its first line must name it, and has path"),
-        (["photos/ants/000.png"], "a table must be one of .csv, .tsv"),
+        (["photos/ants/0.png"], "a table must be one of .csv, .tsv"),
         (["wrong"], "wrong: beetles is no class of the model, which knows ants, bees, crickets"),
         (["splits"], "it holds splits, not classes: give one of them, such as splits/test"),
         (["empty"], "empty holds no image (JPEG"),
@@ -225,14 +234,6 @@ def test_a_table_is_evaluated_as_the_folders_of_its_images_are(
 
 class TestSeveral:
     """Models that give an image any number of labels."""
-
-    @pytest.fixture(scope="class")
-    def several(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """One whose answers have some of the labels."""
-        folder = tmp_path_factory.mktemp("several")
-        spec = Spec("resnet18", SIDES, 16, 16, several=True, unsure_below=0.55)
-        Classifier(spec, random_state(3)).save(folder)
-        return folder
 
     @pytest.fixture
     def table(self, tmp_path: Path) -> Path:

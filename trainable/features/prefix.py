@@ -163,7 +163,7 @@ class PrefixOutputs:
         size *= len(renditions)
         if self._store is not None and not self._store.why_no_room(size):
             return False
-        return kept + size > part
+        return size + (kept if on_gpu else 0) > part
 
     def _part_of_free(self, views: Views, renditions: Sequence[int]) -> float:
         pixels = len(views) * len(renditions) * 3 * views.image_size**2

@@ -43,7 +43,7 @@ def honest(images: int, times: float = 1.0, seed: int = 0) -> Predictions:
 def honest_labels(images: int, times: float = 1.0, seed: int = 0) -> Predictions:
     """The same of any number of labels, each with its sigmoid."""
     draw = torch.Generator().manual_seed(seed)
-    logits = torch.randn(images, len(CLASSES), generator=draw) * 4
+    logits = torch.randn(images, len(CLASSES), generator=draw) * 8
     truth = torch.rand(logits.shape, generator=draw) < logits.sigmoid()
     labels = torch.zeros(images, dtype=torch.int64)
     return Predictions(logits * times, labels, truth)
