@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
@@ -15,6 +15,9 @@ from tune.engine.ray_compat import DriverOnly, Workers, error_of, killed_for_mem
 from tune.engine.stopping import TimeBudget
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, TrialLog, TrialState
+
+_LOST: Final = 5
+"""The machines that a trial may lose without an epoch in between, before it counts as a failure."""
 
 
 class Watcher(Protocol):
@@ -46,6 +49,7 @@ class LedgerCallback(DriverOnly, Callback):
         self._ledger, self._watchers, self._max_failures = ledger, watchers, max_failures
         self._pressure, self._budget, self._workers = pressure, budget, Workers()
         self._failures: Counter[int] = Counter()
+        self._lost: dict[int, tuple[int, int]] = {}
 
     def kill_workers(self) -> None:
         """End the processes of all trials, whatever they do."""
@@ -106,7 +110,7 @@ class LedgerCallback(DriverOnly, Callback):
             Halt: Ray kills them for lack of memory, again and again.
         """
         number = trial.config["number"]
-        if lost_with_node(trial):  # a preempted machine is no trial's fault
+        if lost_with_node(trial) and not self._takes_machines_along(number):
             self._ledger.release(number)
             return
         if killed_for_memory(trial):  # whatever it is that takes the memory
@@ -119,6 +123,17 @@ class LedgerCallback(DriverOnly, Callback):
             self._ledger.release(number)
         else:
             self._end(trial, TrialState.FAIL, error_of(trial))
+
+    def _takes_machines_along(self, number: int) -> bool:
+        """Whether a trial's machine was lost again and again without an epoch in between.
+
+        That a machine is taken away is no trial's fault, until it never comes any further.
+        """
+        epochs = len(self._ledger.trials[number].epochs)
+        before, times = self._lost.get(number, (epochs, 0))
+        times = times + 1 if before == epochs else 1
+        self._lost[number] = epochs, times
+        return times > _LOST
 
     def _end(self, trial: Trial, state: TrialState, error: str | None = None) -> None:
         self._ledger.end(trial.config["number"], state, error)

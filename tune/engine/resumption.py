@@ -48,17 +48,23 @@ def resumed_or_new_search(
     Raises:
         ConfigError: It could not run, or a process is running it.
     """
-    storage = with_addresses(checked_config(given, words)).tracking.storage
-    before = known(find_folder(checked_name(name, "--resume-or-start"), storage))
+    tracking = with_addresses(checked_config(given, words)).tracking
+    where = (tracking.storage, tracking.study)
+    before = known(find_folder(checked_name(name, "--resume-or-start"), *where))
     if before is None:
         return new_search(given, words, name)
     wanted, had = with_budget(before.config, budget).budget, before.config.budget
     new = {key: value for key, value in budget.items() if getattr(wanted, key) != getattr(had, key)}
-    return resumed_search(name, new, storage, patience=_PATIENCE)
+    return resumed_search(name, new, *where, patience=_PATIENCE)
 
 
 def resumed_search(
-    name: str, budget: Mapping[str, str], storage: str | None = None, *, patience: float = 0.0
+    name: str,
+    budget: Mapping[str, str],
+    storage: str | None = None,
+    study: str | None = None,
+    *,
+    patience: float = 0.0,
 ) -> Launch:
     """A search that was started before.
 
@@ -66,12 +72,13 @@ def resumed_search(
         name: Its name.
         budget: New values of keys of `budget`, by their last names.
         storage: Its storage, where it is not known here.
+        study: The URL of its study's storage, where it is not known here.
         patience: Seconds for which another process that runs it is waited for.
 
     Raises:
         ConfigError: There is no such search, or it could not run.
     """
-    home = find_folder(checked_name(name, "--resume"), storage)
+    home = find_folder(checked_name(name, "--resume"), storage, study)
     found = home.load()  # an unknown name leaves no folder
     if home.shared is not None:
         home.shared.check_owner(found)

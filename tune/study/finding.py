@@ -20,7 +20,9 @@ def folder_of(name: str, tracking: TrackingConfig) -> SearchFolder:
     return SearchFolder(name, shared=SharedFolder(name, tracking.storage, study, tracking.uri))
 
 
-def find_folder(name: str, storage: str | None = None, home: Path = HOME) -> SearchFolder:
+def find_folder(
+    name: str, storage: str | None = None, study: str | None = None, home: Path = HOME
+) -> SearchFolder:
     """The folder of a search that was started, on this machine or on another.
 
     What is given now is taken rather than what was written then: an address may have moved, or have
@@ -30,6 +32,8 @@ def find_folder(name: str, storage: str | None = None, home: Path = HOME) -> Sea
         name: The search's name.
         storage: Its storage, if it is given; else what this folder knows of it, what its study
             says, or `TUNE_STORAGE`.
+        study: The URL of its study's storage, if it is given; else `TUNE_STUDY`, or what this
+            folder knows of it.
         home: The folder of all searches.
 
     Raises:
@@ -40,7 +44,7 @@ def find_folder(name: str, storage: str | None = None, home: Path = HOME) -> Sea
     before = TrackingConfig() if known is None else known.config.tracking
     if known is not None and before.storage is None:
         return own
-    study = given_study(None) or before.study
+    study = given_study(study) or before.study
     uri = os.environ.get("MLFLOW_TRACKING_URI") or before.uri
     found = absolute(storage) or before.storage
     if found is None and study is not None:

@@ -21,7 +21,7 @@ from tune.base.errors import ConfigError, first_line
 from tune.study.holding import LOCK, Hold
 from tune.study.search import DATABASE, HOME, Kind, Search
 from tune.study.searches import FILE, SEARCHES, unknown
-from tune.study.shared import SharedFolder, TrialFolders
+from tune.study.shared import SharedFolder, TrialFolders, unusable_storage
 
 _ELAPSED = "elapsed.json"
 
@@ -208,13 +208,22 @@ class SearchFolder:
 
     @property
     def elapsed(self) -> float:
-        """The seconds that its runs have taken together, as far as they were noted."""
-        place = self._place if self.shared is None else self.shared.clock
-        with suppress(OSError, ValueError):
+        """The seconds that its runs have taken together, as far as they were noted.
+
+        Raises:
+            ConfigError: The storage does not say, and what it has would be written over.
+        """
+        place = self._place if self.shared is None else self.shared.place
+        try:
             seconds = json.loads(place.read(_ELAPSED))
-            if isinstance(seconds, int | float) and 0 <= seconds < math.inf:
-                return float(seconds)
-        return 0.0
+        except (FileNotFoundError, ValueError):
+            return 0.0
+        except OSError as error:
+            if self.shared is None:
+                return 0.0
+            raise unusable_storage(self.shared.storage, error) from error
+        known = isinstance(seconds, int | float) and 0 <= seconds < math.inf
+        return float(seconds) if known else 0.0
 
     def note_elapsed(self, seconds: float) -> None:
         """Store how many seconds its runs have taken, unless there is no space for it."""

@@ -56,7 +56,9 @@ def open_ledger(search: Search, plan: Plan) -> Ledger:
             load_if_exists=True,
         )
         owner = study.user_attrs.get(_SEARCH)
-        if owner is None and not study.get_trials(deepcopy=False):
+        if _is_unowned(study):
+            if plan.kind == "trial":  # first: where the owner is known, what it is has to be too
+                write_definition(study, search)
             study.set_user_attr(_SEARCH, owner := search.identity)
         if owner == search.identity:
             if plan.kind == "trial":
@@ -66,6 +68,11 @@ def open_ledger(search: Search, plan: Plan) -> Ledger:
         raise unusable(url, error) from error
     _check_owner(search, owner, url)
     return Ledger(study, config, plan)
+
+
+def _is_unowned(study: Study) -> bool:
+    """Whether whatever made a study was killed before it said whose it is."""
+    return study.user_attrs.get(_SEARCH) is None and not study.get_trials(deepcopy=False)
 
 
 def _check_owner(search: Search, owner: str | None, url: str) -> None:
@@ -81,7 +88,9 @@ def check_name(search: Search) -> None:
     """
     url = storage_url(search.config)
     if has_study(url, search.name):
-        _check_owner(search, load_study(url, search.name).user_attrs.get(_SEARCH), url)
+        study = load_study(url, search.name)
+        if not _is_unowned(study):
+            _check_owner(search, study.user_attrs.get(_SEARCH), url)
 
 
 def check_study(search: Search) -> None:

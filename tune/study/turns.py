@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tune.base.errors import ConfigError
-from tune.study.storage import PATIENCE, unusable
+from tune.study.storage import unusable
 
 _LOOK_SECONDS: Final = 5.0
 """How often it is looked whether the turn is still this process's."""
@@ -115,8 +115,11 @@ class Turn:
             connection.close()
 
     def _keep(self) -> None:
-        """Take it again where the server has forgotten it, and say so where that cannot be."""
-        lost_since: float | None = None
+        """Take it again where the server has forgotten it, and say so where another has it.
+
+        For as long as the server is away: what else of the study is needed may not be needed for
+        longer than that.
+        """
         while not self._ended.wait(_LOOK_SECONDS):
             try:
                 if self._connection is None and not self._try():
@@ -124,12 +127,8 @@ class Turn:
                     return
                 assert self._connection is not None
                 self._connection.execute(text("SELECT 1"))
-                lost_since = None
             except SQLAlchemyError:
                 self._let_go()
-                lost_since = lost_since or time.monotonic()
-                if time.monotonic() - lost_since > PATIENCE:
-                    return  # the study is away as well, which ends the search
 
 
 def turn_for(url: str, name: str, on_loss: Callable[[str], None]) -> Turn:

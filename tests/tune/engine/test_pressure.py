@@ -179,18 +179,28 @@ LOST = (
 )
 
 
-def test_a_preempted_machine_is_no_failure_of_its_trials_however_often(
+def test_a_preempted_machine_is_no_failure_of_its_trials_as_long_as_they_come_further(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     budget = TimeBudget(lambda: 100.0)
     pressure = MemoryPressure()
     callback = LedgerCallback(ledger, [], pressure, budget, max_failures=0)
     search = searcher(ledger, pressure, tmp_path)
-    for name in "abcd":
-        assert search.suggest(name)["number"] == 0
-        callback.on_trial_error(0, [], failed(0, tmp_path, LOST))
-        assert not ledger.trials[0].state.is_finished()
-    assert search.suggest("e")["number"] == 0
+
+    def lose(times: int) -> None:
+        for _ in range(times):
+            assert search.suggest("a")["number"] == 0
+            callback.on_trial_error(0, [], failed(0, tmp_path, LOST))
+
+    lose(5)
+    assert not ledger.trials[0].state.is_finished()
+    assert search.suggest("a")["number"] == 0
+    ledger.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
+    callback.on_trial_error(0, [], failed(0, tmp_path, LOST))
+    lose(4)
+    assert not ledger.trials[0].state.is_finished()
+    lose(1)
+    assert ledger.trials[0].state is TrialState.FAIL, "it takes its machines along"
 
 
 def test_no_more_trials_are_proposed_than_the_cluster_has_room_for(

@@ -8,6 +8,7 @@ import sys
 import uuid
 from pathlib import Path
 
+import optuna
 import pytest
 
 from tests.helpers.commands import DIGITS
@@ -19,9 +20,10 @@ from tune.config.sections import TrackingConfig
 from tune.engine.watchers import DropUnneeded
 from tune.strategy.choice import Choice
 from tune.strategy.portfolio import open_search
+from tune.study import opening
 from tune.study.finding import absolute, find_folder, folder_of, known
 from tune.study.folder import SearchFolder
-from tune.study.opening import conclude_study
+from tune.study.opening import check_name, conclude_study
 from tune.study.search import Search
 from tune.study.shared import STORAGE, STUDY, SharedFolder
 from tune.study.trial import TrialLog, TrialState
@@ -166,6 +168,57 @@ def test_a_storage_with_trials_of_another_search_is_refused(
     assert shared is not None
     with pytest.raises(ConfigError, match="the files of another search of this name"):
         shared.check_owner(search.model_copy(update={"identity": "new"}))
+
+
+@pytest.mark.parametrize("killed_at", ["write_definition", "set_user_attr"])
+def test_one_that_was_killed_before_its_study_said_whose_it_is_is_started_elsewhere(
+    killed_at: str,
+    search: Search,
+    study: str,
+    storage: str,
+    machines: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    where = opening if killed_at == "write_definition" else optuna.Study
+    with monkeypatch.context() as patch:
+        patch.setattr(where, killed_at, kill)
+        with pytest.raises(KeyboardInterrupt):
+            begun(search)
+    folder_of("one", search.config.tracking).release()
+    monkeypatch.chdir(machines[1])
+    again = search.model_copy(update={"identity": "of the second machine"})
+    found = known(find_folder("one", storage, study)) or again
+    check_name(found)
+    assert open_search(found).study.user_attrs["search"] == found.identity
+
+
+def test_it_is_found_by_the_addresses_that_are_given(
+    search: Search, storage: str, study: str, machines: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(search).release()
+    monkeypatch.chdir(machines[1])
+    assert known(find_folder("one", storage)) is None
+    found = known(find_folder("one", storage, study))
+    assert found is not None
+    assert found.identity == search.identity
+
+
+def test_time_that_cannot_be_read_is_not_taken_for_none(
+    search: Search, storage: str, machines: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = begun(search)
+    home.note_elapsed(7.5)
+
+    def away(*_: object) -> bytes:
+        raise PermissionError("clock skewed")
+
+    assert home.shared is not None
+    monkeypatch.setattr(type(home.shared.place), "read", away)
+    with pytest.raises(ConfigError, match="cannot be used: clock skewed"):
+        _ = home.elapsed
 
 
 def test_a_storage_that_is_not_there_is_said_in_one_line(search: Search) -> None:
