@@ -39,11 +39,13 @@ class Device:
         torch_device: The device of tensors and modules.
         dtype: What convolutions compute in and the prefix's output is stored in.
         num_threads: Threads of a CPU operation. Part of what fixes a result bit for bit.
+        room: Bytes of a GPU's memory that this process may fill with tensors; None is no limit.
     """
 
     torch_device: torch.device
     dtype: torch.dtype
     num_threads: int
+    room: int | None = None
 
     @property
     def is_gpu(self) -> bool:
@@ -98,8 +100,9 @@ def resolve_device(
     if num_threads is not None:
         torch.set_num_threads(num_threads)
     on_gpu = use_gpu and torch.cuda.is_available()
+    room = None
     if on_gpu:
-        _set_up_gpu(memory_fraction)
+        room = _set_up_gpu(memory_fraction)
     else:
         _keep_freed_memory()
     use_bf16 = precision == "bf16"
@@ -110,15 +113,19 @@ def resolve_device(
         torch_device=torch.device("cuda" if on_gpu else "cpu"),
         dtype=torch.bfloat16 if use_bf16 else torch.float32,
         num_threads=torch.get_num_threads(),
+        room=room,
     )
 
 
-def _set_up_gpu(memory_fraction: float | None) -> None:
+def _set_up_gpu(memory_fraction: float | None) -> int:
+    """Set precision and cap, and say how many bytes are left for tensors."""
     # By default convolutions of float32 round their inputs to ten bits.
     torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    total = torch.cuda.get_device_properties(0).total_memory
+    share = tensor_share(memory_fraction or 1, total)
     if memory_fraction is not None and memory_fraction < 1:
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(tensor_share(memory_fraction, total))
+        torch.cuda.set_per_process_memory_fraction(share)
+    return int(share * total)
 
 
 def tensor_share(fraction: float, total: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -13,6 +13,7 @@ from trainable.config import ObjectiveConfig, TrialConfig
 from trainable.data.datasets import Dataset
 from trainable.data.split import Split
 from trainable.device import Device, release_memory, resolve_device
+from trainable.features.prefix import PARTS
 from trainable.finetuner import FineTuner
 
 _IMAGES: Final = 4096
@@ -59,12 +60,22 @@ class MemoryNeed:
     """What the heaviest of some trials takes of a GPU's memory.
 
     Attributes:
-        peak: Bytes of its tensors at most, CUDA's own part left out.
+        peak: Bytes of the tensors that it needs at most, CUDA's own part left out.
         total: Bytes that the GPU has.
+        kept: Bytes that it fills beside them if its share has room: what could be computed again.
     """
 
     peak: int
     total: int
+    kept: int = 0
+
+    @property
+    def share(self) -> float:
+        """Bytes in which it has what it needs, whatever it keeps beside that.
+
+        It keeps no more than one of :data:`~trainable.features.prefix.PARTS` parts of its share.
+        """
+        return self.peak + min(self.kept, self.peak / (PARTS - 1))
 
 
 def measure_need(configs: Sequence[TrialConfig], shape: DataShape) -> MemoryNeed | None:
@@ -82,10 +93,11 @@ def measure_need(configs: Sequence[TrialConfig], shape: DataShape) -> MemoryNeed
         return None
     total = torch.cuda.get_device_properties(0).total_memory
     pairs = zip(configs, devices, strict=True)
-    return MemoryNeed(max(_peak(config, device, shape, total) for config, device in pairs), total)
+    needs = [_need(config, device, shape, total) for config, device in pairs]
+    return max(needs, key=lambda need: need.share)
 
 
-def _peak(config: TrialConfig, device: Device, shape: DataShape, total: int) -> int:
+def _need(config: TrialConfig, device: Device, shape: DataShape, total: int) -> MemoryNeed:
     images_on.cache_clear()
     release_memory()
     torch.cuda.reset_peak_memory_stats()
@@ -95,12 +107,21 @@ def _peak(config: TrialConfig, device: Device, shape: DataShape, total: int) -> 
     # A blank dataset has not the classes that costs name.
     changed = {"train": train, "objective": ObjectiveConfig()}
     try:
-        tuner = FineTuner(config.model_copy(update=changed), device, dataset=few.blank())
+        # Without room, it keeps nothing that it could compute again.
+        bare = replace(device, room=0)
+        tuner = FineTuner(config.model_copy(update=changed), bare, dataset=few.blank())
         tuner.rehearse(_STEPS)
         tuner.evaluate("val")
     except torch.OutOfMemoryError:
-        return total
-    return torch.cuda.max_memory_allocated() + unseen(tuner, few, shape)
+        return MemoryNeed(total, total)
+    peak = torch.cuda.max_memory_allocated() + unseen(tuner, few, shape)
+    return MemoryNeed(peak, total, may_keep(tuner, shape))
+
+
+def may_keep(tuner: FineTuner, shape: DataShape) -> int:
+    """Bytes that a trial fills with what it could compute again, if there is room for all."""
+    each = tuner.inputs.image_bytes()
+    return each["train"] * shape.train + each["val"] * shape.val
 
 
 def unseen(tuner: FineTuner, few: DataShape, shape: DataShape) -> int:

@@ -7,6 +7,9 @@ from typing import Final
 
 DEFAULT_IMAGE_BYTES: Final = 100 * 10**9
 
+COMMAND: Final = "TUNE_COMMAND"
+"""The variable that names a command, the same for all its processes on whatever machine."""
+
 
 @dataclass(frozen=True)
 class ImageCache:

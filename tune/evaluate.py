@@ -1,4 +1,4 @@
-"""`python -m tune.evaluate`: how good a model is on a folder of labelled images."""
+"""`python -m tune.evaluate`: how good a model is on labelled images, in a folder or a table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ app = Door("tune.evaluate")
 @app.command()
 def main(
     folder: Annotated[
-        Path, typer.Argument(help="A folder with a folder of images a class.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A folder with a folder of images a class, or a table (CSV, TSV, Parquet or JSON "
+            "lines) with the columns path and label.",
+            show_default=False,
+        ),
     ],
     model: ModelOption = None,
     mistakes: Annotated[
@@ -40,14 +45,16 @@ def main(
     """Evaluate a model on labelled images: accuracy, classes, confusion and mistakes.
 
     The name of each folder in FOLDER is that of a class; one that is no class of the model is a
-    mistake, while a class may be missing. The accuracy has a 95 % interval, by Wilson. Images that
-    the model's search was trained or validated on, and copies of them, are left out: a model is
-    better on those than on new ones.
+    mistake, while a class may be missing. Or FOLDER is a table, in which the labels of a model that
+    gives an image any number of them must be: of such a model, mAP and F1 are shown, and an answer
+    is right if all its labels are. The accuracy has a 95 % interval, by Wilson. Images that the
+    model's search was trained or validated on, and copies of them, are left out: a model is better
+    on those than on new ones.
 
     Examples:
     `python -m tune.evaluate photos/test`
 
-    `python -m tune.evaluate new_photos --model resnet18-photos --json`
+    `python -m tune.evaluate labels.csv --model resnet18-photos --json`
 
     Exit code: 0 done, 1 an image could not be read, or none is left, 2 a mistake in the command.
     """
@@ -72,18 +79,14 @@ def main(
 
 
 def _evaluate(model: Model, folder: Path, *, include_seen: bool) -> EvaluatedModel:
-    from trainable.inference.evaluation import judge, labelled_files, unseen_files
+    from trainable.inference.evaluation import judge, unseen_files
+    from trainable.inference.labelled import labelled_files
     from tune.reporting.evaluated import EvaluatedModel
     from tune.reporting.labelling import answers
 
     spec = model.classifier.spec
-    if spec.several:
-        raise ConfigError(
-            f"{model.name} gives an image any number of labels, and a folder a class says one: "
-            "search on a table that has these images as its test split"
-        )
     try:
-        files = labelled_files(folder, spec.classes)
+        files = labelled_files(folder, spec.classes, several=spec.several)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     fresh, seen = unseen_files(model.classifier, files)
@@ -93,7 +96,7 @@ def _evaluate(model: Model, folder: Path, *, include_seen: bool) -> EvaluatedMod
         name=model.name,
         folder=str(folder),
         classes=spec.classes,
-        judged=judge(chosen, told, len(spec.classes)),
+        judged=judge(chosen, told, len(spec.classes), several=spec.several),
         seen=seen,
         seen_left_out=not include_seen,
         unsure_below=spec.unsure_below,

@@ -49,6 +49,16 @@ def test_a_search_learns_any_number_of_labels(
     metrics = parent.data.metrics
     assert {"best_val_map", "test_map", "test_micro_f1", "test_acc"} <= metrics.keys()
     assert metrics["test_map"] > 0.6
+    assert metrics["temperature"] != 1
+    assert 0 <= metrics["test_calibration_error"] < 0.2
+    of_table = run_module("tune.evaluate", "--json", str(table), cwd=tmp_path)
+    assert of_table.returncode == 0, of_table.stderr
+    judged = json.loads(of_table.stdout)  # on what the search has not seen: its test images
+    assert judged["mean_average_precision"] == pytest.approx(metrics["test_map"], abs=1e-4)
+    assert judged["accuracy"] == pytest.approx(metrics["test_acc"])
+    assert judged["calibration_error"] == pytest.approx(metrics["test_calibration_error"], abs=1e-3)
+    assert judged["sure"] == pytest.approx(metrics["test_sure"] * judged["images"], abs=0.5)
+    assert judged["seen"] == 300 - judged["images"]
     again = run_module("tune.search", *words[:-2], "--name=second", words[-1], *WORDS, cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "mAP" in again.stdout.partition("version 2")[2]

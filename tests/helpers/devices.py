@@ -20,5 +20,5 @@ class Pretended(Device):
         return "a CPU that is treated as a GPU"
 
     @classmethod
-    def of(cls, device: Device) -> Pretended:
-        return cls(device.torch_device, device.dtype, device.num_threads)
+    def of(cls, device: Device, room: int | None = None) -> Pretended:
+        return cls(device.torch_device, device.dtype, device.num_threads, room)

@@ -17,7 +17,7 @@ from tests.helpers.devices import Pretended
 from tests.helpers.features import SIZE, prefix_of, tail_inputs, views
 from trainable.config import Policy, TrialConfig
 from trainable.device import Device, resolve_device
-from trainable.features.prefix import PrefixOutputs, as_tail_input
+from trainable.features.prefix import PARTS, PrefixOutputs, as_tail_input
 from trainable.finetuner import FineTuner
 
 TinyConfig = Callable[..., TrialConfig]
@@ -59,6 +59,51 @@ def close(found: list[dict[str, float]], expected: list[dict[str, float]]) -> bo
         for one, other in zip(found, expected, strict=True)
         for name in ("train_loss", "val_loss")
     )
+
+
+class TestRoom:
+    """What the prefix makes of a view stays on a GPU in a part of the trial's share."""
+
+    @pytest.mark.parametrize("depth", [0, 4])
+    @pytest.mark.parametrize("policy", POLICIES)
+    def test_without_room_a_batch_is_rendered_and_passes_the_prefix_as_it_is_asked_for(
+        self, policy: Policy, depth: int, device: Device, pretended: Device
+    ) -> None:
+        prefix, bare = prefix_of(depth), replace(pretended, room=0)
+        usual, without = (
+            tail_inputs(prefix, where, policy, COUNT, side=SIZE) for where in (pretended, bare)
+        )
+        indices = torch.randperm(COUNT)[:9]
+        for epoch in range(3):
+            for inputs in (usual, without):
+                inputs.set_epoch(epoch)
+            assert torch.equal(without.batch(indices)[0], usual.batch(indices)[0])
+        view = without.in_memory("train")[1:]
+        pixels = [(COUNT, SIZE, SIZE, 3)] if policy == "trivial" else []
+        assert [tuple(array.shape) for array in view] == pixels
+
+    def test_all_that_is_kept_takes_a_part_of_it_together(
+        self, device: Device, pretended: Device
+    ) -> None:
+        each = PrefixOutputs(prefix_of(4), device).image_bytes(SIZE) * COUNT
+        for copies, whole in ((1, 0), (2, 2), (3, 3), (4, 4)):
+            where = replace(pretended, room=copies * each * PARTS)
+            inputs = tail_inputs(prefix_of(4), where, "flip", COUNT, side=SIZE)
+            inputs.set_epoch(0)
+            inputs.of("val")
+            inputs.of("test")
+            kept = {name: inputs.in_memory(name)[1:] for name in ("train", "val", "test")}
+            assert sum(len(arrays) for arrays in kept.values()) == max(whole, min(copies, 2))
+            assert len(kept["train"]) == (2 if copies > 1 else 0)
+
+    def test_a_trial_has_the_same_metrics(self, tiny: TinyConfig, pretended: Device) -> None:
+        sections = {"data": {"mirror": True}, "model": {"unfreeze_depth": 4}}
+        config = tiny(**sections, augment={"policy": "flip"}, predict={"flips": True})
+        usual, without = (
+            FineTuner(config, where) for where in (pretended, replace(pretended, room=0))
+        )
+        assert epochs(without, 2) == epochs(usual, 2)
+        assert without.evaluate("test").loss == usual.evaluate("test").loss
 
 
 class TestInputs:

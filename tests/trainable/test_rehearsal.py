@@ -11,8 +11,9 @@ import torch
 from tests.helpers.devices import Pretended
 from trainable.config import TrialConfig
 from trainable.device import CONTEXT_BYTES, Device, release_memory, resolve_device, tensor_share
+from trainable.features.prefix import PARTS
 from trainable.finetuner import FineTuner
-from trainable.rehearsal import DataShape, measure_need, unseen
+from trainable.rehearsal import DataShape, MemoryNeed, may_keep, measure_need, unseen
 
 TinyConfig = Callable[..., TrialConfig]
 
@@ -40,6 +41,38 @@ def test_what_more_images_take_is_computed_from_few(
     _, large = kept(config, there, many)
 
     assert small + unseen(tuner, few, many) == large
+
+
+@pytest.mark.parametrize("depth", [0, 4, 5])
+@pytest.mark.parametrize("policy", ["none", "flip", "trivial"])
+@pytest.mark.parametrize("flips", [False, True])
+def test_what_could_be_computed_again_is_counted_apart(
+    policy: str, depth: int, flips: bool, tiny: TinyConfig, device: Device
+) -> None:
+    config = tiny(
+        data={"mirror": True},
+        model={"unfreeze_depth": depth},
+        augment={"policy": policy},
+        predict={"flips": flips},
+    )
+    shape = DataShape(160, 48, 16, 3)
+
+    tuner, everything = kept(config, Pretended.of(device), shape)
+    _, needed = kept(config, Pretended.of(device, room=0), shape)
+
+    pixels = shape.train * 3 * 16**2 if policy == "trivial" else 0
+    assert needed == (shape.train + shape.val) * 3 * 16**2 + pixels
+    replaced = pixels if depth < 5 else 0  # by what a prefix makes of them
+    assert everything == needed - replaced + may_keep(tuner, shape)
+
+
+@pytest.mark.parametrize(
+    ("kept", "share"), [(0, 90), (10, 100), (30, 120), (31, 120), (10**6, 120)]
+)
+def test_a_share_has_room_for_what_is_needed_beside_what_may_be_kept(kept: int, share: int) -> None:
+    need = MemoryNeed(90, 1000, kept)
+    assert need.share == share
+    assert need.share - min(kept, need.share / PARTS) >= need.peak
 
 
 def test_a_rehearsal_leaves_a_trials_epochs_alone(tiny: TinyConfig, device: Device) -> None:
@@ -77,7 +110,9 @@ def test_the_need_is_what_a_whole_epoch_takes(policy: str, depth: int, tiny: Tin
     release_memory()
     torch.cuda.reset_peak_memory_stats()
     tuner.train_epoch()
-    assert need.peak == pytest.approx(torch.cuda.max_memory_allocated(), rel=0.15)
+    # On so large a GPU all is kept that may be.
+    most = torch.cuda.max_memory_allocated()
+    assert need.peak * 0.85 <= most <= (need.peak + need.kept) * 1.15
 
 
 @pytest.mark.gpu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, f1_score
 
 from tests.helpers.doors import invoke
 from tests.helpers.images import write_folders
+from tests.helpers.label_sets import SIDES, write_table
 from tests.helpers.networks import random_state
 from tests.helpers.searches import FinishedSearch
 from trainable.config import DataConfig
@@ -30,6 +33,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier that needs no registry, and does not say what it has seen."""
     folder = tmp_path_factory.mktemp("model")
     Classifier(Spec("resnet18", CLASSES, 12, 16), random_state(3)).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that gives an image any number of labels."""
+    folder = tmp_path_factory.mktemp("several")
+    spec = Spec("resnet18", SIDES, 16, 16, several=True, unsure_below=0.55)
+    Classifier(spec, random_state(3)).save(folder)
     return folder
 
 
@@ -182,6 +194,13 @@ def test_many_classes_have_the_pairs_that_were_confused_most(tmp_path: Path) -> 
         ([], "missing argument 'folder'"),
         (["nowhere"], "nowhere: no such folder"),
         (["photos/ants"], "photos/ants has no class folder: give one with a folder a class"),
+        (
+            ["two.csv"],
+            "two.csv: line 2: label is ants|bees, and the model gives an image one label",
+        ),
+        (["other.csv"], "other.csv: wasps is no class of the model, which knows ants, bees, cric"),
+        (["bare.csv"], "bare.csv has no column label: its first line must name it, and has path"),
+        (["photos/ants/0.png"], "a table must be one of .csv, .tsv"),
         (["wrong"], "wrong: beetles is no class of the model, which knows ants, bees, crickets"),
         (["splits"], "it holds splits, not classes: give one of them, such as splits/test"),
         (["empty"], "empty holds no image (JPEG"),
@@ -192,7 +211,100 @@ def test_a_mistake_ends_with_2_and_one_line(
 ) -> None:
     for name in ("wrong/beetles", "splits/test", "splits/train", "empty/bees"):
         (tmp_path / name).mkdir(parents=True)
+    for name, label in (("two", ",ants|bees"), ("other", ",wasps"), ("bare", "")):
+        header = "path,label" if label else "path"
+        path = next(photos.rglob("*.png")).relative_to(tmp_path)
+        (tmp_path / f"{name}.csv").write_text(f"{header}\n{path}{label}\n")
     done = invoke("tune.evaluate", *words, f"--model={model}", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_table_is_evaluated_as_the_folders_of_its_images_are(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    rows = [f"{file.relative_to(tmp_path)},{file.parent.name}" for file in photos.rglob("*.png")]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    of_table = evaluated("labels.csv", f"--model={model}", cwd=tmp_path)
+    of_folder = evaluated("photos", f"--model={model}", cwd=tmp_path)
+    for key in ("images", "accuracy", "per_class", "confusion", "auroc"):
+        assert of_table[key] == of_folder[key]
+
+
+class TestSeveral:
+    """Models that give an image any number of labels."""
+
+    @pytest.fixture
+    def table(self, tmp_path: Path) -> Path:
+        return write_table(tmp_path / "data", 40)
+
+    def test_a_table_is_evaluated_label_by_label(
+        self, several: Path, table: Path, tmp_path: Path
+    ) -> None:
+        found = evaluated(str(table), f"--model={several}", "--mistakes=3", cwd=tmp_path)
+        with table.open() as file:
+            rows = list(csv.DictReader(file))
+        model = Classifier.load(several)
+        scores = model.probabilities(model.read([table.parent / row["path"] for row in rows]))
+        truth = np.array([[side in row["label"].split("|") for side in SIDES] for row in rows])
+        said = scores > 0.5
+        assert found["images"] == 40
+        assert found["accuracy"] == pytest.approx((said == truth).all(1).mean())
+        wanted = average_precision_score(truth, scores, average="macro")
+        assert found["mean_average_precision"] == pytest.approx(wanted)
+        for kind in ("micro", "macro"):
+            wanted = f1_score(truth, said, average=kind, zero_division=0)
+            assert found[f"{kind}_f1"] == pytest.approx(wanted)
+        assert {name: row["images"] for name, row in found["per_class"].items()} == dict(
+            zip(SIDES, truth.sum(0).tolist(), strict=True)
+        )
+        assert found["per_class"]["top"]["average_precision"] == pytest.approx(
+            average_precision_score(truth[:, 2], scores[:, 2])
+        )
+        assert "confusion" not in found
+        sure = np.maximum(scores, 1 - scores).min(1) >= 0.55
+        assert found["sure"] == sure.sum()
+        labels = {str(table.parent / row["path"]): row["label"] for row in rows}
+        for each in found["mistakes"]:
+            assert each["class"] == labels[each["path"]] != each["label"]
+
+    def test_lines_for_people_say_what_the_document_says(
+        self, several: Path, table: Path, tmp_path: Path
+    ) -> None:
+        words = (str(table), f"--model={several}")
+        found = evaluated(*words, cwd=tmp_path)
+        done = invoke("tune.evaluate", *words, cwd=tmp_path)
+        lines = done.stdout.splitlines()
+        assert lines[0].endswith(": 40 images of 3 labels")
+        assert lines[1].startswith(f"all labels right {found['accuracy']:.2%}, 95% interval ")
+        assert lines[4].startswith(
+            f"mAP {found['mean_average_precision']:.2%}, micro F1 {found['micro_f1']:.2%}, "
+            f"macro F1 {found['macro_f1']:.2%}"
+        )
+        row = found["per_class"]["left"]
+        keys = ("precision", "recall", "f1", "average_precision")
+        cells = ["left", str(row["images"]), *(f"{row[key]:.1%}" for key in keys)]
+        assert cells in [line.split() for line in lines]
+        assert "most confident mistakes" in done.stdout
+        assert "confused" not in done.stdout
+
+    @pytest.mark.parametrize(
+        ("word", "told"),
+        [
+            ("data", "data is no table, and the model gives an image any number of labels, which a "
+             "folder a class cannot say: give a table, such as data/labels.csv"),
+            ("data/images", "cannot say: give a table (CSV, TSV, Parquet or JSON lines)"),
+            ("other.csv", "other.csv: bottom is no class of the model, which knows left, right"),
+            ("empty.csv", "empty.csv has no row with a label: give one whose rows have some"),
+        ],
+    )  # fmt: skip
+    def test_a_mistake_ends_with_2_and_one_line(
+        self, word: str, told: str, several: Path, table: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "other.csv").write_text("path,label\ndata/images/0000.png,left|bottom\n")
+        (tmp_path / "empty.csv").write_text("path,label\ndata/images/0000.png,\n")
+        done = invoke("tune.evaluate", word, f"--model={several}", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert told in done.stderr
+        assert done.stderr.count("\n") == 1

@@ -78,6 +78,11 @@ class DeviceViews(Views):
         first, page = self._page(rendition, start, stop)
         return page[start - first : stop - first]
 
+    def render_at(self, rendition: int, indices: Tensor) -> Tensor:
+        """Images `indices` of a rendition; only of policies whose images come in any order."""
+        assert self.in_any_order
+        return super().render_at(rendition, indices)
+
     def cropped(self, rendition: int, which: Which) -> Tensor:
         """Images cropped at random; those of a slice in parts, since cutting takes much memory."""
         if isinstance(which, Tensor):

@@ -21,8 +21,8 @@ class DeviceMemory(NamedTuple):
     """What a GPU holds for a policy, in renditions of the training split and copies of a batch.
 
     Attributes:
-        outputs: Renditions of which it keeps what a frozen prefix makes of them.
-        pixels: Renditions of which it keeps the pixels, where nothing is frozen.
+        outputs: Renditions of which it keeps what a frozen prefix makes of them, if there is room.
+        pixels: Renditions of which it keeps the pixels, where nothing is frozen or there is none.
         batches: Copies of a batch that rendering works on.
     """
 
@@ -76,7 +76,8 @@ class Augmentation(ABC):
         Args:
             views: Of the images; :meth:`Views.fitted` and :meth:`Views.cropped` give them.
             rendition: Its number.
-            which: A slice of the images, or the indices of some if they come :attr:`in_any_order`.
+            which: A slice of the images, or the indices of some; on a GPU only if they come
+                :attr:`in_any_order`.
 
         Returns:
             uint8 of shape (n, 3, S, S).

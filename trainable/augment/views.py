@@ -80,15 +80,14 @@ class Views:
 
     @property
     def in_any_order(self) -> bool:
-        """Whether :meth:`render_at` takes this policy."""
+        """Whether a GPU's :meth:`render_at` takes this policy."""
         return self.augmentation.in_any_order
 
     def render_at(self, rendition: int, indices: Tensor) -> Tensor:
         """Images `indices` (int64 of shape (n,)) of a rendition.
 
-        Only of policies whose images come :attr:`in_any_order`.
+        On a GPU only of policies whose images come :attr:`in_any_order`.
         """
-        assert self.in_any_order
         return self.augmentation.render(self, rendition, indices)
 
     # What follows is for policies.

@@ -22,11 +22,13 @@ from trainable.seeding import generator
 class TailInputs:
     """Batches of the current view, and whole splits without augmentation.
 
-    The renditions of the current view stay in memory, so that a policy with few of them pays
-    for each once. On a GPU an empty prefix leaves none there: a batch is rendered as it is asked
-    for, which takes less time than its training and far less memory than a rendition. On a CPU it
-    is so where neither the store nor memory has room, and whole splits are then computed again,
-    some images at a time, whenever they are read.
+    What the prefix makes of the renditions of the current view stays in memory, so that a policy
+    with few of them pays for each once. Where neither the store nor memory has room for it, a batch
+    is rendered, and passed through the prefix, as it is asked for, and whole splits are computed
+    again, some images at a time, whenever they are read. On a GPU there is room in a part
+    (:data:`~trainable.features.prefix.PARTS`) of the trial's share; an empty prefix leaves nothing
+    there, since rendering a batch takes less time than its training; and of policies whose images
+    do not come in any order a rendition's pixels are kept instead.
 
     Args:
         config: The trial.
@@ -38,7 +40,6 @@ class TailInputs:
         self._config, self._dataset, self._outputs = config, dataset, outputs
         self._device = outputs.device
         self._views = self._views_of("train", config.image_size_at(0))
-        self._on_demand = self._are_on_demand()
         truth = dataset.train.truth
         labels = dataset.train.labels if truth is None else truth.float()
         self._labels = labels.to(self._device.torch_device)
@@ -48,6 +49,8 @@ class TailInputs:
         self._choice = torch.empty(0, dtype=torch.int64)
         self._renditions: dict[int, Tensor] = {}
         self._whole: dict[tuple[SplitName, bool], Tensor | Recomputed] = {}
+        self._kept: PrefixOutputs | None = None
+        self._kept = self._what_is_kept()
         self.batch_size = min(config.train.batch_size, len(self._labels))
 
     def set_epoch(self, epoch: int) -> None:
@@ -55,17 +58,17 @@ class TailInputs:
         size = self._config.image_size_at(epoch)
         if size != self._views.image_size:
             self._views, self._renditions = self._views_of("train", size), {}
-            self._on_demand = self._are_on_demand()
+            self._kept = self._what_is_kept()
         self._wanted = self._views.renditions_of(epoch)
         choice = self._views.choice(epoch).to(self._device.torch_device)
         self._choice = choice if self._at is None else choice[self._at]
-        if self._on_demand:
+        if self._kept is None:
             return
         # Those of another view go before those of this one come.
         self._renditions = {r: self._renditions[r] for r in self._wanted if r in self._renditions}
         for rendition in self._wanted:
             if rendition not in self._renditions:
-                self._renditions[rendition] = self._outputs.on(self._views, rendition)
+                self._renditions[rendition] = self._kept.on(self._views, rendition)
 
     def batches(self, epoch: int) -> Sequence[Tensor]:
         """Indices of each batch of an epoch, on the device; the last may be incomplete."""
@@ -101,6 +104,8 @@ class TailInputs:
             else:
                 where = taken.nonzero().squeeze(1)
                 out[where] = self._rows(rendition, indices[where])
+        if self._kept is not self._outputs:
+            out = self._outputs.of_pixels(out)
         return as_tail_input(out), self._labels[indices]
 
     def of_view(self, epoch: int) -> Iterator[Tensor]:
@@ -130,12 +135,18 @@ class TailInputs:
             views, places = self._views_of(split), self._places(split)
             if mirrored:
                 views = replace(views, policy="flip")
-            if places is None:
-                self._whole[key] = self._outputs.in_order(views, int(mirrored))
+            if self._outputs.is_too_much(views, (int(mirrored),), self._bytes_kept()):
+                self._whole[key] = self._outputs.recomputed(views, int(mirrored), places)
             else:
                 whole = self._outputs.on(views, int(mirrored))
-                self._whole[key] = whole[places.to(whole.device)]
+                self._whole[key] = whole if places is None else whole[places.to(whole.device)]
         return self._whole[key]
+
+    def image_bytes(self) -> dict[SplitName, int]:
+        """What of an image of a split is kept where there is room for all of them."""
+        size = self._outputs.image_bytes(self._views.image_size)
+        renditions = 0 if self._outputs.are_pixels else len(self._views.renditions_of(0))
+        return {"train": renditions * size, "val": (1 + self._config.predict.flips) * size}
 
     def in_memory(self, split: SplitName) -> list[Images]:
         """What is in memory of a split, and the larger the more images it has."""
@@ -144,16 +155,26 @@ class TailInputs:
         view = [*self._renditions.values()] if split == "train" else []
         return [self._views_of(split).images, *whole, *view]
 
-    def _are_on_demand(self) -> bool:
-        """Whether images of the current view are rendered a batch at a time."""
-        if not (self._views.in_any_order and self._outputs.are_pixels):
-            return False
-        return self._device.is_gpu or self._outputs.is_too_much(self._views, 0)
+    def _what_is_kept(self) -> PrefixOutputs | None:
+        """What is kept of the current view: the prefix's outputs, its pixels, or nothing."""
+        outputs, renditions = self._outputs, self._views.renditions_of(0)
+        by_batch = self._views.in_any_order or not self._device.is_gpu
+        if outputs.are_pixels and self._device.is_gpu:
+            return None if by_batch else outputs
+        if not outputs.is_too_much(self._views, renditions, self._bytes_kept()):
+            return outputs
+        return None if by_batch else outputs.pixels
+
+    def _bytes_kept(self) -> int:
+        """The bytes of outputs that are kept and could be computed again."""
+        whole = [array for array in self._whole.values() if isinstance(array, Tensor)]
+        view = self._renditions.values() if self._kept is self._outputs else ()
+        return sum(array.nbytes for array in (*whole, *view) if array.device == self._labels.device)
 
     def _rows(self, rendition: int, indices: Tensor) -> Tensor:
         """Images `indices` of a rendition, as they are stored."""
         indices = indices if self._at is None else self._at[indices]
-        if self._on_demand:
+        if self._kept is None:
             return channels_last(self._views.render_at(rendition, indices))
         rows = self._renditions[rendition]
         return rows[indices.to(rows.device)].to(self._device.torch_device)

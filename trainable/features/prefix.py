@@ -7,7 +7,8 @@ stored or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,8 +27,9 @@ CHUNK: Final = 128
 
 _LITTLE: Final = 2**28
 """Bytes of pixels below which nobody asks whether there is room."""
-_SHARE: Final = 4
-"""What is left of memory, divided by this, may be filled with an output."""
+PARTS: Final = 4
+"""One of so many parts of memory may be filled with outputs: of what is free, or of a GPU's share
+for a trial."""
 
 MEANING: Final = 3
 """To be raised when the code comes to make other bytes of the same inputs."""
@@ -68,6 +70,9 @@ class PrefixOutputs:
         device: Where it computes.
         store: Where its outputs are cached; None computes each time.
         resident: Whether the outputs go to the device's memory, if they fit there.
+
+    Attributes:
+        pixels: The same of an empty prefix, which are the views themselves.
     """
 
     def __init__(
@@ -81,6 +86,9 @@ class PrefixOutputs:
         self.device, self.resident = device, resident
         self._allocate = device.allocate if resident else torch.empty
         self._prefix, self._store = prefix, store
+        self.pixels: PrefixOutputs = self
+        if len(prefix):
+            self.pixels = PrefixOutputs(nn.Sequential(), device, resident=resident)
         self._identity: dict[str, str | int] = {
             "meaning": MEANING,
             "prefix": network_hash(prefix),
@@ -102,29 +110,74 @@ class PrefixOutputs:
             self._key(views, rendition),
             Chunks(len(views), CHUNK, lambda start, stop: chunks.compute(start, stop).cpu()),
         )
-        if not self.device.is_gpu:
+        together = stored.nbytes * len(views.renditions_of(0))
+        if not self.device.is_gpu or together > self._part_of_gpu:
             return stored
         return self._allocate(tuple(stored.shape), dtype=stored.dtype).copy_(stored)
 
-    def in_order(self, views: Views, rendition: int) -> Tensor | Recomputed:
-        """The same to be read in order, which need not be in memory for it."""
-        if self.is_too_much(views, rendition):
-            return Recomputed(self._chunks(views, rendition))
-        return self.on(views, rendition)
+    def of_pixels(self, pixels: Tensor) -> Tensor:
+        """The prefix's output on some images, in parts of at most :data:`CHUNK`.
 
-    def is_too_much(self, views: Views, rendition: int) -> bool:
-        """Whether neither the store has room for the output on a rendition, nor memory.
-
-        Only on a CPU: a GPU has its own rules of what stays where.
+        Args:
+            pixels: On the device, uint8 of shape (n, S, S, 3).
         """
-        if self.device.is_gpu or len(views) * 3 * views.image_size**2 < _LITTLE:
+        if self.are_pixels:
+            return pixels
+        parts = (as_tail_input(part) for part in pixels.split(CHUNK))
+        return torch.cat([apply_prefix(self._prefix, part, self.device) for part in parts])
+
+    def recomputed(self, views: Views, rendition: int, places: Tensor | None = None) -> Recomputed:
+        """The same to be read in order, which is not in memory for it.
+
+        Args:
+            views: A split.
+            rendition: Its number.
+            places: The indices of some of its images; None is all.
+        """
+        if places is None:
+            return Recomputed(self._chunks(views, rendition))
+
+        def compute(start: int, stop: int) -> Tensor:
+            pixels = views.render_at(rendition, places[start:stop])
+            return apply_prefix(self._prefix, pixels, self.device)
+
+        return Recomputed(Chunks(len(places), CHUNK, compute))
+
+    def is_too_much(self, views: Views, renditions: Sequence[int], kept: int = 0) -> bool:
+        """Whether neither the store has room for the outputs on renditions, nor memory.
+
+        Args:
+            views: A split.
+            renditions: Their numbers.
+            kept: Bytes of a GPU's memory that other outputs have filled.
+        """
+        on_gpu = self.device.is_gpu and self.resident
+        part = self._part_of_gpu if on_gpu else self._part_of_free(views, renditions)
+        if part == math.inf:
             return False
-        size = self._chunks(views, rendition).compute(0, 1).nbytes * len(views)
-        if self._store is not None and (
-            self._store.holds(self._key(views, rendition)) or not self._store.why_no_room(size)
+        size = self.image_bytes(views.image_size) * len(views)
+        if self._store is not None and all(
+            self._store.holds(self._key(views, rendition)) for rendition in renditions
         ):
             return False
-        return size > psutil.virtual_memory().available // _SHARE
+        size *= len(renditions)
+        if self._store is not None and not self._store.why_no_room(size):
+            return False
+        return size + (kept if on_gpu else 0) > part
+
+    def _part_of_free(self, views: Views, renditions: Sequence[int]) -> float:
+        pixels = len(views) * len(renditions) * 3 * views.image_size**2
+        return math.inf if pixels < _LITTLE else psutil.virtual_memory().available // PARTS
+
+    def image_bytes(self, image_size: int) -> int:
+        """The bytes of the output on an image."""
+        image = torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8)
+        return apply_prefix(self._prefix, image, self.device).nbytes
+
+    @property
+    def _part_of_gpu(self) -> float:
+        room = self.device.room
+        return math.inf if room is None else room // PARTS
 
     def _key(self, views: Views, rendition: int) -> dict[str, str | int | bool]:
         return {**self._identity, **views.key(rendition)}
@@ -141,7 +194,7 @@ class PrefixOutputs:
 class Recomputed:
     """The prefix's output on a rendition, computed whenever it is read: too much to be kept.
 
-    In the chunks in which it is computed where it is kept, so that it is the same to the bit.
+    Of a whole split it is in the chunks in which it is computed where it is kept.
 
     Attributes:
         chunks: The output.

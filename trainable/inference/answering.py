@@ -44,7 +44,15 @@ class AnsweringSeveral(Answering):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels of shape (N, 3, S, S) to probabilities of shape (N, classes)."""
-        answer: Tensor = (self.network(pixels) / self.temperature).sigmoid()
+        logits: Tensor = self.network(pixels)
         if not self.flips:
+            return self._sigmoid(logits)
+        mirrored: Tensor = self.network(pixels.flip(3))
+        answer = (logits.sigmoid() + mirrored.sigmoid()) / 2
+        if self.temperature == 1:
             return answer
-        return (answer + (self.network(pixels.flip(3)) / self.temperature).sigmoid()) / 2
+        lacking = ((-logits).sigmoid() + (-mirrored).sigmoid()) / 2
+        return self._sigmoid(answer.clamp_min(_TINY).log() - lacking.clamp_min(_TINY).log())
+
+    def _sigmoid(self, logits: Tensor) -> Tensor:
+        return (logits if self.temperature == 1 else logits / self.temperature).sigmoid()

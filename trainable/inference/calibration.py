@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from trainable.judging.predictions import Predictions
 
@@ -34,7 +34,8 @@ class Calibration:
     """How a classifier's probabilities are to be read.
 
     Attributes:
-        temperature: What its logits are divided by (Guo et al. 2017), which changes no label.
+        temperature: What its logits are divided by (Guo et al. 2017), which changes no label, also
+            where an image may have any number of them.
         unsure_below: The calibrated confidence below which an answer is unsure: 0 where none is,
             :data:`NEVER_SURE` where all are.
     """
@@ -59,42 +60,48 @@ def calibrate(held_out: Predictions) -> Calibration:
     """Measure a model's calibration on images that it was not trained on.
 
     The answers are sure from the lowest confidence on from which at least :data:`RATE` of them are
-    right, of at least :data:`LEAST_IMAGES`.
+    right, of at least :data:`LEAST_IMAGES`. Where an image may have any number of labels, an answer
+    is right if all of them are, and its confidence is that in the least sure of them.
 
     Returns:
-        :data:`NONE` where there are fewer images, or these may have any number of labels.
+        :data:`NONE` where there are fewer images.
     """
-    if len(held_out.labels) < LEAST_IMAGES or held_out.truth is not None:
+    if len(held_out.labels) < LEAST_IMAGES:
         return NONE
     fitted = Calibration(fit_temperature(held_out))
-    calibrated = fitted.of(Predictions(held_out.logits.double(), held_out.labels))
+    calibrated = fitted.of(replace(held_out, logits=held_out.logits.double()))
     return Calibration(fitted.temperature, _sure_from(_confidence(calibrated), held_out.right))
 
 
 def fit_temperature(held_out: Predictions) -> float:
     """The temperature with the lowest cross-entropy on held-out images (Guo et al. 2017).
 
-    As if there were one more image, of any class: else a model that makes no mistake on a few
-    images would be certain of everything (compare Platt 1999).
+    As if there were one more image, of any class, or with half of each label: else a model that
+    makes no mistake on a few images would be certain of everything (compare Platt 1999).
     """
     some = torch.randperm(len(held_out.labels), generator=torch.Generator().manual_seed(0))[:_MOST]
-    logits, labels = held_out.logits[some].double(), held_out.labels[some]
+    chosen = held_out.drawn(some)
+    logits = chosen.logits.double()
 
     def loss(log_inverse: float) -> float:
-        return _smoothed_loss(logits * math.exp(log_inverse), labels)
+        return _smoothed_loss(replace(chosen, logits=logits * math.exp(log_inverse)))
 
     found = minimize_scalar(loss, bounds=(-_RANGE, _RANGE), method="bounded")
     return math.exp(-float(found.x))
 
 
-def _smoothed_loss(logits: Tensor, labels: Tensor) -> float:
-    logs, share = logits.log_softmax(1), 1 / (len(labels) + 1)
-    truth = logs.gather(1, labels[:, None]).mean()
+def _smoothed_loss(found: Predictions) -> float:
+    share = 1 / (len(found.labels) + 1)
+    if found.truth is not None:
+        smoothed = (1 - share) * found.truth.to(found.logits) + share / 2
+        return binary_cross_entropy_with_logits(found.logits, smoothed).item()
+    logs = found.logits.log_softmax(1)
+    truth = logs.gather(1, found.labels[:, None]).mean()
     return -((1 - share) * truth + share * logs.mean()).item()
 
 
 def _confidence(predictions: Predictions) -> NDArray[np.float64]:
-    return predictions.logits.double().softmax(1).amax(1).numpy()
+    return predictions.confidence.numpy()
 
 
 def _sure_from(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float:

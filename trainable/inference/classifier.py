@@ -21,6 +21,7 @@ from trainable.data.seen import Seen
 from trainable.data.sizes import fit, stored_side
 from trainable.inference.answering import Answering, AnsweringSeveral
 from trainable.inference.spec import Spec
+from trainable.judging.predictions import sureness_of
 from trainable.network.cut_network import build
 from trainable.network.resnet import IMAGENET
 from trainable.network.weights import load_weights, why_not
@@ -90,12 +91,22 @@ class Classifier:
             are more likely than not, as a table has them (`cat|dog`; empty where there is none),
             and the probability of the least sure of all its decisions.
         """
-        classes = self.spec.classes
+        classes, sure = self.spec.classes, float(self.sureness(probabilities))
         if not self.spec.several:
-            best = int(probabilities.argmax())
-            return classes[best], float(probabilities[best])
+            return classes[int(probabilities.argmax())], sure
         names = (classes[index] for index in np.flatnonzero(probabilities > _HALF))
-        return "|".join(names), float(np.maximum(probabilities, 1 - probabilities).min())
+        return "|".join(names), sure
+
+    def sureness(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The probability of answers.
+
+        Args:
+            probabilities: Of shape (..., classes), as :meth:`probabilities` gives them.
+
+        Returns:
+            Of shape (...).
+        """
+        return sureness_of(probabilities, several=self.spec.several)
 
     def unsure(self, probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether answers are unsure.
@@ -106,7 +117,7 @@ class Classifier:
         Returns:
             Of shape (...).
         """
-        return probabilities.max(axis=-1) < self.spec.unsure_below
+        return self.sureness(probabilities) < self.spec.unsure_below
 
     def read(self, files: Sequence[Path | BinaryIO]) -> Tensor:
         """Decode files to uint8 of shape (N, 3, R, R), R being the stored side.

@@ -5,6 +5,7 @@ and N any number. Its output, `probabilities`, is float32 of shape (N, classes).
 to use it is in the file's metadata: `classes` (a JSON list, in the order of the outputs), `arch`,
 `image_size`, `stored_side`, to which a photograph's short side is resized before the central
 square of it is taken, and `unsure_below`: an answer whose greatest probability is lower is unsure.
+Of `several` labels it is so if any of them is less probable than that, and so is its lack.
 """
 
 from __future__ import annotations

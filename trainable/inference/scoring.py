@@ -17,7 +17,7 @@ from trainable.data.split import Split
 from trainable.device import available_cores
 from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import BATCH, ImageSource, label
-from trainable.judging.predictions import Predictions
+from trainable.judging.predictions import Predictions, logits_of
 
 
 def score(classifier: Classifier, split: Split, classes: Sequence[str]) -> Predictions:
@@ -46,11 +46,7 @@ def score(classifier: Classifier, split: Split, classes: Sequence[str]) -> Predi
     order = [classifier.spec.classes.index(name) for name in classes]
     with _all_cores():
         probabilities = np.concatenate(list(_answers(classifier.uncalibrated, split)))
-    smallest = np.finfo(np.float32).tiny
-    found = probabilities[:, order].astype(np.float64)
-    logits = np.log(found.clip(smallest))
-    if classifier.spec.several:
-        logits -= np.log((1 - found).clip(smallest))
+    logits = logits_of(probabilities[:, order], several=classifier.spec.several)
     return Predictions(torch.from_numpy(logits), split.labels, split.truth)
 
 

@@ -34,8 +34,8 @@ class Spec:
         flips: Whether it is shown each image's mirror image too, and answers with the mean.
         temperature: What the logits are divided by, so that probabilities say how often an answer
             is right; 1 of a model that is not calibrated.
-        unsure_below: The probability of the first answer below which it is unsure; 0 where no
-            answer is, above 1 where each is.
+        unsure_below: The probability of an answer below which it is unsure; 0 where none is, above
+            1 where each is. Of several labels it is that of the least sure.
         several: Whether an image may have any number of the labels, each with a probability of its
             own; it has those of a probability above one half.
     """

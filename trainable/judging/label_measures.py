@@ -92,3 +92,11 @@ class LabelDraw:
     def mean_average_precision(self) -> float:
         """Mean of the labels' average precisions, of those that images here have."""
         return mean_of([each.average_precision(self.often) for each in self.outcomes.ranks])
+
+    @property
+    def average_precisions(self) -> dict[int, float]:
+        """The average precision of each label that images here have, by its number."""
+        there = np.flatnonzero(self.outcomes.truth.any(0)).tolist()
+        values = [each.average_precision(self.often) for each in self.outcomes.ranks]
+        found = zip(there, values, strict=True)
+        return {label: value for label, value in found if not np.isnan(value)}

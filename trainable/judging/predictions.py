@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from trainable.judging.label_measures import LabelOutcomes
 from trainable.judging.measures import TOP, Outcomes
 
+Floats = NDArray[np.float32]
+
 MOST_CLASSES: Final = 100
 """Classes up to which a matrix of them can be read, cell by cell."""
 
@@ -33,6 +35,31 @@ def mean_answer(first: Tensor, second: Tensor, *, several: bool = False) -> Tens
         )
         return having - lacking
     return torch.logaddexp(first.log_softmax(1), second.log_softmax(1)) - math.log(2)
+
+
+def sureness_of(probabilities: Floats, *, several: bool) -> Floats:
+    """The probability of each answer: the highest; of several labels, that of the least sure.
+
+    Args:
+        probabilities: Of shape (..., classes).
+        several: Whether an image may have any number of labels.
+
+    Returns:
+        Of shape (...).
+    """
+    if several:
+        return np.maximum(probabilities, 1 - probabilities).min(axis=-1)
+    return probabilities.max(axis=-1)
+
+
+def logits_of(probabilities: NDArray[np.floating], *, several: bool) -> NDArray[np.float64]:
+    """Logits that have these probabilities, of shape (N, classes).
+
+    In double precision, in which no two probabilities have the same logarithm.
+    """
+    found, smallest = probabilities.astype(np.float64), np.finfo(np.float32).tiny
+    logits = np.log(found.clip(smallest))
+    return logits - np.log((1 - found).clip(smallest)) if several else logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +185,25 @@ class Predictions:
     @property
     def sureness(self) -> Tensor:
         """The probability of each answer, of shape (N,); of several labels, of the least sure."""
-        probabilities = torch.from_numpy(self.probabilities)
-        if self.truth is None:
-            return probabilities.amax(1)
-        return torch.maximum(probabilities, 1 - probabilities).amin(1)
+        return torch.from_numpy(sureness_of(self.probabilities, several=self.truth is not None))
+
+    @property
+    def confidence(self) -> Tensor:
+        """The same in double precision."""
+        if self.truth is not None:
+            return self.logits.double().abs().sigmoid().amin(1)
+        return self.logits.double().softmax(1).amax(1)
+
+    @property
+    def stated(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The probabilities that are stated, and whether what each is of was so.
+
+        Of the answer to each image, shape (N,); of several labels, of each label of each image,
+        shape (N * classes,).
+        """
+        if self.truth is not None:
+            return self.probabilities.ravel(), self.truth.numpy().ravel()
+        return self.probabilities.max(axis=1), self.right
 
     def drawn(self, indices: Tensor) -> Predictions:
         """Those on some images, by their indices, of which one may come several times."""
@@ -188,7 +230,10 @@ class Predictions:
         return confusion_matrix(self.labels, self.logits.argmax(1), labels=range(classes))
 
     def per_class(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Precision, recall, F1 and number of images of each class, by name."""
+        """Precision, recall, F1 and number of images of each class, by name.
+
+        Of several labels also the average precision of each that an image here has.
+        """
         truth, answers = self.labels, self.logits.argmax(1)
         if self.truth is not None:
             truth, answers = self.truth.int(), (self.logits > 0).int()
@@ -196,17 +241,23 @@ class Predictions:
             truth, answers, labels=range(len(names)), zero_division=0.0
         )
         keys = ("precision", "recall", "f1", "support")
-        return {
+        rows = {
             name: dict(zip(keys, map(float, row), strict=True))
             for name, row in zip(names, np.transpose(columns), strict=True)
         }
+        if isinstance(self.outcomes, LabelOutcomes):
+            for label, value in self.outcomes.all.average_precisions.items():
+                rows[names[label]]["average_precision"] = value
+        return rows
 
     def calibration_error(self, bins: int = 15) -> float:
-        """Expected calibration error, 0 to 1, over bins of equal width (Guo et al. 2017)."""
-        confidence, answer = torch.from_numpy(self.probabilities).max(1)
-        right = (answer == self.labels).float()
+        """Expected calibration error, 0 to 1, over bins of equal width (Guo et al. 2017).
+
+        Of what is :attr:`stated`.
+        """
+        confidence, right = map(torch.from_numpy, self.stated)
         which = (confidence * bins).ceil().long().clamp(1, bins) - 1
-        gap = torch.zeros(bins).index_add_(0, which, right - confidence)
+        gap = torch.zeros(bins).index_add_(0, which, right.float() - confidence)
         return (gap.abs().sum() / len(right)).item()
 
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
@@ -251,6 +302,7 @@ class Predictions:
             "loss": self.loss,
             "accuracy": self.accuracy,
             **{name: value for name, value in measures.items() if not math.isnan(value)},
+            "calibration_error": self.calibration_error(),
             "classes": list(names),
             "per_class": self.per_class(names),
         }

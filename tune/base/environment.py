@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from trainable.runtime import COMMAND
 from tune.base.errors import ConfigError
 
 _SETTINGS: Final = {
@@ -45,7 +47,7 @@ _GCS_SECONDS: Final = "RAY_gcs_rpc_server_reconnect_timeout_s"
 def prepared_environment() -> Iterator[None]:
     """The same, and everything as it was at the end: of a process that is somebody else's."""
     with _guests:  # of several threads, the first sets, and the last puts back
-        names = (*_SETTINGS, _GCS_SECONDS, LOOPBACK_ONLY)
+        names = (*_SETTINGS, _GCS_SECONDS, LOOPBACK_ONLY, COMMAND)
         before = _holding[0] if _holding else {name: os.environ.get(name) for name in names}
         _holding.append(before)
         prepare_environment()
@@ -103,6 +105,7 @@ def prepare_environment() -> None:
     """Set the variables that the libraries read on import, except those that the user has set."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    os.environ.setdefault(COMMAND, uuid.uuid4().hex)  # which a worker has from its driver
     if not os.environ.get("RAY_ADDRESS"):
         os.environ.setdefault(_GCS_SECONDS, "5")
         os.environ.setdefault(LOOPBACK_ONLY, "0")

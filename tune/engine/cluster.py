@@ -16,6 +16,7 @@ import psutil
 import ray
 
 from trainable.registries import PLUGINS
+from trainable.runtime import COMMAND
 from tune.base.errors import ConfigError, first_line
 from tune.engine.ray_compat import keep_to_loopback, ray_as_it_was, without_pages
 from tune.engine.signals import interrupt
@@ -23,7 +24,12 @@ from tune.engine.signals import interrupt
 _NEEDED: Final = {"raylet", "gcs_server"}
 """Processes without which a local Ray does nothing."""
 _WATCH_SECONDS: Final = 0.5
-_FOR_NODES: Final = ("RAY_CHDIR_TO_TRIAL_DIR", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", PLUGINS)
+_FOR_NODES: Final = (
+    "RAY_CHDIR_TO_TRIAL_DIR",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+    PLUGINS,
+    COMMAND,
+)
 """The variables that a trial's process has as the driver has them."""
 _SUBMITTED: Final = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Where Ray tells the command of a submitted job what the job was submitted with."""

@@ -51,8 +51,9 @@ def outputs_too_large(config: SearchConfig, images: int, classes: int) -> list[s
     free = psutil.virtual_memory().available
     return [
         f"model.unfreeze_depth={depth}: a view takes {_gb(size)}, more than the cache may hold "
-        f"({_gb(cap)}), so that each trial holds it in memory ({_gb(free)} free); {more}lower "
-        "data.limit or data.image_size"
+        f"({_gb(cap)}), so that each trial holds it in memory, or, over a quarter of what is free "
+        f"({_gb(free)} now), computes it again with each batch; {more}lower data.limit or "
+        "data.image_size"
     ]
 
 

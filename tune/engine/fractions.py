@@ -71,7 +71,7 @@ def _heaviest_policies(names: Sequence[str]) -> list[str]:
 
 def trials_per_gpu(need: MemoryNeed) -> int:
     """How many trials a GPU holds at once, each with CUDA's own memory."""
-    each = need.peak * SLACK + CONTEXT_BYTES
+    each = need.share * SLACK + CONTEXT_BYTES
     return max(1, min(int(need.total / each), MAX_TRIALS_PER_GPU))
 
 

@@ -42,5 +42,5 @@ def share_of_each(config: SearchConfig, console: Console) -> TrialResources:
         console.print("gpu      what a trial takes of its memory could not be measured")
         return resources
     gigabytes = f"{need.peak / 10**9:.1f} GB of {need.total / 10**9:.1f} GB"
-    console.print(f"gpu      {gigabytes} by the heaviest trial")
+    console.print(f"gpu      {gigabytes} needed by the heaviest trial")
     return fit_resources(config.resources, trials_per_gpu(need))

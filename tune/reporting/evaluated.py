@@ -16,6 +16,7 @@ from rich.text import Text
 from trainable.base.text import printable
 from trainable.inference.evaluation import Judged
 from trainable.judging.measures import TOP
+from trainable.judging.predictions import Predictions
 from tune.reporting.confusion import most_confused
 from tune.reporting.predictions import worst_mistakes
 
@@ -32,13 +33,15 @@ class EvaluatedModel:
 
     Attributes:
         name: The model's.
-        folder: That of the files, as it was given.
+        folder: That of the files, or the table that names them, as it was given.
         classes: The names of the model's classes.
         judged: Its answers.
         seen: How many files it, or its search, had seen, or copies of them; None if that is not
             known.
         seen_left_out: Whether those were left out.
         unsure_below: The probability below which the model's answers are unsure; 0 if none is.
+
+    Where an image may have any number of labels, an answer is right if all of them are.
     """
 
     name: str
@@ -57,7 +60,12 @@ class EvaluatedModel:
     @property
     def sure(self) -> NDArray[np.bool_]:
         """Whether each answer is sure."""
-        return self.judged.predictions.probabilities.max(axis=1) >= self.unsure_below
+        return self.judged.predictions.sureness.numpy() >= self.unsure_below
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have any number of labels."""
+        return self.judged.predictions.truth is not None
 
     @property
     def sure_accuracy(self) -> float | None:
@@ -66,21 +74,21 @@ class EvaluatedModel:
         return float(right.mean()) if len(right) else None
 
     def mistakes(self, count: int) -> list[dict[str, Any]]:
-        """The most confident mistakes: the file, its class, the answer and its probability."""
-        predictions = self.judged.predictions
-        probabilities = predictions.probabilities
-        found = []
-        for index in worst_mistakes(predictions, count):
-            answer = int(probabilities[index].argmax())
-            found.append(
-                {
-                    "path": str(self.judged.files[index].path),
-                    "class": self.classes[int(predictions.labels[index])],
-                    "label": self.classes[answer],
-                    "probability": round(float(probabilities[index, answer]), 6),
-                }
-            )
-        return found
+        """The most confident mistakes: the file, its class, the answer and its probability.
+
+        Of several labels, both as a table has them (`cat|dog`).
+        """
+        predictions, files = self.judged.predictions, self.judged.files
+        said, sure = predictions.answers, predictions.sureness
+        return [
+            {
+                "path": str(files[index].path),
+                "class": "|".join(self.classes[label] for label in sorted(files[index].labels)),
+                "label": "|".join(self.classes[label] for label in said[index].nonzero()),
+                "probability": round(float(sure[index]), 6),
+            }
+            for index in worst_mistakes(predictions, count)
+        ]
 
     def as_json(self, mistakes: int) -> dict[str, Any]:
         """All of it, as JSON can hold it."""
@@ -106,28 +114,31 @@ def print_evaluated(model: EvaluatedModel, console: Console, mistakes: int) -> N
     """Print what a model is worth, most important first."""
     predictions, classes = model.judged.predictions, model.classes
     low, high = model.interval
-    there = len(set(predictions.labels.tolist()))
+    there = len({label for file in model.judged.files for label in file.labels})
     console.print(
         printable(
             f"{model.name} on {model.folder}: {_count(len(predictions.labels), 'image')} of "
-            f"{there if there == len(classes) else f'{there} of its {len(classes)}'} classes"
+            f"{there if there == len(classes) else f'{there} of its {len(classes)}'} "
+            f"{'labels' if model.several else 'classes'}"
         ),
         soft_wrap=True,
     )
     console.print(
-        f"accuracy {predictions.accuracy:.2%}, {CONFIDENCE:.0%} interval {low:.2%} to {high:.2%}"
+        f"{'all labels right' if model.several else 'accuracy'} {predictions.accuracy:.2%}, "
+        f"{CONFIDENCE:.0%} interval {low:.2%} to {high:.2%}"
     )
     if model.unsure_below:
         console.print(_sure(model), soft_wrap=True)
     console.print(_seen(model), soft_wrap=True)
     console.print(_by_class(model), soft_wrap=True)
     console.print("", _per_class(model))
-    if not predictions.right.all():
+    if not predictions.right.all() and not model.several:
         console.print("", _matrix(model) if len(classes) <= MATRIX else _pairs(model))
     if found := model.mistakes(mistakes):
         console.print("\nmost confident mistakes")
     for each in found:
-        told = f"{each['path']}: {each['class']} taken for {each['label']}"
+        of, answer = (each[key] or "no label" for key in ("class", "label"))
+        told = f"{each['path']}: {of} taken for {answer}"
         console.print(printable(f"  {told}, {each['probability']:.2%}"), soft_wrap=True)
 
 
@@ -152,6 +163,8 @@ def _seen(model: EvaluatedModel) -> str:
 def _by_class(model: EvaluatedModel) -> str:
     """Measures that count every class alike, of the classes that have images here."""
     predictions, classes = model.judged.predictions, len(model.classes)
+    if model.several:
+        return _by_label(predictions)
     shown = f"balanced accuracy {predictions.balanced_accuracy:.2%}"
     shown += f", macro F1 {predictions.macro_f1:.2%}"
     if not math.isnan(area := predictions.auroc):
@@ -159,15 +172,29 @@ def _by_class(model: EvaluatedModel) -> str:
     return f"{shown}, top-{TOP} accuracy {predictions.top_accuracy:.2%}" if classes > TOP else shown
 
 
+def _by_label(predictions: Predictions) -> str:
+    """Measures of several labels."""
+    measures = {
+        "mAP": predictions.mean_average_precision,
+        "micro F1": predictions.micro_f1,
+        "macro F1": predictions.macro_f1,
+        "AUROC": predictions.auroc,
+    }
+    known = {name: value for name, value in measures.items() if not math.isnan(value)}
+    return ", ".join(f"{name} {value:.2%}" for name, value in known.items())
+
+
 def _per_class(model: EvaluatedModel) -> Table:
-    table = Table("class", box=None)
-    for name in ("images", "precision", "recall", "F1"):
+    table = Table("label" if model.several else "class", box=None)
+    precise = ["average precision"] if model.several else []
+    for name in ("images", "precision", "recall", "F1", *precise):
         table.add_column(name, justify="right")
     rows = model.judged.predictions.per_class([str(n) for n in range(len(model.classes))])
     for name, row in zip(model.classes, rows.values(), strict=True):
         images = int(row["support"])
-        shares = [f"{row[key]:.1%}" for key in ("precision", "recall", "f1")]
-        cells = shares if images else [shares[0], "-", "-"]
+        keys = ("precision", "recall", "f1", *(["average_precision"] if precise else []))
+        shares = [f"{row[key]:.1%}" if key in row else "-" for key in keys]
+        cells = shares if images else [shares[0], *["-"] * (len(keys) - 1)]
         table.add_row(Text(printable(name)), f"{images:,}", *cells)
     return table
 

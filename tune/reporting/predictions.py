@@ -144,12 +144,31 @@ def per_class_caption(classes: int) -> str:
 
 
 def calibration(test: Predictions) -> go.Figure:
-    """The reliability diagram: accuracy by confidence (Guo et al. 2017)."""
-    confidence = test.probabilities.max(axis=1).astype(float)  # as precise as the bins' edges
-    right, mean = calibration_curve(test.right, confidence, n_bins=_BINS)
-    counts, _ = np.histogram(confidence, _BINS, (0, 1))
+    """The reliability diagram: accuracy by confidence, or labels by theirs (Guo et al. 2017)."""
+    mean, right, counts = reliability_bins(test)
     figure = go.Figure()
-    figure.add_bar(x=mean, y=right, text=counts[counts > 0].tolist(), width=0.8 / _BINS)
+    figure.add_bar(x=mean, y=right, text=counts.tolist(), width=0.8 / _BINS)
     figure.data[0].name = f"expected calibration error {test.calibration_error(_BINS):.3f}"
     add_diagonal(figure, "calibrated")
-    return labelled(figure, "confidence", "accuracy", percent="xy")
+    return labelled(figure, *reliability_axes(test), percent="xy")
+
+
+def reliability_bins(
+    test: Predictions,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Of each bin of probabilities with some in it their mean, how often they are right, how many.
+
+    Of each answer; of several labels, of each label of each image.
+    """
+    stated, right = test.stated
+    confidence = stated.astype(float)  # as precise as the bins' edges
+    share, mean = calibration_curve(right, confidence, n_bins=_BINS)
+    counts, _ = np.histogram(confidence, _BINS, (0, 1))
+    return mean, share, counts[counts > 0]
+
+
+def reliability_axes(test: Predictions) -> tuple[str, str]:
+    """What the two axes of a reliability diagram are called."""
+    if test.truth is None:
+        return "confidence", "accuracy"
+    return "probability of a label", "share of the images that have it"

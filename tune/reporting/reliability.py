@@ -4,53 +4,61 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
 import plotly.graph_objects as go
-from sklearn.calibration import calibration_curve
 
-from trainable.inference.calibration import NEVER_SURE, NONE, RATE
+from trainable.inference.calibration import NEVER_SURE, NONE, RATE, Calibration
 from trainable.judging.predictions import Predictions
 from tune.reporting.axes import add_diagonal, labelled
-from tune.reporting.predictions import calibration
+from tune.reporting.predictions import calibration, reliability_axes, reliability_bins
 from tune.reporting.results import SearchResults
 
 _BINS: Final = 15
 
 
 def reliability(results: SearchResults) -> go.Figure | None:
-    """Accuracy by confidence on the test images; of a calibrated model before and after that."""
+    """Accuracy by confidence on the test images; of a calibrated model before and after that.
+
+    Of several labels, how many images have one by its probability.
+    """
     before, found = results.test, results.calibration
-    if before is not None and before.truth is not None:  # there is no probability of an answer
-        return None
     if before is None or found in (None, NONE):
         return None if before is None else calibration(before)
     after, figure = found.of(before), go.Figure()
     _add(figure, before, f"before, error {before.calibration_error(_BINS):.3f}")
     _add(figure, after, f"after, error {after.calibration_error(_BINS):.3f}")
     add_diagonal(figure, "calibrated")
-    if 0 < found.unsure_below <= 1:
-        figure.add_vline(found.unsure_below, line={"dash": "dash", "color": "gray"})
-    return labelled(figure, "confidence", "accuracy", percent="xy")
+    for border in _borders(found, several=before.truth is not None):
+        figure.add_vline(border, line={"dash": "dash", "color": "gray"})
+    return labelled(figure, *reliability_axes(before), percent="xy")
+
+
+def _borders(found: Calibration, *, several: bool) -> list[float]:
+    """Below which probability an answer is unsure; of several, between which a label is."""
+    below = found.unsure_below
+    if not 0 < below <= 1:
+        return []
+    return [1 - below, below] if several else [below]
 
 
 def _add(figure: go.Figure, test: Predictions, name: str) -> None:
-    confidence = test.probabilities.max(axis=1).astype(float)  # as precise as the bins' edges
-    right, mean = calibration_curve(test.right, confidence, n_bins=_BINS)
-    counts, _ = np.histogram(confidence, _BINS, (0, 1))
+    mean, right, counts = reliability_bins(test)
+    what = "images" if test.truth is None else "labels of images"
     figure.add_scatter(
         x=mean,
         y=right,
         mode="lines+markers",
         name=name,
-        customdata=counts[counts > 0],
-        hovertemplate="%{x} sure, %{y} right, %{customdata} images",
+        customdata=counts,
+        hovertemplate=f"%{{x}} sure, %{{y}} right, %{{customdata}} {what}",
     )
 
 
 def reliability_caption(results: SearchResults) -> str:
     """What the figure shows, and how the sure answers did on the test images."""
     test, found = results.test, results.calibration
-    bars = "On the test images, whose number stands on each bar."
+    several = test is not None and test.truth is not None
+    whose = "and each of their labels, the number of which" if several else "whose number"
+    bars = f"On the test images, {whose} stands on each bar."
     if test is None or found is None:
         return bars
     if results.model is not None and results.model.is_refit:
@@ -72,6 +80,11 @@ def _of_sure(results: SearchResults, test: Predictions) -> str:
     if below == 0:
         return f"At least {RATE:.0%} of all validation images were right: no answer is unsure."
     told = f"Below a confidence of {below:.1%} (dashed) an answer is unsure:"
+    if test.truth is not None:
+        told = (
+            f"An answer is unsure if a label's probability is between {1 - below:.1%} and "
+            f"{below:.1%} (dashed), and right if all labels are:"
+        )
     if not sure.any():
         return f"{told} here, all are."
     return (

@@ -18,6 +18,7 @@ from trainable.config import DataConfig
 from trainable.data.datasets import is_local, load_dataset
 from trainable.data.forms import remote
 from trainable.data.forms.remote import fetched, folder_of, is_fetched
+from trainable.runtime import COMMAND
 from trainable.store.arrays import ArrayStore, default_root
 
 WriteClasses = Callable[..., Path]
@@ -27,6 +28,7 @@ URL = "memory://bucket/photos"
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(COMMAND, raising=False)
     return tmp_path / "cache"
 
 
@@ -125,6 +127,73 @@ def test_a_copy_that_was_deleted_is_fetched_again(
     gets.clear()
     fetched(URL)
     assert gets == ["/bucket/photos/ants/000.png"]
+
+
+class TestListing:
+    """The URL is listed once a machine for all processes of a command."""
+
+    @pytest.fixture
+    def finds(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The folders that are listed."""
+        names: list[str] = []
+        find = MemoryFileSystem.find
+
+        def noted(self: Any, path: str, *args: Any, **named: Any) -> Any:
+            names.append(path)
+            return find(self, path, *args, **named)
+
+        monkeypatch.setattr(MemoryFileSystem, "find", noted)
+        return names
+
+    def test_the_processes_of_a_command_take_the_word_of_the_first(
+        self, bucket: MemoryFileSystem, finds: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(COMMAND, "one")
+        folder = fetched(URL)
+        bucket.pipe("/bucket/photos/ants/new.png", b"new")
+        for _ in range(3):
+            assert fetched(URL) == folder
+        assert len(finds) == 1
+        monkeypatch.setenv(COMMAND, "another")
+        fetched(URL)
+        assert len(finds) == 2
+        assert (folder / "ants" / "new.png").exists()
+        monkeypatch.setenv(COMMAND, "one")  # whose other processes may still come
+        fetched(URL)
+        assert len(finds) == 2
+
+    def test_without_a_command_each_lists(self, bucket: MemoryFileSystem, finds: list[str]) -> None:
+        for _ in range(2):
+            fetched(URL)
+        assert len(finds) == 2
+
+    @pytest.mark.parametrize("gone", ["copy", "manifest.json", "listed.json"])
+    def test_where_the_copy_or_what_is_known_of_it_is_gone_it_is_listed_again(
+        self, gone: str, bucket: MemoryFileSystem, finds: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(COMMAND, "one")
+        folder = fetched(URL)
+        path = folder / "ants" / "000.png" if gone == "copy" else folder.parent / gone
+        path.unlink()
+        fetched(URL)
+        assert len(finds) == 2
+        assert path.exists()
+
+    def test_one_that_was_killed_while_it_fetched_has_not_listed_for_the_others(
+        self, bucket: MemoryFileSystem, finds: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(COMMAND, "one")
+
+        def killed(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MemoryFileSystem, "get", killed)
+            with pytest.raises(KeyboardInterrupt):
+                fetched(URL)
+        folder = fetched(URL)
+        assert len(finds) == 2
+        assert len(list(folder.rglob("*.png"))) == 16
 
 
 def test_what_can_be_no_image_is_not_fetched(bucket: MemoryFileSystem, gets: list[str]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers.features import COUNT, config, dataset, prefix_of, tail_inputs, views
 from trainable.config import Policy, TrialConfig
@@ -17,6 +20,7 @@ from trainable.device import Device
 from trainable.features import prefix as prefix_module
 from trainable.features.batches import TailInputs
 from trainable.features.prefix import CHUNK, PrefixOutputs, as_tail_input
+from trainable.finetuner import FineTuner
 from trainable.store.arrays import ArrayStore
 
 
@@ -179,6 +183,34 @@ def test_images_do_not_shrink() -> None:
         TrialConfig.model_validate({"train": {"first_image_size": 96}})
 
 
+class Largest(TorchDispatchMode):
+    """Notes the bytes of the largest tensor of so many images that an operation makes."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__()
+        self.images, self.bytes = images, 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.ndim and made.shape[0] == self.images:
+            self.bytes = max(self.bytes, made.nbytes)
+        return made
+
+
+def metrics_of(
+    config: TrialConfig, device: Device, store: ArrayStore | None
+) -> tuple[list[dict[str, float]], int]:
+    """The metrics of a trial's epochs, and the bytes of the largest tensor of all its images."""
+    tuner, found = FineTuner(config, device, store), []
+    with Largest(len(tuner.dataset.train)) as largest:
+        while not tuner.finished:
+            metrics = tuner.train_epoch()
+            found.append({k: v for k, v in metrics.items() if k != "epoch_seconds"})
+    return found, largest.bytes
+
+
 class TestTooMuch:
     """Where neither the store nor memory has room."""
 
@@ -188,14 +220,15 @@ class TestTooMuch:
         memory = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=1000))
         monkeypatch.setattr(prefix_module, "psutil", memory)
 
-    @pytest.mark.parametrize("policy", ["none", "flip", "flip_crop"])
-    def test_pixels_are_rendered_as_they_are_asked_for_to_the_bit(
-        self, device: Device, policy: Policy, request: pytest.FixtureRequest
+    @pytest.mark.parametrize("depth", [0, 2, 4, 5])
+    @pytest.mark.parametrize("policy", ["none", "flip", "flip_crop", "trivial"])
+    def test_batches_are_rendered_and_pass_the_prefix_as_they_are_asked_for_to_the_bit(
+        self, device: Device, policy: Policy, depth: int, request: pytest.FixtureRequest
     ) -> None:
         indices = torch.tensor([5, 0, COUNT - 1, 5, 77])
-        usual = tail_inputs(prefix_of(5), device, policy, side=20)
+        usual = tail_inputs(prefix_of(depth), device, policy, side=20)
         request.getfixturevalue("little_room")
-        inputs = tail_inputs(prefix_of(5), device, policy, side=20)
+        inputs = tail_inputs(prefix_of(depth), device, policy, side=20)
 
         for epoch in range(3):
             usual.set_epoch(epoch)
@@ -221,6 +254,45 @@ class TestTooMuch:
                     for one, other in zip(found.split(CHUNK), kept.split(CHUNK), strict=True)
                 )
         assert len(inputs.in_memory("val")) == 1
+
+    @pytest.mark.parametrize(("policy", "depth"), [("flip", 4), ("trivial", 1)])
+    def test_a_trial_has_the_same_metrics_and_holds_no_split(
+        self,
+        policy: str,
+        depth: int,
+        tiny: Callable[..., TrialConfig],
+        device: Device,
+        tmp_path: Path,
+        request: pytest.FixtureRequest,
+    ) -> None:
+        data = {"mirror": True, "limit": 300}  # more training images than a chunk has
+        sections = {"data": data, "model": {"unfreeze_depth": depth}}
+        trial = tiny(**sections, augment={"policy": policy}, train={"epochs": 2})
+        split = PrefixOutputs(prefix_of(depth), device).image_bytes(16) * 100
+        usual, largest = metrics_of(trial, device, None)
+        assert largest >= split
+        request.getfixturevalue("little_room")
+        store = ArrayStore(tmp_path / "store", 1000)
+
+        found, largest = metrics_of(trial, device, store)
+
+        assert found == usual
+        assert largest < split / 3
+        assert store.entries() == []
+
+    def test_a_fold_takes_its_images_of_the_pool_as_they_are_asked_for(
+        self, device: Device, request: pytest.FixtureRequest
+    ) -> None:
+        fold, trial = dataset(300).folded("2/5"), config("flip")
+        usual = TailInputs(trial, fold, PrefixOutputs(prefix_of(4), device)).of("val")
+        request.getfixturevalue("little_room")
+        inputs = TailInputs(trial, fold, PrefixOutputs(prefix_of(4), device))
+        found = inputs.of("val")
+        assert isinstance(found, prefix_module.Recomputed)
+        assert torch.equal(torch.cat(list(found.split(CHUNK))), usual)
+        inputs.set_epoch(0)
+        assert len(inputs.batch(torch.arange(5))[0]) == 5
+        assert inputs.in_memory("train")[1:] == inputs.in_memory("val")[1:] == []
 
     def test_where_the_store_has_room_they_are_stored(
         self, device: Device, tmp_path: Path, little_room: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,15 @@ def honest(images: int, times: float = 1.0, seed: int = 0) -> Predictions:
     return Predictions(logits * times, labels)
 
 
+def honest_labels(images: int, times: float = 1.0, seed: int = 0) -> Predictions:
+    """The same of any number of labels, each with its sigmoid."""
+    draw = torch.Generator().manual_seed(seed)
+    logits = torch.randn(images, len(CLASSES), generator=draw) * 8
+    truth = torch.rand(logits.shape, generator=draw) < logits.sigmoid()
+    labels = torch.zeros(images, dtype=torch.int64)
+    return Predictions(logits * times, labels, truth)
+
+
 def small(**more: object) -> Classifier:
     """A small classifier with random weights."""
     spec = Spec("resnet18", CLASSES, 16, 16, **more)
@@ -55,12 +65,39 @@ def test_the_temperature_undoes_what_logits_were_multiplied_by(times: float) -> 
     assert fit_temperature(honest(4_000, times)) == pytest.approx(times, rel=0.1)
 
 
-def test_a_calibrated_models_error_is_lower_on_other_images_and_its_labels_are_the_same() -> None:
-    found = calibrate(honest(2_000, 3.0))
-    before = honest(2_000, 3.0, seed=1)
+@pytest.mark.parametrize("times", [0.3, 1.0, 4.0])
+def test_so_it_does_for_any_number_of_labels(times: float) -> None:
+    assert fit_temperature(honest_labels(4_000, times)) == pytest.approx(times, rel=0.1)
+
+
+@pytest.mark.parametrize("make", [honest, honest_labels])
+def test_a_calibrated_models_error_is_lower_on_other_images_and_its_labels_are_the_same(
+    make: Callable[..., Predictions],
+) -> None:
+    found = calibrate(make(2_000, 3.0))
+    before = make(2_000, 3.0, seed=1)
     after = found.of(before)
     assert after.calibration_error() < before.calibration_error() / 3
-    assert torch.equal(after.logits.argmax(1), before.logits.argmax(1))
+    assert torch.equal(after.answers, before.answers)
+
+
+def test_the_error_of_labels_is_that_of_each_of_them() -> None:
+    truth = torch.tensor([[True, False]] * 6 + [[False, False]] * 4)
+    logits = torch.tensor([[0.8, 0.1]]).logit().repeat(10, 1)
+    found = Predictions(logits, torch.zeros(10, dtype=torch.int64), truth)
+    assert found.calibration_error() == pytest.approx((0.2 + 0.1) / 2, abs=1e-6)
+
+
+def test_an_answer_of_labels_is_as_sure_as_the_least_sure_of_them() -> None:
+    val, test = honest_labels(6_000, 2.0), honest_labels(6_000, 2.0, seed=1)
+    assert test.accuracy < RATE
+    found = calibrate(val)
+    assert 0.5 < found.unsure_below < 1
+    sure = found.is_sure(test)
+    assert test.at(sure).accuracy == pytest.approx(RATE, abs=0.03)
+    least = np.maximum(p := found.of(test).probabilities, 1 - p).min(axis=1)
+    assert (sure == (least >= found.unsure_below)).mean() > 0.999
+    assert sure.mean() > 0.02
 
 
 def test_a_model_that_made_no_mistake_is_not_certain_of_everything() -> None:
@@ -108,6 +145,7 @@ def test_so_few_images_tell_nothing() -> None:
     assert calibrate(honest(LEAST_IMAGES - 1, 5.0)) is NONE
     assert calibrate(honest(LEAST_IMAGES, 5.0)).temperature > 1
     assert NONE.is_sure(honest(20)).all()
+    assert calibrate(honest_labels(LEAST_IMAGES - 1, 5.0)) is NONE
 
 
 @pytest.mark.parametrize("flips", [False, True])
@@ -123,6 +161,23 @@ def test_a_classifier_answers_by_its_temperature(flips: bool, temperature: float
     np.testing.assert_allclose(after, expected.probabilities, atol=1e-6)
     np.testing.assert_array_equal(after.argmax(1), before.argmax(1))
     assert plain.spec.temperature == 1
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_so_does_one_of_several_labels(flips: bool) -> None:
+    plain, images = small(flips=flips, several=True), some_pixels(40)
+    before = plain.probabilities(images).astype(np.float64)
+    after = plain.calibrated(2.5, 0.9).probabilities(images)
+    odds = np.log(before / (1 - before)) / 2.5
+    np.testing.assert_allclose(after, 1 / (1 + np.exp(-odds)), atol=1e-6)
+    with torch.no_grad():
+        pixels = images.float()
+        expected = plain.network(pixels).sigmoid()
+        if flips:
+            expected = (expected + plain.network(pixels.flip(3)).sigmoid()) / 2
+    np.testing.assert_array_equal(plain.probabilities(images), expected.numpy())
+    rows = np.array([[0.95, 0.02, 0, 0, 0], [0.95, 0.2, 0, 0, 0]], np.float32)
+    assert plain.calibrated(2.5, 0.9).unsure(rows).tolist() == [False, True]
 
 
 def test_without_a_temperature_it_answers_to_the_last_bit_as_the_network() -> None:
@@ -184,24 +239,28 @@ def test_a_calibration_that_is_none_is_refused(key: str, value: float, tmp_path:
         Classifier.load(tmp_path)
 
 
+@pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("flips", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_exported_file_answers_by_it_and_says_when_it_is_unsure(
-    flips: bool, tmp_path: Path
+    flips: bool, several: bool, tmp_path: Path
 ) -> None:
-    classifier = small(flips=flips).calibrated(2.5, 0.625)
+    classifier = small(flips=flips, several=several).calibrated(2.5, 0.625)
     path = tmp_path / "model.pt2"
     save_pt2(classifier, path)
     pixels = some_pixels()
     expected = classifier.probabilities(pixels)
     np.testing.assert_allclose(open_pt2(path)(pixels), expected, atol=1e-6)
-    assert np.abs(expected - small(flips=flips).probabilities(pixels)).max() > 0.01
+    assert np.abs(expected - classifier.uncalibrated.probabilities(pixels)).max() > 0.01
     assert metadata(classifier.spec)["unsure_below"] == "0.625"
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("flips", [False, True])
-def test_onnx_files_in_floats_and_in_integers_answer_by_it(flips: bool, tmp_path: Path) -> None:
-    classifier = small(flips=flips).calibrated(2.5, 0.625)
+def test_onnx_files_in_floats_and_in_integers_answer_by_it(
+    flips: bool, several: bool, tmp_path: Path
+) -> None:
+    classifier = small(flips=flips, several=several).calibrated(2.5, 0.625)
     path, integers, pixels = tmp_path / "a.onnx", tmp_path / "b.onnx", some_pixels(40)
     save_onnx(classifier, path)
     save_int8(path, integers, pixels)

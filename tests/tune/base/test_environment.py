@@ -4,7 +4,13 @@ import os
 
 import pytest
 
-from tune.base.environment import LOOPBACK_ONLY, connect_to, prepare_environment
+from trainable.runtime import COMMAND
+from tune.base.environment import (
+    LOOPBACK_ONLY,
+    connect_to,
+    prepare_environment,
+    prepared_environment,
+)
 from tune.base.errors import ConfigError
 
 
@@ -30,3 +36,14 @@ def test_an_address_makes_this_a_driver_of_that_cluster(
 def test_a_connection_of_rays_client_is_refused_with_what_to_do() -> None:
     with pytest.raises(ConfigError, match="ray job submit"):
         connect_to("ray://head:10001")
+
+
+def test_a_command_has_a_name_that_its_workers_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(COMMAND, raising=False)
+    with prepared_environment():
+        first = os.environ[COMMAND]
+        prepare_environment()  # as a worker does, with its driver's variables
+        assert os.environ[COMMAND] == first
+    assert COMMAND not in os.environ
+    with prepared_environment():
+        assert os.environ[COMMAND] != first

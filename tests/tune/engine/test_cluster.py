@@ -32,8 +32,13 @@ def test_what_was_submitted_with_a_folder_is_there_already(monkeypatch: pytest.M
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(submitted))
     monkeypatch.setenv("TUNE_PLUGINS", "my_sources")
     monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    monkeypatch.setenv("TUNE_COMMAND", "a search")
     monkeypatch.delenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", raising=False)
-    variables = {"RAY_CHDIR_TO_TRIAL_DIR": "0", "TUNE_PLUGINS": "my_sources"}
+    variables = {
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "TUNE_PLUGINS": "my_sources",
+        "TUNE_COMMAND": "a search",
+    }
     assert code_for_nodes() == {"env_vars": variables}
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": {}}))
     assert "py_modules" in code_for_nodes()

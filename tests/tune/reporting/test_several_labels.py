@@ -12,9 +12,12 @@ import torch
 
 from tests.helpers.results import dataset_of, results_of
 from trainable.data.split import Split
+from trainable.inference.calibration import Calibration
 from trainable.judging.predictions import Predictions
+from tune.engine.known_by import trust_of
 from tune.reporting.files import write_report
 from tune.reporting.predictions import answer_of, truth_of, worst_mistakes
+from tune.reporting.reliability import reliability, reliability_caption
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
 
@@ -52,8 +55,8 @@ def test_its_report_has_what_is_defined_for_labels(results: SearchResults, tmp_p
     assert "mistakes.png" in files
     text = files["report.html"].read_text()
     headings = re.findall(r"<h2>([^<]+)</h2>", text)
-    assert "Precision and recall" in headings
-    assert not {"Confusion", "Most confused", "Calibration"} & set(headings)
+    assert {"Precision and recall", "Calibration"} <= set(headings)
+    assert not {"Confusion", "Most confused"} & set(headings)
     test, split = results.test, results.dataset.test
     assert test is not None
     counts = [int(split.targets[:, label].sum()) for label in range(3)]
@@ -63,6 +66,30 @@ def test_its_report_has_what_is_defined_for_labels(results: SearchResults, tmp_p
     card = files["MODEL_CARD.md"].read_text()
     assert "which of its 3 labels an image has" in card
     assert "It answers one of its" not in card
+
+
+def test_the_reliability_of_labels_is_shown_before_and_after_calibration(
+    results: SearchResults,
+) -> None:
+    test = results.test
+    assert test is not None
+    assert test.truth is not None
+    (bars, _) = reliability(results).data
+    assert sum(map(int, bars.text)) == test.truth.numel()
+    calibrated = replace(results, calibration=Calibration(1.5, 0.85))
+    figure = reliability(calibrated)
+    for series, found in zip(figure.data, (test, calibrated.served), strict=False):
+        assert np.dot(series.y, series.customdata) == pytest.approx(test.truth.sum())
+        assert series.name.endswith(f"error {found.calibration_error():.3f}")
+    assert sorted(shape.x0 for shape in figure.layout.shapes) == pytest.approx([0.15, 0.85])
+    assert figure.layout.xaxis.title.text == "probability of a label"
+    caption = reliability_caption(calibrated)
+    assert "between 15.0% and 85.0% (dashed)" in caption
+    sure = calibrated.calibration.is_sure(test)
+    assert f"{sure.mean():.0%} of the answers are sure" in caption
+    told = trust_of(calibrated, test)
+    assert told["test_sure"] == pytest.approx(sure.mean())
+    assert told["test_calibration_error"] == calibrated.served.calibration_error()
 
 
 def test_a_mistake_is_an_image_of_which_a_label_is_wrong(results: SearchResults) -> None:

@@ -27,6 +27,11 @@ def split_of(word: str) -> SplitName | None:
     return _WORDS.get(word.strip().lower())
 
 
+def tables_in(folder: Path) -> list[Path]:
+    """The tables that lie in a folder."""
+    return [path for pattern in _TABLES for path in sorted(folder.glob(pattern))]
+
+
 @dataclass(frozen=True)
 class Layout:
     """The folders of a root.
@@ -128,8 +133,7 @@ def _class_names(folder: Path, folders: Sequence[Path]) -> tuple[str, ...]:
 
 def _hint(folder: Path, folders: Sequence[Path]) -> str:
     """What else may have been meant where there are no class folders."""
-    tables = [path for pattern in _TABLES for path in sorted(folder.glob(pattern))]
-    if tables:
+    if tables := tables_in(folder):
         return f"; for labels in a table: data.source=table data.root={tables[0]}"
     if len(folders) == 1 and len(folders_in(folders[0], LeftOut(folder))) > 1:
         return f"; for the folders in the one that is there: data.root={folders[0]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from filelock import FileLock
 from trainable.data.forms.walking import is_hidden
 from trainable.data.progress import Bar
 from trainable.files.places import Place, is_file
+from trainable.runtime import COMMAND
 from trainable.store.arrays import default_root
 from trainable.store.entries import FILES
 
@@ -25,6 +27,9 @@ _MARKS: Final = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modif
 """What file systems say of a file that changes with its content, the surest first."""
 _TABLES: Final = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson"}
 _MANIFEST: Final = "manifest.json"
+_LISTED: Final = "listed.json"
+_COMMANDS: Final = 32
+"""Commands of which it is known that they have listed a URL."""
 
 Marks = dict[str, list[Any]]
 """The size and mark of each file, by its path below the root."""
@@ -45,6 +50,9 @@ def folder_of(root: Path | str) -> Path:
 
 def fetched(root: Path | str) -> Path:
     """A folder or a table that is here; of a URL a copy, brought up to date.
+
+    The URL is listed once a machine for all processes of a command (:data:`COMMAND`): the first of
+    them does it, and the others take its word.
 
     Args:
         root: A path, or a URL that fsspec knows, such as `s3://bucket/photos`. With a table comes
@@ -96,6 +104,23 @@ class _Fetch:
 
     def bring_up_to_date(self) -> None:
         """Fetch what is new or has changed, and delete what is gone."""
+        command, listed = os.environ.get(COMMAND), self._listed()
+        if command in listed and self._is_whole():
+            return
+        self._compare()
+        if command:
+            known = [each for each in listed if each != command]
+            self._home.write(_LISTED, json.dumps([*known, command][-_COMMANDS:]).encode())
+
+    def _listed(self) -> list[str]:
+        """The commands that have listed the URL on this machine, the last one last."""
+        try:
+            return [str(each) for each in json.loads(self._home.read(_LISTED))]
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def _compare(self) -> None:
+        """List the URL, and take from it what the copy lacks."""
         try:
             files, base = fsspec.core.url_to_fs(self._url)
             found = {
@@ -125,13 +150,22 @@ class _Fetch:
             (self._folder / below).unlink(missing_ok=True)
         self._write(marks)
 
-    def _here(self) -> Marks:
-        """What of the copy is whole."""
+    def _known(self) -> Marks:
+        """What was fetched."""
         try:
             known: Marks = json.loads(self._home.read(_MANIFEST))
         except (OSError, ValueError):
             return {}
+        return known
+
+    def _here(self) -> Marks:
+        """What of that is still there."""
+        known = self._known()
         return {below: mark for below, mark in known.items() if (self._folder / below).is_file()}
+
+    def _is_whole(self) -> bool:
+        known = self._known()
+        return bool(known) and all((self._folder / below).is_file() for below in known)
 
     def _write(self, marks: Marks) -> None:
         self._home.write(_MANIFEST, json.dumps(marks).encode())

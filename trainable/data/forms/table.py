@@ -74,7 +74,7 @@ def list_table(path: Path, group: str | None = None, *, several: bool = False) -
                 "give data.labels=several",
             )
     images, notes = _without_unlabelled(read, mistakes, several=several)
-    images, repeated = _once_each(images, mistakes)
+    images, repeated = once_each(images, mistakes)
     mistakes.check()
     classes = tuple(sorted({label for image in images for label in image.labels}))
     if len(classes) < 2:
@@ -190,7 +190,7 @@ def _without_unlabelled(
     return list(images), notes
 
 
-def _once_each(images: Iterable[TableImage], mistakes: Mistakes) -> tuple[list[TableImage], int]:
+def once_each(images: Iterable[TableImage], mistakes: Mistakes) -> tuple[list[TableImage], int]:
     """The images without those that the table names again, and how many these are."""
     first: dict[Path, TableImage] = {}
     repeated = 0
