@@ -105,7 +105,8 @@ class TailInputs:
                 where = taken.nonzero().squeeze(1)
                 out[where] = self._rows(rendition, indices[where])
         if self._kept is not self._outputs:
-            out = self._outputs.of_pixels(out)
+            places = indices if self._at is None else self._at[indices]
+            out = self._outputs.of_pixels(out, places, len(self._views))
         return as_tail_input(out), self._labels[indices]
 
     def of_view(self, epoch: int) -> Iterator[Tensor]:

@@ -115,16 +115,33 @@ class PrefixOutputs:
             return stored
         return self._allocate(tuple(stored.shape), dtype=stored.dtype).copy_(stored)
 
-    def of_pixels(self, pixels: Tensor) -> Tensor:
+    def of_pixels(self, pixels: Tensor, places: Tensor, count: int) -> Tensor:
         """The prefix's output on some images, in parts of at most :data:`CHUNK`.
+
+        A CPU computes an image that passes alone in another way, and each of several the same in
+        whatever company. So an image is alone here if it is where all outputs are kept: the last
+        one, if it is the only one of its chunk.
 
         Args:
             pixels: On the device, uint8 of shape (n, S, S, 3).
+            places: Their indices in the rendition, of shape (n,).
+            count: How many images that has.
         """
         if self.are_pixels:
             return pixels
-        parts = (as_tail_input(part) for part in pixels.split(CHUNK))
-        return torch.cat([apply_prefix(self._prefix, part, self.device) for part in parts])
+        output = torch.cat([self._in_company(part) for part in pixels.split(CHUNK)])
+        if count % CHUNK == 1 and not self.device.is_gpu:
+            for row in (places == count - 1).nonzero().flatten():
+                output[row] = self._apply(pixels[row][None])[0]
+        return output
+
+    def _in_company(self, pixels: Tensor) -> Tensor:
+        return (
+            self._apply(pixels) if len(pixels) > 1 else self._apply(pixels.repeat(2, 1, 1, 1))[:1]
+        )
+
+    def _apply(self, pixels: Tensor) -> Tensor:
+        return apply_prefix(self._prefix, as_tail_input(pixels), self.device)
 
     def recomputed(self, views: Views, rendition: int, places: Tensor | None = None) -> Recomputed:
         """The same to be read in order, which is not in memory for it.
@@ -138,8 +155,9 @@ class PrefixOutputs:
             return Recomputed(self._chunks(views, rendition))
 
         def compute(start: int, stop: int) -> Tensor:
-            pixels = views.render_at(rendition, places[start:stop])
-            return apply_prefix(self._prefix, pixels, self.device)
+            some = places[start:stop]
+            pixels = channels_last(views.render_at(rendition, some))
+            return self.of_pixels(pixels, some, len(views))
 
         return Recomputed(Chunks(len(places), CHUNK, compute))
 

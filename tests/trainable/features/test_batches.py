@@ -237,6 +237,20 @@ class TestTooMuch:
         assert usual.in_memory("train")[1:]
         assert inputs.in_memory("train")[1:] == []
 
+    @pytest.mark.parametrize("count", [CHUNK, CHUNK + 1, CHUNK + 2])
+    def test_an_image_is_alone_only_where_it_is_so_in_its_chunk(
+        self, count: int, device: Device, request: pytest.FixtureRequest
+    ) -> None:
+        usual = tail_inputs(prefix_of(2), device, "flip", count, side=20)
+        request.getfixturevalue("little_room")
+        inputs = tail_inputs(prefix_of(2), device, "flip", count, side=20)
+        several = torch.arange(count)
+        for indices in (several, several.roll(1), several[:1], several[-1:], several[-2:]):
+            for epoch in range(2):
+                usual.set_epoch(epoch)
+                inputs.set_epoch(epoch)
+                assert torch.equal(inputs.batch(indices)[0], usual.batch(indices)[0])
+
     @pytest.mark.parametrize("depth", [0, 4, 5])
     def test_a_split_is_computed_in_the_same_chunks_whenever_it_is_read(
         self, device: Device, depth: int, little_room: None
