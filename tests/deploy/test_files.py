@@ -83,7 +83,12 @@ def test_kubernetes_takes_its_pods(role: str) -> None:
 
 def test_the_secret_of_the_job_has_all_addresses() -> None:
     given = set(re.findall(r"--from-literal=(\w+)=", text("rayjob.yaml")))
-    assert given >= ADDRESSES
+    assert given >= ADDRESSES - {TOKEN}
+
+
+def test_kuberay_makes_the_token_for_the_job_and_what_submits_it() -> None:
+    assert document("rayjob.yaml")["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+    assert "RAY_AUTH" not in text("rayjob.yaml")
 
 
 def test_ray_takes_the_cluster_on_machines_by_ssh() -> None:

@@ -20,18 +20,15 @@ PATIENCE: Final = 180.0
 """Seconds for which a storage that is away is waited for."""
 
 _LONGEST_PAUSE: Final = 10.0
-_SETTINGS: Final[dict[str, dict[str, Any]]] = {
-    # Nothing is listed from memory: other machines write here too. And what does not answer is
-    # asked again by this module, which knows for how long.
-    "s3": {
-        "use_listings_cache": False,
-        "config_kwargs": {
-            "connect_timeout": 5,
-            "read_timeout": 30,
-            "retries": {"max_attempts": 1, "mode": "standard"},
-        },
+_OF_S3: Final[dict[str, Any]] = {
+    # What does not answer is asked again by this module, which knows for how long.
+    "config_kwargs": {
+        "connect_timeout": 5,
+        "read_timeout": 30,
+        "retries": {"max_attempts": 1, "mode": "standard"},
     },
 }
+_SETTINGS: Final[dict[str, dict[str, Any]]] = {"s3": _OF_S3, "s3a": _OF_S3}
 _PERMANENT: Final = (
     FileNotFoundError,
     PermissionError,
@@ -86,7 +83,9 @@ class RemotePlace:
     @cached_property
     def _files(self) -> Any:
         protocol = self.folder.partition("://")[0]
-        return fsspec.filesystem(protocol, **_SETTINGS.get(protocol, {}))
+        settings = _SETTINGS.get(protocol, {})
+        # Nothing is listed from memory: other machines write here too.
+        return fsspec.filesystem(protocol, use_listings_cache=False, **settings)
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of this name."""

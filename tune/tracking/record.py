@@ -131,7 +131,7 @@ class SearchRecord:
 def _public(config: SearchConfig) -> dict[str, Any]:
     """A config as it may be shown: URLs without their passwords."""
     dumped = config.model_dump(mode="json")
-    for key in ("uri", "study"):
+    for key in ("uri", "study", "storage"):
         url = dumped["tracking"][key]
         if url is not None:
             dumped["tracking"][key] = masked(url)
