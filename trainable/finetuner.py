@@ -22,7 +22,8 @@ from trainable.features.probe import linear_head
 from trainable.inference.classifier import Classifier
 from trainable.inference.spec import Spec
 from trainable.judging.objective import Objective
-from trainable.judging.predictions import Predictions, mean_answer
+from trainable.judging.predictions import Predictions
+from trainable.judging.probabilities import mean_answer
 from trainable.losses import image_weights, masses_of, several_masses
 from trainable.network.averaging import MovingAverage
 from trainable.network.cut_network import CutNetwork, build

@@ -31,7 +31,8 @@ from trainable.inference.quantization import save_int8
 from trainable.inference.scoring import score
 from trainable.judging.bootstrap import interval
 from trainable.judging.objective import Objective
-from trainable.judging.predictions import Predictions, mean_answer
+from trainable.judging.predictions import Predictions
+from trainable.judging.probabilities import mean_answer
 from trainable.losses import several_loss, several_masses
 
 TinyConfig = Callable[..., TrialConfig]

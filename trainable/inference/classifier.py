@@ -21,7 +21,7 @@ from trainable.data.seen import Seen
 from trainable.data.sizes import fit, stored_side
 from trainable.inference.answering import Answering, AnsweringSeveral
 from trainable.inference.spec import Spec
-from trainable.judging.predictions import sureness_of
+from trainable.judging.probabilities import sureness_of
 from trainable.network.cut_network import build
 from trainable.network.resnet import IMAGENET
 from trainable.network.weights import load_weights, why_not

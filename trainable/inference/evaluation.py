@@ -14,7 +14,8 @@ from trainable.data.decoding.image_file import ImageError
 from trainable.inference.classifier import Classifier
 from trainable.inference.labelled import LabelledFile, truth_of
 from trainable.inference.labelling import Answer
-from trainable.judging.predictions import Predictions, logits_of
+from trainable.judging.predictions import Predictions
+from trainable.judging.probabilities import logits_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,8 @@ from trainable.data.split import Split
 from trainable.device import available_cores
 from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import BATCH, ImageSource, label
-from trainable.judging.predictions import Predictions, logits_of
+from trainable.judging.predictions import Predictions
+from trainable.judging.probabilities import logits_of
 
 
 def score(classifier: Classifier, split: Split, classes: Sequence[str]) -> Predictions:

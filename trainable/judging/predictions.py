@@ -19,47 +19,10 @@ from torch.nn import functional as F
 
 from trainable.judging.label_measures import LabelOutcomes
 from trainable.judging.measures import TOP, Outcomes
-
-Floats = NDArray[np.float32]
+from trainable.judging.probabilities import sureness_of
 
 MOST_CLASSES: Final = 100
 """Classes up to which a matrix of them can be read, cell by cell."""
-
-
-def mean_answer(first: Tensor, second: Tensor, *, several: bool = False) -> Tensor:
-    """Logits whose probabilities are the mean of those of two."""
-    if several:
-        having, lacking = (
-            torch.logaddexp(F.logsigmoid(sign * first), F.logsigmoid(sign * second))
-            for sign in (1, -1)
-        )
-        return having - lacking
-    return torch.logaddexp(first.log_softmax(1), second.log_softmax(1)) - math.log(2)
-
-
-def sureness_of(probabilities: Floats, *, several: bool) -> Floats:
-    """The probability of each answer: the highest; of several labels, that of the least sure.
-
-    Args:
-        probabilities: Of shape (..., classes).
-        several: Whether an image may have any number of labels.
-
-    Returns:
-        Of shape (...).
-    """
-    if several:
-        return np.maximum(probabilities, 1 - probabilities).min(axis=-1)
-    return probabilities.max(axis=-1)
-
-
-def logits_of(probabilities: NDArray[np.floating], *, several: bool) -> NDArray[np.float64]:
-    """Logits that have these probabilities, of shape (N, classes).
-
-    In double precision, in which no two probabilities have the same logarithm.
-    """
-    found, smallest = probabilities.astype(np.float64), np.finfo(np.float32).tiny
-    logits = np.log(found.clip(smallest))
-    return logits - np.log((1 - found).clip(smallest)) if several else logits
 
 
 @dataclass(frozen=True, eq=False)
