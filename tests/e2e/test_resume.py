@@ -95,10 +95,10 @@ def test_resuming_a_finished_search_says_so_and_changes_nothing(
         (["--resume", "../first"], "letters, digits"),
         (["--resume", "first", "--num-samples", "3"], "the search has 5; give more"),
         (["--resume", "first", "--num-samples", "x"], "budget.num_samples=x"),
-        (["--resume", "first", "train.epochs=5"], "only --num-samples, --time-budget and --target"),
+        (["--resume", "first", "train.epochs=5"], "only --num-samples, --time-budget, --target"),
         (
             ["--resume", "first", "--name", "second"],
-            "only --num-samples, --time-budget and --target",
+            "only --num-samples, --time-budget, --target",
         ),
         (["--config", str(DIGITS), "--name", "first"], "resume it by --resume first"),
     ],

@@ -16,7 +16,7 @@ from tests.helpers.commands import DIGITS, SMALL
 from trainable.files.remote import place_at
 from tune.models.promotion import FIRST
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.nightly, pytest.mark.timeout(900)]
 
 NAMES = ("north", "east", "south", "west")
 TRIALS, MODEL = 3, "resnet18-digits"

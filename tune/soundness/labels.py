@@ -7,6 +7,7 @@ nothing here does it in its place.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
@@ -86,7 +87,12 @@ def doubtful(judged: Judged, labels: NDArray[np.int64]) -> list[Doubt]:
     known /= np.maximum(known.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     if len(present) < 2:
         return []
-    ranked = find_label_issues(places, known, return_indices_ranked_by="self_confidence", n_jobs=1)
+    with warnings.catch_warnings():
+        # Of a class with few images it takes care not to flag most, and says so each time.
+        warnings.filterwarnings("ignore", "May not flag all label issues", UserWarning)
+        ranked = find_label_issues(
+            places, known, return_indices_ranked_by="self_confidence", n_jobs=1
+        )
     return [_doubt(judged, int(at), int(given[at])) for at in ranked]
 
 
