@@ -117,7 +117,7 @@ def _check_refusals(cluster: Cluster, head: Machine) -> None:
     for machine, seed in ((own, 0), (same, 0), (other, 1)):
         drawn = machine.run(sys.executable, "-c", IMAGES, str(seed))
         assert drawn.returncode == 0, drawn.stderr
-    images = ("data.source=image_folder", f"data.root={head.folder}/work/images")
+    images = ("data.source=image_folder", f"data.root={head.folder}/desk/images")
     mixed = head.run(*cluster.driver(*started, *images))
     assert mixed.returncode == 2, mixed.stderr
     assert "not every node has the images of this search" in mixed.stderr

@@ -25,7 +25,7 @@ set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$1"
 mount -t tmpfs tmpfs /dev/shm
-mkdir "$1/work" "$1/ray"
+mkdir "$1/desk" "$1/ray"
 echo ready
 exec sleep 3600
 """
@@ -155,7 +155,7 @@ class Machine:
 
     def _inside(self, words: tuple[str, ...]) -> list[str]:
         there = ["nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--uts"]
-        return [*there, "env", f"--chdir={self.folder}/work", *words]
+        return [*there, "env", f"--chdir={self.folder}/desk", *words]
 
     def _processes(self) -> list[psutil.Process]:
         own = _network_of(self._holder.pid) or getattr(self, "_network", None)

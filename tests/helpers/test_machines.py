@@ -23,7 +23,7 @@ def test_machines_see_each_other_and_none_of_each_others_files(wires: Network) -
     environment = {"PATH": os.environ["PATH"]}
     with wires.machine(environment) as one, wires.machine(environment) as other:
         assert one.address != other.address
-        assert one.run("sh", "-c", "echo here > file; cat $HOME/work/file").stdout == "here\n"
+        assert one.run("sh", "-c", "echo here > file; cat $HOME/desk/file").stdout == "here\n"
         assert other.run("ls").stdout == ""
         assert one.run("hostname").stdout != other.run("hostname").stdout
         listening = 'import socket; s = socket.create_server(("", 7000)); s.accept(); print("met")'

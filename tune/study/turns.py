@@ -12,7 +12,6 @@ from sqlalchemy import Connection, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from tune.base.errors import ConfigError
 from tune.study.storage import unusable
 
 _LOOK_SECONDS: Final = 5.0
@@ -141,8 +140,3 @@ def turn_for(url: str, name: str, on_loss: Callable[[str], None]) -> Turn:
         return Turn(url, name, on_loss)
     except (SQLAlchemyError, ImportError) as error:
         raise unusable(url, error) from error
-
-
-def taken_elsewhere(name: str) -> ConfigError:
-    """The error of a search that another process runs."""
-    return ConfigError(f"search {name}: another process is running it; wait for it or stop it")
