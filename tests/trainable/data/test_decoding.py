@@ -21,7 +21,7 @@ from PIL import Image, TiffImagePlugin
 
 from tests.helpers.processes import wait_until
 from trainable.data.decoding import decoders
-from trainable.data.decoding.image_file import MAX_BYTES, ImageError, image_size_of, read_square
+from trainable.data.decoding.image_file import MAX_BYTES, ImageError, read_looks, read_square
 from trainable.data.decoding.room import Room
 
 ORIENTATION = 0x0112
@@ -200,7 +200,8 @@ def test_a_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
 def test_the_size_is_width_and_height(tmp_path: Path) -> None:
     Image.fromarray(noise(30, 20)).save(tmp_path / "a.png")
 
-    assert image_size_of(tmp_path / "a.png") == (30, 20)
+    with (tmp_path / "a.png").open("rb") as file:
+        assert read_looks(file)[0] == (30, 20)
 
 
 @pytest.mark.parametrize("content", [b"", b"these are words", huge_png()])
@@ -208,8 +209,8 @@ def test_the_size_of_no_image_is_refused(tmp_path: Path, content: bytes) -> None
     path = tmp_path / "holiday.png"
     path.write_bytes(content)
 
-    with pytest.raises(ImageError, match=r"holiday\.png"):
-        image_size_of(path)
+    with path.open("rb") as file, pytest.raises(ImageError, match=r"holiday\.png"):
+        read_looks(file)
 
 
 def test_more_pixels_or_bytes_than_are_taken_is_told_before_anything_is_decoded(

@@ -200,16 +200,6 @@ def as_thumbnail(pixels: NDArray[np.uint8], side: int) -> bytes:
     return buffer.getvalue()
 
 
-def image_size_of(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the file's header.
-
-    Raises:
-        ImageError: The file is broken or no image.
-    """
-    with _opened(path) as image:
-        return image.size
-
-
 @contextmanager
 def _opened(file: Path | BinaryIO) -> Iterator[Image.Image]:
     """An image file whose header has been read, and found to claim no more than is taken."""
