@@ -22,6 +22,7 @@ settings.load_profile("repeatable")
 pytest_plugins = ["tests.helpers.fixtures"]
 
 
+RECORD = Path(__file__).parents[1] / "mlruns"
 MEMORY = Path("/dev/shm")
 ROOM = 8 * 2**30
 """The bytes that all tests together may write at a time."""
@@ -57,6 +58,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def checkout_stays_clean() -> Iterator[None]:
+    """Fail a test that records something in the checkout's own `mlruns/`, if several run at once."""
+    before = set(os.listdir(RECORD)) if RECORD.is_dir() else set()
+    yield
+    after = set(os.listdir(RECORD)) if RECORD.is_dir() else set()
+    assert after == before, f"{after - before} is new in {RECORD}"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first, and skip what needs data or a device that is not here."""
     # Real searches first, so that the workers end together, and the files that look at the shared
@@ -78,6 +88,11 @@ def pytest_collection_finish() -> None:
     """Leave out of garbage collections what is loaded by now: libraries, which stay to the end."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let the end collect them again: Triton's bindings print hundreds of lines for what is left."""
+    gc.unfreeze()
 
 
 def _has_cuda(items: list[pytest.Item]) -> bool:

@@ -93,6 +93,7 @@ def test_answers_lie_within_the_records_and_are_shares_of_the_images(
             assert right == pytest.approx(round(right))
 
 
+@pytest.mark.slow
 def test_the_surrogate_knows_good_configs_that_it_has_not_seen(
     tmp_path: Path, script: Import
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_view_is_computed_once_in_a_search(
     assert second[0] == pytest.approx(second[1] + start)
 
 
+@pytest.mark.slow
 def test_every_contestant_searches_to_the_end_of_its_time(folder: Path, script: Import) -> None:
     replay, curves = script("replay"), script("curves")
     replay._quietly()
@@ -299,6 +301,7 @@ def test_the_best_configs_are_recorded_again_under_other_seeds(
     assert len({*seeds, *(r["seed"] for r in full)}) == len(full) + 2
 
 
+@pytest.mark.slow
 def test_the_remaining_time_is_judged_for_each_scheduler(
     folder: Path,
     script: Import,

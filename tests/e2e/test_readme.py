@@ -68,6 +68,7 @@ def masked(line: str) -> str:
     line = re.sub(r"^  model  .+$", "  model #", line)
     line = re.sub(r"^(weights +)\w+$", r"\1#", line)
     line = re.sub(r"digits-\d{8}-\d{6}|\bfirst\b", "NAME", line)
+    line = re.sub(r"^cpu, (fp32|bf16),", "cpu, PRECISION,", line)  # as the processor has it
     return re.sub(r" +", " ", re.sub(r"\d[\d.,e+-]*", "#", line))
 
 

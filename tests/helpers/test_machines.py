@@ -43,6 +43,7 @@ def test_machines_see_each_other_and_none_of_each_others_files(wires: Network) -
             assert not psutil.pid_exists(sleeping.pid)
 
 
+@pytest.mark.slow
 def test_a_bucket_of_this_machine_is_reached_from_others(wires: Network) -> None:
     with s3(wires.host) as bucket, wires.machine({"PATH": os.environ["PATH"]}) as machine:
         url = f"{bucket.environment['AWS_ENDPOINT_URL_S3']}/{bucket.bucket}"
@@ -50,6 +51,7 @@ def test_a_bucket_of_this_machine_is_reached_from_others(wires: Network) -> None
         assert machine.run("python3", "-c", asked).stdout == "200\n"
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_switched_off_gives_back_its_turn(wires: Network) -> None:
     hold = (
         "import sys, time; from tune.study.turns import Turn\n"

@@ -17,6 +17,7 @@ child.wait()
 """
 
 
+@pytest.mark.slow
 def test_what_ignores_every_signal_ends_with_its_family_when_a_test_fails() -> None:
     started: list[psutil.Process] = []
 

@@ -75,7 +75,14 @@ def test_a_trial_goes_on_from_its_checkpoint_as_if_uninterrupted(
         }
 
 
-@pytest.mark.parametrize("sections", [EMA, FLIPS, BOTH], ids=["ema", "flips", "both"])
+@pytest.mark.parametrize(
+    "sections",
+    [
+        pytest.param(EMA, id="ema", marks=pytest.mark.slow),
+        pytest.param(FLIPS, id="flips", marks=pytest.mark.slow),
+        pytest.param(BOTH, id="both"),
+    ],
+)
 def test_what_is_scored_is_what_is_served(
     sections: dict[str, object], tiny: TinyConfig, device: Device, tmp_path: Path
 ) -> None:
@@ -104,6 +111,7 @@ def test_the_answer_is_the_mean_over_an_image_and_its_mirror_image(
     assert not torch.allclose(found, both[0], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_exported_file_answers_so_too(tiny: TinyConfig, device: Device, tmp_path: Path) -> None:
     tuner = trained(tiny(**FLIPS), device, epochs=1)
     classifier = tuner.classifier()

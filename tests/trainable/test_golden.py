@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -21,7 +21,20 @@ GOLDEN: dict[str, Any] = json.loads(
 )
 
 
-@pytest.mark.parametrize("name", GOLDEN["trials"])
+FAST: Final = {
+    "depth 0",
+    "depth 1, flip",
+    "depth 2, mixup, one cycle",
+    "depth 5, l1, layer decay, step",
+}
+"""Those that `make test` runs too: the others are variations of them."""
+NAMES: Final = [
+    name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
+    for name in GOLDEN["trials"]
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_trial_gives_the_recorded_metrics(name: str, tmp_path: Path) -> None:
     recorded = GOLDEN["trials"][name]
     config = TrialConfig.recorded(json.dumps(recorded["config"]))

@@ -96,6 +96,7 @@ class TestRoom:
             assert sum(len(arrays) for arrays in kept.values()) == max(whole, min(copies, 2))
             assert len(kept["train"]) == (2 if copies > 1 else 0)
 
+    @pytest.mark.slow
     def test_a_trial_has_the_same_metrics(self, tiny: TinyConfig, pretended: Device) -> None:
         sections = {"data": {"mirror": True}, "model": {"unfreeze_depth": 4}}
         config = tiny(**sections, augment={"policy": "flip"}, predict={"flips": True})

@@ -27,7 +27,9 @@ def kept(config: TrialConfig, device: Device, shape: DataShape) -> tuple[FineTun
 
 
 @pytest.mark.parametrize("depth", [0, 4, 5])
-@pytest.mark.parametrize("policy", ["none", "flip", "trivial"])
+@pytest.mark.parametrize(
+    "policy", [pytest.param("none", marks=pytest.mark.slow), "flip", "trivial"]
+)
 def test_what_more_images_take_is_computed_from_few(
     policy: str, depth: int, tiny: TinyConfig, device: Device
 ) -> None:
@@ -44,8 +46,10 @@ def test_what_more_images_take_is_computed_from_few(
 
 
 @pytest.mark.parametrize("depth", [0, 4, 5])
-@pytest.mark.parametrize("policy", ["none", "flip", "trivial"])
-@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize(
+    "policy", [pytest.param("none", marks=pytest.mark.slow), "flip", "trivial"]
+)
+@pytest.mark.parametrize("flips", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_could_be_computed_again_is_counted_apart(
     policy: str, depth: int, flips: bool, tiny: TinyConfig, device: Device
 ) -> None:

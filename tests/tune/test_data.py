@@ -214,6 +214,7 @@ def test_a_table_names_the_images_and_their_groups(photos: Path, tmp_path: Path)
     assert whole == {0}, "groups of four are not torn"
 
 
+@pytest.mark.slow
 def test_files_are_read_once_for_this_and_for_a_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +230,7 @@ def test_files_are_read_once_for_this_and_for_a_search(
     assert calls == []
 
 
+@pytest.mark.slow
 def test_after_a_search_its_winner_judges_what_it_was_not_trained_on(
     finished_search: FinishedSearch,
 ) -> None:

@@ -89,6 +89,7 @@ def test_on_its_test_split_the_champion_has_the_accuracy_that_its_search_recorde
     assert len(found["mistakes"]) == min(10, count - right)
 
 
+@pytest.mark.slow
 def test_images_of_the_models_search_are_left_out_unless_they_are_asked_for(
     finished_search: FinishedSearch, dataset: Dataset, tmp_path: Path
 ) -> None:

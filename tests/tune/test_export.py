@@ -93,6 +93,7 @@ def test_a_model_that_knows_its_digits_loses_no_point_in_integers(tmp_path: Path
     assert written.parity.is_as_accurate(FORMATS["int8"].tolerance)
 
 
+@pytest.mark.slow
 def test_without_its_images_a_file_is_tried_on_random_ones(folder: Path, tmp_path: Path) -> None:
     words = ["--format=pt2", f"--model={folder}"]
     done = invoke("tune.export", *words, cwd=tmp_path)
@@ -125,6 +126,7 @@ def test_a_file_that_answers_otherwise_is_not_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.slow
 def test_the_command_then_ends_with_1(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def test_the_page_of_a_search_shows_every_figure_and_asks_nobody(
     assert ("rgb(20, 24, 28)" in paper) == (scheme == "dark"), (ink, paper)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_terminal_said(
     finished_search: FinishedSearch, browser: Browser
 ) -> None:

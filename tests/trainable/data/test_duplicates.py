@@ -66,7 +66,7 @@ def told(root: Path) -> str:
     return describe_copies(copy_groups(load(root)))
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("kind", ["jpg", pytest.param("png", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("change", COPIES)
 def test_a_copy_is_found_and_lies_in_the_same_split(change: str, kind: str, photos: Path) -> None:
     for number in range(5):

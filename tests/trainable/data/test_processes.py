@@ -53,6 +53,7 @@ def test_two_cores_need_no_processes() -> None:
     assert beside(process_of, LEAST_FILES) is process_of or torch.get_num_threads() > 2
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_was_to_read_is_read_here(many_cores: None) -> None:
     assert beside(killed_elsewhere, LEAST_FILES)(os.getpid()) == "here"
 
@@ -85,6 +86,7 @@ def test_a_broken_file_is_named_as_it_is_here(many_cores: None, tmp_path: Path) 
     assert "repair" not in told.value.brief
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_main_guard(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -269,6 +269,7 @@ class TestTooMuch:
                 )
         assert len(inputs.in_memory("val")) == 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("policy", "depth"), [("flip", 4), ("trivial", 1)])
     def test_a_trial_has_the_same_metrics_and_holds_no_split(
         self,

@@ -59,6 +59,7 @@ def test_of_many_images_some_are_looked_at_and_nothing_is_stored(
     assert probe(CONFIG, runtime).accuracy == found.accuracy
 
 
+@pytest.mark.slow
 def test_of_a_fold_it_is_fitted_to_the_folds_training_images_alone(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_class_without_an_image_to_learn_is_never_the_answer(runtime: Runtime)
     assert 3 not in (torch.from_numpy(inputs) @ weight.T + bias).argmax(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True])
 def test_images_count_in_the_head_as_they_do_in_training(tmp_path: Path, own: bool) -> None:
     """By the classes' weights as by the images' own, a class of few images is answered more."""

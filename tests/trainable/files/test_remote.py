@@ -131,6 +131,7 @@ def meanwhile(action: Callable[[], None], seconds: float) -> threading.Timer:
     return timer
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_waited_for(server: S3) -> None:
     place = place_at(f"{server.address}/away")
     place.write("a", b"one")
@@ -145,6 +146,7 @@ def test_a_server_that_is_away_is_waited_for(server: S3) -> None:
         timer.join()
 
 
+@pytest.mark.slow
 def test_one_that_stays_away_is_no_reason_to_start_a_trial_again(server: S3) -> None:
     address = f"{server.address}/gone"
     Checkpoints(address).save(state(1), best=True)

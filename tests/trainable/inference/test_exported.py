@@ -85,6 +85,7 @@ def test_an_int8_file_answers_nearly_as_the_classifier(
     assert np.abs(found - expected).max() < 0.1
 
 
+@pytest.mark.slow
 def test_an_int8_file_multiplies_bytes_and_has_a_scale_for_each_channel(
     int8_file: Path, onnx_file: Path
 ) -> None:

@@ -57,6 +57,7 @@ def test_at_each_depth_prefix_and_tail_make_timms_own_network(name: str, pixels:
         assert len(network.trained) == depth + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [0, 1, 5])
 def test_a_trial_trains_its_tail_and_goes_on_from_a_checkpoint(
     depth: int, name: str, tiny: Callable[..., TrialConfig], device: Device, tmp_path: Path

@@ -402,6 +402,7 @@ def kill_while_computing(root: Path) -> None:
     assert killed.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_had_computed_is_used_by_the_next(
     store: ArrayStore, compute: Computation
 ) -> None:
@@ -414,6 +415,7 @@ def test_what_a_killed_process_had_computed_is_used_by_the_next(
     assert not list(store.root.glob("*.part"))
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_had_computed_makes_room_for_other_things(
     store: ArrayStore, compute: Computation
 ) -> None:

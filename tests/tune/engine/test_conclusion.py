@@ -192,6 +192,7 @@ def _run_of(done: Concluded, number: int) -> str:
     return run.info.run_id
 
 
+@pytest.mark.slow
 def test_a_description_by_hand_stays_and_nothing_is_there_twice(concluded: Conclude) -> None:
     done = concluded("confirm.soup=false")
     run_id = done.parent.info.run_id
@@ -245,6 +246,7 @@ def test_what_is_named_replays_to_the_model_that_is_registered(done: Concluded) 
     assert torch.equal(theirs, done.results.test.logits)
 
 
+@pytest.mark.slow
 def test_a_soup_names_the_runs_that_are_in_it(
     concluded: Conclude, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -422,6 +424,7 @@ def on_folds(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         return Concluded(one, one.conclude(), MlflowClient(f"sqlite:///{folder / 'mlflow.db'}"))
 
 
+@pytest.mark.slow
 def test_the_winner_on_folds_is_registered_as_it_was_trained_on_all_images(
     on_folds: Concluded,
 ) -> None:
@@ -478,6 +481,7 @@ def test_the_checkpoints_of_runs_on_folds_are_not_asked_for(on_folds: Concluded)
     assert again.results.standing.version == on_folds.results.standing.version
 
 
+@pytest.mark.slow
 def test_a_refit_that_knows_its_own_images_less_well_is_not_registered(
     empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,6 +141,7 @@ def test_a_file_that_fits_one_of_the_architectures_is_refused(photos: Path, tmp_
         begun(photos, *words)
 
 
+@pytest.mark.slow
 def test_each_architectures_weights_have_a_hash_of_their_own(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +161,7 @@ def test_each_architectures_weights_have_a_hash_of_their_own(
     assert hash_of_arch("random", "resnet18") == "random"
 
 
+@pytest.mark.slow
 def test_searched_weights_are_resolved_and_hashed_like_fixed_ones(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_it_says_what_is_tried_first_and_why_and_starts_and_writes_nothing(
     assert lines[-1].startswith("cost not known")
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_what_a_search_tries(tmp_path: Path) -> None:
     config = load_config(DIGITS, [POINTS, *SMALL])
     search = search_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")

@@ -120,6 +120,7 @@ def test_a_node_that_joins_late_is_used_and_one_that_leaves_is_not_waited_for(
     assert Capacity(capped, fit_resources(capped), lambda: now)() == 1
 
 
+@pytest.mark.slow
 def test_a_head_without_trials_is_waited_with_for_its_first_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -39,6 +39,7 @@ def test_the_first_signal_can_be_answered_and_the_second_ends_all(number: signal
         assert time.monotonic() - start < 2
 
 
+@pytest.mark.slow
 def test_a_signal_that_is_ignored_stays_so() -> None:
     ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
     with running([sys.executable, "-c", ignoring + WAIT]) as process:

@@ -156,6 +156,7 @@ def test_a_soup_normalizes_by_statistics_of_its_own(ledger: Ledger, home: Search
     assert not torch.allclose(found, torch.stack(of_runs).mean(0), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_weights_that_spoil_the_soup_are_left_out_and_one_run_is_no_soup(
     ledger: Ledger, home: SearchFolder
 ) -> None:
@@ -200,6 +201,7 @@ def first_class(scores: list[float]) -> Tensor:
     return torch.tensor([[score, 0.0] for score in scores])
 
 
+@pytest.mark.slow
 def test_runs_of_another_architecture_are_left_out_of_the_soup(
     ledger: Ledger, home: SearchFolder
 ) -> None:

@@ -111,6 +111,7 @@ def test_one_against_itself_does_not_differ_by_any_objective(pair: list[Predicti
     assert (found.p_value, found.low, found.high) == (1.0, 0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_a_small_alpha_can_be_reached() -> None:
     sure = torch.rand(50, generator=torch.Generator().manual_seed(0))
     found = compare_predictions(LOSS, predictions(sure), predictions(sure + 1), alpha=0.001)
@@ -233,6 +234,7 @@ def test_two_images_of_a_class_show_nothing(objective: Objective) -> None:
     assert not won.is_significant
 
 
+@pytest.mark.slow
 def test_by_class_the_bound_is_exceeded_about_as_often_as_it_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

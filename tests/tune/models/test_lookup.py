@@ -165,6 +165,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.dictionaries(st.sampled_from([*SPEC, "more"]), JSON, min_size=1), bare=JSON)
 def test_any_description_is_valid_or_told_in_one_line(

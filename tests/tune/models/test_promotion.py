@@ -29,6 +29,7 @@ from tests.helpers.challengers import (
 )
 from tests.helpers.commands import DIGITS, run_module, user_environment
 from tests.helpers.doors import invoke
+from tests.helpers.examples import first_third
 from tests.helpers.postgres import postgres
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.seen import Seen
@@ -324,7 +325,9 @@ def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_resamples")
-@pytest.mark.parametrize("metric", ["val_balanced_acc", "val_macro_f1", "val_auroc", "val_cost"])
+@pytest.mark.parametrize(
+    "metric", first_third(["val_cost", "val_balanced_acc", "val_macro_f1", "val_auroc"])
+)
 def test_the_gate_goes_by_what_counts_classes_alike_and_by_costs(
     metric: str, enter: Callable[..., Standing], client: MlflowClient
 ) -> None:
@@ -342,6 +345,7 @@ def test_the_gate_goes_by_what_counts_classes_alike_and_by_costs(
     assert "resamples" in better.reason
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_resamples")
 @pytest.mark.parametrize(("sure", "promoted"), [(9.0, True), (3.0, False)])
 def test_by_another_objective_the_better_one_is_the_champion_at_the_same_accuracy(
@@ -363,7 +367,7 @@ def test_by_another_objective_the_better_one_is_the_champion_at_the_same_accurac
 
 
 @pytest.mark.usefixtures("few_resamples")
-@pytest.mark.parametrize("content", ["another model", "nothing", "broken"])
+@pytest.mark.parametrize("content", first_third(["another model", "nothing", "broken"]))
 def test_by_another_objective_a_champion_without_its_predictions_is_shown_the_images(
     content: str, enter: Callable[..., Standing], client: MlflowClient, dataset: Dataset
 ) -> None:
@@ -382,6 +386,7 @@ def test_by_another_objective_a_champion_without_its_predictions_is_shown_the_im
     assert found.is_better
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(320, 340), (340, 320)])
 def test_of_two_that_end_together_the_better_one_is_the_champion(
     order: tuple[int, int], enter: Callable[..., Standing], client: MlflowClient

@@ -55,6 +55,7 @@ def history(client: MlflowClient, run_id: str) -> list[float]:
     return [metric.value for metric in client.get_metric_history(run_id, "val_acc")]
 
 
+@pytest.mark.slow
 def test_the_first_epoch_that_differs_is_named(changed: str, tmp_path: Path) -> None:
     done = invoke("tune.debug", "--from-run", changed, cwd=tmp_path)
     assert done.returncode == 1

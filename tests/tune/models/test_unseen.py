@@ -135,6 +135,7 @@ def test_an_old_champion_that_was_tested_on_the_same_images_is_compared_on_all(
     assert f"on the same {len(dataset.test)} test images" in standing.reason
 
 
+@pytest.mark.slow
 def test_an_old_champion_whose_answers_are_not_those_it_serves_is_shown_the_same_images(
     enter: Settle, client: MlflowClient, dataset: Dataset
 ) -> None:
@@ -176,6 +177,7 @@ def test_of_an_old_champion_whose_images_are_still_here_it_is_known(
     assert standing.comparison.left_out > 300
 
 
+@pytest.mark.slow
 def test_hashes_of_files_say_nothing_about_pixels(enter: Settle, dataset: Dataset) -> None:
     first, second = (resplit(dataset, drawn(dataset, seed, 600)) for seed in (0, 1))
     enter(first, 500, replace(Seen.of(first), of_files=True))

@@ -67,6 +67,7 @@ def test_there_is_none_of_what_is_not_registered_or_not_tested(
     assert not has_card(replace(results, **lacking))
 
 
+@pytest.mark.slow
 def test_it_is_one_of_the_reports_files(results: SearchResults, tmp_path: Path) -> None:
     files = [path.name for path in write_report(results, tmp_path)]
     assert files[:2] == ["report.html", "MODEL_CARD.md"]

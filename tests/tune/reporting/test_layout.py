@@ -104,6 +104,7 @@ def check(path: Path, browser: Browser, size: tuple[int, int], scheme: str, tria
     view.context.close()
 
 
+@pytest.mark.slow
 def test_on_a_phone_everything_can_be_read(tmp_path: Path, browser: Browser) -> None:
     path, *_ = write_report(made(10, 4), tmp_path)
     check(path, browser, PHONE, "dark", 4)

@@ -43,6 +43,7 @@ def test_its_page_is_small_and_shows_every_figure(
     assert "of the 50 of 1,000 classes with the lowest F1." in text
 
 
+@pytest.mark.slow
 def test_its_pictures_are_no_larger_than_a_screen_or_two(
     results: SearchResults, tmp_path: Path
 ) -> None:

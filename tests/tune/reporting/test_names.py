@@ -41,6 +41,7 @@ def test_scripts_that_matplotlib_cannot_shape_are_no_warning(tmp_path: Path) -> 
     assert len(write_pictures(results_of(dataset_of(names, images=2), 3), tmp_path)) == 4
 
 
+@pytest.mark.slow
 def test_the_figures_show_names_as_they_are(
     results: SearchResults, tmp_path: Path, browser: Browser
 ) -> None:

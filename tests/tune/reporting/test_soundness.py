@@ -49,6 +49,7 @@ def part_of(text: str) -> str:
     return text[text.index('<h2 id="data">') : text.index('<details id="trials">')]
 
 
+@pytest.mark.slow
 def test_labels_that_are_contradicted_stand_in_the_report(
     results: SearchResults, dataset: Dataset
 ) -> None:
@@ -90,6 +91,7 @@ def test_the_page_of_a_search_takes_less_than_a_second_and_is_made_once(tmp_path
     assert write_data_page(tmp_path, config, photos).read_text() == "looked at"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "scheme"), SCREENS)
 def test_the_page_fits_a_screen(
     size: tuple[int, int], scheme: str, tmp_path: Path, browser: Browser

@@ -58,6 +58,7 @@ def test_a_small_space_is_tried_once_and_no_further(name: str, tmp_path: Path) -
     assert len({str(sorted(params.items())) for params in found}) == 8
 
 
+@pytest.mark.slow
 def test_the_same_trials_are_drawn_again_in_one_process_as_in_many(
     tmp_path: Path, url: str
 ) -> None:

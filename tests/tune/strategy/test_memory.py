@@ -96,6 +96,7 @@ def test_the_same_images_come_before_the_same_classes_and_the_latest_first(url: 
     assert names(url, other) == ["fourth", "second"]
 
 
+@pytest.mark.slow
 def test_what_started_or_aimed_elsewhere_is_no_kin(url: str) -> None:
     earlier(url, "loss", "objective.metric=val_loss")
     earlier(url, "deeper", "model.arch=resnet34", "model.weights=random")

@@ -50,7 +50,7 @@ def run(ledger: Ledger, reopen: Callable[[], Ledger] | None = None) -> list[dict
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "gp" else n for n in ALL]
+    "name", [n if n == "joint_tpe" else pytest.param(n, marks=pytest.mark.slow) for n in ALL]
 )
 def test_the_same_seed_proposes_the_same_trials_whatever_was_drawn_before(
     name: str, tmp_path: Path

@@ -129,6 +129,7 @@ def test_who_is_given_up_on_sends_nothing_more(monkeypatch: pytest.MonkeyPatch) 
     assert sent == ["fail"]
 
 
+@pytest.mark.slow
 def test_patience_is_time_without_an_answer() -> None:
     patience, sent = Patience(), 0
 

@@ -76,6 +76,7 @@ def test_an_epoch_costs_no_more_after_a_thousand_than_after_ten(
     assert [metric.step for metric in history] == list(range(1, 1002))
 
 
+@pytest.mark.slow
 def test_a_database_is_made_where_there_are_no_hard_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,7 +154,7 @@ def test_interrupted_runs_are_closed_and_go_on_later(database: str, ledger: Ledg
 
 
 @pytest.mark.parametrize("lost", ["request", "answer"])
-@pytest.mark.parametrize("call", first_third([0, 4, 7, 20, 1, 2, 3, 5, 6, 9, 12, 15]))
+@pytest.mark.parametrize("call", first_third([4, 7, 0, 20, 1, 2, 3, 5, 6]))
 def test_a_call_that_fails_is_made_good(
     database: str, ledger: Ledger, call: int, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +262,7 @@ def test_answers_of_500_in_between_leave_no_gap_and_nothing_twice(
         assert_recorded(search, ledger, fresh.uri)
 
 
+@pytest.mark.slow
 def test_a_server_is_recorded_to_by_the_user_and_password_in_its_address(
     fresh: Server, ledger: Ledger, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

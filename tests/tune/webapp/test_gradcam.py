@@ -120,6 +120,7 @@ def test_the_overlay_colours_what_is_hot_and_leaves_the_rest(
     assert (overlay[-10:, -10:] != explanation.seen[-10:, -10:]).any(axis=2).all()
 
 
+@pytest.mark.slow
 def test_visitors_at_the_same_time_get_their_own_heat(
     classifier: Classifier, images: Tensor
 ) -> None:
