@@ -60,11 +60,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def checkout_stays_clean() -> Iterator[None]:
-    """Fail a test that records something in the checkout's own `mlruns/`, if several run at once."""
-    before = set(os.listdir(RECORD)) if RECORD.is_dir() else set()
+    """Fail a test that records something in the checkout's own `mlruns/`."""
+    before = set(RECORD.glob("*"))
     yield
-    after = set(os.listdir(RECORD)) if RECORD.is_dir() else set()
-    assert after == before, f"{after - before} is new in {RECORD}"
+    new = set(RECORD.glob("*")) - before
+    assert not new, f"{new} is new: run the test in a folder of its own"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -91,7 +91,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Let the end collect them again: Triton's bindings print hundreds of lines for what is left."""
+    """Let the end collect them again: of what is left, Triton's bindings print a hundred lines."""
     gc.unfreeze()
 
 
