@@ -2,6 +2,7 @@
 
     python benchmarks/scale_of_data.py --images 5000     # 20000, 100000
     python benchmarks/scale_of_data.py --quick           # 1,000
+    python benchmarks/scale_of_data.py --images 100000 --search    # and a search on them
     python benchmarks/scale_of_data.py --images 60000 --width 64 --px 28    # files, not pixels
 
 Synthetic photographs of 500 x 375 pixels (JPEG, ten classes) are made on the spot and loaded at 224
@@ -10,7 +11,10 @@ start of the process to the first batch of 32, imports included. Memory is what 
 as the process's own (RssAnon), at most, while it loads and then reads every image once; mapped
 pages are not in it, and can be dropped at any time. Beside it: PIL's decoding and resizing alone,
 in as many processes as there are CPUs, and torchvision's ImageFolder with a DataLoader of as many
-workers, which decode again in every epoch.
+workers, which decode again in every epoch; of many photographs both read the first 10,000.
+
+`--search` runs `tune.search` on the photographs: two trials of one epoch at 64 px, into an empty
+store. The memory is that of its driver and workers, of each the most at any time.
 
 `over_pil` is our images a second of decoding over PIL's; `cold_over_pil` those of the whole cold
 start but for imports: hashing, duplicates, split and fingerprint included.
@@ -28,7 +32,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +41,13 @@ START: Final = time.perf_counter()
 REPOSITORY: Final = Path(__file__).parent.parent
 CPUS: Final = os.cpu_count() or 1
 CLASSES, BATCH = 10, 32
+SAMPLE: Final = 10_000
+"""How many photographs the plain sides decode: their rate does not depend on how many there are."""
+SEARCH: Final = (
+    *("tune.search", "--config", "image_folder", "--num-samples", "2", "--name", "many"),
+    *("data.image_size=64", "train.epochs=1", "confirm.top_k=0", "model.weights=random"),
+    *("space.model.unfreeze_depth=[0,1]", "space.train.epochs=null"),
+)
 
 
 def main() -> None:
@@ -46,6 +57,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="1,000 images")
     parser.add_argument("--width", type=int, default=500, help="of a photograph, in pixels")
     parser.add_argument("--px", type=int, default=224, help="data.image_size")
+    parser.add_argument("--search", action="store_true", help="also search on them, at 64 px")
     parser.add_argument("--folder", type=Path, help="of files and store (default: a new one)")
     parser.add_argument("--child", choices=("ours", "torchvision"), help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
@@ -56,11 +68,13 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         count = 1000 if options.quick else options.images
-        compare(Path(name), count, options.width, options.px)
+        found = compare(Path(name), count, options.width, options.px)
+        more = searched(Path(name)) if options.search else {}
+        print(json.dumps({**found, **more}))
 
 
-def compare(root: Path, count: int, width: int, px: int) -> None:
-    """Make the photographs, load them every way, and print what was measured."""
+def compare(root: Path, count: int, width: int, px: int) -> dict[str, Any]:
+    """Make the photographs, load them every way, and return what was measured."""
     from searches import versions
 
     print(f"{CPUS} CPUs, {versions()}", flush=True)
@@ -70,13 +84,14 @@ def compare(root: Path, count: int, width: int, px: int) -> None:
         print(f"{count:,} photographs made in {seconds:.0f} s", flush=True)
         paths = sorted((root / "photos").glob("*/*.jpg"))
         list(pool.map(decode, paths[: 8 * CPUS]))  # which starts the processes
-        rate = count / timed(lambda: list(pool.map(decode, paths, chunksize=50)))
+        few = paths[:: -(-count // SAMPLE)]
+        rate = len(few) / timed(lambda: list(pool.map(decode, few, chunksize=50)))
     cold, warm = child("ours", root, px), child("ours", root, px)
     plain = child("torchvision", root, px)
     print(f"PIL in {CPUS} processes: {rate:.0f} images a second")
     for name, side in (("cold", cold), ("warm", warm), ("torchvision", plain)):
         print(f"{name}: {json.dumps(side)}")
-    found = {
+    return {
         "images": count,
         "cold_seconds": cold["first_batch"],
         "warm_seconds": warm["first_batch"],
@@ -88,7 +103,39 @@ def compare(root: Path, count: int, width: int, px: int) -> None:
         "torchvision_epoch_rate": plain["epoch_rate"],
         "torchvision_first_batch": plain["first_batch"],
     }
-    print(json.dumps(found))
+
+
+def searched(root: Path) -> dict[str, Any]:
+    """Seconds and memory of a search on the photographs, which is looked at while it runs."""
+    import psutil
+
+    folder = root / "search"
+    folder.mkdir()
+    words = [sys.executable, "-m", *SEARCH, f"data.root={root / 'photos'}"]
+    variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TUNE_CACHE": str(root / "cache")}
+    start, most = time.perf_counter(), dict[str, float]()
+    with (folder / "log").open("w") as log:
+        process = psutil.Popen(words, cwd=folder, env=variables, stdout=log, stderr=log)
+        while process.poll() is None:
+            note_memory(process, most)
+            time.sleep(0.5)
+    print((folder / "log").read_text(), flush=True)
+    if process.returncode:
+        raise SystemExit(f"the search ended with {process.returncode}")
+    seconds = round(time.perf_counter() - start, 1)
+    return {"search_seconds": seconds, **{f"search_{name}_gb": gb for name, gb in most.items()}}
+
+
+def note_memory(process: Any, most: dict[str, float]) -> None:
+    """Note the memory of a driver, and of the largest of its trials, where it is the most."""
+    import psutil
+
+    for each in [process, *process.children(recursive=True)]:
+        with suppress(psutil.Error, OSError, StopIteration):
+            is_trial = "ray::" in " ".join(each.cmdline())
+            role = "driver" if each.pid == process.pid else "worker" if is_trial else None
+            if role is not None:
+                most[role] = max(most.get(role, 0.0), own_gb(each.pid))
 
 
 def ours(root: Path, px: int) -> dict[str, Any]:
@@ -138,16 +185,17 @@ def torchvision_side(root: Path, px: int) -> dict[str, Any]:
     """The same with ImageFolder and a DataLoader: an epoch, decoded by its workers."""
     import torch
     import torchvision.transforms.v2 as T
-    from torch.utils.data import DataLoader
+    from torch.utils.data import DataLoader, Subset
     from torchvision.datasets import ImageFolder
 
     steps = [T.Resize(side_of(px)), T.CenterCrop(px), T.ToImage(), T.ToDtype(torch.uint8)]
     folder = ImageFolder(root / "photos", T.Compose(steps))
-    loader = DataLoader(folder, BATCH, shuffle=True, num_workers=CPUS)
+    few = Subset(folder, range(0, len(folder), -(-len(folder) // SAMPLE)))
+    loader = DataLoader(few, BATCH, shuffle=True, num_workers=CPUS)
     first, start = 0.0, time.perf_counter()
     for _ in loader:
         first = first or time.perf_counter() - START
-    rate = len(folder) / (time.perf_counter() - start)
+    rate = len(few) / (time.perf_counter() - start)
     return {"first_batch": round(first, 2), "epoch_rate": round(rate, 1)}
 
 
@@ -218,9 +266,9 @@ def peak() -> Iterator[list[float]]:
         watcher.join()
 
 
-def own_gb() -> float:
-    """The memory of its own that this process has, in GB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def own_gb(pid: int | str = "self") -> float:
+    """The memory of its own that a process has, in GB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 10**6
 
 
