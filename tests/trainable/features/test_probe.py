@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from trainable.augment.views import Views
 from trainable.config import DataConfig, ModelConfig, TrainConfig, TrialConfig
 from trainable.data.datasets import Dataset, Split, load_dataset
-from trainable.device import resolve_device
+from trainable.device import Precision, resolve_device
 from trainable.features import probe as module
 from trainable.features.probe import linear_head, probe
 from trainable.finetuner import FineTuner
@@ -87,22 +87,33 @@ def of_two_classes(dataset: Dataset) -> Dataset:
     return replace(dataset, classes=dataset.classes[:2], fingerprint="two", **parts)
 
 
+# In bfloat16 the network rounds weights, bias and answer to eight bits each.
+@pytest.mark.parametrize(
+    ("precision", "most", "mean"),
+    [("fp32", 1e-4, 1e-5), pytest.param("bf16", 0.1, 0.01, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("classes", [10, 2])
-def test_a_head_can_start_as_the_classifier(tmp_path: Path, classes: int) -> None:
+def test_a_head_can_start_as_the_classifier(
+    tmp_path: Path, classes: int, precision: Precision, most: float, mean: float
+) -> None:
     """Before any training, the network answers as the classifier that was fitted to features."""
     dataset = load_dataset(CONFIG.data)
     if classes == 2:
         dataset = of_two_classes(dataset)
     model = CONFIG.model.model_copy(update={"head": "probe", "unfreeze_depth": 1})
-    store = ArrayStore(tmp_path)
-    tuner = FineTuner(CONFIG.model_copy(update={"model": model}), store=store, dataset=dataset)
-    features = module._Features(CONFIG, dataset, tuner.device, store)
+    store, device = ArrayStore(tmp_path), resolve_device(precision)
+    config = CONFIG.model_copy(update={"model": model})
+    tuner = FineTuner(config, device, store, dataset=dataset)
+    features = module._Features(CONFIG, dataset, device, store)
     classifier = module._fitted(*features.of("train"))
     inputs, labels = features.of("val")
     found = tuner.evaluate("val").logits.softmax(1)
     expected = torch.from_numpy(classifier.predict_proba(inputs)).float()
     assert found.shape == (len(labels), classes)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    wrong = (found - expected).abs()
+    assert wrong.max() < most
+    assert wrong.mean() < mean
+    assert (found.argmax(1) == expected.argmax(1)).float().mean() > 0.95
     assert (expected.argmax(1).numpy() == labels).mean() > 0.6
 
 
