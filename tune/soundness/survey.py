@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -18,6 +18,9 @@ from trainable.data.split import Split
 
 _AT_ONCE: Final = 64
 """Images whose pixels are looked at at once."""
+
+NO_LABEL: Final = "no label"
+"""What is shown of an image that has none of several labels."""
 
 Read: TypeAlias = Callable[[int], NDArray[np.uint8]]
 """Reads an image at the side at which it is stored for training: uint8 of shape (R, R, 3)."""
@@ -58,6 +61,8 @@ class Survey:
         broken: Image files that cannot be decoded.
         left_out: How many files are passed over.
         notes: Which, and why, in a line each.
+        targets: Which labels each image has, uint8 of shape (N, classes), where it may have any
+            number of them, and `labels` names the rarest; empty where it has one.
     """
 
     classes: tuple[str, ...]
@@ -75,6 +80,7 @@ class Survey:
     broken: tuple[Rejected, ...] = ()
     left_out: int = 0
     notes: tuple[str, ...] = ()
+    targets: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,6 +88,21 @@ class Survey:
     def counts(self) -> NDArray[np.int64]:
         """Images by class and split: int64 of shape (classes, 3)."""
         return count_images(self.labels, self.splits, len(self.classes))
+
+    @property
+    def has_several(self) -> bool:
+        """Whether an image may have any number of labels."""
+        return len(self.targets) > 0
+
+    def label_of(self, index: int) -> str:
+        """An image's label, as a table has it: of several `cat|dog`, and nothing of none."""
+        if self.has_several:
+            return self.joined(np.flatnonzero(self.targets[index]))
+        return self.classes[int(self.labels[index])]
+
+    def joined(self, labels: Iterable[int]) -> str:
+        """The names of some labels, as a table has them."""
+        return "|".join(self.classes[int(label)] for label in labels)
 
 
 def count_images(
@@ -118,6 +139,7 @@ def survey_dataset(dataset: Dataset) -> Survey:
         read=read,
         left_out=dataset.skipped,
         notes=dataset.notes,
+        targets=np.concatenate([split.targets for split in splits]),
     )
 
 

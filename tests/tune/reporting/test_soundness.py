@@ -145,7 +145,7 @@ def test_policies_change_the_same_images_as_a_trial_would(survey: Survey) -> Non
 
 def test_the_table_has_every_image_and_the_doubtful_first(tmp_path: Path, dataset: Dataset) -> None:
     survey = survey_dataset(dataset)
-    doubts = [Doubt(77, 4, 0.9, 0.01), Doubt(3, 1, 0.8, 0.02)]
+    doubts = [Doubt(77, (4,), 0.9, 0.01), Doubt(3, (1,), 0.8, 0.02)]
     write_labels(tmp_path / "labels.csv", survey, doubts)
     with (tmp_path / "labels.csv").open(newline="") as file:
         rows = list(csv.reader(file))
