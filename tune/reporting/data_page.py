@@ -108,7 +108,7 @@ def _split(account: Account) -> str:
         return "As the search has split them."
     if account.division.error is not None:
         return "A search could not split them."
-    train, val, test = account.division.counts.sum(axis=0)
+    train, val, test = account.division.images
     return f"A search would train on {train:,}, validate on {val:,} and test on {test:,} of them."
 
 

@@ -63,6 +63,8 @@ class Survey:
         notes: Which, and why, in a line each.
         targets: Which labels each image has, uint8 of shape (N, classes), where it may have any
             number of them, and `labels` names the rarest; empty where it has one.
+        weights: How much each image counts, float64 of shape (N,); empty where all count alike, and
+            before a search.
     """
 
     classes: tuple[str, ...]
@@ -81,13 +83,23 @@ class Survey:
     left_out: int = 0
     notes: tuple[str, ...] = ()
     targets: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    weights: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def counts(self) -> NDArray[np.int64]:
         """Images by class and split: int64 of shape (classes, 3)."""
-        return count_images(self.labels, self.splits, len(self.classes))
+        return self.counts_of(np.arange(len(self)), self.splits)
+
+    def counts_of(self, indices: NDArray[np.int64], splits: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same of some images, in these splits; one with several labels counts for each."""
+        counts = np.zeros((len(self.classes), len(SPLITS)), np.int64)
+        if self.has_several:
+            np.add.at(counts.T, splits, self.targets[indices])
+        else:
+            np.add.at(counts, (self.labels[indices], splits), 1)
+        return counts
 
     @property
     def has_several(self) -> bool:
@@ -103,15 +115,6 @@ class Survey:
     def joined(self, labels: Iterable[int]) -> str:
         """The names of some labels, as a table has them."""
         return "|".join(self.classes[int(label)] for label in labels)
-
-
-def count_images(
-    labels: NDArray[np.int64], splits: NDArray[np.int64], classes: int
-) -> NDArray[np.int64]:
-    """Images by class and split: int64 of shape (classes, 3)."""
-    counts = np.zeros((classes, len(SPLITS)), np.int64)
-    np.add.at(counts, (labels, splits), 1)
-    return counts
 
 
 def survey_dataset(dataset: Dataset) -> Survey:
@@ -140,6 +143,7 @@ def survey_dataset(dataset: Dataset) -> Survey:
         left_out=dataset.skipped,
         notes=dataset.notes,
         targets=np.concatenate([split.targets for split in splits]),
+        weights=np.concatenate([split.weights for split in splits]),
     )
 
 
