@@ -54,9 +54,10 @@ def main(
     makes of twelve of them.
 
     With `--search`, models of that search judge images that they were not trained on: those of its
-    folds all of them, else its winner those of the validation and the test. Images whose label they
-    contradict are shown too, and `labels.csv` lists every image, the most doubtful first, to
-    correct. That is cleanlab's work: `pip install 'resnet-tune[data-check]'`.
+    folds the training and validation images, else its winner the validation images; its model the
+    test images. Images whose label they contradict are shown too, and `labels.csv` lists every
+    image, the most doubtful first, to correct. That is cleanlab's work:
+    `pip install 'resnet-tune[data-check]'`.
 
     Examples:
     `python -m tune.data photos`

@@ -24,6 +24,7 @@ WORDS = (
     "space.train.class_weights=[none, balanced]",
     "space.optim.lr=[1e-3, 3e-3]",
     "space.model.unfreeze_depth=[0, 1]",
+    "space.model.head=[random, probe]",
     "space.augment.policy=[none]",
     "data.mirror=false",
     "train.epochs=3",
@@ -32,6 +33,17 @@ WORDS = (
     "confirm.seeds=1",
     "cache.enabled=false",
 )
+
+
+def check_doubts(folder: Path, rows: list[dict[str, str]]) -> None:
+    """Check what is said of the labels after the search, and that the table has all of them."""
+    sound = run_module("tune.data", "--search=first", "--json", cwd=folder)
+    assert sound.returncode == 0, sound.stdout + sound.stderr
+    doubts = json.loads(sound.stdout)
+    assert all(each["doubted"].keys() <= set(SIDES) for each in doubts["doubtful"])
+    with (folder / doubts["table"]).open(newline="") as file:
+        listed = {Path(row["path"]).name: row["label"] for row in csv.DictReader(file)}
+    assert listed == {Path(row["path"]).name: row["label"] for row in rows}
 
 
 @pytest.mark.slow
@@ -63,7 +75,8 @@ def test_a_search_learns_any_number_of_labels(
     assert again.returncode == 0, again.stdout + again.stderr
     assert "mAP" in again.stdout.partition("version 2")[2]
     with table.open() as file:
-        rows = list(csv.DictReader(file))[:20]
+        every = list(csv.DictReader(file))
+    rows = every[:20]
     images = [str(table.parent / row["path"]) for row in rows]
     told = run_module("tune.predict", "--json", *images, cwd=tmp_path)
     assert told.returncode == 0, told.stderr
@@ -83,6 +96,7 @@ def test_a_search_learns_any_number_of_labels(
     content = base64.b64encode(Path(images[0]).read_bytes()).decode()
     row = served.predict(pd.DataFrame({"image": [content]})).iloc[0]
     assert row["label"] == answers[0]
+    check_doubts(tmp_path, every)
     report = run_module("tune.report", "first", cwd=tmp_path)
     assert report.returncode == 0, report.stdout + report.stderr
     out = run_module("tune.export", "--out", "model.pt2", "--format", "pt2", cwd=tmp_path)

@@ -15,7 +15,12 @@ from PIL import Image, ImageEnhance
 
 from tests.helpers.doors import invoke
 from tests.helpers.images import write_folders
+from tests.helpers.label_sets import SIDES, write_table
 from tests.helpers.searches import FinishedSearch
+from trainable.config import DataConfig
+from trainable.data.balance import Balance
+from trainable.data.datasets import load_dataset
+from trainable.data.parts import SPLITS
 from tune.tracking.schema import Artifact
 
 CLASSES = ("ants", "bees")
@@ -212,6 +217,30 @@ def test_a_table_names_the_images_and_their_groups(photos: Path, tmp_path: Path)
         for split in ("train", "val", "test")
     }
     assert whole == {0}, "groups of four are not torn"
+
+
+def test_of_several_labels_each_is_counted(tmp_path: Path) -> None:
+    """As at the start of a search, though the rarest alone decides the split."""
+    table = write_table(tmp_path / "table", 90)
+    found = examined(
+        *("data.source=table", f"data.root={table}", "data.labels=several"),
+        "data.image_size=16",
+        cwd=tmp_path,
+    )
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for side in SIDES:
+        wanted = sum(side in row["label"].split("|") for row in rows)
+        assert found["classes"][side]["train"] == wanted
+        assert sum(found["searched"][side].values()) == wanted
+    told = {each["name"]: each["message"] for each in found["findings"]}
+    assert told["images"] == "90 images of 3 classes: 90 train"
+    told_split = list(map(int, re.findall(r"\d+", told["split"])))
+    assert sum(told_split) == 90
+    dataset = load_dataset(DataConfig(source="table", root=table, image_size=16, labels="several"))
+    assert told_split == [len(dataset.split(name)) for name in SPLITS]
+    for side, row in zip(dataset.classes, Balance.of(dataset).counts, strict=True):
+        assert tuple(found["searched"][side].values()) == row
 
 
 @pytest.mark.slow

@@ -22,6 +22,8 @@ _REMEDIES: Final = {
     "train.sampler": "train.sampler=balanced",
 }
 """What helps, by the key: what a search is after, and what training goes by."""
+_OF_SEVERAL: Final = {"objective.metric": "objective.metric=val_map"}
+"""What helps instead where an image may have any number of labels."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,19 @@ class Balance:
     Attributes:
         classes: The names of the classes.
         counts: For each class, its training, validation and test images.
+        several: Whether an image may have any number of labels.
     """
 
     classes: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
+    several: bool = False
 
     @classmethod
     def of(cls, dataset: Dataset) -> Balance:
         """Those of a dataset."""
         classes = dataset.classes
         columns = [dataset.split(name).counts(len(classes)) for name in SPLITS]
-        return cls(classes, tuple(zip(*columns, strict=True)))
+        return cls(classes, tuple(zip(*columns, strict=True)), dataset.has_several)
 
     @property
     def ratio(self) -> float:
@@ -102,7 +106,8 @@ class Balance:
             most = self.classes[found.index(max(found))]
             least = self.classes[found.index(min(found))]
             shares.append(f"{most} has {self.ratio:.0f} times as many as {least}")
-        remedies = [words for key, words in _REMEDIES.items() if key not in used]
+        known = _REMEDIES | (_OF_SEVERAL if self.several else {})
+        remedies = [words for key, words in known.items() if key not in used]
         if not shares:
             return []
         advice = f"; consider {', '.join(remedies)}" if remedies else ""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,21 +18,17 @@ from trainable.data.parts import SplitName
 from trainable.data.stored import some_of
 from trainable.device import Device, resolve_device
 from trainable.features.batches import views_of
+from trainable.features.linear import fitted, head_of_one, head_of_several
 from trainable.features.prefix import PrefixOutputs
-from trainable.losses import image_weights
+from trainable.losses import image_weights, several_masses
 from trainable.network.cut_network import CutNetwork, build
 from trainable.network.weights import resolve_weights
 from trainable.runtime import Runtime
 from trainable.seeding import seed_of
 from trainable.store.arrays import ArrayStore, open_store
 
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
-
 MOST: Final[dict[SplitName, int]] = {"train": 2000, "val": 1000}
 """The images of a split that are looked at: of more, so many by chance."""
-_STEPS: Final = 200
-"""The steps of the classifier's optimizer, after which it is good enough to compare by."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ def probe(config: TrialConfig, runtime: Runtime) -> Probe:
     store = open_store(runtime.cache_root, runtime.cache_bytes)
     features = _Features(config, load_dataset(config.data, runtime.image_cache), device, store)
     (inputs, labels), (tested, truth) = features.of("train"), features.of("val")
-    accuracy = float((_fitted(inputs, labels).predict(tested) == truth).mean())
+    accuracy = float((fitted(inputs, labels).predict(tested) == truth).mean())
     return Probe(accuracy, len(labels), len(truth), time.perf_counter() - start)
 
 
@@ -82,7 +77,8 @@ def linear_head(
 ) -> tuple[Tensor, Tensor]:
     """The same classifier as the weights of a head: what LP-FT starts from.
 
-    Images count as they do in training.
+    Of any number of labels an image, it is a classifier a label, one against the rest. Images count
+    as they do in training.
 
     Training the head alone first spares the pretrained layers the large gradients of a random one
     (Kumar et al. 2022, arXiv 2202.10054).
@@ -99,28 +95,18 @@ def linear_head(
     Raises:
         ValueError: :func:`check_features` says why there are no features.
     """
-    if dataset.has_several:
-        raise ValueError(
-            "model.head=probe is of images with one label each (data.labels=one): give random"
-        )
     inputs, labels = _Features(config, dataset, device, store).of("train")
-    every = dataset.train
-    weights = image_weights(every.labels, config.train.class_weights, every.weights)
-    if weights is not None:
-        weights = weights[_taken(dataset.fingerprint, "train", len(every))]
-    scaler, linear = _fitted(inputs, labels, weights).named_steps.values()
-    coefficients, bias = linear.coef_ / scaler.scale_, linear.intercept_
-    bias = bias - coefficients @ scaler.mean_
-    if len(coefficients) == 1:  # of two classes: the logit of the second
-        coefficients = np.stack([-coefficients[0], coefficients[0]]) / 2
-        bias = np.array([-bias[0], bias[0]]) / 2
-    # A class without an image is never the answer.
-    weight = torch.zeros(len(dataset.classes), inputs.shape[1])
-    offset = torch.full((len(dataset.classes),), float(bias.min()))
-    known = torch.from_numpy(linear.classes_)
-    weight[known] = torch.from_numpy(coefficients).float()
-    offset[known] = torch.from_numpy(bias).float()
-    return weight, offset
+    every, kind = dataset.train, config.train.class_weights
+    taken = _taken(dataset.fingerprint, "train", len(every))
+    if dataset.has_several:
+        having, lacking = several_masses(every.targets, kind, every.weights)[taken].chunk(2, 1)
+        found = head_of_several(inputs, every.targets[taken], (having + lacking).numpy())
+    else:
+        counted = image_weights(every.labels, kind, every.weights)
+        weights = None if counted is None else counted[taken].numpy()
+        found = head_of_one(inputs, labels, len(dataset.classes), weights)
+    weight, bias = map(torch.from_numpy, found)
+    return weight.float(), bias.float()
 
 
 def check_features(arch: str, classes: int, weights: str, seed: int = 0) -> CutNetwork:
@@ -175,20 +161,3 @@ def _places(dataset: Dataset, split: SplitName, taken: NDArray[np.int64]) -> NDA
 
 def _part_of(views: Views, taken: NDArray[np.int64]) -> Views:
     return replace(views, images=some_of(views.images, taken))
-
-
-def _fitted(
-    inputs: NDArray[np.float32], labels: NDArray[np.int64], weights: Tensor | None = None
-) -> Pipeline:
-    """A classifier that is fitted to features, which it scales, of images that may have weights."""
-    # Slow to import, and for what asks for it alone.
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
-    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
-
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=_STEPS))
-    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
-        if weights is None:
-            return classifier.fit(inputs, labels)
-        return classifier.fit(inputs, labels, logisticregression__sample_weight=weights.numpy())

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from trainable.data.forms.rows import TABLES
 from trainable.files.places import is_folder
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 
-_TABLES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 _FOLDER_PRESET: Final = Path("image_folder")
 
 
@@ -28,7 +28,7 @@ def config_of_images(words: Sequence[str], config: Path | None) -> SearchConfig:
     root, overrides = _root_and_overrides(words)
     if root is not None:
         is_named = any(word.partition("=")[0] == "data.source" for word in overrides)
-        is_table = not is_named and config is None and root.lower().endswith(_TABLES)
+        is_table = not is_named and config is None and root.lower().endswith(TABLES)
         source = ["data.source=table"] if is_table else []
         overrides = [f"data.root={json.dumps(root, ensure_ascii=False)}", *source, *overrides]
         config = config or _FOLDER_PRESET

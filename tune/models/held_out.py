@@ -45,10 +45,8 @@ def held_out(
 
     Returns:
         The answers to the images in the order of training, validation and test; None if there are
-        none, or images have any number of labels.
+        none.
     """
-    if whole.has_several:  # a doubtful label is one of which another is more probable
-        return None
     sums = np.zeros((sum(_sizes(whole)), len(whole.classes)), np.float64)
     times = np.zeros(len(sums), np.int64)
     judges = 0

@@ -12,7 +12,8 @@ from rich.text import Text
 from trainable.base.text import printable
 from trainable.data.parts import SPLITS
 from tune.soundness.account import Account
-from tune.soundness.labels import Doubt
+from tune.soundness.labels import Doubt, described
+from tune.soundness.survey import Survey
 
 COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 _CLASSES: Final = 30
@@ -44,9 +45,8 @@ def print_doubts(account: Account, doubts: Sequence[Doubt], how: str, console: C
     survey = account.survey
     console.print(f"\nlabels: {len(doubts):,} are doubtful, of {how}", soft_wrap=True)
     for doubt in doubts[:_NAMES]:
-        label = survey.classes[int(survey.labels[doubt.index])]
-        told = f"{label}, probably {survey.classes[doubt.suggested]} ({doubt.probability:.0%})"
-        console.print(printable(f"  {survey.names[doubt.index]}: {told}"), soft_wrap=True)
+        told = f"  {survey.names[doubt.index]}: {described(doubt, survey)}"
+        console.print(printable(told), soft_wrap=True)
     if len(doubts) > _NAMES:
         console.print(f"  and {len(doubts) - _NAMES:,} more")
 
@@ -58,13 +58,20 @@ def doubts_as_json(account: Account, doubts: Sequence[Doubt], how: str) -> dict[
         {
             "image": survey.names[doubt.index],
             "split": SPLITS[int(survey.splits[doubt.index])],
-            "class": survey.classes[int(survey.labels[doubt.index])],
-            "suggested": survey.classes[doubt.suggested],
+            "class": survey.label_of(doubt.index),
+            "suggested": survey.joined(doubt.suggested),
             "probability": round(doubt.probability, 6),
+            **_doubted(doubt, survey),
         }
         for doubt in doubts
     ]
     return {"doubtful": found, "judged": how}
+
+
+def _doubted(doubt: Doubt, survey: Survey) -> dict[str, Any]:
+    """Of any number of labels, those that are doubted, with the probability that each is wrong."""
+    wrong = {survey.classes[label]: round(value, 6) for label, value in doubt.doubted}
+    return {"doubted": wrong} if wrong else {}
 
 
 def _counts(account: Account) -> Table:

@@ -14,8 +14,8 @@ from tune.reporting.templating import template
 from tune.soundness.account import Account
 from tune.soundness.copies import Copies
 from tune.soundness.judging import counted, plain_images
-from tune.soundness.labels import Doubt
-from tune.soundness.survey import Rejected, Survey
+from tune.soundness.labels import Doubt, described
+from tune.soundness.survey import NO_LABEL, Rejected, Survey
 
 GALLERY: Final = 100
 """The doubtful images that are shown."""
@@ -73,13 +73,7 @@ def doubt_gallery(survey: Survey, doubts: Sequence[Doubt], how: str) -> dict[str
     more = f" The first {GALLERY} are shown." if len(doubts) > GALLERY else ""
     about = f"{counted(len(doubts), 'image')} of {how}.{more}"
     pictures = [
-        _picture(
-            survey,
-            doubt.index,
-            f"{_class(survey, doubt.index)}, probably {survey.classes[doubt.suggested]} "
-            f"({doubt.probability:.0%})",
-        )
-        for doubt in doubts[:GALLERY]
+        _picture(survey, doubt.index, described(doubt, survey)) for doubt in doubts[:GALLERY]
     ]
     return {"about": about, "pictures": pictures}
 
@@ -89,7 +83,7 @@ def _picture(survey: Survey, index: int, note: str = "") -> Picture:
 
 
 def _class(survey: Survey, index: int) -> str:
-    return survey.classes[int(survey.labels[index])]
+    return survey.label_of(index) or NO_LABEL
 
 
 def _classes(account: Account) -> list[dict[str, Any]]:
@@ -114,7 +108,7 @@ def _split(account: Account) -> str:
         return "As the search has split them."
     if account.division.error is not None:
         return "A search could not split them."
-    train, val, test = account.division.counts.sum(axis=0)
+    train, val, test = account.division.images
     return f"A search would train on {train:,}, validate on {val:,} and test on {test:,} of them."
 
 

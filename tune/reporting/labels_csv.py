@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-
-import numpy as np
 
 from trainable.data.parts import SPLITS
 from trainable.files.places import Place
@@ -15,37 +13,61 @@ from tune.soundness.labels import Doubt
 from tune.soundness.survey import Survey
 
 COLUMNS: Final = ("path", "label", "split", "suggested", "probability")
+"""Where there are any, also `doubted`, `group` and `weight`."""
 
 
 def write_labels(path: Path, survey: Survey, doubts: Sequence[Doubt]) -> None:
     """Write a table with a row an image: its file, its label, its split, and what is suggested.
 
     With the labels corrected it is a table to train from (`data.source=table`), whose images stay
-    in their splits.
+    in their splits, together with those of their group, and count as they did. Any number of
+    labels are written `cat|dog`, with the ones that are doubted in a column more.
 
     Raises:
         OSError: It cannot be written; one that was there is as it was.
     """
+    columns = [*COLUMNS, *_more(survey)]
+    order: dict[int, Doubt | None] = {doubt.index: doubt for doubt in doubts}
+    order |= dict.fromkeys(index for index in range(len(survey)) if index not in order)
     with (
         Place(path.parent).aside(path.name) as aside,
         # Names go out byte for byte as they came, also those that are no UTF-8.
         aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(_rows(survey, doubts))
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
+        writer.writeheader()
+        for index, doubt in order.items():
+            writer.writerow(_known(survey, index) | (_suggested(survey, doubt) if doubt else {}))
 
 
-def _rows(survey: Survey, doubts: Sequence[Doubt]) -> Iterator[list[str]]:
-    for doubt in doubts:
-        suggested = survey.classes[doubt.suggested]
-        yield [*_known(survey, doubt.index), suggested, f"{doubt.probability:.4f}"]
-    doubted = np.zeros(len(survey), bool)
-    doubted[[doubt.index for doubt in doubts]] = True
-    for index in np.flatnonzero(~doubted):
-        yield [*_known(survey, int(index)), "", ""]
+def _more(survey: Survey) -> list[str]:
+    """The columns that not every table has."""
+    there = {
+        "doubted": survey.has_several,
+        "group": bool((survey.together != survey.groups).any()),
+        "weight": len(survey.weights) > 0,
+    }
+    return [name for name, is_there in there.items() if is_there]
 
 
-def _known(survey: Survey, index: int) -> list[str]:
-    name = str(survey.files[index].resolve()) if survey.files else survey.names[index]
-    return [name, survey.classes[int(survey.labels[index])], SPLITS[int(survey.splits[index])]]
+def _known(survey: Survey, index: int) -> dict[str, str]:
+    split = SPLITS[int(survey.splits[index])]
+    found = {
+        "path": str(survey.files[index].resolve()) if survey.files else survey.names[index],
+        "label": survey.label_of(index),
+        "split": split,
+    }
+    if len(survey.together) and survey.together[index] != survey.groups[index]:
+        # Of a split: a group is refused in two, in which copies of its images may lie.
+        found["group"] = f"{split}-{int(survey.together[index]):x}"
+    if len(survey.weights):
+        found["weight"] = repr(float(survey.weights[index]))
+    return found
+
+
+def _suggested(survey: Survey, doubt: Doubt) -> dict[str, str]:
+    return {
+        "suggested": survey.joined(doubt.suggested),
+        "probability": f"{doubt.probability:.4f}",
+        "doubted": survey.joined(label for label, _ in doubt.doubted),
+    }

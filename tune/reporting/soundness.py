@@ -14,7 +14,14 @@ from tune.base.finding import Finding
 from tune.reporting.data_page import data_page, doubt_gallery, shown_findings
 from tune.reporting.results import SearchResults
 from tune.soundness.account import Account, account_of
-from tune.soundness.labels import INSTALL, PACKAGE, Doubt, doubtful, is_installed
+from tune.soundness.labels import (
+    INSTALL,
+    PACKAGE,
+    Doubt,
+    doubtful,
+    doubtful_of_several,
+    is_installed,
+)
 from tune.soundness.survey import survey_dataset
 from tune.tracking.schema import Artifact
 
@@ -52,7 +59,10 @@ def doubts_of(results: SearchResults, account: Account) -> list[Doubt] | None:
     """The images whose label the search's models contradict; None where that is not known."""
     if results.judged is None or not is_installed():
         return None
-    return doubtful(results.judged, account.survey.labels)
+    survey = account.survey
+    if survey.has_several:
+        return doubtful_of_several(results.judged, survey.targets)
+    return doubtful(results.judged, survey.labels)
 
 
 def _of_labels(results: SearchResults, doubts: Sequence[Doubt] | None) -> list[Finding]:

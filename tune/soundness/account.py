@@ -85,7 +85,7 @@ class Account:
             {
                 "image": survey.names[index],
                 "split": SPLITS[survey.splits[index]],
-                "class": survey.classes[survey.labels[index]],
+                "class": survey.label_of(index),
             }
             for index in copies.members
         ]

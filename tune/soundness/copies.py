@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.data.parts import SPLITS, SplitName
-from tune.soundness.survey import Survey
+from tune.soundness.survey import NO_LABEL, Survey
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Copies:
     Attributes:
         members: Their indices in the survey.
         splits: The splits that they are in.
-        classes: The names of their classes.
+        classes: The names of their classes; of several labels as a table has them (`cat|dog`).
         exact: Whether they are alike in every byte.
     """
 
@@ -34,7 +34,7 @@ class Copies:
 
     @property
     def disagrees(self) -> bool:
-        """Whether they are in more than one class."""
+        """Whether they are in more than one class, or have other labels."""
         return len(self.classes) > 1
 
 
@@ -51,10 +51,11 @@ def find_copies(survey: Survey) -> list[Copies]:
 
 def _copies(survey: Survey, members: NDArray[np.int64]) -> Copies:
     splits = np.unique(survey.splits[members])
-    labels = np.unique(survey.labels[members])
+    in_order = members[np.argsort(survey.labels[members], kind="stable")]
+    classes = dict.fromkeys(survey.label_of(index) for index in in_order)
     return Copies(
         members=tuple(map(int, members)),
         splits=tuple(SPLITS[index] for index in splits),
-        classes=tuple(survey.classes[label] for label in labels),
+        classes=tuple(name or NO_LABEL for name in classes),
         exact=len(np.unique(survey.hashes[members])) == 1,
     )

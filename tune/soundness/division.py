@@ -11,7 +11,7 @@ from trainable.config import DataConfig
 from trainable.data.parts import SPLITS, Parts, SplitName
 from trainable.data.splitting.content_split import ContentSplit
 from trainable.data.splitting.random_split import split_at_random
-from tune.soundness.survey import Survey, count_images
+from tune.soundness.survey import Survey
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,12 +19,15 @@ class Division:
     """What a search would train, validate and test on.
 
     Attributes:
-        counts: Images by class and split: int64 of shape (classes, 3).
+        counts: Images by class and split: int64 of shape (classes, 3). One with several labels
+            counts for each.
+        images: Images by split.
         notes: What is done otherwise than the config says, in words.
         error: Why the images cannot be split, if they cannot.
     """
 
     counts: NDArray[np.int64]
+    images: tuple[int, ...] = (0, 0, 0)
     notes: tuple[str, ...] = ()
     error: str | None = None
 
@@ -49,19 +52,17 @@ def divide(survey: Survey, config: DataConfig) -> Division:
     except ValueError as error:
         empty = np.zeros((len(survey.classes), len(SPLITS)), np.int64)
         return Division(empty, error=str(error))
-    return Division(_count(survey, places, indices), notes)
+    chosen = [_chosen(places, indices, name) for name in SPLITS]
+    images = tuple(map(len, chosen))
+    splits = np.repeat(np.arange(len(SPLITS)), images)
+    return Division(survey.counts_of(np.concatenate(chosen), splits), images, notes)
 
 
-def _count(
-    survey: Survey,
+def _chosen(
     places: dict[SplitName, NDArray[np.int64]],
     indices: dict[SplitName, NDArray[np.int64]],
+    name: SplitName,
 ) -> NDArray[np.int64]:
-    """Images by class and split, of indices into the source's splits."""
-    chosen, splits = [], []
-    for number, name in enumerate(SPLITS):
-        of = places.get(name, places["train"])
-        chosen.append(of[indices[name]] if name in indices else of)
-        splits.append(np.full(len(chosen[-1]), number))
-    every = np.concatenate(chosen)
-    return count_images(survey.labels[every], np.concatenate(splits), len(survey.classes))
+    """The images of a split, of indices into the source's splits."""
+    of = places.get(name, places["train"])
+    return of[indices[name]] if name in indices else of

@@ -41,7 +41,7 @@ def judge(
 
 
 def _images(survey: Survey) -> Finding:
-    counts = survey.counts().sum(axis=0)
+    counts = np.bincount(survey.splits, minlength=3)
     splits = [f"{counts[i]:,} {name}" for i, name in enumerate(("train", "val", "test"))]
     shown = ", ".join(each for each in splits if not each.startswith("0 "))
     told = f"{counted(len(survey), 'image')} of {counted(len(survey.classes), 'class')}: {shown}"
@@ -142,7 +142,8 @@ def _balance(survey: Survey, division: Division | None) -> Iterator[Finding]:
         counts = division.counts
     elif division is not None:
         counts = np.repeat(counts.sum(axis=1, keepdims=True), counts.shape[1], axis=1)
-    warnings = Balance(survey.classes, tuple(map(tuple, counts.tolist()))).warnings()
+    rows = tuple(map(tuple, counts.tolist()))
+    warnings = Balance(survey.classes, rows, survey.has_several).warnings()
     for line in warnings:
         yield Finding("balance", "warn", line)
     if not warnings:
@@ -155,7 +156,7 @@ def _division(division: Division) -> Iterator[Finding]:
     if division.error is not None:
         yield Finding("split", "fail", division.error)
         return
-    train, val, test = division.counts.sum(axis=0)
+    train, val, test = division.images
     told = f"a search would train on {train:,}, validate on {val:,} and test on {test:,}"
     yield Finding("split", "ok", told)
     for note in division.notes:

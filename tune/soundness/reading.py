@@ -74,6 +74,7 @@ def _of_files(listing: Listing, config: DataConfig, store: ArrayStore | None) ->
     kept = [files[index] for index in good]
     found = facts[good] if len(broken) else facts
     labels = np.concatenate([listing.labels[name] for name in splits])[good]
+    targets = _targets(listing, splits)
     groups = group_images(found["hash"], Looks(found["look"], found["thumb"]))
     sizes = np.stack([found["width"], found["height"]], axis=1).astype(np.int64)
     side = _side_of(sizes, config.image_size)
@@ -93,6 +94,7 @@ def _of_files(listing: Listing, config: DataConfig, store: ArrayStore | None) ->
         broken=rejected,
         left_out=listing.skipped,
         notes=listing.notes,
+        targets=targets[good] if len(targets) else targets,
     )
 
 
@@ -163,7 +165,14 @@ def _of_arrays(parts: Parts) -> Survey:
         read=read,
         left_out=parts.skipped,
         notes=parts.notes,
+        targets=_targets(parts, splits),
     )
+
+
+def _targets(given: Listing | Parts, splits: list[SplitName]) -> NDArray[np.uint8]:
+    """Which labels each image of a source has; empty where each has one."""
+    several = [given.targets[name] for name in splits] if given.targets else []
+    return np.concatenate(several) if several else np.empty(0, np.uint8)
 
 
 def _contrast(small: NDArray[np.uint8]) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -18,6 +18,9 @@ from trainable.data.split import Split
 
 _AT_ONCE: Final = 64
 """Images whose pixels are looked at at once."""
+
+NO_LABEL: Final = "no label"
+"""What is shown of an image that has none of several labels."""
 
 Read: TypeAlias = Callable[[int], NDArray[np.uint8]]
 """Reads an image at the side at which it is stored for training: uint8 of shape (R, R, 3)."""
@@ -58,6 +61,10 @@ class Survey:
         broken: Image files that cannot be decoded.
         left_out: How many files are passed over.
         notes: Which, and why, in a line each.
+        targets: Which labels each image has, uint8 of shape (N, classes), where it may have any
+            number of them, and `labels` names the rarest; empty where it has one.
+        weights: How much each image counts, float64 of shape (N,); empty where all count alike, and
+            before a search.
     """
 
     classes: tuple[str, ...]
@@ -75,22 +82,39 @@ class Survey:
     broken: tuple[Rejected, ...] = ()
     left_out: int = 0
     notes: tuple[str, ...] = ()
+    targets: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    weights: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def counts(self) -> NDArray[np.int64]:
         """Images by class and split: int64 of shape (classes, 3)."""
-        return count_images(self.labels, self.splits, len(self.classes))
+        return self.counts_of(np.arange(len(self)), self.splits)
 
+    def counts_of(self, indices: NDArray[np.int64], splits: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same of some images, in these splits; one with several labels counts for each."""
+        counts = np.zeros((len(self.classes), len(SPLITS)), np.int64)
+        if self.has_several:
+            np.add.at(counts.T, splits, self.targets[indices])
+        else:
+            np.add.at(counts, (self.labels[indices], splits), 1)
+        return counts
 
-def count_images(
-    labels: NDArray[np.int64], splits: NDArray[np.int64], classes: int
-) -> NDArray[np.int64]:
-    """Images by class and split: int64 of shape (classes, 3)."""
-    counts = np.zeros((classes, len(SPLITS)), np.int64)
-    np.add.at(counts, (labels, splits), 1)
-    return counts
+    @property
+    def has_several(self) -> bool:
+        """Whether an image may have any number of labels."""
+        return len(self.targets) > 0
+
+    def label_of(self, index: int) -> str:
+        """An image's label, as a table has it: of several `cat|dog`, and nothing of none."""
+        if self.has_several:
+            return self.joined(np.flatnonzero(self.targets[index]))
+        return self.classes[int(self.labels[index])]
+
+    def joined(self, labels: Iterable[int]) -> str:
+        """The names of some labels, as a table has them."""
+        return "|".join(self.classes[int(label)] for label in labels)
 
 
 def survey_dataset(dataset: Dataset) -> Survey:
@@ -118,6 +142,8 @@ def survey_dataset(dataset: Dataset) -> Survey:
         read=read,
         left_out=dataset.skipped,
         notes=dataset.notes,
+        targets=np.concatenate([split.targets for split in splits]),
+        weights=np.concatenate([split.weights for split in splits]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def config_of(root: Path, rule: int = 2) -> DataConfig:
 
 def test_each_class_is_listed_with_its_images_in_every_split() -> None:
     assert balance(30, 20).described == "a: 30 + 9 + 9, b: 20 + 9 + 9"
+
+
+def test_of_several_labels_nothing_is_named_that_they_do_not_take() -> None:
+    found = replace(balance(19, 30), several=True)
+    (line,) = found.warnings()
+    assert line.endswith(
+        "consider objective.metric=val_map, train.class_weights=balanced, train.sampler=balanced"
+    )
 
 
 def test_of_many_classes_the_smallest_and_the_largest_are_listed() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,6 +16,7 @@ from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
 from trainable.data.forms.image_folder import image_files, list_image_folder
 from trainable.data.listing import Listing
+from trainable.data.seen import Seen
 
 WriteClasses = Callable[..., Path]
 
@@ -238,9 +241,10 @@ class TestHints:
         with pytest.raises(ValueError, match=r"1 class folders: .*data\.root=.*photos$"):
             list_image_folder(photos.parent)
 
-    def test_a_table_is_named_where_there_is_one(self, tmp_path: Path) -> None:
-        (tmp_path / "labels.csv").write_text("path,label\n")
-        with pytest.raises(ValueError, match=r"data\.source=table data\.root=.*labels\.csv$"):
+    @pytest.mark.parametrize("name", ["labels.csv", "Labels.TSV", "labels.ndjson"])
+    def test_a_table_is_named_where_there_is_one(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_text("path,label\n")
+        with pytest.raises(ValueError, match=rf"data\.source=table data\.root=.*{name}$"):
             list_image_folder(tmp_path)
 
 
@@ -254,6 +258,19 @@ class TestGroups:
             patient = int(path.stem) // 3 + 6 * (path.parent.name == "bees")
             path.rename(path.with_name(f"patient{patient}_{path.name}"))
         return root
+
+    def test_one_of_which_a_model_has_seen_an_image_is_left_out_of_its_test(
+        self, patients: Path
+    ) -> None:
+        given = {"source": "image_folder", "root": patients, "image_size": 12}
+        dataset = load_dataset(DataConfig(**given, group=r"(patient\d+)_"))
+        names = [file.name.split("_")[0] for file in dataset.test.files]
+        one, none = np.array([0]), np.array([], np.int64)
+        seen = Seen.of(replace(dataset, train=dataset.test.at(one), val=dataset.val.at(none)))
+        fresh = seen.unseen_groups(dataset)
+        assert fresh.tolist() == [name != names[0] for name in names]
+        assert 1 < (~fresh).sum() < len(fresh)
+        assert not seen.unseen(dataset)[~fresh].any()
 
     def test_all_images_of_one_are_in_one_split_and_in_one_fold(self, patients: Path) -> None:
         given = {"source": "image_folder", "root": patients, "image_size": 12}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial
 from tests.helpers.studies import ledger_in_memory
 from trainable.data.datasets import Dataset, load_dataset
+from trainable.data.parts import SPLITS
 from trainable.judging.predictions import Predictions
 from trainable.judging.validated import keep_validated
 from tune.config.loading import load_config
@@ -131,3 +133,22 @@ def test_answers_that_are_not_recorded_are_not_made_unless_asked_for(
     found = held_out(winner, Ledgers(first), home, whole, None, again=True)
     assert found is not None
     assert asked == ["val"]
+
+
+def test_of_several_labels_each_has_a_probability_of_its_own(
+    whole: Dataset, home: SearchFolder
+) -> None:
+    splits = {
+        name: replace(split, targets=np.zeros((len(split), len(whole.classes)), np.uint8))
+        for name in SPLITS
+        for split in [whole.split(name)]
+    }
+    several, first = replace(whole, **splits), searched()
+    places = np.arange(len(whole.train), len(whole.train) + len(whole.val))
+    given = marked(places, whole)
+    answers = Predictions(given.logits, given.labels, several.val.truth)
+    keep_validated(home.trial(0), answers)
+    found = held_out(Finalist(first.trials[0]), Ledgers(first), home, several, None)
+    assert found is not None
+    assert found.indices.tolist() == places.tolist()
+    np.testing.assert_allclose(found.probabilities, given.logits.sigmoid().numpy(), rtol=1e-6)

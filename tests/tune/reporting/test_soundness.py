@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser
 
 from tests.helpers.pages import SCREENS, opened
 from tests.helpers.results import dataset_of, results_of
 from trainable.config import DataConfig
-from trainable.data.datasets import Dataset
+from trainable.data.datasets import Dataset, load_dataset
+from trainable.data.split import Split
 from trainable.registries import POLICIES
 from tune.reporting import soundness
 from tune.reporting.labels_csv import COLUMNS, write_labels
@@ -145,7 +147,7 @@ def test_policies_change_the_same_images_as_a_trial_would(survey: Survey) -> Non
 
 def test_the_table_has_every_image_and_the_doubtful_first(tmp_path: Path, dataset: Dataset) -> None:
     survey = survey_dataset(dataset)
-    doubts = [Doubt(77, 4, 0.9, 0.01), Doubt(3, 1, 0.8, 0.02)]
+    doubts = [Doubt(77, (4,), 0.9, 0.01), Doubt(3, (1,), 0.8, 0.02)]
     write_labels(tmp_path / "labels.csv", survey, doubts)
     with (tmp_path / "labels.csv").open(newline="") as file:
         rows = list(csv.reader(file))
@@ -154,3 +156,32 @@ def test_the_table_has_every_image_and_the_doubtful_first(tmp_path: Path, datase
     assert rows[1] == ["train image 77", str(int(survey.labels[77])), "train", "4", "0.9000"]
     assert [row[0] for row in rows[2:4]] == ["train image 3", "train image 0"]
     assert {row[0] for row in rows[1:]} == set(survey.names)
+
+
+def test_the_table_keeps_images_of_a_group_together_and_their_weights(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    rows = ["path,label,group,weight"]
+    for number in range(60):
+        pixels = draw.integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        patient = f"p{number // 3}" if number < 48 else ""
+        rows.append(f"{number}.png,{'ab'[number % 2]},{patient},{1 + number % 4}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    config = DataConfig(source="table", root=tmp_path / "labels.csv", image_size=16)
+    before = load_dataset(config)
+    write_labels(tmp_path / "again.csv", survey_dataset(before), [Doubt(7, (0,), 0.9, 0.01)])
+    after = load_dataset(config.model_copy(update={"root": tmp_path / "again.csv"}))
+    for name in ("train", "val", "test"):
+        was, found = before.split(name), after.split(name)
+        assert set(found.files) == set(was.files)
+        weights = dict(zip(was.files, was.weights, strict=True))
+        assert dict(zip(found.files, found.weights, strict=True)) == weights
+        assert patients(found) == patients(was)
+
+
+def patients(split: Split) -> set[frozenset[str]]:
+    """The images that stay together."""
+    groups: dict[int, set[str]] = {}
+    for file, number in zip(split.files, split.together, strict=True):
+        groups.setdefault(int(number), set()).add(file.name)
+    return {frozenset(names) for names in groups.values()}

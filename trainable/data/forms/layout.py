@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from trainable.base.text import printable
+from trainable.data.forms.rows import TABLES
 from trainable.data.forms.walking import LeftOut, folders_in
 from trainable.data.parts import SPLITS, SplitName
 from trainable.files.places import is_folder
@@ -19,7 +20,6 @@ _WORDS: Final[dict[str, SplitName]] = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 BESIDE_SPLITS: Final = "beside the split folders"
-_TABLES: Final = ("*.csv", "*.tsv", "*.parquet", "*.jsonl")
 
 
 def split_of(word: str) -> SplitName | None:
@@ -29,7 +29,7 @@ def split_of(word: str) -> SplitName | None:
 
 def tables_in(folder: Path) -> list[Path]:
     """The tables that lie in a folder."""
-    return [path for pattern in _TABLES for path in sorted(folder.glob(pattern))]
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES)
 
 
 @dataclass(frozen=True)

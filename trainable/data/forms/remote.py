@@ -14,6 +14,7 @@ from typing import Any, Final
 import fsspec
 from filelock import FileLock
 
+from trainable.data.forms.rows import TABLES
 from trainable.data.forms.walking import is_hidden
 from trainable.data.progress import Bar
 from trainable.files.places import Place, is_file
@@ -25,7 +26,6 @@ _AT_ONCE: Final = 256
 """Files that are fetched before it is noted that they are here."""
 _MARKS: Final = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 """What file systems say of a file that changes with its content, the surest first."""
-_TABLES: Final = {".csv", ".tsv", ".parquet", ".jsonl", ".ndjson"}
 _MANIFEST: Final = "manifest.json"
 _LISTED: Final = "listed.json"
 _COMMANDS: Final = 32
@@ -79,7 +79,7 @@ def is_fetched(root: Path | str) -> bool:
 def _folder_and_table(url: str) -> tuple[str, str]:
     """The URL of a folder, and the name of the table in it; empty where none is named."""
     url = url.rstrip("/")
-    if PurePosixPath(url).suffix.lower() not in _TABLES:
+    if PurePosixPath(url).suffix.lower() not in TABLES:
         return url, ""
     folder, _, name = url.rpartition("/")
     return folder, name
@@ -216,7 +216,7 @@ def _below(
 
 def _may_be_wanted(path: PurePosixPath) -> bool:
     kind = mimetypes.guess_type(path.name)[0] or "image/"
-    return path.suffix.lower() in _TABLES or kind.startswith("image/")
+    return path.suffix.lower() in TABLES or kind.startswith("image/")
 
 
 def _mark(info: Mapping[str, Any]) -> list[Any]:

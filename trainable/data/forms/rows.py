@@ -162,3 +162,5 @@ _READERS: Final[dict[str, Callable[[Path], Iterator[Row]]]] = {
     ".jsonl": _read_json_lines,
     ".ndjson": _read_json_lines,
 }
+TABLES: Final = tuple(_READERS)
+"""The endings of a table's file, in lower case."""
