@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.buckets import s3
 from tests.helpers.machines import Network, network
 from tests.helpers.postgres import postgres
-from tune.study.turns import Turn
+from tune.study.turns import ServerTurn
 
 
 @pytest.fixture
@@ -54,8 +54,9 @@ def test_a_bucket_of_this_machine_is_reached_from_others(wires: Network) -> None
 @pytest.mark.slow
 def test_a_machine_that_is_switched_off_gives_back_its_turn(wires: Network) -> None:
     hold = (
-        "import sys, time; from tune.study.turns import Turn\n"
-        "assert Turn(sys.argv[1], 'one', print).take(); print('held', flush=True); time.sleep(99)"
+        "import sys, time; from tune.study.turns import ServerTurn\n"
+        "turn = ServerTurn(sys.argv[1], 'one', print)\n"
+        "assert turn.take(); print('held', flush=True); time.sleep(99)"
     )
     with postgres(host=wires.host) as server:
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -65,7 +66,7 @@ def test_a_machine_that_is_switched_off_gives_back_its_turn(wires: Network) -> N
         ):
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
-            turn = Turn(server.url, "one", print)
+            turn = ServerTurn(server.url, "one", print)
             assert not turn.take()
             machine.kill()
         assert turn.take(patience=30)

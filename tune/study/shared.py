@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, get_args
 from trainable.files.places import Place
 from trainable.files.remote import PATIENCE, AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
+from tune.study.reach import check_reach
 from tune.study.search import Kind, Search, run_name
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class SharedFolder:
 
     What the search is stands in its study, which knows it for all machines; whose turn it is to run
     it, there too, if that is on a server. The study of a file is this machine's alone, and so is
-    the turn.
+    the turn; others are refused.
 
     Attributes:
         name: The search's name.
@@ -142,21 +143,23 @@ class SharedFolder:
     @property
     def is_running(self) -> bool:
         """Whether a process on any machine is running the search, as far as the study says."""
-        from tune.study.turns import is_on_server, turn_for
+        from tune.study.turns import turn_for
 
-        return is_on_server(self.study) and turn_for(self.study, self.name, _ignore).is_taken
+        turn = turn_for(self.study, self.name, _ignore)
+        return turn is not None and turn.is_taken
 
     def take_turn(self, patience: float, on_loss: Callable[[str], None] | None) -> bool:
         """Keep the processes of other machines out; False where one is at it.
 
         Raises:
-            ConfigError: The study cannot be used.
+            ConfigError: The study cannot be used, or keeps no other machine out.
         """
-        from tune.study.turns import is_on_server, turn_for
+        from tune.study.turns import turn_for
 
-        if self._turn is not None or not is_on_server(self.study):
+        check_reach(self.study, self.storage)
+        turn = self._turn or turn_for(self.study, self.name, on_loss or _ignore)
+        if turn is None or self._turn is not None:
             return True
-        turn = turn_for(self.study, self.name, on_loss or _ignore)
         self._turn = turn if turn.take(patience) else None
         return self._turn is not None
 

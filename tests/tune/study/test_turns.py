@@ -12,12 +12,12 @@ from tests.helpers.postgres import Postgres, postgres
 from tests.helpers.processes import running, wait_until
 from tune.base.errors import ConfigError
 from tune.study.shared import SharedFolder
-from tune.study.turns import Turn
+from tune.study.turns import ServerTurn
 
 HOLD = """
 import sys, time
-from tune.study.turns import Turn
-assert Turn(sys.argv[1], "one", print).take()
+from tune.study.turns import ServerTurn
+assert ServerTurn(sys.argv[1], "one", print).take()
 print("held", flush=True)
 time.sleep(60)
 """
@@ -50,11 +50,11 @@ def test_a_server_that_forgets_a_turn_is_asked_again(
 ) -> None:
     monkeypatch.setattr("tune.study.turns._LOOK_SECONDS", 0.2)
     lost: list[str] = []
-    turn = Turn(server.url, "forgotten", lost.append)
+    turn = ServerTurn(server.url, "forgotten", lost.append)
     assert turn.take()
     server.stop()
     server.start()
-    other = Turn(server.url, "forgotten", lost.append)
+    other = ServerTurn(server.url, "forgotten", lost.append)
     wait_until(lambda: other.is_taken)
     assert lost == []
     turn.give_back()
@@ -64,10 +64,10 @@ def test_one_that_another_process_has_taken_meanwhile_is_lost(
     server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tune.study.turns._LOOK_SECONDS", 3600.0)
-    other = Turn(server.url, "contested", print)
+    other = ServerTurn(server.url, "contested", print)
     lost: list[str] = []
     monkeypatch.setattr("tune.study.turns._LOOK_SECONDS", 0.3)
-    turn = Turn(server.url, "contested", lost.append)
+    turn = ServerTurn(server.url, "contested", lost.append)
     assert turn.take()
     turn._let_go()
     assert other.take()
