@@ -148,6 +148,7 @@ def _run(
         home=home,
         resources=resources,
         fingerprint=search.data_fingerprint,
+        search=search.identity,
         record=writer,
         console=console,
         elapsed=lambda: watch.this_run,

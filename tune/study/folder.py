@@ -21,7 +21,7 @@ from tune.base.errors import ConfigError, first_line
 from tune.study.holding import LOCK, Hold
 from tune.study.search import DATABASE, HOME, Kind, Search
 from tune.study.searches import FILE, SEARCHES, unknown
-from tune.study.shared import SharedFolder, TrialFolders, unusable_storage
+from tune.study.shared import OWNER, SharedFolder, TrialFolders, unusable_storage
 
 _ELAPSED = "elapsed.json"
 
@@ -44,6 +44,11 @@ class SearchFolder:
     def trials(self) -> TrialFolders:
         """Where its trials' folders are."""
         return TrialFolders(self.folder if self.shared is None else self.shared.address)
+
+    @property
+    def owner(self) -> str:
+        """The name of the file beside its trials' folders that says whose they are."""
+        return FILE if self.shared is None else OWNER
 
     @property
     def exists(self) -> bool:
