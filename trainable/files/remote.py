@@ -45,7 +45,7 @@ _Result = TypeVar("_Result")
 
 
 class StorageAwayError(OSError):
-    """A storage has not answered for too long."""
+    """A storage has not answered for too long, or refuses to: what it has cannot be known."""
 
 
 def is_address(where: object) -> bool:
@@ -194,8 +194,8 @@ class RemotePlace:
         """Do something that comes to the same if it is done twice.
 
         Raises:
-            StorageAwayError: The storage has been away for too long.
-            OSError: It refuses.
+            StorageAwayError: The storage has been away for too long, or refuses.
+            OSError: What is asked for is not there, or not of that kind.
         """
         attempts = Retrying(
             retry=retry_if_exception(_may_pass),
@@ -210,6 +210,8 @@ class RemotePlace:
             raise StorageAwayError(
                 f"{self.folder} is out of reach: {type(last).__name__}: {first_line(last)}"
             ) from last
+        except PermissionError as error:
+            raise StorageAwayError(f"{self.folder} refuses: {first_line(error)}") from error
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -6,10 +6,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
+from s3fs import S3FileSystem
 
 from tests.helpers.buckets import S3, s3
 from trainable.checkpoints import BEST, LAST, CheckpointError, Checkpoints
@@ -159,6 +161,67 @@ def test_one_that_stays_away_is_no_reason_to_start_a_trial_again(server: S3) -> 
                 read()
     finally:
         server.start()
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """An S3 server that has taken a key's rights away, or whose clock has gone astray."""
+
+    def answer(self) -> None:
+        self.send_response(403)
+        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def refusing(server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Has every request be answered by 403 from then on."""
+    refusal = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=refusal.serve_forever, daemon=True).start()
+
+    def refuse() -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{refusal.server_port}")
+        S3FileSystem.clear_instance_cache()
+
+    yield refuse
+    S3FileSystem.clear_instance_cache()
+    refusal.shutdown()
+    refusal.server_close()
+
+
+def test_a_refusal_is_no_reason_to_start_a_trial_again(
+    server: S3, refusing: Callable[[], None]
+) -> None:
+    address = f"{server.address}/refused"
+    Checkpoints(address).save(state(1), best=True)
+    refusing()
+    checkpoints, start = Checkpoints(address), time.monotonic()
+    for act in (
+        checkpoints.last,
+        checkpoints.best,
+        lambda: checkpoints.save(state(2), best=False),
+        lambda: place_at(address).exists(LAST),
+        lambda: place_at(address).names(),
+    ):
+        with pytest.raises(StorageAwayError, match=r"s3://.* refuses: .*"):
+            act()
+    assert time.monotonic() - start < 10
+
+
+def test_a_folder_that_cannot_be_read_is_no_reason_to_start_a_trial_again(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state(1), best=True)
+    (tmp_path / LAST).unlink()
+    (tmp_path / LAST).symlink_to(LAST)  # which no user can read, root neither
+    with pytest.raises(StorageAwayError, match=r"last\.pt cannot be read"):
+        checkpoints.last()
 
 
 def test_what_cannot_pass_is_not_tried_again(server: S3) -> None:
