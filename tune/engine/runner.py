@@ -34,6 +34,7 @@ from tune.strategy.confirmation import Finalist
 from tune.strategy.portfolio import open_search
 from tune.strategy.refit import is_refitted
 from tune.strategy.scheduling import build_scheduler
+from tune.study.away import halting
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.opening import check_name, check_study, conclude_study, reopen_cut_short
@@ -45,6 +46,7 @@ _GOODBYE_SECONDS: Final = 8.0
 """How long an interrupted search waits for its record to be closed."""
 
 
+@halting()
 def start_search(
     config: SearchConfig, home: SearchFolder, console: Console, watch: Stopwatch | None = None
 ) -> SearchResults:
@@ -79,6 +81,7 @@ def start_search(
         return _run(search, home, ledger, resources, console, watch)
 
 
+@halting()
 def resume_search(
     search: Search, home: SearchFolder, console: Console, watch: Stopwatch | None = None
 ) -> SearchResults:

@@ -16,7 +16,7 @@ from typing import get_args
 from pydantic import ValidationError
 
 from trainable.files.places import Place
-from trainable.files.remote import AnyPlace, below, place_at
+from trainable.files.remote import AnyPlace, below, is_address, place_at
 from tune.base.errors import ConfigError, first_line
 from tune.study.holding import LOCK, Hold
 from tune.study.search import DATABASE, HOME, Kind, Search
@@ -120,7 +120,8 @@ class SearchFolder:
 
     def clear_halves(self) -> None:
         """Delete what its trials' processes, which have ended, had half written."""
-        if not self._hold.is_own:  # another process may be running it
+        # Another process may be running it; and a bucket has no halves.
+        if not self._hold.is_own or is_address(self.trials.where):
             return
         for kind in get_args(Kind):
             for name in place_at(self.trials.where).folders(f"{kind}-*"):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from trainable.files.places import Place
-from trainable.files.remote import PATIENCE, AnyPlace, below, place_at
+from trainable.files.remote import AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
 from tune.study.reach import check_reach
 from tune.study.search import Kind, Search, run_name
@@ -173,16 +174,23 @@ class SharedFolder:
     def size(self) -> int:
         """The bytes of its trials' checkpoints, as far as it can be known now."""
         try:
-            return sum(_bytes(place) for place in self._trials(_HURRY))
+            return sum(_bytes(place) for place in self._trials())
         except (OSError, ImportError):
             return 0
 
     def clear_checkpoints(self) -> int:
-        """Delete them, and return how many bytes those were."""
+        """Delete them, and return how many bytes those were.
+
+        Raises:
+            ConfigError: They cannot be deleted.
+        """
         size = 0
-        for place in self._trials():
-            size += _bytes(place)
-            place.delete(*place.names(f"{_CHECKPOINTS}*"))
+        try:
+            for place in self._trials():
+                size += _bytes(place)
+                place.delete(*place.names(f"{_CHECKPOINTS}*"))
+        except (OSError, ImportError) as error:
+            raise unusable_storage(self.storage, error) from error
         return size
 
     def publish(self, files: Iterable[Path]) -> None:
@@ -192,13 +200,14 @@ class SharedFolder:
 
     def discard(self) -> None:
         """Leave the folder as if it had never been claimed."""
-        self.place.delete(OWNER, _ELAPSED)
+        with suppress(OSError):
+            place_at(self.address, _HURRY).delete(OWNER, _ELAPSED)
         self.end_turn()
 
-    def _trials(self, patience: float = PATIENCE) -> list[AnyPlace]:
-        place = place_at(self.address, patience)
+    def _trials(self) -> list[AnyPlace]:
+        place = place_at(self.address, _HURRY)
         return [
-            place_at(below(self.address, name), patience)
+            place_at(below(self.address, name), _HURRY)
             for kind in get_args(Kind)
             for name in place.folders(f"{kind}-*")
         ]
