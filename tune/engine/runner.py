@@ -75,6 +75,8 @@ def start_search(
     except ConfigError:
         home.discard()
         raise
+    if home.shared is not None:
+        home.shared.settle(search)  # what it has by now, a resume goes on with
     say_fewer(ledger, console)
     console.print(f"resume   {to_resume(home.name)}", soft_wrap=True)
     with watch.noting():

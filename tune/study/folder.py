@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from trainable.files.places import Place
 from trainable.files.remote import AnyPlace, below, is_address, place_at
 from tune.base.errors import ConfigError, first_line
+from tune.study.claims import OWNER
 from tune.study.holding import LOCK, Hold
 from tune.study.search import DATABASE, HOME, Kind, Search
 from tune.study.searches import FILE, SEARCHES, unknown
-from tune.study.shared import OWNER, SharedFolder, TrialFolders, unusable_storage
+from tune.study.shared import SharedFolder, TrialFolders, unusable_storage
 
 _ELAPSED = "elapsed.json"
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
@@ -13,15 +12,13 @@ from typing import TYPE_CHECKING, Final, get_args
 from trainable.files.places import Place
 from trainable.files.remote import AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
+from tune.study.claims import Claims
 from tune.study.reach import check_reach
 from tune.study.search import Kind, Search, run_name
 
 if TYPE_CHECKING:
     from tune.study.turns import Turn
 
-OWNER: Final = "owner.json"
-"""The file that says which search's the trials' folders beside it are. A node that does not find it
-does not see the storage."""
 STORAGE: Final = "TUNE_STORAGE"
 STUDY: Final = "TUNE_STUDY"
 """The variables that name a storage and a study where a config names none."""
@@ -68,6 +65,7 @@ class SharedFolder:
     study: str
     uri: str | None = None
     _turn: Turn | None = field(default=None, repr=False)
+    _claimed: str | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
@@ -90,19 +88,28 @@ class SharedFolder:
         Raises:
             ConfigError: It belongs to another, or nothing can be written there.
         """
-        place = place_at(self.address, patience=_HURRY)
-        try:
-            # One that has no trials yet was killed before it had a study.
-            if place.exists(OWNER) and place.folders("*-*"):
-                raise ConfigError(
-                    f"--name {self.name}: {self.address} has the files of a search of this name; "
-                    "choose another"
-                )
-            place.write(OWNER, json.dumps({"search": identity}).encode())
-        except (OSError, ValueError, ImportError) as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise unusable_storage(self.storage, error) from error
+        with self._usable():
+            claimed = Claims(self.address, _HURRY).claim(identity)
+        if not claimed:
+            raise ConfigError(
+                f"--name {self.name}: {self.address} has the files of a search of this name; "
+                "choose another"
+            )
+        self._claimed = identity
+
+    def settle(self, search: Search) -> None:
+        """Have the folder for good: the search has a study, and can be gone on with.
+
+        Raises:
+            ConfigError: The folder is another's, or the storage cannot be used.
+        """
+        with self._usable():
+            settled = Claims(self.address, _HURRY).settle(search.identity)
+        if not settled:
+            raise ConfigError(
+                f"search {self.name}: {self.address} has the files of another search of this name; "
+                "give --storage the one that it was started with, or start it by another name"
+            )
 
     def load(self) -> Search | None:
         """The search as its study has it, with the addresses by which it was found; None without.
@@ -123,23 +130,6 @@ class SharedFolder:
         tracking = search.config.tracking.model_copy(update={**own, **uri})
         config = search.config.model_copy(update={"tracking": tracking})
         return search.model_copy(update={"config": config})
-
-    def check_owner(self, search: Search) -> None:
-        """Check that the storage is there, and that its files are the search's.
-
-        Raises:
-            ConfigError: They are not.
-        """
-        place = place_at(self.address, patience=_HURRY)
-        try:
-            owner = json.loads(place.read(OWNER))["search"]
-        except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-            raise unusable_storage(self.storage, error) from error
-        if owner != search.identity:
-            raise ConfigError(
-                f"search {self.name}: {self.address} has the files of another search of this name; "
-                "give --storage the one that it was started with"
-            )
 
     @property
     def is_running(self) -> bool:
@@ -185,12 +175,10 @@ class SharedFolder:
             ConfigError: They cannot be deleted.
         """
         size = 0
-        try:
+        with self._usable():
             for place in self._trials():
                 size += _bytes(place)
                 place.delete(*place.names(f"{_CHECKPOINTS}*"))
-        except (OSError, ImportError) as error:
-            raise unusable_storage(self.storage, error) from error
         return size
 
     def publish(self, files: Iterable[Path]) -> None:
@@ -200,9 +188,18 @@ class SharedFolder:
 
     def discard(self) -> None:
         """Leave the folder as if it had never been claimed."""
-        with suppress(OSError):
-            place_at(self.address, _HURRY).delete(OWNER, _ELAPSED)
+        with suppress(OSError, ValueError):
+            place_at(self.address, _HURRY).delete(_ELAPSED)
+            if self._claimed is not None:
+                Claims(self.address, _HURRY).withdraw(self._claimed)
         self.end_turn()
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, ImportError) as error:
+            raise unusable_storage(self.storage, error) from error
 
     def _trials(self) -> list[AnyPlace]:
         place = place_at(self.address, _HURRY)

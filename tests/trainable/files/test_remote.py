@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 import uuid
@@ -67,6 +68,43 @@ def test_a_file_is_read_as_it_was_written_and_replaced(place: AnyPlace) -> None:
     assert place.names() == ["b.json"]
     with pytest.raises(FileNotFoundError):
         place.read("a.pt")
+
+
+def test_of_several_that_make_a_file_one_does(place: AnyPlace) -> None:
+    assert place.create("a", b"one")
+    assert not place.create("a", b"two")
+    assert place.create("a", b"one")  # the answer to whose request was lost
+    assert (place.read("a"), place.names()) == (b"one", ["a"])
+
+
+def test_where_a_file_system_has_no_hard_links_one_does_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    place = Place(tmp_path)
+    monkeypatch.setattr(place._files, "link", link)
+    assert place.create("a", b"one")
+    assert not place.create("a", b"two")
+    assert place.names() == ["a"]
+
+
+def test_a_server_that_knows_no_conditions_is_asked_first(
+    server: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = RemotePlace(f"{server.address}/unconditional")
+    pipe = type(place._files).pipe_file
+
+    def unknown(files: object, path: str, content: bytes, mode: str = "overwrite") -> object:
+        if mode == "create":
+            raise OSError(errno.ENOSYS, "A header you provided implies functionality ...")
+        return pipe(files, path, content)
+
+    monkeypatch.setattr(type(place._files), "pipe_file", unknown)
+    assert place.create("a", b"one")
+    assert not place.create("a", b"two")
+    assert place.create("a", b"one")
 
 
 def test_folders_are_no_files(address: str, place: AnyPlace) -> None:
