@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -71,3 +72,38 @@ def test_a_machine_that_is_switched_off_gives_back_its_turn(wires: Network) -> N
             machine.kill()
         assert turn.take(patience=30)
         turn.give_back()
+
+
+@pytest.mark.slow
+def test_a_study_whose_answers_are_lost_on_the_way_is_given_up_and_asked_again(
+    wires: Network,
+) -> None:
+    ask = (
+        "import sys, time; from tune.study import storage; from tune.base.errors import Halt\n"
+        "storage.SILENCE = 3\n"
+        "opened = storage.open_storage(sys.argv[1])\n"
+        "names = lambda: storage.patiently(opened.get_all_studies, 1.0)\n"
+        "print(len(names()), flush=True)\n"
+        "sys.stdin.readline(); start = time.monotonic()\n"
+        "try: names()\n"
+        "except Halt as halt: print(halt, flush=True)\n"
+        "print(time.monotonic() - start < 15, flush=True)\n"
+    )
+    with postgres(host=wires.host) as server:
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+        with wires.machine(environment) as machine:
+            words = (sys.executable, "-c", ask, server.url)
+            with subprocess.Popen(
+                machine.inside(words),
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as asking:
+                assert asking.stdin is not None
+                assert asking.stdout is not None
+                assert asking.stdout.readline() == "0\n"
+                machine.unplug()
+                found, _ = asking.communicate("on\n", timeout=40)
+    assert "Optuna's storage cannot be reached" in found
+    assert found.endswith("True\n")

@@ -10,20 +10,16 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tune.study.reach import dialect_of, file_of
 from tune.study.search import OWN_STUDY
-from tune.study.storage import unusable
+from tune.study.storage import KEEPALIVE, connect_args, unusable
 
 _LOOK_SECONDS: Final = 5.0
 """How often it is looked whether the turn is still this process's."""
-_KEEPALIVE: Final = {"idle": 20, "interval": 10, "count": 3}
-"""After how many seconds of silence, how often and how many times the server asks for a sign of
-life: a machine that has lost its power has lost its turn within a minute."""
-_OF_LIBPQ: Final = {"psycopg", "psycopg2"}
 
 
 class Turn(Protocol):
@@ -91,12 +87,8 @@ class ServerTurn:
         self._url, self._name, self._on_loss = url, name, on_loss
         digest = hashlib.sha256(f"resnet-tune search {name}".encode()).digest()
         self._key = int.from_bytes(digest[:8], "big", signed=True)
-        settings: dict[str, int] = {}
-        if make_url(url).get_driver_name() in _OF_LIBPQ:  # others have other names for these
-            settings = {f"keepalives_{name}": value for name, value in _KEEPALIVE.items()}
-            settings["connect_timeout"] = 5
         self._engine = create_engine(
-            url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=settings
+            url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=connect_args(url)
         )
         self._connection: Connection | None = None
         self._ended = threading.Event()
@@ -140,7 +132,7 @@ class ServerTurn:
     def _try(self) -> bool:
         connection = self._engine.connect()
         try:
-            for setting, value in _KEEPALIVE.items():
+            for setting, value in KEEPALIVE.items():
                 connection.execute(text(f"SET tcp_keepalives_{setting} = {value}"))
             taken = bool(
                 connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
