@@ -9,7 +9,8 @@ from rich.console import Console
 from tune.config.schema import SearchConfig
 from tune.engine.cluster import is_own, start_ray
 from tune.engine.fractions import measure, trials_per_gpu
-from tune.engine.nodes import alive_nodes, check_storage, says_where
+from tune.engine.marks import check_storage
+from tune.engine.nodes import alive_nodes, says_where
 from tune.engine.ray_compat import use_waiting_workers
 from tune.engine.resources import TrialResources, await_nodes, fit_resources
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -181,7 +181,9 @@ def _run(
             console.print(f"soup     skipped: {no_soup}")
         ledgers = Ledgers(ledger, confirmed, refitted)
         with_soup = no_soup is None
-        results = _conclude(search, home, order, ledgers, writer, resources, with_soup=with_soup)
+        say = partial(console.print, "end     ", soft_wrap=True, markup=False)
+        ends = partial(_conclude, with_soup=with_soup, say=say)
+        results = ends(search, home, order, ledgers, writer, resources)
         recorded = True
     finally:
         if not recorded:
@@ -231,11 +233,14 @@ def _conclude(
     resources: TrialResources,
     *,
     with_soup: bool,
+    say: Callable[[str], None],
 ) -> SearchResults:
     """Test and register the winner, and close the record."""
     from tune.engine.conclusion import conclude  # with MLflow, which the record's thread has by now
 
-    return conclude(search, home, order, ledgers, writer, with_soup=with_soup, resources=resources)
+    return conclude(
+        *(search, home, order, ledgers, writer), with_soup=with_soup, resources=resources, say=say
+    )
 
 
 def _close_record(writer: RecordWriter) -> None:
