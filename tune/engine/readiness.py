@@ -38,7 +38,9 @@ def share_of_each(config: SearchConfig, console: Console) -> TrialResources:
     resources = fit_resources(config.resources)
     if config.resources.gpu != "auto" or resources.gpu == 0:
         return resources
-    need = measure(config)
+    need = measure(
+        config, lambda line: console.print(f"gpu      {line}", soft_wrap=True, markup=False)
+    )
     if need is None:
         console.print("gpu      what a trial takes of its memory could not be measured")
         return resources
