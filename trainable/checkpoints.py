@@ -14,7 +14,6 @@ import torch
 
 from trainable.base.errors import first_line
 from trainable.config import TrialConfig
-from trainable.files.places import Place
 from trainable.files.remote import StorageAwayError, below, place_at
 
 LAST: Final = "last.pt"
@@ -31,6 +30,10 @@ class NoSpaceError(OSError):
 
 class CheckpointError(ValueError):
     """A file that is no whole checkpoint."""
+
+
+class AbsentCheckpointError(CheckpointError):
+    """There is no such file."""
 
 
 class Checkpoints:
@@ -77,10 +80,10 @@ class Checkpoints:
             StorageAwayError: It cannot be known.
         """
         self._place.clear_halves(LAST, BEST)
-        if not self._place.exists(LAST):
-            return None
         try:
             return self._read(LAST)
+        except AbsentCheckpointError:
+            return None
         except CheckpointError as error:
             warnings.warn(f"{error}: the trial starts again", stacklevel=2)
             return None
@@ -103,21 +106,24 @@ class Checkpoints:
             raise CheckpointError(f"{path} is of a trial with another config")
         return state
 
-    def _content(self, name: str) -> Path | io.BytesIO:
-        """What PyTorch reads a checkpoint from.
+    def _content(self, name: str) -> io.BytesIO:
+        """What PyTorch reads a checkpoint from: not its path, since it hides why that failed.
 
         Raises:
-            CheckpointError: It is not there.
+            AbsentCheckpointError: It is not there.
+            StorageAwayError: It cannot be known.
         """
-        if isinstance(self._place, Place):
-            return self._place.folder / name
+        path = below(self._place.folder, name)
         try:
             return io.BytesIO(self._place.read(name))
+        except FileNotFoundError as error:
+            raise AbsentCheckpointError(f"{path} cannot be read ({first_line(error)})") from error
+        except (IsADirectoryError, NotADirectoryError) as error:
+            raise CheckpointError(f"{path} cannot be read ({first_line(error)})") from error
         except StorageAwayError:
             raise
-        except OSError as error:
-            path = below(self._place.folder, name)
-            raise CheckpointError(f"{path} cannot be read ({first_line(error)})") from error
+        except OSError as error:  # of a folder on a network's file system too
+            raise StorageAwayError(f"{path} cannot be read: {first_line(error)}") from error
 
 
 def digest_of(config: TrialConfig) -> str:

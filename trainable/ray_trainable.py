@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from contextlib import suppress
 from typing import Any, NotRequired, TypedDict
@@ -30,6 +31,7 @@ class TrialSpec(TypedDict):
         fingerprint: The images' with which the search was started; they are not checked without.
         owner: The name of a file of the search beside its trials' folders, which a node that sees
             the same storage finds; not looked for without.
+        search: The identity of the search, which that file names.
     """
 
     number: int
@@ -38,6 +40,7 @@ class TrialSpec(TypedDict):
     runtime: dict[str, Any]
     fingerprint: NotRequired[str]
     owner: NotRequired[str]
+    search: NotRequired[str]
 
 
 class FineTuneTrainable(tune.Trainable):
@@ -66,9 +69,9 @@ class FineTuneTrainable(tune.Trainable):
         self._checkpoints = Checkpoints(self._folder, self._trial)
         self._unreported: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
-        self._halt = _why_not_here(self._folder, config.get("owner")) or why_no_data(
-            self._trial.data, self._runtime.image_cache, config.get("fingerprint")
-        )
+        self._halt = _why_not_here(
+            self._folder, config.get("owner"), config.get("search")
+        ) or why_no_data(self._trial.data, self._runtime.image_cache, config.get("fingerprint"))
         if self._halt is None:
             try:
                 self._go_on(micro_batches=1)
@@ -168,22 +171,28 @@ def _on_this_node(error: Exception) -> str:
     return f"on {platform.node()}, {first_line(error)}"
 
 
-def _why_not_here(folder: str, owner: str | None) -> str | None:
-    """Why checkpoints of this node would lie where no other node sees them, if they would."""
+def _why_not_here(folder: str, owner: str | None, search: str | None) -> str | None:
+    """Why a trial may not write where it would from this node, if it may not.
+
+    No other node would see its checkpoints, or they would be amid another search's.
+    """
     if owner is None:
         return None
     above = folder.rstrip("/").rpartition("/")[0]
     try:
-        if place_at(above).exists(owner):
-            return None
+        found = json.loads(place_at(above).read(owner))
+    except FileNotFoundError:
+        return (
+            f"{platform.node()} does not see the search's files in {above}: mount that folder "
+            "there, take that node away, or give --storage another that every node sees"
+        )
     except StorageAwayError as error:
         return _on_this_node(error)
-    except OSError as error:
-        return f"{platform.node()} cannot read {above}: {first_line(error)}"
-    return (
-        f"{platform.node()} does not see the search's files in {above}: mount that folder "
-        "there, or give --storage another that every node sees"
-    )
+    except (OSError, ValueError) as error:
+        return f"{platform.node()} cannot read {above}/{owner}: {first_line(error)}"
+    if search in {found.get("search"), found.get("identity")}:
+        return None
+    return f"{above} has the files of another search of this name, as {platform.node()} sees it"
 
 
 def why_no_data(config: DataConfig, cache: ImageCache, fingerprint: str | None) -> str | None:

@@ -45,7 +45,8 @@ def main(
 
     Each line is ok, warn (a search runs, but not as well as it could) or fail (it would not
     run). The first says which config is judged: the default, or the one that a search would be
-    started with. Nothing is created or changed, except by `--fix`.
+    started with. Nothing is created or changed, except by `--fix`; with `--cluster` each node reads
+    the images, as before a search.
 
     Examples:
     `python -m tune.doctor`
@@ -80,8 +81,8 @@ def _examine_cluster(config: SearchConfig, *, as_json: bool) -> int:
     """Ask each node of a cluster, and print a table of them with what is wrong."""
     from tune.checks.cluster import COLUMNS, check_alike, row
     from tune.checks.cluster import ExaminedNode as Node
-    from tune.checks.nodes import Question, describe, now, skew
-    from tune.engine.survey import survey
+    from tune.checks.nodes import Question, describe, now, own_images, skew
+    from tune.engine.survey import looked_at_together, survey
     from tune.study.finding import absolute
     from tune.study.shared import given_storage
     from tune.tracking.server import tracking_uri
@@ -91,11 +92,18 @@ def _examine_cluster(config: SearchConfig, *, as_json: bool) -> int:
     storage = absolute(given_storage(config.tracking.storage))
     uri = tracking_uri(config.tracking.uri)
     question = Question(storage, uri, config.data, config.cache.root)
+    alone = survey(describe, question, now)
+    fingerprint, findings = own_images(config)
+    together = looked_at_together(alone, storage, config.data, config.cache.of_images, fingerprint)
     nodes = [
-        Node(one.name, one.resources, one.value, one.error, skew(one.clock, *one.between))
-        for one in survey(describe, question, now)
+        Node(
+            *(one.name, one.resources, one.value, one.error, skew(one.clock, *one.between)),
+            unseen=one.unseen,
+            images=one.images,
+        )
+        for one in together
     ]
-    findings = [each for node in nodes for each in node.findings] + list(check_alike(nodes))
+    findings += [each for node in nodes for each in node.findings] + list(check_alike(nodes))
     if as_json:
         shown = [{**asdict(node), "state": node.state} for node in nodes]
         print(json.dumps({"nodes": shown, "findings": [asdict(f) for f in findings]}, indent=2))

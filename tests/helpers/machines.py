@@ -103,6 +103,7 @@ class Machine:
     def _plug_in(self, bridge: str) -> None:
         number = self.address.rpartition(".")[2]
         outside, inside = f"{bridge[:10]}o{number}", f"{bridge[:10]}i{number}"
+        self._plug = outside
         _call("ip", "link", "add", outside, "type", "veth", "peer", "name", inside)
         _call("ip", "link", "set", outside, "master", bridge)
         _call("ip", "link", "set", outside, "up")
@@ -117,13 +118,13 @@ class Machine:
 
     def run(self, *words: str, limit: float = 240) -> subprocess.CompletedProcess[str]:
         """Run a command there to its end."""
-        return run(self._inside(words), limit=limit, env=self._environment)
+        return run(self.inside(words), limit=limit, env=self._environment)
 
     def start(self, *words: str, limit: float = 60) -> str:
         """Run a command there that leaves processes running, and return what it printed."""
         with tempfile.TemporaryFile("w+") as output:  # a pipe would wait for what it leaves
             done = subprocess.run(
-                self._inside(words),
+                self.inside(words),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -139,7 +140,11 @@ class Machine:
 
     def running(self, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
         """A command that runs there until the block ends."""
-        return running(self._inside(words), env=self._environment)
+        return running(self.inside(words), env=self._environment)
+
+    def unplug(self) -> None:
+        """Have what it sends, and what is sent to it, get lost."""
+        _call("ip", "link", "set", self._plug, "nomaster")
 
     def kill(self) -> None:
         """Switch it off: all its processes end at once, and its files are gone."""
@@ -153,7 +158,8 @@ class Machine:
         self._holder.stdout.close()
         wait_until(lambda: not self._processes(), seconds=20)
 
-    def _inside(self, words: tuple[str, ...]) -> list[str]:
+    def inside(self, words: tuple[str, ...]) -> list[str]:
+        """A command that runs another there."""
         there = ["nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--uts"]
         return [*there, "env", f"--chdir={self.folder}/desk", *words]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import pytest
 from tests.helpers.buckets import s3
 from tests.helpers.machines import Network, network
 from tests.helpers.postgres import postgres
-from tune.study.turns import Turn
+from tune.study.turns import ServerTurn
 
 
 @pytest.fixture
@@ -54,8 +55,9 @@ def test_a_bucket_of_this_machine_is_reached_from_others(wires: Network) -> None
 @pytest.mark.slow
 def test_a_machine_that_is_switched_off_gives_back_its_turn(wires: Network) -> None:
     hold = (
-        "import sys, time; from tune.study.turns import Turn\n"
-        "assert Turn(sys.argv[1], 'one', print).take(); print('held', flush=True); time.sleep(99)"
+        "import sys, time; from tune.study.turns import ServerTurn\n"
+        "turn = ServerTurn(sys.argv[1], 'one', print)\n"
+        "assert turn.take(); print('held', flush=True); time.sleep(99)"
     )
     with postgres(host=wires.host) as server:
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -65,8 +67,43 @@ def test_a_machine_that_is_switched_off_gives_back_its_turn(wires: Network) -> N
         ):
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
-            turn = Turn(server.url, "one", print)
+            turn = ServerTurn(server.url, "one", print)
             assert not turn.take()
             machine.kill()
         assert turn.take(patience=30)
         turn.give_back()
+
+
+@pytest.mark.slow
+def test_a_study_whose_answers_are_lost_on_the_way_is_given_up_and_asked_again(
+    wires: Network,
+) -> None:
+    ask = (
+        "import sys, time; from tune.study import storage; from tune.base.errors import Halt\n"
+        "storage.SILENCE = 3\n"
+        "opened = storage.open_storage(sys.argv[1])\n"
+        "names = lambda: storage.patiently(opened.get_all_studies, 1.0)\n"
+        "print(len(names()), flush=True)\n"
+        "sys.stdin.readline(); start = time.monotonic()\n"
+        "try: names()\n"
+        "except Halt as halt: print(halt, flush=True)\n"
+        "print(time.monotonic() - start < 15, flush=True)\n"
+    )
+    with postgres(host=wires.host) as server:
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}
+        with wires.machine(environment) as machine:
+            words = (sys.executable, "-c", ask, server.url)
+            with subprocess.Popen(
+                machine.inside(words),
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as asking:
+                assert asking.stdin is not None
+                assert asking.stdout is not None
+                assert asking.stdout.readline() == "0\n"
+                machine.unplug()
+                found, _ = asking.communicate("on\n", timeout=40)
+    assert "Optuna's storage cannot be reached" in found
+    assert found.endswith("True\n")

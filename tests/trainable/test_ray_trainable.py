@@ -146,6 +146,55 @@ def test_where_the_images_have_changed_there_is_no_score(
     before.stop()
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "does not see the search's files in .*: mount that folder there, take that node"),
+        (b'{"search": "other"}', "has the files of another search of this name, as .* sees it"),
+        (b'{"name": "one", "identity": "other"}', "has the files of another search"),
+        (b'{"sea', r"cannot read .*whose\.json"),
+        (b'{"search": "own"}', None),
+        (b'{"name": "one", "identity": "own"}', None),
+    ],
+)
+def test_a_node_without_the_searchs_own_files_says_so_and_writes_nothing(
+    content: bytes | None,
+    told: str | None,
+    tiny: Callable[..., TrialConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_trainable, "DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
+    home = tmp_path / "home"
+    if content is not None:
+        home.mkdir()
+        (home / "whose.json").write_bytes(content)
+    owned = {**spec(tiny(), home / "trial-000"), "owner": "whose.json", "search": "own"}
+    trainable = FineTuneTrainable(config=owned)
+    result = trainable.train()
+    trainable.stop()
+    if told is None:
+        assert result["epoch"] == 1
+    else:
+        assert re.search(told, result["halt"])
+        assert not (home / "trial-000").exists()
+
+
+def test_what_a_worker_wrote_that_was_given_up_is_gone_on_from_to_the_same_end(
+    start: Callable[..., FineTuneTrainable], tmp_path: Path
+) -> None:
+    """Its only step ends after the epochs of the one that has taken the trial over."""
+    whole = steps(start(tmp_path / "whole", train={"epochs": 4}), 4)
+    shared = tmp_path / "shared"
+    lost = start(shared, train={"epochs": 4})
+    steps(lost, 1)
+    steps(start(shared, train={"epochs": 4}), 3)  # the first of these is the other's, once more
+    lost.train()  # epoch 2, over the third
+    again = steps(start(shared, train={"epochs": 4}), 3)
+    assert [result["epoch"] for result in again] == [2, 3, 4]
+    assert list(map(learnt, again)) == list(map(learnt, whole[1:]))
+
+
 def test_a_trial_is_done_at_its_last_epoch(start: Callable[..., FineTuneTrainable]) -> None:
     results = steps(start(), 3)
 

@@ -70,6 +70,29 @@ class Place:
         with self.writing(name, private=private, durable=durable) as file:
             file.write(content)
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file unless there is one, and say whether it is this one: of several, one's is.
+
+        Where it has this very content already, it is: what has made it may not have heard so.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self._files.makedirs(self._path(), exist_ok=True)
+        path = self._aside(name)
+        try:
+            path.write_bytes(content)
+            self._files.link(str(path), self._path(name))
+        except FileExistsError:
+            return self.read(name) == content
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            return self._create_alone(name, content)
+        finally:
+            path.unlink(missing_ok=True)
+        return True
+
     @contextmanager
     def writing(
         self, name: str, *, private: bool = False, durable: bool = False
@@ -107,8 +130,7 @@ class Place:
         Raises:
             OSError: It cannot take its name.
         """
-        # Two machines that share the folder may have processes of the same number.
-        path = self.folder.absolute() / f"{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
+        path = self._aside(name)
         self._files.makedirs(self._path(), exist_ok=True)
         try:
             yield path
@@ -162,6 +184,18 @@ class Place:
 
     def _path(self, name: str = "") -> str:
         return str(self.folder.absolute() / name)
+
+    def _aside(self, name: str) -> Path:
+        # Two machines that share the folder may have processes of the same number.
+        return self.folder.absolute() / f"{name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part"
+
+    def _create_alone(self, name: str, content: bytes) -> bool:
+        try:
+            with Path(self._path(name)).open("xb") as file:
+                file.write(content)
+        except FileExistsError:
+            return self.read(name) == content
+        return True
 
     def _take_name(self, path: Path, name: str) -> None:
         try:

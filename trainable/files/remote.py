@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -41,11 +42,13 @@ _PERMANENT: Final = (
 )
 """What another try does not change."""
 
+_TAKEN: Final = {"PreconditionFailed", "412"}
+
 _Result = TypeVar("_Result")
 
 
 class StorageAwayError(OSError):
-    """A storage has not answered for too long."""
+    """A storage has not answered for too long, or refuses to: what it has cannot be known."""
 
 
 def is_address(where: object) -> bool:
@@ -134,6 +137,29 @@ class RemotePlace:
         # Some of fsspec's file systems keep what they are given.
         self._patiently(lambda: self._files.pipe_file(self._path(name), bytes(content)))
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file unless there is one, and say whether it is this one: of several, one's is.
+
+        Where it has this very content already, it is: the answer to a request may be lost. A
+        server that knows no such request is asked first whether there is one.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+
+        def ask() -> bool:
+            try:
+                self._files.pipe_file(self._path(name), content, mode="create")
+            except OSError as error:
+                if error.errno == errno.ENOSYS:
+                    return self._created_unseen(name, content)
+                if not _says_taken(error):
+                    raise
+                return bool(self._files.cat_file(self._path(name)) == content)
+            return True
+
+        return self._patiently(ask)
+
     @contextmanager
     def writing(
         self, name: str, *, private: bool = False, durable: bool = False
@@ -170,6 +196,12 @@ class RemotePlace:
     def clear_halves(self, *names: str, spare_running: bool = False) -> None:
         """Nothing: there are no halves."""
 
+    def _created_unseen(self, name: str, content: bytes) -> bool:
+        if self._files.exists(self._path(name)):
+            return bool(self._files.cat_file(self._path(name)) == content)
+        self._files.pipe_file(self._path(name), content)
+        return True
+
     def _path(self, name: str = "") -> str:
         return f"{self.folder.partition('://')[2]}/{name}".rstrip("/")
 
@@ -194,8 +226,8 @@ class RemotePlace:
         """Do something that comes to the same if it is done twice.
 
         Raises:
-            StorageAwayError: The storage has been away for too long.
-            OSError: It refuses.
+            StorageAwayError: The storage has been away for too long, or refuses.
+            OSError: What is asked for is not there, or not of that kind.
         """
         attempts = Retrying(
             retry=retry_if_exception(_may_pass),
@@ -210,11 +242,20 @@ class RemotePlace:
             raise StorageAwayError(
                 f"{self.folder} is out of reach: {type(last).__name__}: {first_line(last)}"
             ) from last
+        except PermissionError as error:
+            raise StorageAwayError(f"{self.folder} refuses: {first_line(error)}") from error
 
 
 def _may_pass(error: BaseException) -> bool:
     # A client's library has errors of its own, and those of a connection are of many kinds.
     return isinstance(error, Exception) and not isinstance(error, _PERMANENT)
+
+
+def _says_taken(error: OSError) -> bool:
+    """Whether a storage says that there is such a file; not every S3 server says so in full."""
+    answer = getattr(error.__cause__, "response", {})
+    code = str(answer.get("Error", {}).get("Code"))
+    return isinstance(error, FileExistsError) or code in _TAKEN
 
 
 AnyPlace: TypeAlias = Place | RemotePlace

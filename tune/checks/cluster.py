@@ -27,6 +27,8 @@ class ExaminedNode:
         error: Why it has not.
         clock: By how many seconds at least its clock differs from the driver's.
         own: The driver's versions.
+        unseen: Why it does not see the storage that the driver sees, if it does not.
+        images: Why its images are not the driver's, if they are not.
     """
 
     name: str
@@ -35,6 +37,8 @@ class ExaminedNode:
     error: str | None = None
     clock: float = 0.0
     own: Mapping[str, str] = field(default_factory=versions)
+    unseen: str | None = None
+    images: str | None = None
 
     @property
     def runs_trials(self) -> bool:
@@ -86,11 +90,16 @@ class ExaminedNode:
             message = f"cannot use the storage: {self.facts.storage_error}"
             fix = "AWS_ENDPOINT_URL_S3 and credentials there, or mount the folder"
             yield self._finding("fail", message, fix)
+        elif self.unseen is not None:
+            message = f"does not see the storage that this machine sees: {self.unseen}"
+            yield self._finding("fail", message, "mount the same folder there")
         if self.facts.tracking_error is not None:
             message = f"does not reach MLflow, as a driver there must: {self.facts.tracking_error}"
             yield self._finding("warn", message, "open the way, or start the driver elsewhere")
         if self.facts.data_error is not None and self.runs_trials:
             yield self._finding("fail", self.facts.data_error, "put the same images there")
+        elif self.images is not None and self.runs_trials:
+            yield self._finding("fail", self.images, "put the same there, byte for byte")
 
 
 def row(node: ExaminedNode) -> tuple[str, ...]:
@@ -107,9 +116,9 @@ def row(node: ExaminedNode) -> tuple[str, ...]:
         f"{node.clock:.1f} s",
         gigabytes(facts.store_free),
         gigabytes(facts.disk_free),
-        way if facts.storage_error is None else "no",
+        way if facts.storage_error is None and node.unseen is None else "no",
         "yes" if facts.tracking_error is None else "no",
-        "yes" if facts.data_error is None else "no",
+        "yes" if facts.data_error is None and node.images is None else "no",
         node.state,
     )
 

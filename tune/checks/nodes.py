@@ -17,10 +17,13 @@ from typing import Final
 import fsspec
 
 from trainable.config import DataConfig
+from trainable.data.datasets import load_dataset
 from trainable.files.places import why_not_writable
 from trainable.files.remote import below, place_at
 from trainable.store.arrays import default_root
 from tune.base.errors import ConfigError, first_line
+from tune.base.finding import Finding
+from tune.config.schema import SearchConfig
 from tune.tracking.server import check_tracking
 
 PACKAGES: Final = ("torch", "torchvision", "ray", "numpy", "pydantic", "fsspec", "s3fs")
@@ -151,6 +154,15 @@ def _why_no_data(config: DataConfig) -> str | None:
         return None if files.exists(path) else f"data.root={root}: it is not there"
     except Exception as error:  # noqa: BLE001 - each file system has errors of its own
         return f"data.root={root} cannot be reached: {first_line(error)}"
+
+
+def own_images(config: SearchConfig) -> tuple[str | None, list[Finding]]:
+    """The fingerprint of this machine's images, and what is wrong where it cannot be had."""
+    try:
+        return load_dataset(config.data, config.cache.of_images).fingerprint, []
+    except (ValueError, OSError) as error:
+        message = f"the driver cannot read them: {first_line(error)}"
+        return None, [Finding("images", "fail", message, "put the same images on this machine")]
 
 
 def _free(folder: Path) -> int:

@@ -22,7 +22,6 @@ from tune.strategy.schedulers import Scheduler
 from tune.strategy.scheduling import next_trial
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
-from tune.study.shared import OWNER
 from tune.study.trial import NO_TRIAL, Decision, Epoch, TrialLog, TrialState
 
 
@@ -39,6 +38,8 @@ class LedgerSearcher(DriverOnly, Searcher):
         watchers: Those that are notified of each change, in this order.
         fingerprint: The images' that each trial is to find.
         capacity: Says how many trials fit at once now; None where that never changes.
+        search: The identity of the search that each trial is to find beside its folder; None where
+            all trials run on this machine.
     """
 
     def __init__(
@@ -52,13 +53,14 @@ class LedgerSearcher(DriverOnly, Searcher):
         watchers: Sequence[Watcher],
         fingerprint: str,
         capacity: Callable[[], int] | None = None,
+        search: str | None = None,
     ) -> None:
         objective = ledger.objective
         super().__init__(metric=objective.name, mode="max" if objective.maximizes else "min")
         self._ledger, self._scheduler, self._home = ledger, scheduler, home
         self._resources, self._watchers = resources, watchers
         self._pressure, self._budget = pressure, budget
-        self._fingerprint, self._capacity = fingerprint, capacity
+        self._fingerprint, self._capacity, self._search = fingerprint, capacity, search
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, as Ray passes it to the trainable; None if one may come yet."""
@@ -96,8 +98,8 @@ class LedgerSearcher(DriverOnly, Searcher):
             runtime=asdict(search.runtime(self._resources.memory_fraction)),
             fingerprint=self._fingerprint,
         )
-        if self._home.shared is not None:
-            spec["owner"] = OWNER
+        if self._search is not None:
+            spec["owner"], spec["search"] = self._home.owner, self._search
         return spec
 
     def on_trial_complete(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,6 +81,7 @@ def conclude(
     *,
     with_soup: bool = True,
     resources: TrialResources | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> SearchResults:
     """Test the winner, have it compared and registered, and close the record.
 
@@ -95,6 +96,10 @@ def conclude(
         with_soup: Whether the finalists' soup is made, if the config asks for one.
         resources: What a trial gets: where this is one machine of several, the winner is chosen and
             tested where a trial would run.
+        say: Says that a node for that is waited for.
+
+    Raises:
+        Halt: There is none any more.
     """
     dataset = load_dataset(
         search.config.data, search.config.cache.of_images
@@ -111,7 +116,9 @@ def conclude(
                 contest = contest_of(
                     home.trials, cheap, ledgers, search.data_fingerprint, with_soup=with_soup
                 )
-                tested = hold_contest(contest, resources)
+                # Without a storage this machine alone has the checkpoints.
+                where = None if home.shared is None else resources
+                tested = hold_contest(contest, where, say)
                 classifier = tested.classifier
                 for fault in tested.faults:
                     problems.add(fault)

@@ -6,9 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any, Final
 
-import ray
-from ray.exceptions import GetTimeoutError, RayError
-
 from trainable.augment.policies import DeviceMemory
 from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
@@ -17,6 +14,7 @@ from trainable.registries import POLICIES
 from trainable.rehearsal import DataShape, MemoryNeed, measure_need
 from tune.config.schema import SearchConfig
 from tune.config.walk import possible
+from tune.engine.nodes import Answer, alive_nodes, ask_each
 
 MAX_TRIALS_PER_GPU: Final = 8
 """More of them gain little, and the scheduler stops weak ones later."""
@@ -75,21 +73,49 @@ def trials_per_gpu(need: MemoryNeed) -> int:
     return max(1, min(int(need.total / each), MAX_TRIALS_PER_GPU))
 
 
-def measure(config: SearchConfig) -> MemoryNeed | None:
-    """What the heaviest trial of a search takes, found on a GPU of the cluster.
+def measure(config: SearchConfig, say: Callable[[str], None]) -> MemoryNeed | None:
+    """What the heaviest trial of a search takes on the GPU of the cluster that holds the fewest.
 
-    In a worker of its own: this process takes none of the GPU's memory.
+    Found on a GPU of each node, since a fraction is the same on all; those of one node are alike.
+    In workers of their own: this process takes none of a GPU's memory.
+
+    Args:
+        config: The search.
+        say: Says which nodes could not be measured.
 
     Returns:
-        None where it cannot be found.
+        None where it can be found on none.
     """
     shape = DataShape.of(load_dataset(config.data, config.cache.of_images))
-    # The process ends with its call, and with it what it holds of the GPU.
-    task = ray.remote(num_gpus=1, num_cpus=config.resources.cpu, max_calls=1)(measure_need)
-    try:
-        return ray.get(task.remote(heaviest(config), shape), timeout=_SECONDS)
-    except (RayError, GetTimeoutError):
-        return None
+    cpu = config.resources.cpu
+    able = [
+        node
+        for node in alive_nodes()
+        if node["Resources"].get("GPU", 0.0) >= 1 and node["Resources"].get("CPU", 0.0) >= cpu
+    ]
+    # The processes end with their calls, and with them what they hold of a GPU.
+    answers = ask_each(
+        *(measure_need, heaviest(config), shape),
+        seconds=_SECONDS,
+        nodes=able,
+        ends_processes=True,
+        resources={"num_cpus": cpu, "num_gpus": 1},
+    )
+    return tightest(answers, say)
+
+
+def tightest(answers: Sequence[Answer], say: Callable[[str], None]) -> MemoryNeed | None:
+    """Of what nodes have measured, that by which a GPU holds the fewest trials; None of none."""
+    needs = {answer.node: answer.value for answer in answers if answer.value is not None}
+    if needs:
+        for answer in answers:
+            if answer.node not in needs:
+                say(f"{answer.node} was not measured ({answer.error or 'it sees no GPU'})")
+    totals = {need.total for need in needs.values()}
+    if len(totals) > 1:
+        of = f"{min(totals) / 10**9:.1f} to {max(totals) / 10**9:.1f} GB"
+        say(f"the nodes' GPUs have {of}; the share is that of the one that holds the fewest trials")
+    return min(needs.values(), key=lambda need: (trials_per_gpu(need), need.total), default=None)
 
 
 def _searched(config: SearchConfig, key: str) -> list[Any]:

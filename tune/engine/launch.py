@@ -19,6 +19,7 @@ from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
 from tune.study.finding import absolute, folder_of
 from tune.study.folder import SearchFolder
+from tune.study.reach import check_reach
 from tune.study.searches import checked_name
 from tune.study.shared import given_storage, given_study
 from tune.study.stopwatch import Stopwatch
@@ -143,8 +144,13 @@ def new_search(
 
 
 def with_addresses(config: SearchConfig) -> SearchConfig:
-    """The config of a new search with the addresses that the environment names."""
+    """The config of a new search with the addresses that the environment names.
+
+    Raises:
+        ConfigError: Its study would not keep the drivers of other machines out.
+    """
     tracking, storage = config.tracking, absolute(given_storage(config.tracking.storage))
     addresses = {"uri": tracking_uri(tracking.uri), "study": given_study(tracking.study)}
+    check_reach(addresses["study"], storage)
     tracking = tracking.model_copy(update={**addresses, "storage": storage})
     return config.model_copy(update={"tracking": tracking})

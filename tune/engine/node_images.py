@@ -6,13 +6,28 @@ from typing import Final
 
 from rich.console import Console
 
+from trainable.config import DataConfig
 from trainable.ray_trainable import why_no_data
+from trainable.runtime import ImageCache
 from tune.base.errors import ConfigError
-from tune.engine.nodes import alive_nodes, ask_each, is_one_of_several
+from tune.engine.nodes import Answer, alive_nodes, ask_each, is_one_of_several
 from tune.study.search import Search
 
 _SECONDS: Final = 600.0
 """How long the nodes have: one may have to copy the images first, as its trials would."""
+
+
+def ask_for_images(data: DataConfig, cache: ImageCache, fingerprint: str | None) -> list[Answer]:
+    """Ask each node on which trials may run why it has not the images of a fingerprint.
+
+    Args:
+        data: The images.
+        cache: Where they are kept once they are decoded.
+        fingerprint: That of this machine's; they need only be there without one.
+    """
+    able = [node for node in alive_nodes() if node["Resources"].get("CPU", 0.0)]
+    question = (data, cache, fingerprint)
+    return ask_each(why_no_data, *question, seconds=_SECONDS, nodes=able, ends_processes=True)
 
 
 def check_images(search: Search, console: Console) -> None:
@@ -26,9 +41,8 @@ def check_images(search: Search, console: Console) -> None:
     """
     if not is_one_of_several():
         return
-    able = [node for node in alive_nodes() if node["Resources"].get("CPU", 0.0)]
-    question = (search.config.data, search.config.cache.of_images, search.data_fingerprint)
-    answers = ask_each(why_no_data, *question, seconds=_SECONDS, nodes=able, ends_processes=True)
+    config = search.config
+    answers = ask_for_images(config.data, config.cache.of_images, search.data_fingerprint)
     for late in (answer for answer in answers if answer.error):
         what = f"has not said whether it has these images ({late.error}): its trials will look"
         console.print(f"         {late.node} {what}", soft_wrap=True, markup=False)

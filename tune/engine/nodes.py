@@ -1,30 +1,27 @@
-"""The machines of a Ray cluster: what is asked of each, and whether all see one storage."""
+"""The machines of a Ray cluster: what is asked of each, and what runs where a trial would."""
 
 from __future__ import annotations
 
-import platform
-import uuid
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, TypeVar, cast
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainable.files.remote import below, place_at
-from tune.base.errors import ConfigError, first_line
+from tune.base.errors import Halt, first_line
 from tune.engine.cluster import is_own
 from tune.study.search import OWN_STUDY
-from tune.study.shared import unusable_storage
 
 _SECONDS: Final = 120.0
 """How long the nodes have to answer; a worker's first start takes a while."""
-_PATIENCE: Final = 15.0
 _TRIES: Final = 3
-_MARKS: Final = "nodes"
-"""The folder of a storage in which nodes show that they see it."""
-
+_ROOM_SECONDS: Final = 600.0
+"""How long the end of a search waits for a node, where all that run trials have left."""
+_LOOK_SECONDS: Final = 5.0
 _Result = TypeVar("_Result")
 
 
@@ -60,8 +57,9 @@ def ask_each(
     seconds: float = _SECONDS,
     nodes: Sequence[dict[str, Any]] | None = None,
     ends_processes: bool = False,
+    resources: Mapping[str, float] = MappingProxyType({"num_cpus": 0}),
 ) -> list[Answer]:
-    """Call a function on each node, at once, where it takes up no CPU.
+    """Call a function on each node, at once.
 
     Args:
         question: A function of a module that the nodes have.
@@ -69,13 +67,14 @@ def ask_each(
         seconds: How long all of them have.
         nodes: Those that are asked; by default all.
         ends_processes: Whether the process that answers ends then, with what it has loaded.
+        resources: What it takes up there, as Ray names it; by default nothing.
     """
     nodes = alive_nodes() if nodes is None else nodes
     task = ray.remote(max_calls=int(ends_processes))(question)
     asked = [
         task.options(
-            num_cpus=0,
             max_retries=0,
+            **resources,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
         ).remote(*words)
         for node in nodes
@@ -88,29 +87,74 @@ def ask_each(
 
 
 def is_one_of_several() -> bool:
-    """Whether this process is the driver of a cluster that has other machines too."""
-    return not is_own() and ray.is_initialized() and len(alive_nodes()) > 1
+    """Whether this process is the driver of a cluster on whose other machines trials run.
+
+    They may have left: a head that runs no trials is one of several though it is alone.
+    """
+    if is_own() or not ray.is_initialized():
+        return False
+    nodes = alive_nodes()
+    return len(nodes) > 1 or not any(node["Resources"].get("CPU", 0.0) for node in nodes)
 
 
 def where_trials_run(
-    function: Callable[..., _Result], *words: Any, cpu: float, gpu: float = 0.0
+    function: Callable[..., _Result],
+    *words: Any,
+    cpu: float,
+    gpu: float = 0.0,
+    say: Callable[[str], None] = lambda _: None,
 ) -> _Result:
     """What a function returns on a node on which a trial would run; begun again where one is lost.
 
-    In this process where Ray has this machine alone: it is that node.
+    In this process where Ray has this machine alone: it is that node. Where all such nodes have
+    left, one is waited for.
 
     Args:
         function: A function of a module that the nodes have.
         words: What it is called with.
         cpu: The CPUs of a trial.
         gpu: Its GPUs, or its share of one.
+        say: Says that a node is waited for.
+
+    Raises:
+        Halt: None has come.
     """
     if not is_one_of_several():
         return function(*words)
     # The process ends with its call, and with it what it holds of a GPU.
     settings = {"num_cpus": cpu, "num_gpus": gpu, "max_retries": _TRIES, "max_calls": 1}
-    task = ray.remote(**settings)(function)
-    return ray.get(task.remote(*words))
+    reference = ray.remote(**settings)(function).remote(*words)
+    missing = _Missing(cpu, gpu, say)
+    while not ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
+        if missing.too_long():
+            ray.cancel(reference, force=True)
+            raise Halt(
+                f"no node has joined in {_ROOM_SECONDS:g} s on which a trial could run, as the "
+                "end of the search needs it; when one has, give the same command again"
+            )
+    return cast("_Result", ray.get(reference))
+
+
+class _Missing:
+    """Notices that no node is left on which a trial could run, and for how long."""
+
+    def __init__(self, cpu: float, gpu: float, say: Callable[[str], None]) -> None:
+        self._needs, self._say = {"CPU": cpu, "GPU": gpu}, say
+        self._since: float | None = None
+
+    def too_long(self) -> bool:
+        """Whether it has been so for too long; said once each time that it begins."""
+        if any(self._has_room(node) for node in alive_nodes()):
+            self._since = None
+            return False
+        if self._since is None:
+            self._since = time.monotonic()
+            self._say(f"no node is left for a trial; one is waited for, {_ROOM_SECONDS:g} s long")
+        return time.monotonic() - self._since >= _ROOM_SECONDS
+
+    def _has_room(self, node: dict[str, Any]) -> bool:
+        has = node["Resources"]
+        return all(has.get(name, 0.0) >= needed for name, needed in self._needs.items())
 
 
 def _answer(node: str, reference: Any, seconds: float, *, has_answered: bool) -> Answer:
@@ -122,75 +166,6 @@ def _answer(node: str, reference: Any, seconds: float, *, has_answered: bool) ->
     except (RayError, GetTimeoutError) as error:
         cause = getattr(error, "cause", None) or error
         return Answer(node, error=first_line(cause))
-
-
-def sees_mark(storage: str, mark: str) -> str | None:
-    """Why this node does not see a file that the driver has written to a storage, if it does not.
-
-    Where it does, it writes one of its own, which the driver reads back.
-    """
-    place = place_at(below(storage, _MARKS), patience=_PATIENCE)
-    try:
-        if not place.exists(mark):
-            return "what the driver wrote there cannot be seen from it"
-        place.write(_own(mark), platform.node().encode())
-    except (OSError, ValueError, ImportError) as error:
-        return first_line(error)
-    return None
-
-
-def _own(mark: str) -> str:
-    return f"{mark}-{ray.get_runtime_context().get_node_id()}"
-
-
-def check_storage(storage: str | None) -> None:
-    """Check that every node can read and write where checkpoints are to lie.
-
-    Raises:
-        ConfigError: There are several nodes and no storage, or one of them does not see it.
-    """
-    nodes = alive_nodes()
-    if storage is None:
-        if len(nodes) > 1:
-            raise ConfigError(
-                f"this cluster has {len(nodes)} nodes, and checkpoints would lie in a folder of "
-                "this machine: give --storage s3://BUCKET/PREFIX, or a folder that all of them see"
-            )
-        return
-    mark = uuid.uuid4().hex
-    place = place_at(below(storage, _MARKS), patience=_PATIENCE)
-    try:
-        place.write(mark, b"")
-        answers = ask_each(sees_mark, storage, mark)
-        found = set(place.names(f"{mark}*"))
-        _refuse(storage, answers, {f"{mark}-{node['NodeID']}" for node in nodes} - found, nodes)
-    except (OSError, ImportError) as error:
-        raise unusable_storage(storage, error) from error
-    finally:
-        _clear(storage, mark)
-
-
-def _refuse(
-    storage: str, answers: Sequence[Answer], unseen: set[str], nodes: Sequence[dict[str, Any]]
-) -> None:
-    why = {each.node: each.error or each.value for each in answers if each.error or each.value}
-    for node in nodes:
-        if any(mark.endswith(node["NodeID"]) for mark in unseen):
-            why.setdefault(name_of(node), "what it wrote there cannot be seen from this machine")
-    if why:
-        named = "; ".join(f"{node}: {reason}" for node, reason in sorted(why.items()))
-        raise ConfigError(
-            f"--storage {storage}: not every node can use it ({named}); give one that all of them "
-            "see, and each its credentials"
-        )
-
-
-def _clear(storage: str, mark: str) -> None:
-    place = place_at(below(storage, _MARKS), patience=0.0)
-    try:
-        place.delete(*place.names(f"{mark}*"))
-    except (OSError, ImportError):
-        return
 
 
 def says_where(study: str | None) -> str | None:

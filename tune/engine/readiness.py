@@ -9,7 +9,8 @@ from rich.console import Console
 from tune.config.schema import SearchConfig
 from tune.engine.cluster import is_own, start_ray
 from tune.engine.fractions import measure, trials_per_gpu
-from tune.engine.nodes import alive_nodes, check_storage, says_where
+from tune.engine.marks import check_storage
+from tune.engine.nodes import alive_nodes, says_where
 from tune.engine.ray_compat import use_waiting_workers
 from tune.engine.resources import TrialResources, await_nodes, fit_resources
 
@@ -37,7 +38,9 @@ def share_of_each(config: SearchConfig, console: Console) -> TrialResources:
     resources = fit_resources(config.resources)
     if config.resources.gpu != "auto" or resources.gpu == 0:
         return resources
-    need = measure(config)
+    need = measure(
+        config, lambda line: console.print(f"gpu      {line}", soft_wrap=True, markup=False)
+    )
     if need is None:
         console.print("gpu      what a trial takes of its memory could not be measured")
         return resources

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tune.base.errors import ConfigError
-from tune.engine.launch import Launch, checked_config, free_home, new_search
+from tune.engine.launch import Launch, checked_config, free_home, new_search, with_addresses
 from tune.engine.resumption import resumed_or_new_search, resumed_search
 
 
@@ -70,7 +70,7 @@ class Request:
         old = self.resume or self.resume_or_start
         if old is not None:
             raise ConfigError(f"--dry-run is of a new search, and --resume {old} is an old one")
-        config = checked_config(self.config, self.words)
+        config = with_addresses(checked_config(self.config, self.words))
         free_home(config, self.name)
         from tune.engine.preview import preview  # with PyTorch, after what is checked without
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -34,6 +34,7 @@ from tune.strategy.confirmation import Finalist
 from tune.strategy.portfolio import open_search
 from tune.strategy.refit import is_refitted
 from tune.strategy.scheduling import build_scheduler
+from tune.study.away import halting
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.opening import check_name, check_study, conclude_study, reopen_cut_short
@@ -45,6 +46,7 @@ _GOODBYE_SECONDS: Final = 8.0
 """How long an interrupted search waits for its record to be closed."""
 
 
+@halting()
 def start_search(
     config: SearchConfig, home: SearchFolder, console: Console, watch: Stopwatch | None = None
 ) -> SearchResults:
@@ -73,12 +75,15 @@ def start_search(
     except ConfigError:
         home.discard()
         raise
+    if home.shared is not None:
+        home.shared.settle(search)  # what it has by now, a resume goes on with
     say_fewer(ledger, console)
     console.print(f"resume   {to_resume(home.name)}", soft_wrap=True)
     with watch.noting():
         return _run(search, home, ledger, resources, console, watch)
 
 
+@halting()
 def resume_search(
     search: Search, home: SearchFolder, console: Console, watch: Stopwatch | None = None
 ) -> SearchResults:
@@ -148,6 +153,7 @@ def _run(
         home=home,
         resources=resources,
         fingerprint=search.data_fingerprint,
+        search=search.identity,
         record=writer,
         console=console,
         elapsed=lambda: watch.this_run,
@@ -175,7 +181,9 @@ def _run(
             console.print(f"soup     skipped: {no_soup}")
         ledgers = Ledgers(ledger, confirmed, refitted)
         with_soup = no_soup is None
-        results = _conclude(search, home, order, ledgers, writer, resources, with_soup=with_soup)
+        say = partial(console.print, "end     ", soft_wrap=True, markup=False)
+        ends = partial(_conclude, with_soup=with_soup, say=say)
+        results = ends(search, home, order, ledgers, writer, resources)
         recorded = True
     finally:
         if not recorded:
@@ -225,11 +233,14 @@ def _conclude(
     resources: TrialResources,
     *,
     with_soup: bool,
+    say: Callable[[str], None],
 ) -> SearchResults:
     """Test and register the winner, and close the record."""
     from tune.engine.conclusion import conclude  # with MLflow, which the record's thread has by now
 
-    return conclude(search, home, order, ledgers, writer, with_soup=with_soup, resources=resources)
+    return conclude(
+        *(search, home, order, ledgers, writer), with_soup=with_soup, resources=resources, say=say
+    )
 
 
 def _close_record(writer: RecordWriter) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from trainable.config import DataConfig
+from trainable.runtime import ImageCache
 from tune.engine.cluster import start_ray
+from tune.engine.marks import why_unseen
+from tune.engine.node_images import ask_for_images
 from tune.engine.nodes import alive_nodes, ask_each, name_of
 
 
@@ -22,6 +26,8 @@ class Surveyed:
         error: Why it has not.
         clock: The seconds since 1970 there.
         between: The seconds since 1970 here, before and after its clock was read.
+        unseen: Why it does not see the storage that the driver sees, if it does not.
+        images: Why its images are not the driver's, if they are not.
     """
 
     name: str
@@ -30,6 +36,37 @@ class Surveyed:
     error: str | None
     clock: float
     between: tuple[float, float]
+    unseen: str | None = None
+    images: str | None = None
+
+
+def looked_at_together(
+    nodes: Sequence[Surveyed],
+    storage: str | None,
+    data: DataConfig,
+    cache: ImageCache,
+    fingerprint: str | None,
+) -> list[Surveyed]:
+    """The nodes with what a search checks before its start: one storage, and the same images.
+
+    Args:
+        nodes: As they answered for themselves.
+        storage: Where checkpoints are to lie, if that is named.
+        data: The images of a search.
+        cache: Where they are kept once they are decoded.
+        fingerprint: That of the driver's images; None where it cannot read them.
+
+    Raises:
+        ConfigError: The driver cannot use the storage.
+    """
+    unseen = {} if storage is None else why_unseen(storage)
+    images = {
+        answer.node: answer.error or answer.value
+        for answer in ask_for_images(data, cache, fingerprint)
+    }
+    return [
+        replace(node, unseen=unseen.get(node.name), images=images.get(node.name)) for node in nodes
+    ]
 
 
 def survey(

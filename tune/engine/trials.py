@@ -45,6 +45,7 @@ def run_trials(
     home: SearchFolder,
     resources: TrialResources,
     fingerprint: str,
+    search: str,
     record: Watcher,
     console: Console,
     elapsed: Callable[[], float],
@@ -59,6 +60,7 @@ def run_trials(
         home: The search's folder.
         resources: What a trial gets.
         fingerprint: The images' that each trial is to find.
+        search: The identity of the search, which each trial is to find where others may run too.
         record: Follows the trials for the record.
         console: Where progress is shown.
         elapsed: The seconds since the command began.
@@ -100,6 +102,7 @@ def run_trials(
                     watchers,
                     fingerprint,
                     capacity,
+                    search if home.shared is not None or capacity is not None else None,
                 ),
                 scheduler=asked,
                 num_samples=-1,  # the searcher says when there are no more

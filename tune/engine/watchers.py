@@ -9,6 +9,7 @@ from trainable.checkpoints import BEST, LAST
 from tune.base.errors import Halt
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist
+from tune.study.away import halting
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.search import Kind
@@ -37,7 +38,11 @@ class DropUnneeded:
         self._kept = set[int]()
 
     def changed(self, trial: TrialLog) -> None:
-        """Delete what nobody will ask for any more."""
+        """Delete what nobody will ask for any more.
+
+        Raises:
+            Halt: The storage is away.
+        """
         if not trial.state.is_finished() or trial.cut_short:
             return
         self._delete(trial, f"{LAST}*")
@@ -51,7 +56,8 @@ class DropUnneeded:
 
     def _delete(self, trial: TrialLog, pattern: str) -> None:
         place = self._home.checkpoints(trial.number, self._kind)
-        place.delete(*place.names(pattern))
+        with halting(OSError):
+            place.delete(*place.names(pattern))
 
 
 def drop_former(home: SearchFolder, confirmed: Ledger, chosen: Sequence[Finalist]) -> None:

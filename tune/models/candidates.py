@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
-from trainable.checkpoints import CheckpointError, Checkpoints
+from trainable.checkpoints import BEST, CheckpointError, Checkpoints
 from trainable.config import TrialConfig
+from trainable.files.remote import below
 from trainable.finetuner import FineTuner
 from trainable.inference.calibration import NONE, Calibration, calibrate
 from trainable.judging.objective import Objective
@@ -181,12 +182,20 @@ def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Le
 
 
 def trained(run: Run, home: Folders, memory_fraction: float | None = None) -> FineTuner:
-    """A run as it was after its best epoch: by its checkpoint, or trained again."""
+    """A run as it was after its best epoch: by its checkpoint, or trained again.
+
+    A worker that Ray has given up may still have written the epoch that it was at, after the one
+    that took the trial over has written a later and better one.
+    """
     micro_batches = run.log.facts["micro_batches"]
     tuner = _tuner(run.config, run.search, micro_batches, memory_fraction)
     checkpoints = Checkpoints(home.trial(run.log.number, run.kind), run.config)
     try:
-        tuner.load_state_dict(checkpoints.best()["tuner"])
+        state = checkpoints.best()["tuner"]
+        if state["epoch"] < run.epoch:
+            path = below(home.trial(run.log.number, run.kind), BEST)
+            raise CheckpointError(f"{path} is of epoch {state['epoch']}, not of {run.epoch}")
+        tuner.load_state_dict(state)
     except CheckpointError as error:
         warnings.warn(f"{error}: the trial is run again", stacklevel=2)
         while tuner.epoch != run.epoch:

@@ -16,8 +16,9 @@ from typing import get_args
 from pydantic import ValidationError
 
 from trainable.files.places import Place
-from trainable.files.remote import AnyPlace, below, place_at
+from trainable.files.remote import AnyPlace, below, is_address, place_at
 from tune.base.errors import ConfigError, first_line
+from tune.study.claims import OWNER
 from tune.study.holding import LOCK, Hold
 from tune.study.search import DATABASE, HOME, Kind, Search
 from tune.study.searches import FILE, SEARCHES, unknown
@@ -44,6 +45,11 @@ class SearchFolder:
     def trials(self) -> TrialFolders:
         """Where its trials' folders are."""
         return TrialFolders(self.folder if self.shared is None else self.shared.address)
+
+    @property
+    def owner(self) -> str:
+        """The name of the file beside its trials' folders that says whose they are."""
+        return FILE if self.shared is None else OWNER
 
     @property
     def exists(self) -> bool:
@@ -115,7 +121,8 @@ class SearchFolder:
 
     def clear_halves(self) -> None:
         """Delete what its trials' processes, which have ended, had half written."""
-        if not self._hold.is_own:  # another process may be running it
+        # Another process may be running it; and a bucket has no halves.
+        if not self._hold.is_own or is_address(self.trials.where):
             return
         for kind in get_args(Kind):
             for name in place_at(self.trials.where).folders(f"{kind}-*"):

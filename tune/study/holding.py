@@ -55,7 +55,7 @@ class Hold:
                 all, while a server was away that keeps the turns of several machines.
 
         Raises:
-            ConfigError: Another process has it.
+            ConfigError: Another process has it, or others could not be kept out.
         """
         self._file.parent.mkdir(parents=True, exist_ok=True)
         busy = f"search {self._name}: another process is running it; wait for it or stop it"
@@ -63,9 +63,12 @@ class Hold:
             self._lock.acquire(timeout=patience)
         except Timeout as error:
             raise ConfigError(busy) from error
-        if self._shared is not None and not self._shared.take_turn(patience, on_loss):
+        try:
+            if self._shared is not None and not self._shared.take_turn(patience, on_loss):
+                raise ConfigError(busy)
+        except ConfigError:
             self._lock.release()
-            raise ConfigError(busy)
+            raise
 
     def give_back(self) -> None:
         """Let others have it, this process's next search too."""

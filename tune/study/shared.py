@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from trainable.files.places import Place
-from trainable.files.remote import PATIENCE, AnyPlace, below, place_at
+from trainable.files.remote import AnyPlace, below, place_at
 from tune.base.errors import ConfigError, first_line
+from tune.study.claims import Claims
+from tune.study.reach import check_reach
 from tune.study.search import Kind, Search, run_name
 
 if TYPE_CHECKING:
     from tune.study.turns import Turn
 
-OWNER: Final = "owner.json"
-"""The file that says which search's the trials' folders beside it are. A node that does not find it
-does not see the storage."""
 STORAGE: Final = "TUNE_STORAGE"
 STUDY: Final = "TUNE_STUDY"
 """The variables that name a storage and a study where a config names none."""
@@ -52,7 +51,7 @@ class SharedFolder:
 
     What the search is stands in its study, which knows it for all machines; whose turn it is to run
     it, there too, if that is on a server. The study of a file is this machine's alone, and so is
-    the turn.
+    the turn; others are refused.
 
     Attributes:
         name: The search's name.
@@ -66,6 +65,7 @@ class SharedFolder:
     study: str
     uri: str | None = None
     _turn: Turn | None = field(default=None, repr=False)
+    _claimed: str | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
@@ -88,19 +88,28 @@ class SharedFolder:
         Raises:
             ConfigError: It belongs to another, or nothing can be written there.
         """
-        place = place_at(self.address, patience=_HURRY)
-        try:
-            # One that has no trials yet was killed before it had a study.
-            if place.exists(OWNER) and place.folders("*-*"):
-                raise ConfigError(
-                    f"--name {self.name}: {self.address} has the files of a search of this name; "
-                    "choose another"
-                )
-            place.write(OWNER, json.dumps({"search": identity}).encode())
-        except (OSError, ValueError, ImportError) as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise unusable_storage(self.storage, error) from error
+        with self._usable():
+            claimed = Claims(self.address, _HURRY).claim(identity)
+        if not claimed:
+            raise ConfigError(
+                f"--name {self.name}: {self.address} has the files of a search of this name; "
+                "choose another"
+            )
+        self._claimed = identity
+
+    def settle(self, search: Search) -> None:
+        """Have the folder for good: the search has a study, and can be gone on with.
+
+        Raises:
+            ConfigError: The folder is another's, or the storage cannot be used.
+        """
+        with self._usable():
+            settled = Claims(self.address, _HURRY).settle(search.identity)
+        if not settled:
+            raise ConfigError(
+                f"search {self.name}: {self.address} has the files of another search of this name; "
+                "give --storage the one that it was started with, or start it by another name"
+            )
 
     def load(self) -> Search | None:
         """The search as its study has it, with the addresses by which it was found; None without.
@@ -122,41 +131,26 @@ class SharedFolder:
         config = search.config.model_copy(update={"tracking": tracking})
         return search.model_copy(update={"config": config})
 
-    def check_owner(self, search: Search) -> None:
-        """Check that the storage is there, and that its files are the search's.
-
-        Raises:
-            ConfigError: They are not.
-        """
-        place = place_at(self.address, patience=_HURRY)
-        try:
-            owner = json.loads(place.read(OWNER))["search"]
-        except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-            raise unusable_storage(self.storage, error) from error
-        if owner != search.identity:
-            raise ConfigError(
-                f"search {self.name}: {self.address} has the files of another search of this name; "
-                "give --storage the one that it was started with"
-            )
-
     @property
     def is_running(self) -> bool:
         """Whether a process on any machine is running the search, as far as the study says."""
-        from tune.study.turns import is_on_server, turn_for
+        from tune.study.turns import turn_for
 
-        return is_on_server(self.study) and turn_for(self.study, self.name, _ignore).is_taken
+        turn = turn_for(self.study, self.name, _ignore)
+        return turn is not None and turn.is_taken
 
     def take_turn(self, patience: float, on_loss: Callable[[str], None] | None) -> bool:
         """Keep the processes of other machines out; False where one is at it.
 
         Raises:
-            ConfigError: The study cannot be used.
+            ConfigError: The study cannot be used, or keeps no other machine out.
         """
-        from tune.study.turns import is_on_server, turn_for
+        from tune.study.turns import turn_for
 
-        if self._turn is not None or not is_on_server(self.study):
+        check_reach(self.study, self.storage)
+        turn = self._turn or turn_for(self.study, self.name, on_loss or _ignore)
+        if turn is None or self._turn is not None:
             return True
-        turn = turn_for(self.study, self.name, on_loss or _ignore)
         self._turn = turn if turn.take(patience) else None
         return self._turn is not None
 
@@ -170,16 +164,21 @@ class SharedFolder:
     def size(self) -> int:
         """The bytes of its trials' checkpoints, as far as it can be known now."""
         try:
-            return sum(_bytes(place) for place in self._trials(_HURRY))
+            return sum(_bytes(place) for place in self._trials())
         except (OSError, ImportError):
             return 0
 
     def clear_checkpoints(self) -> int:
-        """Delete them, and return how many bytes those were."""
+        """Delete them, and return how many bytes those were.
+
+        Raises:
+            ConfigError: They cannot be deleted.
+        """
         size = 0
-        for place in self._trials():
-            size += _bytes(place)
-            place.delete(*place.names(f"{_CHECKPOINTS}*"))
+        with self._usable():
+            for place in self._trials():
+                size += _bytes(place)
+                place.delete(*place.names(f"{_CHECKPOINTS}*"))
         return size
 
     def publish(self, files: Iterable[Path]) -> None:
@@ -189,13 +188,23 @@ class SharedFolder:
 
     def discard(self) -> None:
         """Leave the folder as if it had never been claimed."""
-        self.place.delete(OWNER, _ELAPSED)
+        with suppress(OSError, ValueError):
+            place_at(self.address, _HURRY).delete(_ELAPSED)
+            if self._claimed is not None:
+                Claims(self.address, _HURRY).withdraw(self._claimed)
         self.end_turn()
 
-    def _trials(self, patience: float = PATIENCE) -> list[AnyPlace]:
-        place = place_at(self.address, patience)
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, ImportError) as error:
+            raise unusable_storage(self.storage, error) from error
+
+    def _trials(self) -> list[AnyPlace]:
+        place = place_at(self.address, _HURRY)
         return [
-            place_at(below(self.address, name), patience)
+            place_at(below(self.address, name), _HURRY)
             for kind in get_args(Kind)
             for name in place.folders(f"{kind}-*")
         ]

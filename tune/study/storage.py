@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import Study
-from sqlalchemy import column, delete, event, literal_column, table, update
+from sqlalchemy import column, delete, event, literal_column, make_url, table, update
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import (
     RetryError,
@@ -32,6 +32,11 @@ from tune.study.search import OWN_STUDY
 
 PATIENCE: Final = 120.0
 """Seconds for which a storage that is locked or away is waited for."""
+KEEPALIVE: Final = {"idle": 20, "interval": 10, "count": 3}
+"""After how many seconds of silence, how often and how many times one end of a connection asks the
+other for a sign of life: a machine that has lost its power has lost its turn within a minute."""
+SILENCE: Final = 50
+"""Seconds after which a connection ends to which nobody answers: as many as these."""
 UNUSABLE: Final = (SQLAlchemyError, OptunaError, ImportError)
 """What is raised where a storage cannot be used."""
 
@@ -39,6 +44,8 @@ _MADE_MEANWHILE: Final = re.compile(r"already exists|unique constraint|is locked
 _AWAY: Final = (SQLAlchemyError, StorageInternalError)
 _FULL: Final = "is full"
 _SQLITE: Final = "sqlite:///"
+_CONNECT_SECONDS: Final = 5
+_OF_LIBPQ: Final = {"psycopg", "psycopg2"}
 _Result = TypeVar("_Result")
 
 
@@ -61,11 +68,25 @@ def open_storage(url: str) -> RDBStorage:
         stop=stop_after_attempt(6),
         reraise=True,
     )
-    storage = attempts(RDBStorage, url)
+    storage = attempts(RDBStorage, url, {"connect_args": connect_args(url)})
     if url.startswith(_SQLITE):
         event.listen(storage.engine, "connect", _survive_power)
         storage.engine.dispose()  # of connections that were made before
     return storage
+
+
+def connect_args(url: str) -> dict[str, int]:
+    """How a client of PostgreSQL's notices that nothing comes back any more, as a server does.
+
+    Without these it would wait for ever where packets are lost: what is asked again is asked only
+    once a question has failed. What the URL itself says of them stays.
+    """
+    parsed = make_url(url)
+    if parsed.get_driver_name() not in _OF_LIBPQ:  # others have other names for these
+        return {}
+    settings = {f"keepalives_{name}": value for name, value in KEEPALIVE.items()}
+    settings |= {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": 1000 * SILENCE}
+    return {name: value for name, value in settings.items() if name not in parsed.query}
 
 
 def _survive_power(connection: sqlite3.Connection, _: object) -> None:

@@ -6,29 +6,72 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
-from sqlalchemy import Connection, create_engine, make_url, text
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from tune.study.storage import unusable
+from tune.study.reach import dialect_of, file_of
+from tune.study.search import OWN_STUDY
+from tune.study.storage import KEEPALIVE, connect_args, unusable
 
 _LOOK_SECONDS: Final = 5.0
 """How often it is looked whether the turn is still this process's."""
-_KEEPALIVE: Final = {"idle": 20, "interval": 10, "count": 3}
-"""After how many seconds of silence, how often and how many times the server asks for a sign of
-life: a machine that has lost its power has lost its turn within a minute."""
-_OF_LIBPQ: Final = {"psycopg", "psycopg2"}
-_POSTGRES: Final = "postgresql"
 
 
-def is_on_server(url: str) -> bool:
-    """Whether a storage is one of those in which a turn can be taken from any machine."""
-    return url.startswith(_POSTGRES)
+class Turn(Protocol):
+    """The turn to run a search."""
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether another process has it, as far as that can be known."""
+
+    def take(self, patience: float = 0.0) -> bool:
+        """Take it; False where another process has it after so many seconds."""
+
+    def give_back(self) -> None:
+        """Let others have it."""
 
 
-class Turn:
+class FileTurn:
+    """The turn to run a search whose study lies in a file of this machine's: a lock beside that.
+
+    Args:
+        database: The file.
+        name: The search's name.
+    """
+
+    def __init__(self, database: Path, name: str) -> None:
+        self._lock = FileLock(f"{database}-{name}.lock")
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether another process has it."""
+        if not Path(self._lock.lock_file).is_file():
+            return False
+        try:
+            with self._lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def take(self, patience: float = 0.0) -> bool:
+        """Take it; False where another process has it after so many seconds."""
+        try:
+            self._lock.acquire(timeout=patience)
+        except Timeout:
+            return False
+        return True
+
+    def give_back(self) -> None:
+        """Let others have it."""
+        self._lock.release()
+
+
+class ServerTurn:
     """The turn to run a search whose study lies in PostgreSQL, as an advisory lock there.
 
     The lock belongs to a connection, so that the death of this process, or of its machine, gives it
@@ -44,12 +87,8 @@ class Turn:
         self._url, self._name, self._on_loss = url, name, on_loss
         digest = hashlib.sha256(f"resnet-tune search {name}".encode()).digest()
         self._key = int.from_bytes(digest[:8], "big", signed=True)
-        settings: dict[str, int] = {}
-        if make_url(url).get_driver_name() in _OF_LIBPQ:  # others have other names for these
-            settings = {f"keepalives_{name}": value for name, value in _KEEPALIVE.items()}
-            settings["connect_timeout"] = 5
         self._engine = create_engine(
-            url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=settings
+            url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=connect_args(url)
         )
         self._connection: Connection | None = None
         self._ended = threading.Event()
@@ -93,7 +132,7 @@ class Turn:
     def _try(self) -> bool:
         connection = self._engine.connect()
         try:
-            for setting, value in _KEEPALIVE.items():
+            for setting, value in KEEPALIVE.items():
                 connection.execute(text(f"SET tcp_keepalives_{setting} = {value}"))
             taken = bool(
                 connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
@@ -130,13 +169,18 @@ class Turn:
                 self._let_go()
 
 
-def turn_for(url: str, name: str, on_loss: Callable[[str], None]) -> Turn:
-    """The turn to run a search.
+def turn_for(url: str, name: str, on_loss: Callable[[str], None]) -> Turn | None:
+    """The turn to run a search; None where its folder is the only way to its study.
 
     Raises:
         ConfigError: The storage is none in which one can be taken.
     """
+    file = file_of(url)
+    if file is not None and file.parent.is_dir() and url != OWN_STUDY:
+        return FileTurn(file, name)
+    if dialect_of(url) != "postgresql":
+        return None
     try:
-        return Turn(url, name, on_loss)
+        return ServerTurn(url, name, on_loss)
     except (SQLAlchemyError, ImportError) as error:
         raise unusable(url, error) from error

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
+from s3fs import S3FileSystem
 
 from tests.helpers.buckets import S3, s3
 from trainable.checkpoints import BEST, LAST, CheckpointError, Checkpoints
@@ -65,6 +68,43 @@ def test_a_file_is_read_as_it_was_written_and_replaced(place: AnyPlace) -> None:
     assert place.names() == ["b.json"]
     with pytest.raises(FileNotFoundError):
         place.read("a.pt")
+
+
+def test_of_several_that_make_a_file_one_does(place: AnyPlace) -> None:
+    assert place.create("a", b"one")
+    assert not place.create("a", b"two")
+    assert place.create("a", b"one")  # the answer to whose request was lost
+    assert (place.read("a"), place.names()) == (b"one", ["a"])
+
+
+def test_where_a_file_system_has_no_hard_links_one_does_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    place = Place(tmp_path)
+    monkeypatch.setattr(place._files, "link", link)
+    assert place.create("a", b"one")
+    assert not place.create("a", b"two")
+    assert place.names() == ["a"]
+
+
+def test_a_server_that_knows_no_conditions_is_asked_first(
+    server: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = RemotePlace(f"{server.address}/unconditional")
+    pipe = type(place._files).pipe_file
+
+    def unknown(files: object, path: str, content: bytes, mode: str = "overwrite") -> object:
+        if mode == "create":
+            raise OSError(errno.ENOSYS, "A header you provided implies functionality ...")
+        return pipe(files, path, content)
+
+    monkeypatch.setattr(type(place._files), "pipe_file", unknown)
+    assert place.create("a", b"one")
+    assert not place.create("a", b"two")
+    assert place.create("a", b"one")
 
 
 def test_folders_are_no_files(address: str, place: AnyPlace) -> None:
@@ -159,6 +199,67 @@ def test_one_that_stays_away_is_no_reason_to_start_a_trial_again(server: S3) -> 
                 read()
     finally:
         server.start()
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """An S3 server that has taken a key's rights away, or whose clock has gone astray."""
+
+    def answer(self) -> None:
+        self.send_response(403)
+        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def refusing(server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Has every request be answered by 403 from then on."""
+    refusal = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=refusal.serve_forever, daemon=True).start()
+
+    def refuse() -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{refusal.server_port}")
+        S3FileSystem.clear_instance_cache()
+
+    yield refuse
+    S3FileSystem.clear_instance_cache()
+    refusal.shutdown()
+    refusal.server_close()
+
+
+def test_a_refusal_is_no_reason_to_start_a_trial_again(
+    server: S3, refusing: Callable[[], None]
+) -> None:
+    address = f"{server.address}/refused"
+    Checkpoints(address).save(state(1), best=True)
+    refusing()
+    checkpoints, start = Checkpoints(address), time.monotonic()
+    for act in (
+        checkpoints.last,
+        checkpoints.best,
+        lambda: checkpoints.save(state(2), best=False),
+        lambda: place_at(address).exists(LAST),
+        lambda: place_at(address).names(),
+    ):
+        with pytest.raises(StorageAwayError, match=r"s3://.* refuses: .*"):
+            act()
+    assert time.monotonic() - start < 10
+
+
+def test_a_folder_that_cannot_be_read_is_no_reason_to_start_a_trial_again(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state(1), best=True)
+    (tmp_path / LAST).unlink()
+    (tmp_path / LAST).symlink_to(LAST)  # which no user can read, root neither
+    with pytest.raises(StorageAwayError, match=r"last\.pt cannot be read"):
+        checkpoints.last()
 
 
 def test_what_cannot_pass_is_not_tried_again(server: S3) -> None:

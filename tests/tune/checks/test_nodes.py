@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.commands import DIGITS
 from tests.helpers.doors import invoke
 from trainable.config import DataConfig
+from trainable.data.datasets import load_dataset
 from trainable.files.remote import place_at
 from tune.checks.cluster import COLUMNS, ExaminedNode, check_alike, row
-from tune.checks.nodes import NodeFacts, Question, describe, skew, versions
+from tune.checks.nodes import NodeFacts, Question, describe, own_images, skew, versions
+from tune.config.loading import load_config
 
 GOOD = NodeFacts(
     host="node-1",
@@ -56,6 +59,32 @@ def test_what_is_wrong_is_named_with_its_cure(
     assert (finding.name, finding.state, node.state) == ("node node-1 (10.0.0.1)", state, state)
     assert words in finding.message
     assert finding.fix
+
+
+@pytest.mark.parametrize(
+    ("changed", "column", "words"),
+    [
+        ({"unseen": "what the driver wrote there cannot be seen from it"}, "storage", "the driver"),
+        ({"images": "these are not the images"}, "data", "these are not the images"),
+    ],
+)
+def test_what_only_machines_together_show_is_wrong_with_a_node_too(
+    changed: dict[str, str], column: str, words: str
+) -> None:
+    node = replace(NODE, **changed)
+    (finding,) = node.findings
+    assert (finding.state, node.state) == ("fail", "fail")
+    assert words in finding.message
+    assert dict(zip(COLUMNS, row(node), strict=True))[column] == "no"
+
+
+def test_the_drivers_own_images_are_those_that_the_others_are_compared_with(tmp_path: Path) -> None:
+    fingerprint, findings = own_images(load_config(DIGITS))
+    assert (fingerprint, findings) == (load_dataset(load_config(DIGITS).data).fingerprint, [])
+    none = load_config(None, ["data.source=image_folder", f"data.root={tmp_path / 'none'}"])
+    fingerprint, (finding,) = own_images(none)
+    assert (fingerprint, finding.state) == (None, "fail")
+    assert "the driver cannot read them: data.root=" in finding.message
 
 
 def test_a_head_without_trials_needs_no_data() -> None:

@@ -21,6 +21,7 @@ from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
 from tune.strategy.scheduling import build_scheduler
 from tune.study.folder import SearchFolder
+from tune.study.shared import SharedFolder
 from tune.study.trial import TrialState
 
 
@@ -38,6 +39,28 @@ def test_each_trial_knows_the_images_that_it_is_to_find(tmp_path: Path) -> None:
     assert isinstance(spec, dict)
     assert spec["fingerprint"] == "images"
     assert spec["trial"]["data"]["split_rule"] == 3
+    assert not {"owner", "search"} & set(spec)
+
+
+@pytest.mark.parametrize(
+    ("shared", "owner"),
+    [(None, "search.json"), (SharedFolder("one", "memory://all", "sqlite://"), "owner.json")],
+)
+def test_where_other_nodes_may_run_it_a_trial_knows_whose_it_is(
+    shared: SharedFolder | None, owner: str, tmp_path: Path
+) -> None:
+    config = load_config(DIGITS)
+    ledger, home = ledger_in_memory(config), SearchFolder("one", tmp_path, shared)
+    resources = TrialResources(cpu=1, gpu=0, concurrent=1)
+    scheduler, budget = build_scheduler(config), TimeBudget(lambda: math.inf)
+    searcher = LedgerSearcher(
+        *(ledger, scheduler, home, resources, MemoryPressure(), budget, (), "images"),
+        capacity=lambda: 1,
+        search="identity",
+    )
+    spec = searcher.suggest("a")
+    assert isinstance(spec, dict)
+    assert (spec["owner"], spec["search"]) == (owner, "identity")
 
 
 def test_values_that_make_no_trial_end_it_with_the_reason(

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import ray
+from ray.cluster_utils import Cluster
 
-from tests.helpers.commands import REPOSITORY
+from tests.helpers.commands import DIGITS, REPOSITORY
 from trainable.files.remote import place_at
-from tune.base.errors import ConfigError
+from tune.base.errors import ConfigError, Halt
+from tune.checks.nodes import Question, describe, now, own_images
+from tune.config.loading import load_config
 from tune.engine.cluster import code_for_nodes
-from tune.engine.nodes import Answer, check_storage, name_of, says_where, where_trials_run
+from tune.engine.marks import check_storage
+from tune.engine.nodes import (
+    Answer,
+    alive_nodes,
+    ask_each,
+    name_of,
+    says_where,
+    where_trials_run,
+)
+from tune.engine.survey import looked_at_together, survey
 
 
 def test_the_drivers_code_is_brought_and_nothing_beside_it() -> None:
@@ -76,7 +90,7 @@ def answering(reasons: dict[str, str | None]) -> Callable[..., list[Answer]]:
 
 @pytest.fixture
 def two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tune.engine.nodes.alive_nodes", lambda: NODES)
+    monkeypatch.setattr("tune.engine.marks.alive_nodes", lambda: NODES)
 
 
 @pytest.mark.usefixtures("two_nodes")
@@ -89,7 +103,7 @@ def test_several_nodes_without_a_storage_are_refused() -> None:
 def test_a_storage_that_all_see_is_taken_and_left_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tune.engine.nodes.ask_each", answering({"id1": None, "id2": None}))
+    monkeypatch.setattr("tune.engine.marks.ask_each", answering({"id1": None, "id2": None}))
     check_storage("memory://seen")
     assert place_at("memory://seen/nodes").names() == []
 
@@ -98,7 +112,7 @@ def test_a_storage_that_all_see_is_taken_and_left_as_it_was(
 def test_a_node_that_does_not_see_it_is_named_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("tune.engine.nodes.ask_each", answering({"id1": None, "id2": "Forbidden"}))
+    monkeypatch.setattr("tune.engine.marks.ask_each", answering({"id1": None, "id2": "Forbidden"}))
     told = r"--storage \S+: not every node can use it \(node-2 \(10\.0\.0\.2\): Forbidden\)"
     with pytest.raises(ConfigError, match=told):
         check_storage(str(tmp_path))
@@ -111,10 +125,56 @@ def test_a_node_that_writes_elsewhere_is_named(monkeypatch: pytest.MonkeyPatch) 
         place_at(f"{storage}/nodes").write(f"{mark}-id1", b"")
         return [Answer(name_of(node)) for node in NODES]
 
-    monkeypatch.setattr("tune.engine.nodes.ask_each", ask)
+    monkeypatch.setattr("tune.engine.marks.ask_each", ask)
     with pytest.raises(ConfigError, match=r"node-2 .*: what it wrote there cannot be seen from"):
         check_storage("memory://elsewhere")
 
 
 def test_on_one_machine_a_function_is_called_here() -> None:
     assert where_trials_run(lambda first, second: (first, second), 1, 2, cpu=1) == (1, 2)
+
+
+@pytest.fixture
+def head() -> Iterator[Cluster]:
+    """A head of Ray's own processes on which no trial may run."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "num_gpus": 0})
+    ray.init(address=cluster.address, log_to_driver=False)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_a_head_that_runs_no_trials_waits_for_a_node_and_then_halts(
+    head: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.engine.nodes._LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("tune.engine.nodes._ROOM_SECONDS", 2.0)
+    said: list[str] = []
+    with pytest.raises(Halt, match=r"no node has joined in 2 s .* give the same command again"):
+        where_trials_run(platform.node, cpu=1, say=said.append)
+    assert said == ["no node is left for a trial; one is waited for, 2 s long"]
+
+    monkeypatch.setattr("tune.engine.nodes._ROOM_SECONDS", 600.0)
+    joining = lambda _: head.add_node(num_cpus=1)  # noqa: E731
+    assert where_trials_run(platform.node, cpu=1, say=joining) == platform.node()
+
+    (able,) = [node for node in alive_nodes() if node["Resources"].get("CPU")]
+    answers = ask_each(platform.node, nodes=[able], resources={"num_cpus": 1})
+    assert answers == [Answer(name_of(able), platform.node())]
+
+
+@pytest.mark.slow
+def test_the_doctor_looks_at_nodes_together_as_a_search_does(head: Cluster, tmp_path: Path) -> None:
+    head.add_node(num_cpus=1)
+    config = load_config(DIGITS)
+    question = Question(str(tmp_path), None, config.data, tmp_path / "cache")
+    data, cache = config.data, config.cache.of_images
+    alone = survey(describe, question, now)
+    fingerprint, _ = own_images(config)
+    found = looked_at_together(alone, str(tmp_path), data, cache, fingerprint)
+    assert len(found) == 2
+    assert {(one.error, one.unseen, one.images) for one in found} == {(None, None, None)}
+    for one in looked_at_together(alone, None, data, cache, "another's"):  # of one name, here
+        assert one.images is not None
+        assert "these are not the images" in one.images

@@ -12,7 +12,8 @@ from trainable.device import CONTEXT_BYTES, tensor_share
 from trainable.rehearsal import DataShape, MemoryNeed, measure_need
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.engine.fractions import MAX_TRIALS_PER_GPU, SLACK, heaviest, trials_per_gpu
+from tune.engine.fractions import MAX_TRIALS_PER_GPU, SLACK, heaviest, tightest, trials_per_gpu
+from tune.engine.nodes import Answer
 
 GB = 10**9
 
@@ -101,6 +102,38 @@ class TestTrialsPerGpu:
         if trials > 1:
             assert tensor_share(1 / trials, total) * total >= peak * SLACK - 1
             assert trials * (peak + CONTEXT_BYTES) <= total
+
+
+SMALL, LARGE = MemoryNeed(4 * GB, 16 * GB), MemoryNeed(4 * GB, 80 * GB)
+
+
+@pytest.mark.parametrize("order", [(SMALL, LARGE), (LARGE, SMALL)])
+def test_where_gpus_differ_the_one_that_holds_the_fewest_trials_decides(
+    order: tuple[MemoryNeed, ...],
+) -> None:
+    said: list[str] = []
+    found = tightest([Answer(f"node-{n}", need) for n, need in enumerate(order)], said.append)
+    assert found == SMALL
+    assert said == [
+        "the nodes' GPUs have 16.0 to 80.0 GB; the share is that of the one that holds the fewest "
+        "trials"
+    ]
+
+
+def test_a_node_that_was_not_measured_is_named_and_none_is_no_measure() -> None:
+    said: list[str] = []
+    answers = [
+        Answer("one", LARGE),
+        Answer("two", error="no answer in 180 s"),
+        Answer("three", None),
+    ]
+    assert tightest(answers, said.append) == LARGE
+    assert said == [
+        "two was not measured (no answer in 180 s)",
+        "three was not measured (it sees no GPU)",
+    ]
+    assert tightest([], said.append) is None
+    assert tightest(answers[1:], said.append) is None
 
 
 def test_without_a_gpu_there_is_nothing_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,31 @@ def test_a_best_checkpoint_that_is_broken_or_gone_is_trained_again(
     assert again.epoch == whole.epoch == one.log.best
     # Not the weights: at 16 px layer4 sees one pixel, and oneDNN leaves the gradient of the taps
     # around it, which meet padding alone, as it finds it.
+    assert torch.equal(again.evaluate("val").logits, whole.evaluate("val").logits)
+
+
+@pytest.mark.slow
+def test_a_best_checkpoint_that_a_lost_worker_wrote_late_is_not_taken(
+    ledger: Ledger, home: SearchFolder, tmp_path: Path
+) -> None:
+    one = run(ledger, home, 0, depth=1)
+    assert one.log.best is not None
+    assert one.log.best > 1
+    whole = trained(one, home)
+    lost = FineTuneTrainable(
+        config={
+            "number": 0,
+            "trial": one.config.model_dump(mode="json"),
+            "folder": str(tmp_path / "lost"),
+            "runtime": asdict(ledger.config.runtime()),
+        }
+    )
+    lost.step()
+    shutil.copy(tmp_path / "lost" / BEST, home.trial(0) / BEST)
+    told = rf"best\.pt is of epoch 1, not of {one.log.best}: the trial is run again"
+    with pytest.warns(UserWarning, match=told):
+        again = trained(one, home)
+    assert again.epoch == one.log.best
     assert torch.equal(again.evaluate("val").logits, whole.evaluate("val").logits)
 
 

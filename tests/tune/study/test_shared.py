@@ -102,7 +102,7 @@ def test_another_machine_goes_on_with_name_and_addresses(
     assert found.config.tracking.uri == "http://user:other@mlflow:5000"
     assert there.elapsed == 7.5
     assert there.shared is not None
-    there.shared.check_owner(found)
+    there.shared.settle(found)
     there.lock()
 
 
@@ -167,7 +167,7 @@ def test_a_storage_with_trials_of_another_search_is_refused(
     shared = find_folder("one", storage).shared
     assert shared is not None
     with pytest.raises(ConfigError, match="the files of another search of this name"):
-        shared.check_owner(search.model_copy(update={"identity": "new"}))
+        shared.settle(search.model_copy(update={"identity": "new"}))
 
 
 @pytest.mark.parametrize("killed_at", ["write_definition", "set_user_attr"])
@@ -206,6 +206,31 @@ def test_it_is_found_by_the_addresses_that_are_given(
     assert found.identity == search.identity
 
 
+def test_a_start_that_another_was_quicker_than_is_refused_and_leaves_what_that_has(
+    search: Search, storage: str, machines: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = folder_of("one", search.config.tracking)
+    first.begin(search)
+    monkeypatch.chdir(machines[1])
+    own = TrackingConfig(storage=storage)  # a study of its own
+    other = search.model_copy(
+        update={
+            "identity": "other",
+            "config": search.config.model_copy(update={"tracking": own}),
+        }
+    )
+    second = folder_of("one", own)
+    second.begin(other)  # as if the first had been killed
+    assert first.shared is not None
+    assert second.shared is not None
+    second.shared.settle(other)
+    with pytest.raises(ConfigError, match="has the files of another search of this name"):
+        first.shared.settle(search)
+    first.discard()
+    assert json.loads(place_at(f"{storage}/searches/one").read("owner.json"))["search"] == "other"
+    second.shared.settle(other)  # as it does whenever it goes on
+
+
 def test_time_that_cannot_be_read_is_not_taken_for_none(
     search: Search, storage: str, machines: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +248,7 @@ def test_time_that_cannot_be_read_is_not_taken_for_none(
 
 def test_a_storage_that_is_not_there_is_said_in_one_line(search: Search) -> None:
     shared = SharedFolder("one", "nosuch://bucket", "sqlite://")
-    for action in (lambda: shared.claim("id"), lambda: shared.check_owner(search)):
+    for action in (lambda: shared.claim("id"), lambda: shared.settle(search)):
         with pytest.raises(ConfigError, match=r"tracking\.storage=nosuch://bucket cannot be used"):
             action()
 

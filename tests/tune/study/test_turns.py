@@ -12,12 +12,13 @@ from tests.helpers.postgres import Postgres, postgres
 from tests.helpers.processes import running, wait_until
 from tune.base.errors import ConfigError
 from tune.study.shared import SharedFolder
-from tune.study.turns import Turn
+from tune.study.storage import connect_args, open_storage
+from tune.study.turns import ServerTurn
 
 HOLD = """
 import sys, time
-from tune.study.turns import Turn
-assert Turn(sys.argv[1], "one", print).take()
+from tune.study.turns import ServerTurn
+assert ServerTurn(sys.argv[1], "one", print).take()
 print("held", flush=True)
 time.sleep(60)
 """
@@ -50,11 +51,11 @@ def test_a_server_that_forgets_a_turn_is_asked_again(
 ) -> None:
     monkeypatch.setattr("tune.study.turns._LOOK_SECONDS", 0.2)
     lost: list[str] = []
-    turn = Turn(server.url, "forgotten", lost.append)
+    turn = ServerTurn(server.url, "forgotten", lost.append)
     assert turn.take()
     server.stop()
     server.start()
-    other = Turn(server.url, "forgotten", lost.append)
+    other = ServerTurn(server.url, "forgotten", lost.append)
     wait_until(lambda: other.is_taken)
     assert lost == []
     turn.give_back()
@@ -64,10 +65,10 @@ def test_one_that_another_process_has_taken_meanwhile_is_lost(
     server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tune.study.turns._LOOK_SECONDS", 3600.0)
-    other = Turn(server.url, "contested", print)
+    other = ServerTurn(server.url, "contested", print)
     lost: list[str] = []
     monkeypatch.setattr("tune.study.turns._LOOK_SECONDS", 0.3)
-    turn = Turn(server.url, "contested", lost.append)
+    turn = ServerTurn(server.url, "contested", lost.append)
     assert turn.take()
     turn._let_go()
     assert other.take()
@@ -80,3 +81,24 @@ def test_a_study_on_no_server_is_said_to_be(tmp_path: Path) -> None:
     shared = SharedFolder("one", str(tmp_path), "postgresql+psycopg://nobody@127.0.0.1:1/none")
     with pytest.raises(ConfigError, match=r"tracking\.study=postgresql.* cannot be used"):
         shared.take_turn(0.0, None)
+
+
+def test_both_ends_of_a_connection_notice_silence_unless_the_url_says_otherwise() -> None:
+    found = connect_args("postgresql+psycopg://tune@host/study?connect_timeout=60")
+    assert found == {
+        "keepalives_idle": 20,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 50_000,
+    }
+    assert connect_args("postgresql+pg8000://tune@host/study") == {}
+    assert connect_args("sqlite:///study.db") == {}
+
+
+def test_the_settings_reach_the_server_and_not_the_url(server: Postgres) -> None:
+    storage = open_storage(server.url)
+    assert storage.url == server.url
+    with storage.engine.connect() as connection:
+        settings = connection.connection.driver_connection.info.get_parameters()
+    assert settings["tcp_user_timeout"] == "50000"
+    assert settings["keepalives_idle"] == "20"
