@@ -31,8 +31,11 @@ ROOM = 8 * 2**30
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests' folders in memory where there is room: databases wait for a disk.
 
-    pytest's own `--basetemp`, and TMPDIR, choose another place.
+    pytest's own `--basetemp`, and TMPDIR, choose another place. Of several processes that run tests
+    each computes in one thread: the threads of one would spin while they wait for those of another.
     """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is imported
     chosen = config.option.basetemp or {"TMPDIR", "PYTEST_DEBUG_TEMPROOT"} & os.environ.keys()
     if not chosen and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)

@@ -126,8 +126,9 @@ def test_nothing_of_the_making_is_left_in_it(files: set[str]) -> None:
 
 
 def test_names_of_classes_are_data_in_the_record_and_in_the_model(
-    empty_database: Path, tmp_path: Path
+    empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     shutil.copy(empty_database, tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     named, client = dataset_of(NASTY), MlflowClient(uri)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from optuna.exceptions import StorageInternalError
@@ -99,10 +100,10 @@ def test_between_search_and_confirmation_the_storage_is_waited_for(
     errors = [StorageInternalError("no answer"), OperationalError("SELECT", {}, OSError("locked"))]
     real = storage.RDBStorage
 
-    def away(url: str) -> RDBStorage:
+    def away(url: str, engine: dict[str, Any]) -> RDBStorage:
         if errors:
             raise errors.pop(0)
-        return real(url)
+        return real(url, engine)
 
     monkeypatch.setattr(storage, "RDBStorage", away)
     values = dict.fromkeys(config.space) | starting_point(config)
@@ -115,7 +116,7 @@ def test_between_search_and_confirmation_the_storage_is_waited_for(
 def test_a_storage_that_stays_away_after_the_search_halts_it_and_is_no_mistake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(url: str) -> RDBStorage:
+    def away(url: str, engine: dict[str, Any]) -> RDBStorage:
         raise OperationalError("SELECT", {}, OSError("no route to host"))
 
     monkeypatch.setattr(storage, "RDBStorage", away)
