@@ -52,6 +52,7 @@ class Ended:
         return self._codes.pop(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("victim", "again"), [("driver", True), ("power", True), ("group", False)])
 def test_an_ended_trial_that_is_run_again_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str, again: bool

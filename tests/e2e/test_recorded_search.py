@@ -142,6 +142,7 @@ def test_a_trial_that_the_old_code_recorded_replays(number: int, recorded: Finis
     assert done.stdout.splitlines()[-1] == f"PASS: {epochs} epochs as recorded"
 
 
+@pytest.mark.slow
 def test_a_search_that_the_old_code_finished_is_reported(
     recorded: FinishedSearch, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def trained(config: TrialConfig, device: Device, epochs: int = 2) -> FineTuner:
     return tuner
 
 
+@pytest.mark.slow
 def test_an_average_changes_what_is_validated_and_not_what_is_trained(
     tiny: TinyConfig, device: Device
 ) -> None:

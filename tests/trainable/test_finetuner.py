@@ -564,6 +564,7 @@ class TestLearning:
         assert all(math.isfinite(value) for value in seen[0].values())
         assert not same(weights(plain), weights(mixed))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("depth", [0, 5])
     def test_lower_precision_learns_much_the_same(
         self, depth: int, tiny: TinyConfig, device: Device

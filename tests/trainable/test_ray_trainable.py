@@ -283,6 +283,7 @@ def test_the_images_of_a_fold_are_those_of_its_search(
     assert "these are not the images" in trainable.step()["halt"]
 
 
+@pytest.mark.slow
 def test_a_trial_in_a_reused_process_equals_one_in_a_fresh_process(
     start: Callable[..., FineTuneTrainable], tiny: Callable[..., TrialConfig], tmp_path: Path
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_mistake_ends_with_2_and_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "needed"), [("onnx", True), ("int8", True), ("pt2", False)])
 def test_the_packages_of_the_extra_are_asked_for_where_they_are_needed(
     form: str, needed: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

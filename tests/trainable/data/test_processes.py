@@ -45,6 +45,7 @@ def test_few_files_are_read_here(many_cores: None) -> None:
     assert beside(process_of, LEAST_FILES - 1)(0) == os.getpid()
 
 
+@pytest.mark.slow
 def test_many_are_read_elsewhere(many_cores: None) -> None:
     assert beside(process_of, LEAST_FILES)(0) != os.getpid()
 

@@ -56,6 +56,7 @@ def made_smaller(image: Image.Image, path: Path) -> None:
     image.resize((64, 64)).save(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [saved_again, made_smaller])
 def test_images_that_were_all_written_anew_are_known_by_their_looks(
     change: Callable[[Image.Image, Path], None], photos: Path, tmp_path: Path

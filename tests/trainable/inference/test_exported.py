@@ -101,6 +101,7 @@ def test_an_int8_file_multiplies_bytes_and_has_a_scale_for_each_channel(
     assert int8_file.stat().st_size < onnx_file.stat().st_size / 3.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["onnx", "int8"])
 def test_an_onnx_file_tells_its_input_and_its_classes(
     form: str, request: pytest.FixtureRequest

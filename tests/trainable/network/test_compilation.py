@@ -58,6 +58,7 @@ def trained(config: TrialConfig, device: Device) -> dict[str, float]:
     return {name: metrics[name] for name in ("train_loss", "val_loss")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [0, 1])
 def test_what_is_traced_to_be_compiled_learns_the_same(
     depth: int, tiny: Callable[..., TrialConfig], device: Device, monkeypatch: pytest.MonkeyPatch

@@ -116,6 +116,7 @@ def short_report(results: SearchResults, folder: Path) -> list[Path]:
     return [folder / "report.html"]
 
 
+@pytest.mark.slow
 def test_one_model_is_named_by_the_run_the_version_and_the_results(done: Concluded) -> None:
     results, model = done.results, done.results.model
     assert results.unfinished is None
@@ -356,6 +357,7 @@ def test_its_run_is_finished_only_once_alias_and_decision_are_written(
     assert order == [("yes", "the first champion, compared with none")]
 
 
+@pytest.mark.slow
 def test_nothing_of_a_killed_conclusion_stays(
     concluded: Conclude, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -451,6 +453,7 @@ def test_the_winner_on_folds_is_registered_as_it_was_trained_on_all_images(
     assert results.judged_by == words
 
 
+@pytest.mark.slow
 def test_a_refit_replays_to_the_model_that_is_registered_and_so_do_runs_on_folds(
     on_folds: Concluded,
 ) -> None:

@@ -62,6 +62,7 @@ def test_a_confirmation_that_there_is_no_time_for_is_skipped_in_a_line(
     assert undone(search.config, chosen, Ledgers(searched)) == "the finalists were not confirmed"
 
 
+@pytest.mark.slow
 def test_one_that_was_begun_is_not_forgotten_for_lack_of_time(
     search: Search, searched: Ledger
 ) -> None:

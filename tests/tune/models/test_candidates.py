@@ -208,6 +208,7 @@ def test_a_last_batch_of_one_image_does_not_stop_the_soup(
     assert mixed.val.logits.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "better"), [("val_acc", "sure"), ("val_loss", "modest")])
 def test_what_the_search_was_after_decides_between_candidates(
     metric: str, better: str, ledger: Ledger, home: SearchFolder

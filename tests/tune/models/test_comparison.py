@@ -223,6 +223,7 @@ def test_what_counts_classes_alike_is_resampled_by_class(objective: Objective) -
     assert worse.most_lost > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", BY_CLASS, ids=lambda each: each.name)
 def test_two_images_of_a_class_show_nothing(objective: Objective) -> None:
     """Every resample by class holds both, and shows no spread at all."""

@@ -290,6 +290,7 @@ def test_a_kill_after_the_alias_moved_loses_nothing_of_the_decision(
     assert (tags["tune.decision"], tags["tune.promoted"]) == (again.reason, "yes")
 
 
+@pytest.mark.slow
 def test_the_answers_of_another_winner_of_the_same_run_are_not_taken_for_its_own(
     enter: Callable[..., Standing], client: MlflowClient, dataset: Dataset
 ) -> None:
@@ -301,6 +302,7 @@ def test_the_answers_of_another_winner_of_the_same_run_are_not_taken_for_its_own
     assert standing.comparison.champion < 0.3  # shown the images again
 
 
+@pytest.mark.slow
 def test_a_search_that_grew_leaves_the_model_of_its_winner_before(
     enter: Callable[..., Standing], client: MlflowClient
 ) -> None:
@@ -415,6 +417,7 @@ def test_a_version_whose_search_was_killed_is_waited_for_no_longer_than_it_takes
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_a_champion_that_saw_other_images_is_shown_these(
     enter: Callable[..., Standing], dataset: Dataset
 ) -> None:
@@ -436,6 +439,7 @@ def test_a_champion_of_other_classes_is_not_compared(
     assert champion(client) == 1
 
 
+@pytest.mark.slow
 def test_a_champion_whose_files_are_gone_is_told_and_stays(
     enter: Callable[..., Standing], client: MlflowClient
 ) -> None:
@@ -592,6 +596,7 @@ def test_a_version_is_promoted_by_hand_and_taken_back(
     assert "2        rolled back  20" in invoke("tune.registry", cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_an_older_version_that_was_promoted_by_hand_gives_way_to_the_newer_one_again(
     enter: Callable[..., Standing], client: MlflowClient, tmp_path: Path
 ) -> None:

@@ -105,6 +105,7 @@ def test_images_that_the_champion_trained_on_are_left_out_and_their_number_is_sa
     assert found.challenger == pytest.approx(answers(second, 590).right[fresh].mean())
 
 
+@pytest.mark.slow
 def test_where_too_few_are_left_it_is_said_and_nothing_is_promoted(
     enter: Settle, client: MlflowClient, dataset: Dataset
 ) -> None:
@@ -124,6 +125,7 @@ def test_where_too_few_are_left_it_is_said_and_nothing_is_promoted(
     assert standing.comparison is None
 
 
+@pytest.mark.slow
 def test_an_old_champion_that_was_tested_on_the_same_images_is_compared_on_all(
     enter: Settle, dataset: Dataset
 ) -> None:
@@ -185,6 +187,7 @@ def test_hashes_of_files_say_nothing_about_pixels(enter: Settle, dataset: Datase
     assert "is not known" in enter(second, 590, Seen.of(second)).reason
 
 
+@pytest.mark.slow
 def test_test_images_that_the_challenger_itself_trained_on_do_not_count(
     enter: Settle, dataset: Dataset
 ) -> None:

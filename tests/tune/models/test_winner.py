@@ -53,6 +53,7 @@ def in_a_bucket(ended: Ended, contest: Contest) -> Contest:
     return replace(contest, folders=TrialFolders("memory://ended"))
 
 
+@pytest.mark.slow
 def test_it_is_sent_to_another_machine_and_its_model_comes_back(in_a_bucket: Contest) -> None:
     here = hold(in_a_bucket)
     content = cloudpickle.dumps(in_a_bucket.without_addresses())

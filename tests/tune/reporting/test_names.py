@@ -25,6 +25,7 @@ def results() -> SearchResults:
     return results_of(dataset_of(NASTY, images=1), 6)
 
 
+@pytest.mark.slow
 def test_pictures_show_names_as_they_are(results: SearchResults, tmp_path: Path) -> None:
     names = {path.name for path in write_pictures(results, tmp_path)}
     assert names == {"history.png", "learning_curves.png", "confusion.png", "mistakes.png"}

@@ -67,6 +67,7 @@ def test_the_same_trials_are_drawn_again_in_one_process_as_in_many(
     assert run(lambda: ledger) == run(lambda: ledger_of(config, url))
 
 
+@pytest.mark.slow
 def test_what_failed_by_its_own_fault_is_not_tried_again_and_what_was_killed_may_be(
     tmp_path: Path, url: str
 ) -> None:

@@ -85,6 +85,7 @@ def test_nothing_is_remembered_where_it_is_not_wanted_or_there_is_no_storage(url
     assert names(url) == ["photos"]
 
 
+@pytest.mark.slow
 def test_the_same_images_come_before_the_same_classes_and_the_latest_first(url: str) -> None:
     earlier(url, "first")
     earlier(url, "second", data_fingerprint="other images")

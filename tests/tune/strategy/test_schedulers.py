@@ -207,6 +207,7 @@ def test_halving_pauses_all_and_lets_the_best_go_on_from_where_they_were() -> No
     assert seconds == pytest.approx(2.0 * sum(found) / 2, abs=2.0 * 9)
 
 
+@pytest.mark.slow
 def test_a_halving_search_that_is_extended_lets_its_new_trials_compete(tmp_path: Path) -> None:
     words, url = ["train.epochs=9", "scheduler.name=halving"], f"sqlite:///{tmp_path / 'one.db'}"
     curve = curve_of([])

@@ -58,6 +58,7 @@ def away(home: SearchFolder, server: S3) -> Iterator[None]:
     server.start()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("away")
 def test_deleting_what_is_not_needed_halts(home: SearchFolder, search: Search) -> None:
     drop = DropUnneeded(home, "trial", 0, Choice.of(search))
@@ -81,6 +82,7 @@ def test_going_on_halts(
         server.start()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("away")
 def test_clearing_is_a_mistake_in_one_line_and_leaving_waits_for_nothing(
     home: SearchFolder,

@@ -335,6 +335,7 @@ def test_the_objective_says_which_epoch_is_best(
     assert study.direction.name == ("MAXIMIZE" if metric == "val_acc" else "MINIMIZE")
 
 
+@pytest.mark.slow
 def test_a_study_that_is_gone_is_told_and_not_made_anew(
     config: SearchConfig, tmp_path: Path
 ) -> None:

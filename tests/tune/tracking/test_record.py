@@ -115,6 +115,7 @@ def state_of_mlflow() -> tuple[Any, ...]:
     return mlflow.get_tracking_uri(), run and run.info.run_id, variables
 
 
+@pytest.mark.slow
 def test_what_the_user_has_set_and_started_in_mlflow_is_left_alone(
     users_run: mlflow.ActiveRun, empty_database: Path, tmp_path: Path
 ) -> None:
