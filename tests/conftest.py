@@ -64,10 +64,10 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def checkout_stays_clean() -> Iterator[None]:
     """Fail a test that records something in the checkout's own `mlruns/`."""
-    before = set(RECORD.glob("*"))
+    before = set(RECORD.rglob("*"))
     yield
-    new = set(RECORD.glob("*")) - before
-    assert not new, f"{new} is new: run the test in a folder of its own"
+    new = set(RECORD.rglob("*")) - before
+    assert not new, f"{min(new)} is new: run the test in a folder of its own"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,12 @@ from mlflow import MlflowClient
 from tests.helpers.servers import Server
 
 
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test where MLflow may make an `mlruns/`, as it does for a database in a file."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")

@@ -43,9 +43,8 @@ def test_a_folder_is_named_by_its_last_part_and_lies_where_it_is(
 
 
 def test_mlflow_has_it_once_however_often_the_record_is_opened(
-    empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     uri = f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}"
     search = search_of(uri)
