@@ -46,7 +46,7 @@ SAMPLE: Final = 10_000
 SEARCH: Final = (
     *("tune.search", "--config", "image_folder", "--num-samples", "2", "--name", "many"),
     *("data.image_size=64", "train.epochs=1", "confirm.top_k=0", "model.weights=random"),
-    *("space.model.unfreeze_depth=[0,1]", "space.train.epochs=null"),
+    "space.model.unfreeze_depth=[0,1]",
 )
 
 
