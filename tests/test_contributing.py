@@ -1,8 +1,11 @@
-"""What pages for people name, beside what is there: CONTRIBUTING.md and docs/data.md."""
+"""What pages for people name, beside what is there."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+import pytest
 
 from tests.helpers.commands import REPOSITORY
 
@@ -13,6 +16,16 @@ def test_every_path_that_is_named_exists() -> None:
     paths = re.findall(r"`((?:trainable|tune|tests|docs|benchmarks|\.ci)/[\w./]*)`", TEXT)
     assert len(paths) > 30
     assert [path for path in paths if not (REPOSITORY / path).exists()] == []
+
+
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    rooms = "trainable|tune|tests|docs|benchmarks|configs|deploy"
+    named = re.findall(rf"(?<![\w/.])(?:{rooms})/[\w/]+\.(?:py|ya?ml|md)", page.read_text())
+    assert [path for path in named if not (REPOSITORY / path).exists()] == []
 
 
 def test_every_room_is_on_the_map() -> None:

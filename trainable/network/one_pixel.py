@@ -32,7 +32,7 @@ def mend_gradients(network: CutNetwork, side: int) -> None:
     for hook in hooks:
         hook.remove()
     for convolution in found:
-        convolution.weight.register_hook(partial(_middle_alone, _middle_of(convolution)))
+        convolution.weight.register_hook(partial(_of_those, _that_meet_a_pixel(convolution)))
 
 
 def _note(found: list[nn.Conv2d], module: Any, inputs: tuple[Tensor, ...], _: Tensor) -> None:
@@ -41,13 +41,12 @@ def _note(found: list[nn.Conv2d], module: Any, inputs: tuple[Tensor, ...], _: Te
         found.append(module)
 
 
-def _middle_of(convolution: nn.Conv2d) -> Tensor:
-    """Which weights meet the one pixel: bool of shape (k, k)."""
-    middle = torch.zeros(convolution.kernel_size, dtype=torch.bool)
-    down, right = (int(each) for each in convolution.padding)
-    middle[down, right] = True
-    return middle
+def _that_meet_a_pixel(convolution: nn.Conv2d) -> Tensor:
+    """Which weights meet the one pixel, however the convolution pads it: bool of shape (k, k)."""
+    pixel = torch.ones(1, convolution.in_channels, 1, 1)
+    (gradient,) = torch.autograd.grad(convolution(pixel).sum(), convolution.weight)
+    return (gradient != 0).flatten(0, 1).any(0)
 
 
-def _middle_alone(middle: Tensor, gradient: Tensor) -> Tensor:
-    return torch.where(middle, gradient, 0.0)
+def _of_those(weights: Tensor, gradient: Tensor) -> Tensor:
+    return torch.where(weights, gradient, 0.0)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from trainable.device import resolve_device
 from trainable.network.cut_network import CutNetwork, build
@@ -52,3 +56,19 @@ def test_no_image_is_learnt_from_to_find_them() -> None:
     assert network.tail.training
     after = network.net.state_dict()
     assert all(torch.equal(each, after[name]) for name, each in before.items())
+
+
+class PaddedByItself(nn.Conv2d):
+    """As some of timm's: what it pads is not in `padding`."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(F.pad(images, (1, 1, 1, 1)))
+
+
+def test_the_weights_that_count_are_found_however_a_convolution_pads() -> None:
+    convolution = PaddedByItself(3, 4, 3, stride=2)
+    network = SimpleNamespace(tail=nn.Sequential(convolution), whole=convolution)
+    mend_gradients(network, 1)
+    convolution(torch.ones(2, 3, 1, 1)).sum().backward()
+    counts = (convolution.weight.grad != 0).flatten(0, 1).any(0)
+    assert counts.nonzero().tolist() == [[1, 1]]
