@@ -11,7 +11,12 @@ from tests.helpers.commands import DIGITS, SMALL, run_module
 from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch, trials_in
 
-ENDLESS = (*SMALL, "train.epochs=10000", "scheduler.name=fifo")  # ASHA might stop one of them
+ENDLESS = (
+    *SMALL,
+    "resources.max_concurrent=null",
+    "train.epochs=10000",
+    "scheduler.name=fifo",
+)  # ASHA might stop one of them
 WORDS = ("--config", str(DIGITS), *ENDLESS, "--num-samples=2", "--name=first")
 
 

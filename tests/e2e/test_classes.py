@@ -16,7 +16,7 @@ from tests.helpers.searches import FinishedSearch
 WORDS = (
     *("--config", "image_folder", "--num-samples=2", "--name=first", "name=digits"),
     *("data.root=images", "data.image_size=16", "model.weights=random", "train.epochs=1"),
-    *("space.augment.policy=[none]", "confirm.top_k=0"),
+    *("space.augment.policy=[none]", "confirm.top_k=0", "resources.max_concurrent=1"),
 )
 
 

@@ -29,6 +29,7 @@ SEARCH = (
     *(sys.executable, "-m", "tune.search", "--config", str(DIGITS), "--address=auto"),
     f"--num-samples={TRIALS}",
     *SMALL,
+    "resources.max_concurrent=null",
     "data.limit=null",
     "data.image_size=32",
     "model.weights=bundled",

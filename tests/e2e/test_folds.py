@@ -18,7 +18,7 @@ WORDS = (
     "--config",
     str(DIGITS),
     *SMALL,
-    *("confirm.top_k=2", "confirm.folds=2", "refit.enabled=auto", "resources.max_concurrent=1"),
+    *("confirm.top_k=2", "confirm.folds=2", "refit.enabled=auto"),
     # What has learnt nothing knows the images that it was trained on no better than others.
     *("model.weights=bundled", "data.image_size=32", "train.batch_size=32", "optim.lr=3e-3"),
     *("scheduler.name=fifo", "augment.policy=none", "model.unfreeze_depth=1"),

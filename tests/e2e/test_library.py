@@ -23,6 +23,7 @@ small = dict(
     model={"weights": "random"},
     train={"epochs": 3, "batch_size": 64},
     confirm={"top_k": 0},
+    resources={"max_concurrent": 1},
 )
 """
 

@@ -32,7 +32,13 @@ from tune.config.loading import load_config
 README = (REPOSITORY / "README.md").read_text()
 DOCS = {path: path.read_text() for path in sorted((REPOSITORY / "docs").glob("*.md"))}
 PAGES = {REPOSITORY / "README.md": README, **DOCS}
-SMALL = ("--num-samples=2", "data.image_size=32", "train.epochs=1", "confirm.top_k=0")
+SMALL = (
+    "--num-samples=2",
+    "data.image_size=32",
+    "train.epochs=1",
+    "confirm.top_k=0",
+    "resources.max_concurrent=1",
+)
 """Added to the commands that take minutes."""
 
 PORT_WORD = "-p"

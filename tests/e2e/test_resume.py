@@ -148,7 +148,8 @@ def test_a_finished_search_is_extended_also_by_a_clock_that_jumps_by_days(
 
 @pytest.mark.slow
 def test_a_signal_ends_it_in_good_order(tmp_path: Path) -> None:
-    words = ("--num-samples=2", "--name=first", *SMALL, "train.epochs=60")
+    two = (*SMALL, "resources.max_concurrent=null")
+    words = ("--num-samples=2", "--name=first", *two, "train.epochs=60")
     with running_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path) as search:
         wait_until(lambda: epochs_in(tmp_path) > 1, by=search)
         processes = family(search.pid)

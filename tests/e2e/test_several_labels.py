@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.commands import DIGITS, run_module
+from tests.helpers.doors import invoke
 from tests.helpers.label_sets import SIDES, write_table
 from tests.helpers.searches import FinishedSearch
 
@@ -32,12 +33,13 @@ WORDS = (
     "confirm.top_k=2",
     "confirm.seeds=1",
     "cache.enabled=false",
+    "resources.max_concurrent=1",
 )
 
 
 def check_doubts(folder: Path, rows: list[dict[str, str]]) -> None:
     """Check what is said of the labels after the search, and that the table has all of them."""
-    sound = run_module("tune.data", "--search=first", "--json", cwd=folder)
+    sound = invoke("tune.data", "--search=first", "--json", cwd=folder)
     assert sound.returncode == 0, sound.stdout + sound.stderr
     doubts = json.loads(sound.stdout)
     assert all(each["doubted"].keys() <= set(SIDES) for each in doubts["doubtful"])
@@ -63,7 +65,7 @@ def test_a_search_learns_any_number_of_labels(
     assert metrics["test_map"] > 0.6
     assert metrics["temperature"] != 1
     assert 0 <= metrics["test_calibration_error"] < 0.2
-    of_table = run_module("tune.evaluate", "--json", str(table), cwd=tmp_path)
+    of_table = invoke("tune.evaluate", "--json", str(table), cwd=tmp_path)
     assert of_table.returncode == 0, of_table.stderr
     judged = json.loads(of_table.stdout)  # on what the search has not seen: its test images
     assert judged["mean_average_precision"] == pytest.approx(metrics["test_map"], abs=1e-4)
@@ -78,7 +80,7 @@ def test_a_search_learns_any_number_of_labels(
         every = list(csv.DictReader(file))
     rows = every[:20]
     images = [str(table.parent / row["path"]) for row in rows]
-    told = run_module("tune.predict", "--json", *images, cwd=tmp_path)
+    told = invoke("tune.predict", "--json", *images, cwd=tmp_path)
     assert told.returncode == 0, told.stderr
     answers = [json.loads(line)["label"] for line in told.stdout.splitlines()]
     assert all(set(filter(None, answer.split("|"))) <= set(SIDES) for answer in answers)
@@ -97,7 +99,7 @@ def test_a_search_learns_any_number_of_labels(
     row = served.predict(pd.DataFrame({"image": [content]})).iloc[0]
     assert row["label"] == answers[0]
     check_doubts(tmp_path, every)
-    report = run_module("tune.report", "first", cwd=tmp_path)
+    report = invoke("tune.report", "first", cwd=tmp_path)
     assert report.returncode == 0, report.stdout + report.stderr
-    out = run_module("tune.export", "--out", "model.pt2", "--format", "pt2", cwd=tmp_path)
+    out = invoke("tune.export", "--out", "model.pt2", "--format", "pt2", cwd=tmp_path)
     assert out.returncode == 0, out.stdout + out.stderr

@@ -20,8 +20,11 @@ SMALL = (
     "train.batch_size=64",
     "confirm.top_k=0",
     "confirm.folds=0",
+    "resources.max_concurrent=1",
 )
-"""Overrides that make a digits trial take about a second."""
+"""Overrides that make a digits trial take about a second, one at a time.
+
+A second worker costs each search the imports of one more process."""
 
 
 def user_environment() -> dict[str, str]:

@@ -19,7 +19,6 @@ ALONE = (
     "--config",
     str(DIGITS),
     *SMALL,
-    "resources.max_concurrent=1",
     "confirm.top_k=2",
     "confirm.seeds=2",
 )

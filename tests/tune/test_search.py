@@ -76,7 +76,7 @@ def test_it_leaves_by_its_exit_code_once_ray_may_have_started(
         left.append(code)
         raise SystemExit(code)
 
-    def full(_: str) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(search, "leave", leave)

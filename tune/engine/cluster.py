@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,13 @@ import ray
 from trainable.registries import PLUGINS
 from trainable.runtime import COMMAND
 from tune.base.errors import ConfigError, first_line
-from tune.engine.ray_compat import keep_to_loopback, ray_as_it_was, without_pages
+from tune.config.sections import ResourcesConfig
+from tune.engine.ray_compat import (
+    cpus_of_machine,
+    keep_to_loopback,
+    ray_as_it_was,
+    without_pages,
+)
 from tune.engine.signals import interrupt
 
 _NEEDED: Final = {"raylet", "gcs_server"}
@@ -46,19 +53,23 @@ def is_own() -> bool:
     return _own[0] and ray.is_initialized()
 
 
-def start_ray(on_death: Callable[[str], None] = interrupt) -> None:
+def start_ray(
+    wanted: ResourcesConfig | None = None, on_death: Callable[[str], None] = interrupt
+) -> None:
     """Connect to the cluster that `RAY_ADDRESS` names, or start a local one.
 
     A local one prints nothing, and listens on loopback only: :mod:`tune.base.environment` sees
     to that, before Ray is imported.
 
     Args:
+        wanted: What the trials ask for. A local one has no more CPUs than they use at once: for
+            each it keeps a worker waiting, with PyTorch loaded.
         on_death: Called, in a thread, with the reason when a local one dies.
     """
     if ray.is_initialized():
         return
     address = os.environ.get("RAY_ADDRESS")
-    settings: dict[str, Any] = {"include_dashboard": False}
+    settings: dict[str, Any] = {"include_dashboard": False, "num_cpus": _enough_cpus(wanted)}
     if address:
         settings = {"runtime_env": code_for_nodes()}
     else:
@@ -81,6 +92,14 @@ def start_ray(on_death: Callable[[str], None] = interrupt) -> None:
         watch.start()
 
 
+def _enough_cpus(wanted: ResourcesConfig | None) -> int | None:
+    """The CPUs that trials use at once, where these are fewer than the machine has; else None."""
+    if wanted is None or wanted.max_concurrent is None:
+        return None
+    used, there = math.ceil(wanted.max_concurrent * wanted.cpu), cpus_of_machine()
+    return used if there is not None and used < there else None
+
+
 def code_for_nodes() -> dict[str, Any]:
     """What Ray ships to the nodes of a cluster: this very code, and never the data beside it.
 
@@ -95,8 +114,11 @@ def code_for_nodes() -> dict[str, Any]:
 
 
 @contextmanager
-def borrowed_ray() -> Iterator[list[str]]:
+def borrowed_ray(wanted: ResourcesConfig) -> Iterator[list[str]]:
     """The Ray that the caller has started; else one that ends with the block.
+
+    Args:
+        wanted: What the trials ask for.
 
     Yields:
         Why it has died, once it has. The main thread is interrupted then as by Ctrl-C, if it is
@@ -114,7 +136,7 @@ def borrowed_ray() -> Iterator[list[str]]:
             _thread.interrupt_main()
 
     with ray_as_it_was():
-        start_ray(died)
+        start_ray(wanted, died)
         try:
             yield reasons
         finally:

@@ -32,7 +32,8 @@ def run(launch: Launch, console: Console, complain: Callable[[object], None]) ->
 
     console.print(f"search   {launch.home.name}")
     try:
-        import_beside_ray("tune.engine.runner")  # PyTorch, Ray and MLflow: only now worth the wait
+        # PyTorch, Ray and MLflow: only now worth the wait.
+        import_beside_ray("tune.engine.runner", launch.config.resources)
         catch_signals(goodbye)
         results = launch.run(console)
     except ConfigError as error:

@@ -107,6 +107,12 @@ def keep_to_loopback() -> None:
         )
 
 
+def cpus_of_machine() -> int | None:
+    """The CPUs that a local Ray would find here, in a container its share; None if unknown."""
+    count = getattr(_module(_UTILS), "get_num_cpus", None)
+    return None if count is None else int(count())
+
+
 @contextmanager
 def without_pages() -> Iterator[None]:
     """Have the local Ray that starts in this block run no process that nobody looks at.

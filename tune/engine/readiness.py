@@ -22,7 +22,7 @@ def prepare(config: SearchConfig, console: Console) -> None:
     # MLflow's store cannot write is written later, or reported at the end.
     for name in ("ray.tune", "ray.air", "mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    start_ray()
+    start_ray(config.resources)
     if not is_own():
         await_nodes()
         check_storage(config.tracking.storage)

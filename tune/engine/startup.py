@@ -16,17 +16,19 @@ from typing import Final, NoReturn
 
 import psutil
 
+from tune.config.sections import ResourcesConfig
 from tune.engine.signals import kill_children
 
 _LEAVE_SECONDS: Final = 5.0
 _DEATH_SECONDS: Final = 1.0
 
 
-def import_beside_ray(name: str) -> ModuleType:
+def import_beside_ray(name: str, wanted: ResourcesConfig | None = None) -> ModuleType:
     """Import a module while a local Ray starts, which is mostly waiting for processes.
 
     Args:
         name: The module's full name.
+        wanted: What the trials ask for.
     """
     # What one thread does to the filters of warnings undoes what another does: none, for now.
     with warnings.catch_warnings(action="ignore"), _without_garbage_collection():
@@ -37,7 +39,7 @@ def import_beside_ray(name: str) -> ModuleType:
         with ThreadPoolExecutor(1) as thread:
             importing = thread.submit(importlib.import_module, name)
             # In the main thread, where alone it can set handlers of signals.
-            start_ray()
+            start_ray(wanted)
             return importing.result()
 
 

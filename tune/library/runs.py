@@ -139,7 +139,7 @@ def _run(launch: Launch, show_progress: bool) -> Result:
     from tune.library.results import Result
 
     try:
-        with _stopping(launch), borrowed_ray() as reasons:
+        with _stopping(launch), borrowed_ray(launch.config.resources) as reasons:
             return Result.of_run(launch, show_progress, reasons)
     finally:
         launch.home.clear_halves()

@@ -16,6 +16,7 @@ from trainable.files.remote import place_at
 from tune.base.errors import ConfigError, Halt
 from tune.checks.nodes import Question, describe, now, own_images
 from tune.config.loading import load_config
+from tune.engine import cluster
 from tune.engine.cluster import code_for_nodes
 from tune.engine.marks import check_storage
 from tune.engine.nodes import (
@@ -26,6 +27,7 @@ from tune.engine.nodes import (
     says_where,
     where_trials_run,
 )
+from tune.engine.ray_compat import ray_as_it_was
 from tune.engine.survey import looked_at_together, survey
 
 
@@ -178,3 +180,28 @@ def test_the_doctor_looks_at_nodes_together_as_a_search_does(head: Cluster, tmp_
     for one in looked_at_together(alone, None, data, cache, "another's"):  # of one name, here
         assert one.images is not None
         assert "these are not the images" in one.images
+
+
+@pytest.mark.parametrize(
+    ("words", "there", "cpus"),
+    [
+        (("resources.max_concurrent=1",), 8, 1),
+        (("resources.max_concurrent=3", "resources.cpu=1.5"), 8, 5),
+        (("resources.max_concurrent=9",), 8, None),
+        (("resources.max_concurrent=1",), None, None),
+        ((), 8, None),
+    ],
+)
+def test_a_local_ray_keeps_no_more_workers_than_there_are_trials_at_once(
+    words: tuple[str, ...], there: int | None, cpus: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It loads PyTorch into one for each of its CPUs."""
+    asked: list[dict[str, object]] = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cluster, "cpus_of_machine", lambda: there)
+    monkeypatch.setattr(cluster, "_own", [False])
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **settings: asked.append(settings))
+    with ray_as_it_was():
+        cluster.start_ray(load_config(None, words).resources)
+    assert [settings["num_cpus"] for settings in asked] == [cpus]

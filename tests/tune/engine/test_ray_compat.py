@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 from ray._private import node as rays_node
 from ray._private import ray_constants
+from ray._private import utils as rays_utils
 from ray.air import constants as ray_constants_of_results
 from ray.tune.execution import class_cache, tune_controller
 from rich.console import Console
@@ -20,6 +21,7 @@ from tune.config.loading import load_config
 from tune.engine import readiness, runner
 from tune.engine.ray_compat import (
     ITERATION,
+    cpus_of_machine,
     error_of,
     give_back,
     keep_to_loopback,
@@ -140,3 +142,9 @@ def test_a_ray_that_was_imported_before_is_kept_to_loopback_and_left_as_it_was(
     monkeypatch.setenv(LOOPBACK_ONLY, "1")  # as somebody wants it
     keep_to_loopback()
     assert ray_constants.ENABLE_RAY_CLUSTER is True
+
+
+def test_the_cpus_of_a_machine_are_those_that_ray_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cpus_of_machine() == int(rays_utils.get_num_cpus())
+    monkeypatch.delattr(rays_utils, "get_num_cpus")
+    assert cpus_of_machine() is None

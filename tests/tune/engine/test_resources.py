@@ -86,7 +86,8 @@ def test_auto_counts_the_cpus_beside_the_gpus(monkeypatch: pytest.MonkeyPatch) -
 def test_four_quarters_of_a_gpu_run_at_once_and_never_five(tmp_path: Path) -> None:
     config = load_config(
         DIGITS,
-        [*SMALL, "resources.gpu=0.25", "budget.num_samples=8", "scheduler.name=fifo",
+        [*SMALL, "resources.max_concurrent=null", "resources.gpu=0.25", "budget.num_samples=8",
+         "scheduler.name=fifo",
          f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}", "registry.register_best=false"],
     )  # fmt: skip
     start_search(config, SearchFolder("fractions"), Console(quiet=True))

@@ -27,7 +27,7 @@ from tests.helpers.challengers import (
     new_run,
     record,
 )
-from tests.helpers.commands import DIGITS, run_module, user_environment
+from tests.helpers.commands import DIGITS, user_environment
 from tests.helpers.doors import invoke
 from tests.helpers.examples import first_third
 from tests.helpers.postgres import postgres
@@ -552,7 +552,7 @@ def test_the_command_shows_the_history_and_rolls_back(
 ) -> None:
     for right in (300, 250, 340):
         enter(right)
-    shown = run_module("tune.registry", cwd=tmp_path)
+    shown = invoke("tune.registry", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     words = [line.split()[:2] for line in shown.stdout.splitlines()]
     rows = [found for found in words if found and found[0].isdigit()]
