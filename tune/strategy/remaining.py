@@ -13,7 +13,7 @@ from tune.strategy.schedulers import Scheduler
 from tune.study.ledger import Ledger
 from tune.study.trial import TrialLog, TrialState
 
-PRIOR_TRIALS: Final = 8.0
+PRIOR_TRIALS: Final = 16.0
 """How many trials the scheduler's own share weighs as much as, beside those that were observed: of
 the first ones that come to a rung, more go on than of those that follow."""
 
@@ -33,7 +33,7 @@ def remaining_seconds(study: Ledger, scheduler: Scheduler, concurrent: int) -> f
     trained = [log for log in logs if log.epochs]
     if not trained:
         return None
-    course = _Course(scheduler, trained)
+    course = Course(scheduler, trained)
     seconds = [epoch.metrics["epoch_seconds"] for log in trained for epoch in log.epochs]
     usual, start = mean(seconds), _start_seconds(trained)
     new = start + usual * course.expected(0, scheduler.longest)
@@ -49,7 +49,7 @@ def remaining_seconds(study: Ledger, scheduler: Scheduler, concurrent: int) -> f
     return max((total + alone) / concurrent, *running, 0.0) if running else total / concurrent
 
 
-class _Course:
+class Course:
     """How many epochs a trial is to be expected to train.
 
     Args:
@@ -58,6 +58,7 @@ class _Course:
     """
 
     def __init__(self, scheduler: Scheduler, logs: Sequence[TrialLog]) -> None:
+        logs = [log for log in logs if log.number >= scheduler.unjudged]
         reached = Counter(len(log.epochs) for log in logs)
         ended = Counter(len(log.epochs) for log in logs if _has_ended(log))
         paused = Counter(len(log.epochs) for log in logs if log.is_paused)
@@ -114,7 +115,7 @@ class _Stand:
         return min(1.0, max(0.0, left / self.paused)) if self.paused else self.prior
 
 
-def _rest(log: TrialLog, course: _Course, usual: float, start: float, own: int) -> float:
+def _rest(log: TrialLog, course: Course, usual: float, start: float, own: int) -> float:
     """The seconds that a running trial is expected to take from its last epoch on."""
     trained = len(log.epochs)
     if not trained:

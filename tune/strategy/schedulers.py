@@ -47,6 +47,11 @@ class Scheduler:
         """The share of the trials that reach an epoch which is to be expected to go on."""
         return 1.0
 
+    @property
+    def unjudged(self) -> int:
+        """How many first trials are never stopped, so that they say nothing of those after them."""
+        return 0
+
     def wants(self, study: Ledger, trial: TrialLog) -> bool:
         """Whether a trial that was planned is still worth its time; else it ends unrun."""
         return True
@@ -159,6 +164,11 @@ class Median(Scheduler):
     def expected_share(self, epoch: int) -> float:
         """Half of them at the first epoch at which any are stopped."""
         return 0.5 if epoch == self.config.grace_epochs else 1.0
+
+    @property
+    def unjudged(self) -> int:
+        """Those with which the others are compared."""
+        return _FEWEST_COMPLETE
 
 
 def rungs(config: SchedulerConfig, longest: int) -> list[int]:
