@@ -112,7 +112,8 @@ def _of_table(path: Path, classes: Sequence[str], *, several: bool) -> list[Labe
     """Those of a table's rows, of all its splits."""
     mistakes = Mistakes(path)
     try:
-        images, _ = once_each(read_images(path, None, mistakes, several=several), mistakes)
+        read = read_images(path, None, mistakes, several=several, known=classes)
+        images, _ = once_each(read, mistakes)
         _check_labels(images, mistakes, several=several)
         mistakes.check()
     except ValueError as error:  # which calls a table by the key that a search has for it

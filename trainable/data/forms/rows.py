@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TextIO
+
+from trainable.base.text import printable
 
 _SHOWN: Final = 5
 """Mistakes that are named."""
@@ -108,7 +110,23 @@ def _header(path: Path, file: TextIO) -> tuple[list[str], Iterator[tuple[int, li
 
     found = rows()
     _, header = next(found, (0, []))
-    return [name.strip().lower() for name in header], found
+    names = [name.strip().lower() for name in header]
+    _check_unlike(path, names)
+    return names, found
+
+
+def _check_unlike(path: Path, names: Sequence[str]) -> None:
+    """Check that no two columns have one name, of which the last would be read alone.
+
+    Raises:
+        ValueError: Two do.
+    """
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"data.root={path} has {names.count(twice[0])} columns that are called "
+            f"{printable(twice[0])}, whose case means nothing: rename or remove all but one"
+        )
 
 
 def _read_json_lines(path: Path) -> Iterator[Row]:
@@ -123,7 +141,10 @@ def _read_json_lines(path: Path) -> Iterator[Row]:
                 mistakes.add(Row(f"line {number}", {}), f"no JSON ({error})")
                 continue
             if isinstance(content, dict):
-                yield Row(f"line {number}", _cells(content))
+                row = Row(f"line {number}", _cells(content))
+                if len(row.cells) < len(content):
+                    mistakes.add(row, "two keys differ in case alone: rename or remove one")
+                yield row
             else:
                 mistakes.add(Row(f"line {number}", {}), 'must be like {"path": ..., "label": ...}')
     mistakes.check()
@@ -137,6 +158,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"data.root={path} is no Parquet file ({error})") from error
+    _check_unlike(path, [str(name).strip().lower() for name in table.column_names])
     for number, content in enumerate(table.to_pylist(), 1):
         yield Row(f"row {number}", _cells(content))
 
