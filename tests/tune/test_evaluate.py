@@ -204,13 +204,15 @@ def test_many_classes_have_the_pairs_that_were_confused_most(tmp_path: Path) -> 
         (["photos/ants/0.png"], "a table must be one of .csv, .tsv"),
         (["wrong"], "wrong: beetles is no class of the model, which knows ants, bees, crickets"),
         (["splits"], "it holds splits, not classes: give one of them, such as splits/test"),
+        (["words"], "it holds splits, not classes: give one of them, such as words/Valid"),
         (["empty"], "empty holds no image (JPEG"),
     ],
 )
 def test_a_mistake_ends_with_2_and_one_line(
     words: list[str], told: str, model: Path, photos: Path, tmp_path: Path
 ) -> None:
-    for name in ("wrong/beetles", "splits/test", "splits/train", "empty/bees"):
+    splits = ("splits/test", "splits/train", "words/Training", "words/Valid")
+    for name in ("wrong/beetles", *splits, "empty/bees"):
         (tmp_path / name).mkdir(parents=True)
     for name, label in (("two", ",ants|bees"), ("other", ",wasps"), ("bare", "")):
         header = "path,label" if label else "path"
