@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from trainable.base.text import printable
+from trainable.base.text import is_utf8, printable
 
 _SHOWN: Final = 5
 """Mistakes that are named."""
@@ -76,14 +76,32 @@ def read_rows(path: Path) -> list[Row]:
     try:
         return list(reader(path))
     except UnicodeDecodeError as error:
+        if reader is _read_separated and (rows := _with_odd_paths(path)):
+            return rows
         raise ValueError(f"data.root={path} is no UTF-8 ({error}): save it as UTF-8") from error
     except OSError as error:
         raise ValueError(f"data.root={path} cannot be read ({error.strerror or error})") from error
 
 
-def _read_separated(path: Path) -> Iterator[Row]:
+def _with_odd_paths(path: Path) -> list[Row]:
+    """The rows of a table in which nothing is no UTF-8 but names of files, which are there so.
+
+    Systems allow any bytes in a name. Empty if anything else is none: it is in another encoding.
+    """
+    try:
+        rows = list(_read_separated(path, errors="surrogateescape"))
+    except ValueError:  # of which nothing can be told in another encoding
+        return []
+    for row in rows:
+        odd = [name for name in row.cells if not is_utf8(row.text(name))]
+        if odd and (odd != ["path"] or not (path.parent / row.text("path")).is_file()):
+            return []
+    return rows
+
+
+def _read_separated(path: Path, errors: str = "strict") -> Iterator[Row]:
     mistakes = Mistakes(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
         header, rows = _header(path, file)
         for number, cells in rows:
             row = Row(f"line {number}", dict(zip(header, map(str.strip, cells), strict=False)))
