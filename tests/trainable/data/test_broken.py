@@ -76,7 +76,8 @@ def test_a_single_one_is_named_with_what_to_do(root: Path) -> None:
 def test_of_many_the_first_are_named_and_the_others_counted(root: Path) -> None:
     break_some(root, NAMED + 5)
 
-    with pytest.raises(ImageError, match=r"25 files cannot .*; and 5 more: repair") as told:
+    more = r"25 files cannot .*; and 5 more, which python -m tune\.data --json names: repair"
+    with pytest.raises(ImageError, match=more) as told:
         load(root)
 
     assert str(told.value).count(".png") == NAMED

@@ -19,6 +19,7 @@ from trainable.data.stored import Indices
 NAMED: Final = 20
 """Files that a message names, with what is wrong with each; the others are counted."""
 _SKIP: Final = "data.on_error=skip"
+_LISTS_ALL: Final = "python -m tune.data --json"
 
 
 class Broken:
@@ -57,7 +58,8 @@ class Broken:
     def note(self) -> str:
         """What is said of them where they are."""
         total = sum(len(each.paths) for each in self._files.values())
-        which = f"{len(self):,} of {total:,} files, which cannot be read as images"
+        all_of_them = f" ({_LISTS_ALL} names all)" if len(self) > 1 else ""
+        which = f"{len(self):,} of {total:,} files, which cannot be read as images{all_of_them}"
         folder = commonpath([path.absolute().parent for path in self._all()])
         return f"{_SKIP} leaves out {which}: {self._named()}".replace(f"{folder}{sep}", "")
 
@@ -97,7 +99,9 @@ class Broken:
 
     def _named(self) -> str:
         more = len(self) - NAMED
-        return _reasons(self._paths()) + (f"; and {more:,} more" if more > 0 else "")
+        return _reasons(self._paths()) + (
+            f"; and {more:,} more, which {_LISTS_ALL} names" if more > 0 else ""
+        )
 
 
 def _has_some(
