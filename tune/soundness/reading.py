@@ -208,7 +208,7 @@ def _together(
     groups: NDArray[np.uint64],
     where: NDArray[np.int64],
     splits: list[SplitName],
-    names: Sequence[str],
+    names: tuple[str, ...],
 ) -> NDArray[np.uint64]:
     """What images are held together by: what they are copies of, and the names of their groups."""
     of_splits = {split: np.flatnonzero(where == SPLITS.index(split)) for split in splits}
