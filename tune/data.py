@@ -17,7 +17,7 @@ from tune.study.searches import checked_name
 
 app = Door("tune.data")
 
-PAGE, LABELS = "data.html", "labels.csv"
+PAGE = "data.html"
 
 
 @app.command()
@@ -89,22 +89,26 @@ def _after(name: str, out: Path | None, as_json: bool) -> int:
     from tune.reporting.data_lines import doubts_as_json, print_account, print_doubts
     from tune.reporting.data_page import data_page
     from tune.reporting.files import read_results
-    from tune.reporting.labels_csv import write_labels
+    from tune.reporting.labels_csv import LABELS, why_no_table, write_labels
     from tune.reporting.soundness import account_after, doubts_of
 
     results = read_results(search, judge_again=True)
     account = account_after(results)
     doubts, how = doubts_of(results, account) or [], results.judged.how if results.judged else ""
-    page, table = _write(folder, data_page(account, doubts, how)), folder / LABELS
-    write_labels(table, account.survey, doubts)
+    written = {"page": str(_write(folder, data_page(account, doubts, how)))}
+    if why := why_no_table(account.survey):
+        app.complain(why)
+    else:
+        write_labels(folder / LABELS, account.survey, doubts)
+        written["table"] = str(folder / LABELS)
     if as_json:
         found = {**account.as_json(), **doubts_as_json(account, doubts, how)}
-        print(json.dumps({**found, "page": str(page), "table": str(table)}, indent=2))
+        print(json.dumps({**found, **written}, indent=2))
     else:
         console = open_console()
         print_account(account, console)
         print_doubts(account, doubts, how, console)
-        console.print(f"\n{page}\n{table}", soft_wrap=True)
+        console.print("\n" + "\n".join(written.values()), soft_wrap=True)
     return FAILED if account.fails else DONE
 
 

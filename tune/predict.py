@@ -36,7 +36,8 @@ def main(
             "--csv",
             metavar="FILE",
             help="Write a table instead: path, label, probability, unsure, and with --top-k "
-            "label_2 and so on. A file that exists is replaced, once the table is whole.",
+            "label_2 and so on; of any number of labels an image p_LABEL for each. A file that "
+            "exists is replaced, once the table is whole.",
             show_default=False,
         ),
     ] = None,
@@ -74,11 +75,13 @@ def main(
     classifier = _load(model, uri)
     if classifier.spec.several and top_k > 1:
         raise ConfigError(
-            "--top-k means nothing of a model whose images have any number of labels: leave it out"
+            "--top-k means nothing of a model whose images have any number of labels: leave it "
+            "out; --json and --csv have the probability of each"
         )
     width = min(top_k, len(classifier.spec.classes))
     printing = nullcontext(print_json if as_json else print_text)
-    with printing if as_csv is None else writing_table(as_csv, width) as put:
+    labels = classifier.spec.classes if classifier.spec.several else ()
+    with printing if as_csv is None else writing_table(as_csv, width, labels) as put:
         unreadable = _label(classifier, sources, width, put)
     if as_csv is not None:
         print(printable(f"{as_csv}: {len(sources) - unreadable:,} labelled"))
@@ -93,7 +96,7 @@ def _label(
 ) -> int:
     """Put the labels of all images that can be read; returns how many cannot."""
     from trainable.inference.labelling import name_of
-    from tune.reporting.labelling import answers, best_of
+    from tune.reporting.labelling import answers, best_of, each_of
 
     unreadable = 0
     for answer in answers(classifier, sources):
@@ -103,7 +106,7 @@ def _label(
         else:
             best = best_of(answer.probabilities, classifier, width)
             unsure = bool(classifier.unsure(answer.probabilities))
-            put(name_of(answer.source), best, unsure)
+            put(name_of(answer.source), best, unsure, each_of(answer.probabilities, classifier))
     return unreadable
 
 

@@ -22,6 +22,7 @@ from trainable.config import AugmentConfig, DataConfig, ObjectiveConfig, TrialCo
 from trainable.data.balance import Balance
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.forms.label_sets import rarest
+from trainable.data.forms.table import list_table
 from trainable.device import Device
 from trainable.finetuner import FineTuner
 from trainable.inference.calibration import NONE, calibrate
@@ -136,6 +137,27 @@ def test_each_label_may_have_a_column_of_its_own(table: Path) -> None:
     load_dataset.cache_clear()
     with pytest.raises(ValueError, match="is maybe, and must be 1 or 0, as there is no column"):
         load_dataset(config_of(own))
+
+
+def test_a_column_more_is_said_to_be_a_label_or_refused_with_what_to_do(tmp_path: Path) -> None:
+    table = write_table(tmp_path, 60)
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    for name, width in (("flag.csv", "{}"), ("width.csv", "64{}")):
+        lines = [
+            f"{row['path']},{int('left' in row['label'])},{1 - n % 2},{width.format(n % 2)}"
+            for n, row in enumerate(rows)
+        ]
+        (tmp_path / name).write_text("\n".join(["path,left,even,width", *lines]))
+
+    found = list_table(tmp_path / "flag.csv", several=True)
+
+    assert "no column label: each other column is a label: even, left, width" in found.notes
+    with pytest.raises(
+        ValueError,
+        match=r"line 2: width is 640, .* remove the column width, or give one called label",
+    ):
+        list_table(tmp_path / "width.csv", several=True)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

@@ -21,6 +21,8 @@ from trainable.config import DataConfig
 from trainable.data.balance import Balance
 from trainable.data.datasets import load_dataset
 from trainable.data.parts import SPLITS
+from tune.config.data_words import config_of_images
+from tune.soundness.reading import survey
 from tune.tracking.schema import Artifact
 
 CLASSES = ("ants", "bees")
@@ -217,6 +219,70 @@ def test_a_table_names_the_images_and_their_groups(photos: Path, tmp_path: Path)
         for split in ("train", "val", "test")
     }
     assert whole == {0}, "groups of four are not torn"
+
+
+@pytest.mark.parametrize(
+    ("words", "with_split", "told"),
+    [
+        ((), True, "the images of p3 lie in test and train"),
+        (("data.group=patient",), True, "the images of p3 lie in test and train"),
+        (("data.split_rule=1",), False, "the data has groups that must stay together"),
+    ],
+)
+def test_groups_that_a_search_refuses_are_told_before_it_does(
+    photos: Path,
+    tmp_path: Path,
+    words: tuple[str, ...],
+    with_split: bool,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    column = "patient" if "data.group=patient" in words else "group"
+    rows = [f"path,label,{column}" + ",split" * with_split]
+    for n, path in enumerate(sorted(photos.rglob("*.png"))):
+        # The images of a patient lie side by side, but for those of one of them.
+        number = 3 if n in (12, 17) else n // 4 + 100
+        split = f",{'test' if n % 8 >= 4 else 'train'}" * with_split
+        rows.append(f"photos/{path.relative_to(photos)},{path.parent.name},p{number}{split}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    found = examined("labels.csv", *words, cwd=tmp_path, code=1)
+    (failed,) = (each for each in found["findings"] if each["state"] == "fail")
+    assert failed["name"] == "split"
+    assert told in failed["message"]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=told):
+        load_dataset(config_of_images(["labels.csv", *words], None).data)
+
+
+def test_a_class_that_a_search_would_leave_without_images_is_told(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scenes(photos / "crickets", range(200, 203))
+    for path in (photos / "crickets").iterdir():
+        path.write_bytes(b"words")
+    found = examined("photos", "data.on_error=skip", cwd=tmp_path, code=1)
+    (failed,) = (each for each in found["findings"] if each["state"] == "fail")
+    assert failed["name"] == "split"
+    told = "data.on_error=skip leaves no image of 'crickets' in train: "
+    assert failed["message"].startswith(told)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=told):
+        load_dataset(config_of_images(["photos", "data.on_error=skip"], None).data)
+
+
+@pytest.mark.parametrize("changes", [{}, {"limit": 40}])
+def test_of_several_labels_each_stays_with_its_image(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    table = write_table(tmp_path, 90)
+    with table.open(newline="") as file:
+        said = {tmp_path / row["path"]: row["label"] for row in csv.DictReader(file)}
+    (tmp_path / "images" / "0000.png").write_bytes(b"words")
+    config = DataConfig(
+        source="table", root=table, image_size=16, labels="several", on_error="skip", **changes
+    )
+    found = survey(config, None)
+    assert [found.label_of(n) for n in range(len(found))] == [said[path] for path in found.files]
 
 
 def test_of_several_labels_each_is_counted(tmp_path: Path) -> None:

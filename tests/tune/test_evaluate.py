@@ -204,13 +204,15 @@ def test_many_classes_have_the_pairs_that_were_confused_most(tmp_path: Path) -> 
         (["photos/ants/0.png"], "a table must be one of .csv, .tsv"),
         (["wrong"], "wrong: beetles is no class of the model, which knows ants, bees, crickets"),
         (["splits"], "it holds splits, not classes: give one of them, such as splits/test"),
+        (["words"], "it holds splits, not classes: give one of them, such as words/Valid"),
         (["empty"], "empty holds no image (JPEG"),
     ],
 )
 def test_a_mistake_ends_with_2_and_one_line(
     words: list[str], told: str, model: Path, photos: Path, tmp_path: Path
 ) -> None:
-    for name in ("wrong/beetles", "splits/test", "splits/train", "empty/bees"):
+    splits = ("splits/test", "splits/train", "words/Training", "words/Valid")
+    for name in ("wrong/beetles", *splits, "empty/bees"):
         (tmp_path / name).mkdir(parents=True)
     for name, label in (("two", ",ants|bees"), ("other", ",wasps"), ("bare", "")):
         header = "path,label" if label else "path"
@@ -269,6 +271,35 @@ class TestSeveral:
         labels = {str(table.parent / row["path"]): row["label"] for row in rows}
         for each in found["mistakes"]:
             assert each["class"] == labels[each["path"]] != each["label"]
+
+    def test_of_a_column_a_label_those_that_the_model_knows_are_read(
+        self, several: Path, table: Path, tmp_path: Path
+    ) -> None:
+        """So the table that it was trained from is taken, whatever else it holds."""
+        with table.open() as file:
+            rows = list(csv.DictReader(file))
+        own = [
+            {"Path": row["path"], "patient": f"p{n // 4}", "width": 16}
+            | {side.title(): int(side in row["label"].split("|")) for side in SIDES}
+            for n, row in enumerate(rows)
+        ]
+        for name in ("columns.csv", "fewer.csv"):
+            with (table.parent / name).open("w", newline="") as file:
+                columns = list(own[0])[: 6 if name == "columns.csv" else 5]
+                writer = csv.DictWriter(file, columns, extrasaction="ignore")
+                writer.writeheader()
+                writer.writerows(own)
+        found = [
+            evaluated(str(path), f"--model={several}", cwd=tmp_path)
+            for path in (table, table.with_name("columns.csv"))
+        ]
+        assert found[0] == found[1] | {"folder": str(table)}
+        done = invoke("tune.evaluate", "data/fewer.csv", f"--model={several}", cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr.endswith(
+            "data/fewer.csv has a column for 2 of 3 labels of the model, and none for top: add "
+            "one of 1 and 0 for each, or give all labels in one that is called label\n"
+        )
 
     def test_lines_for_people_say_what_the_document_says(
         self, several: Path, table: Path, tmp_path: Path

@@ -84,10 +84,14 @@ def test_of_any_number_of_labels_those_above_one_half_are_said(tmp_path: Path) -
         row = json.loads(invoke("tune.predict", *words, "--json", cwd=tmp_path).stdout)
         assert (row["label"], row["unsure"]) == (label, False)
         assert row["probability"] == pytest.approx(sure, abs=1e-6)
+        each = dict(zip(spec.classes, 1 / (1 + np.exp(-np.array(bias))), strict=True))
+        assert row["probabilities"] == pytest.approx(each, abs=1e-6)
         invoke("tune.predict", *words, "--csv", "t.csv", cwd=tmp_path)
         with (tmp_path / "t.csv").open() as file:
             (cells,) = csv.DictReader(file)
         assert cells["label"] == label
+        assert list(cells)[4:] == ["p_red", "p_round", "p_big"]
+        assert float(cells["p_round"]) == pytest.approx(each["round"], abs=1e-6)
         (told,) = load_model(str(tmp_path / "model")).predict(tmp_path / "a.png")
         assert (told.label, told.probability) == (label, pytest.approx(sure))
         assert list(told.probabilities.values()) == sorted(told.probabilities.values())[::-1]

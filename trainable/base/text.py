@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     )
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text holds no bytes that are none, as Python reads them in a file's name."""
+    return not any("\udc80" <= each <= "\udcff" for each in text)
+
+
 def shortened(text: str, width: int) -> str:
     """A text of at most `width` characters: its beginning and its end, where it is longer."""
     if len(text) <= width:

@@ -109,7 +109,8 @@ class TrainConfig(Config):
 
     sampler: Literal["shuffle", "balanced"] = "shuffle"
     """Which training images an epoch shows: each once, or as many as that with every class equally
-    often, those of large classes in turns and those of small ones again and again."""
+    often, those of large classes in turns and those of small ones again and again. An image with
+    several labels counts with the rarest of them."""
 
     early_stopping: Annotated[int | None, Unit("epochs")] = Field(default=None, ge=1)
     """Stop after so many epochs without a lower validation loss. Default: never."""

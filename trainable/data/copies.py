@@ -16,8 +16,9 @@ class Copy:
 
     Attributes:
         split: The split that it is in.
-        name: Its class folder and file, or its number in the split where it has no file.
-        label: The name of its class.
+        name: Its class folder and file, or its number in the split where it has no file; of several
+            labels the folder that it lies in.
+        label: The name of its class; of several labels as a table has them, and empty of none.
     """
 
     split: SplitName
@@ -81,10 +82,15 @@ def describe_copies(groups: list[CopyGroup]) -> str:
 
 def _copy(dataset: Dataset, name: SplitName, index: int) -> Copy:
     split = dataset.split(name)
-    label = dataset.classes[int(split.labels[index])]
+    if len(split.targets):
+        label = "|".join(dataset.classes[each] for each in np.flatnonzero(split.targets[index]))
+    else:
+        label = dataset.classes[int(split.labels[index])]
     if not split.files:
         return Copy(name, f"{name} image {index}", label)
-    return Copy(name, f"{label}/{split.files[index].name}", label)
+    file = split.files[index]
+    folder = file.parent.name if len(split.targets) else label
+    return Copy(name, f"{folder}/{file.name}", label)
 
 
 def _count(number: int, what: str) -> str:

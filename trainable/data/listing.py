@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from trainable.data.decoding.files import Files
 from trainable.data.parts import Parts, SplitName
 from trainable.data.stored import Indices
 from trainable.store.arrays import ArrayStore
+
+_T = TypeVar("_T")
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,45 @@ class Listing:
     weights: dict[SplitName, NDArray[np.float64]] = field(default_factory=dict)
     targets: dict[SplitName, NDArray[np.uint8]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check that all that is said of the files of a split is said of each of them.
+
+        Raises:
+            ValueError: It is not, and images would have the labels of others.
+        """
+        for what in ("labels", "groups", "weights", "targets"):
+            for name, said in getattr(self, what).items():
+                if len(said) != len(self.files[name]):
+                    raise ValueError(
+                        f"a data source gives {len(self.files[name])} files in {name} and "
+                        f"{len(said)} {what}: give one for each file"
+                    )
+
+    def at(self, rows: Mapping[SplitName, Indices]) -> Listing:
+        """The same with some of its files.
+
+        Args:
+            rows: Which, by split; a split that is not named stays whole.
+        """
+
+        def taken(said: Mapping[SplitName, NDArray[_Number]]) -> dict[SplitName, NDArray[_Number]]:
+            return {n: each[rows[n]] if n in rows else each for n, each in said.items()}
+
+        def listed(said: Mapping[SplitName, Sequence[_T]]) -> dict[SplitName, list[_T]]:
+            return {
+                n: [each[row] for row in rows[n]] if n in rows else [*each]
+                for n, each in said.items()
+            }
+
+        return replace(
+            self,
+            files=listed(self.files),
+            labels=taken(self.labels),
+            groups=dict(listed(self.groups)),
+            weights=taken(self.weights),
+            targets=taken(self.targets),
+        )
+
     def decoded(
         self, image_size: int, store: ArrayStore | None = None, *, skip: bool = False
     ) -> Parts:
@@ -60,8 +103,12 @@ class Listing:
             return self._decoded(files, image_size)
         if not skip:
             raise broken.error
-        broken.check_classes(self.labels, self.classes)
-        rest = self._at(broken.rest, broken.note)
+        broken.check_classes(self.labels, self.targets, self.classes)
+        rest = replace(
+            self.at(broken.rest),
+            skipped=self.skipped + len(broken),
+            notes=(*self.notes, broken.note),
+        )
         return rest._decoded({n: files[n].at(rows) for n, rows in broken.rest.items()}, image_size)
 
     def _decoded(self, files: dict[SplitName, Files], image_size: int) -> Parts:
@@ -79,22 +126,4 @@ class Listing:
             weights=self.weights,
             targets=self.targets,
             memo=decoded.memo,
-        )
-
-    def _at(self, rows: dict[SplitName, Indices], note: str) -> Listing:
-        """Some of its files, and why they are not all."""
-        groups: dict[SplitName, Sequence[str]] = {
-            name: [each[row] for row in rows[name]] for name, each in self.groups.items()
-        }
-        weights = {n: each[rows[n]] if len(each) else each for n, each in self.weights.items()}
-        return replace(
-            self,
-            files={name: [each[row] for row in rows[name]] for name, each in self.files.items()},
-            labels={name: each[rows[name]] for name, each in self.labels.items()},
-            groups=groups,
-            weights=weights,
-            skipped=self.skipped
-            + sum(map(len, self.files.values()))
-            - sum(map(len, rows.values())),
-            notes=(*self.notes, note),
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 from trainable.base.text import listed, printable
 from trainable.data.forms.image_folder import image_files, no_image_in
 from trainable.data.forms.label_sets import rarest
-from trainable.data.forms.layout import tables_in
+from trainable.data.forms.layout import split_of, tables_in
 from trainable.data.forms.rows import Mistakes
 from trainable.data.forms.table import TableImage, once_each, read_images
 from trainable.data.forms.walking import LeftOut, folders_in
@@ -91,8 +91,9 @@ def _of_folder(folder: Path, classes: Sequence[str]) -> list[LabelledFile]:
     if not found:
         raise ValueError(f"{folder} has no class folder: give one with a folder a class")
     unknown = [name for name in found if name not in classes]
-    if unknown and set(unknown) <= set(SPLITS):
-        held_out = next(name for name in reversed(SPLITS) if name in unknown)
+    splits = {split_of(name): name for name in unknown}
+    if unknown and None not in splits:
+        held_out = next(splits[split] for split in reversed(SPLITS) if split in splits)
         raise ValueError(
             f"{folder}: it holds splits, not classes: give one of them, such as {folder / held_out}"
         )
@@ -112,7 +113,8 @@ def _of_table(path: Path, classes: Sequence[str], *, several: bool) -> list[Labe
     """Those of a table's rows, of all its splits."""
     mistakes = Mistakes(path)
     try:
-        images, _ = once_each(read_images(path, None, mistakes, several=several), mistakes)
+        read = read_images(path, None, mistakes, several=several, known=classes)
+        images, _ = once_each(read, mistakes)
         _check_labels(images, mistakes, several=several)
         mistakes.check()
     except ValueError as error:  # which calls a table by the key that a search has for it

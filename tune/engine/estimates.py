@@ -26,8 +26,19 @@ def estimates(config: SearchConfig, dataset: Dataset) -> list[str]:
     """What takes more than a gigabyte, and what there is no room for, in a line each."""
     splits = [dataset.split(name).images for name in SPLITS]
     decoded = sum(images.nbytes for images in splits if isinstance(images, Rows))
-    lines = [f"{_gb(decoded)} of decoded images"] if decoded > _GB else []
+    lines = [_of_decoded(config, decoded)] if decoded > _GB else []
     return [*lines, *outputs_too_large(config, len(dataset.train), len(dataset.classes))]
+
+
+def _of_decoded(config: SearchConfig, size: int) -> str:
+    told = f"{_gb(size)} of decoded images (cache.images_gb={config.cache.images_gb:g})"
+    free = psutil.virtual_memory().available
+    if size <= free:
+        return told
+    return (
+        f"{told}, more than memory has free ({_gb(free)}), so that an epoch that reads all of them "
+        "waits for the disk; lower data.limit or data.image_size"
+    )
 
 
 def outputs_too_large(config: SearchConfig, images: int, classes: int) -> list[str]:

@@ -90,4 +90,5 @@ def _print_broken(account: Account, console: Console) -> None:
     for each in account.survey.broken[:_NAMES]:
         console.print(printable(f"  {each.name}: {each.reason}"), soft_wrap=True)
     if len(account.survey.broken) > _NAMES:
-        console.print(f"  and {len(account.survey.broken) - _NAMES:,} more")
+        more = len(account.survey.broken) - _NAMES
+        console.print(f"  and {more:,} more, which --json names")

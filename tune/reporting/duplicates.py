@@ -9,6 +9,7 @@ from plotly.graph_objects import Figure, Table
 from trainable.data.copies import CopyGroup, copy_groups, describe_copies
 from tune.reporting.labels import plotly_text
 from tune.reporting.results import SearchResults
+from tune.soundness.survey import NO_LABEL
 
 _SHOWN: Final = 50
 """Groups that are listed."""
@@ -23,7 +24,7 @@ def duplicates(results: SearchResults) -> Figure | None:
     if not groups:
         return None
     rows = [
-        [str(len(group.copies)), ", ".join(group.splits), _shown(group.labels), _names(group)]
+        [str(len(group.copies)), ", ".join(group.splits), _labels(group), _names(group)]
         for group in groups
     ]
     clear = "rgba(0,0,0,0)"
@@ -41,6 +42,10 @@ def caption(results: SearchResults) -> str:
     groups = copy_groups(results.dataset)
     first = f" The first {_SHOWN} groups." if len(groups) > _SHOWN else ""
     return f"Found: {describe_copies(groups)}.{first}"
+
+
+def _labels(group: CopyGroup) -> str:
+    return _shown([label or NO_LABEL for label in group.labels])
 
 
 def _names(group: CopyGroup) -> str:

@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from trainable.inference.classifier import Classifier
 from trainable.inference.labelling import BATCH, Answer, ImageSource, label
-from tune.reporting.label_table import Best
+from tune.reporting.label_table import Best, Each
 
 
 def answers(classifier: Classifier, sources: Sequence[ImageSource]) -> Iterator[Answer]:
@@ -34,3 +34,10 @@ def best_of(probabilities: NDArray[np.float32], classifier: Classifier, count: i
         return [classifier.answer(probabilities)]
     order = (-probabilities).argsort(kind="stable")[:count]
     return [(classifier.spec.classes[index], float(probabilities[index])) for index in order]
+
+
+def each_of(probabilities: NDArray[np.float32], classifier: Classifier) -> Each:
+    """The probability of each label, where an image may have any number of them; else nothing."""
+    if not classifier.spec.several:
+        return {}
+    return dict(zip(classifier.spec.classes, map(float, probabilities), strict=True))

@@ -12,6 +12,7 @@ from trainable.files.places import Place
 from tune.soundness.labels import Doubt
 from tune.soundness.survey import Survey
 
+LABELS: Final = "labels.csv"
 COLUMNS: Final = ("path", "label", "split", "suggested", "probability")
 """Where there are any, also `doubted`, `group` and `weight`."""
 
@@ -40,6 +41,18 @@ def write_labels(path: Path, survey: Survey, doubts: Sequence[Doubt]) -> None:
             writer.writerow(_known(survey, index) | (_suggested(survey, doubt) if doubt else {}))
 
 
+def why_no_table(survey: Survey) -> str:
+    """Why a table would not say of what classes the images are; empty text if it would."""
+    wrong = [] if survey.has_several else survey.classes
+    for name in wrong:
+        if "|" in name or name != name.strip():
+            return (
+                f"a table cannot name class {name!a}, since it has bars between several labels and "
+                f"means nothing by blanks around them: no {LABELS} is written; rename the class"
+            )
+    return ""
+
+
 def _more(survey: Survey) -> list[str]:
     """The columns that not every table has."""
     there = {
@@ -53,7 +66,8 @@ def _more(survey: Survey) -> list[str]:
 def _known(survey: Survey, index: int) -> dict[str, str]:
     split = SPLITS[int(survey.splits[index])]
     found = {
-        "path": str(survey.files[index].resolve()) if survey.files else survey.names[index],
+        # A link as itself: two to one file are two images.
+        "path": str(survey.files[index].absolute()) if survey.files else survey.names[index],
         "label": survey.label_of(index),
         "split": split,
     }

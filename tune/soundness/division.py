@@ -41,9 +41,16 @@ def divide(survey: Survey, config: DataConfig) -> Division:
         classes=survey.classes,
         files={name: [survey.files[i] for i in at] for name, at in places.items() if survey.files},
         hashes={name: survey.hashes[at] for name, at in places.items()},
+        groups={
+            name: [survey.group_names[i] for i in at]
+            for name, at in places.items()
+            if survey.group_names
+        },
     )
     notes: tuple[str, ...] = ()
     try:
+        if survey.refused:
+            raise ValueError(survey.refused)
         if config.split_rule == 1:
             indices = split_at_random(parts, config)
         else:

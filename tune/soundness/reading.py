@@ -6,7 +6,7 @@ image stays in memory, under 2 KB at the peak, whatever its size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainable.config import DataConfig
+from trainable.data.decoding.broken import Broken
 from trainable.data.decoding.decoded import open_files
 from trainable.data.decoding.facts import Facts
+from trainable.data.decoding.files import Files
 from trainable.data.decoding.image_file import ImageError, read_small, read_square
 from trainable.data.forms.remote import folder_of
 from trainable.data.hashing import hash_pixels
@@ -76,6 +78,8 @@ def _of_files(listing: Listing, config: DataConfig, store: ArrayStore | None) ->
     labels = np.concatenate([listing.labels[name] for name in splits])[good]
     targets = _targets(listing, splits)
     groups = group_images(found["hash"], Looks(found["look"], found["thumb"]))
+    names = _group_names(listing, splits)
+    names = tuple(names[index] for index in good) if names else ()
     sizes = np.stack([found["width"], found["height"]], axis=1).astype(np.int64)
     side = _side_of(sizes, config.image_size)
     return Survey(
@@ -89,13 +93,24 @@ def _of_files(listing: Listing, config: DataConfig, store: ArrayStore | None) ->
         contrast=_contrasts(kept, found),
         hashes=found["hash"],
         groups=groups,
-        together=_together(groups, where[good], good, splits, listing),
+        together=_together(groups, where[good], splits, names),
         read=lambda index: read_square(kept[index], side),
         broken=rejected,
         left_out=listing.skipped,
         notes=listing.notes,
         targets=targets[good] if len(targets) else targets,
+        group_names=names,
+        refused=_why_refused(listing, opened) if config.on_error == "skip" else "",
     )
+
+
+def _why_refused(listing: Listing, opened: Mapping[SplitName, Files]) -> str:
+    """Why a search refuses what is left without the broken files; empty text if it does not."""
+    try:
+        Broken(opened).check_classes(listing.labels, listing.targets, listing.classes)
+    except ImageError as error:
+        return str(error)
+    return ""
 
 
 def _contrasts(files: Sequence[Path], found: Facts) -> NDArray[np.float32]:
@@ -149,6 +164,7 @@ def _of_arrays(parts: Parts) -> Survey:
     groups = group_images(hashes, Looks.joined([Looks.of_pixels(each) for each in images]))
     height, width = images[0].shape[1:3]
     files = [path for name in splits for path in parts.files.get(name, ())]
+    names = _group_names(parts, splits)
     numbered = [f"{name} image {n}" for name in splits for n in range(len(parts.labels[name]))]
     return Survey(
         classes=parts.classes,
@@ -161,11 +177,12 @@ def _of_arrays(parts: Parts) -> Survey:
         contrast=contrast,
         hashes=hashes,
         groups=groups,
-        together=_together(groups, where, np.arange(count), splits, parts),
+        together=_together(groups, where, splits, names),
         read=read,
         left_out=parts.skipped,
         notes=parts.notes,
         targets=_targets(parts, splits),
+        group_names=names,
     )
 
 
@@ -180,20 +197,24 @@ def _contrast(small: NDArray[np.uint8]) -> float:
     return float((shades - shades.mean((0, 1))).std())
 
 
+def _group_names(given: Listing | Parts, splits: list[SplitName]) -> tuple[str, ...]:
+    """The name of the group of each image of a source; empty where no image has one."""
+    alone = {split: [""] * len(given.labels[split]) for split in splits}
+    names = [name for split in splits for name in given.groups.get(split, alone[split])]
+    return tuple(names) if any(names) else ()
+
+
 def _together(
     groups: NDArray[np.uint64],
     where: NDArray[np.int64],
-    kept: NDArray[np.int64],
     splits: list[SplitName],
-    given: Listing | Parts,
+    names: tuple[str, ...],
 ) -> NDArray[np.uint64]:
-    """What the images are held together by, of those that are kept of what a source gave."""
-    alone = {split: [""] * len(given.labels[split]) for split in splits}
-    every = [name for split in splits for name in given.groups.get(split, alone[split])]
-    of_splits = {split: where == SPLITS.index(split) for split in splits}
-    names = {split: [every[i] for i in kept[at]] for split, at in of_splits.items()}
+    """What images are held together by: what they are copies of, and the names of their groups."""
+    of_splits = {split: np.flatnonzero(where == SPLITS.index(split)) for split in splits}
     joined = stay_together(
-        {split: groups[at] for split, at in of_splits.items()}, names if given.groups else {}
+        {split: groups[at] for split, at in of_splits.items()},
+        {split: [names[i] for i in at] for split, at in of_splits.items()} if names else {},
     )
     return np.concatenate([joined[split] for split in splits])
 

@@ -65,6 +65,10 @@ class Survey:
             number of them, and `labels` names the rarest; empty where it has one.
         weights: How much each image counts, float64 of shape (N,); empty where all count alike, and
             before a search.
+        group_names: The name of the group of each image (`data.group`), empty text where it has
+            none; empty where no image has one, and after a search.
+        refused: Why a search would refuse the images because of the broken ones that it leaves out;
+            empty text if it would not.
     """
 
     classes: tuple[str, ...]
@@ -84,6 +88,8 @@ class Survey:
     notes: tuple[str, ...] = ()
     targets: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     weights: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    group_names: tuple[str, ...] = ()
+    refused: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)

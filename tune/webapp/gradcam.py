@@ -30,7 +30,8 @@ class Explanation:
     """A classifier's answer to an image.
 
     Attributes:
-        answers: The likeliest classes and their probabilities, the likeliest first.
+        answers: The likeliest classes and their probabilities, the likeliest first; of several
+            labels all those that it has at least.
         seen: The image as the network sees it: uint8 of shape (S, S, 3).
         heat: What speaks for the first answer, by place, 0 to 1: float32 of shape (C, C), C being
             the side of the explained layer's output. All 0 where nothing there does.
@@ -59,24 +60,31 @@ def explain(classifier: Classifier, images: Tensor, count: int = 5) -> list[Expl
     Args:
         classifier: The model.
         images: uint8 of shape (N, 3, R, R).
-        count: Of the answers kept.
+        count: Of the answers kept; where an image may have any number of labels, at least.
     """
     seen = fit(images, classifier.spec.image_size)
     with _HOOKED:
         probabilities = classifier.probabilities(images)
-        best = (-probabilities).argsort(axis=1, kind="stable")[:, :count]
+        best = (-probabilities).argsort(axis=1, kind="stable")
         heats = grad_cam(classifier, seen, best[:, 0].tolist())
-    names = classifier.spec.classes
+    names, several = classifier.spec.classes, classifier.spec.several
+    counts = np.maximum((probabilities > 1 / 2).sum(axis=1) * several, count)
     return [
         Explanation(
-            tuple((names[index], float(row[index])) for index in order),
+            tuple((names[index], float(row[index])) for index in order[:kept]),
             picture.permute(1, 2, 0).numpy(),
             heat,
             bool(unsure),
             classifier.answer(row)[0],
         )
-        for row, order, picture, heat, unsure in zip(
-            probabilities, best, seen, heats, classifier.unsure(probabilities), strict=True
+        for row, order, kept, picture, heat, unsure in zip(
+            probabilities,
+            best,
+            counts,
+            seen,
+            heats,
+            classifier.unsure(probabilities),
+            strict=True,
         )
     ]
 

@@ -13,7 +13,7 @@ import streamlit as st
 from plotly.graph_objects import Figure
 from torch import Tensor
 
-from trainable.data.decoding.image_file import MAX_BYTES, ImageError, suffixes
+from trainable.data.decoding.image_file import MAX_BYTES, ImageError
 from trainable.inference.calibration import Calibration
 from trainable.inference.classifier import Classifier
 from trainable.inference.spec import Spec
@@ -105,7 +105,12 @@ def _uploads(classifier: Classifier) -> Iterator[Picture]:
     """The images that were uploaded. The page says why one cannot be read."""
     limit = MAX_BYTES // 2**20
     files = st.file_uploader(
-        "Your images", suffixes(), accept_multiple_files=True, max_upload_size=limit, key="files"
+        # Of any name: what an image is, its content says.
+        "Your images",
+        None,
+        accept_multiple_files=True,
+        max_upload_size=limit,
+        key="files",
     )
     if len(files) > _MOST:
         st.info(f"The first {_MOST} of {len(files)} images are shown.")

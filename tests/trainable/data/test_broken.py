@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.helpers.images import write_folders
+from tests.helpers.label_sets import write_table
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.decoding import files as files_module
@@ -74,7 +76,8 @@ def test_a_single_one_is_named_with_what_to_do(root: Path) -> None:
 def test_of_many_the_first_are_named_and_the_others_counted(root: Path) -> None:
     break_some(root, NAMED + 5)
 
-    with pytest.raises(ImageError, match=r"25 files cannot .*; and 5 more: repair") as told:
+    more = r"25 files cannot .*; and 5 more, which python -m tune\.data --json names: repair"
+    with pytest.raises(ImageError, match=more) as told:
         load(root)
 
     assert str(told.value).count(".png") == NAMED
@@ -155,6 +158,36 @@ def test_a_class_that_loses_all_its_images_is_an_error(root: Path) -> None:
         load(root, on_error="skip")
 
     assert str(broken[0]) in str(told.value)
+
+
+@pytest.mark.parametrize("split", [(), ("train", "val", "test")])
+def test_each_of_several_labels_stays_with_its_image(
+    tmp_path: Path, split: tuple[str, ...]
+) -> None:
+    table = write_table(tmp_path, 60, split=split)
+    with table.open(newline="") as file:
+        said = {tmp_path / row["path"]: row["label"] for row in csv.DictReader(file)}
+    broken = break_some(tmp_path, 1, "images")
+
+    dataset = load(table, source="table", labels="several", on_error="skip")
+
+    assert files_of(dataset) == said.keys() - set(broken)
+    for each in map(dataset.split, SPLITS):
+        for path, row in zip(each.files, each.targets, strict=True):
+            assert "|".join(np.array(dataset.classes)[row > 0]) == said[path]
+
+
+def test_one_of_several_labels_that_loses_all_its_images_is_an_error(tmp_path: Path) -> None:
+    """Also one that is the rarest of no image, by which these are split."""
+    write_folders(tmp_path, ["images"], 20)
+    labels = ["east|twin", "east|twin", "twin|west", "twin|west", "east", "west", *["usual"] * 14]
+    rows = [f"images/{number}.png,{label}" for number, label in enumerate(labels)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    for number in range(4):
+        (tmp_path / "images" / f"{number}.png").write_bytes(b"words")
+
+    with pytest.raises(ImageError, match=r"leaves no image of 'twin' in train: .*0\.png"):
+        load(tmp_path / "labels.csv", source="table", labels="several", on_error="skip")
 
 
 def test_whole_files_are_not_read_twice_to_leave_out_others(

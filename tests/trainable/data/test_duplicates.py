@@ -97,6 +97,23 @@ def test_a_copy_of_another_label_is_said(photos: Path) -> None:
     assert group.labels == ["ants", "bees"]
 
 
+def test_of_several_labels_each_of_a_copys_counts(photos: Path) -> None:
+    """Also where the rarest of them, by which images are split, is the same."""
+    shutil.copy(photos / "ants" / "03.png", photos / "bees" / "ant.png")
+    rows = ["path,label"]
+    for path in sorted(photos.rglob("*.png")):
+        labels = {"03.png": "rare|usual", "ant.png": "rare", "07.png": "rare"}
+        rows.append(f"{path},{labels.get(path.name, 'usual')}")
+    (photos / "labels.csv").write_text("\n".join(rows))
+    dataset = load(photos / "labels.csv", source="table", labels="several")
+
+    (group,) = copy_groups(dataset)
+
+    assert group.labels == ["rare", "rare|usual"]
+    assert {copy.name for copy in group.copies} == {"ants/03.png", "bees/ant.png"}
+    assert "; 1 group of different labels" in describe_copies([group])
+
+
 def test_copies_across_given_splits_are_said_and_left_where_they_are(
     photos: Path, tmp_path: Path
 ) -> None:

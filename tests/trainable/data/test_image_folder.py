@@ -195,6 +195,22 @@ class TestLinks:
         assert [path.parent.name for path in found.files["train"]] == ["ants"] * 4 + ["bees"] * 5
         assert "linked in a circle, or twice: 2 (ants/more, bees/up)" in found.notes[0]
 
+    @pytest.mark.parametrize("up", [".", "inner"])
+    def test_a_link_to_a_folder_that_the_class_lies_in_is_a_circle(
+        self, photos: Path, up: str
+    ) -> None:
+        """Else the images of all other classes would be of this one too."""
+        for name in ("ants", "bees"):
+            (photos / "inner").mkdir(exist_ok=True)
+            (photos / name).rename(photos / "inner" / name)
+        (photos / "inner" / "ants" / "up").symlink_to(photos / up)
+        (photos.with_name("elsewhere")).symlink_to(photos)
+
+        for root in (photos, photos.with_name("elsewhere")):
+            found = list_image_folder(root / "inner")
+            assert len(found.files["train"]) == 9
+            assert found.notes == ("left out: linked in a circle, or twice: 1 (ants/up)",)
+
     def test_a_dead_link_beside_the_class_folders_is_counted(self, photos: Path) -> None:
         (photos / "wasps").symlink_to(photos / "nowhere")
         found = list_image_folder(photos)
@@ -208,9 +224,18 @@ class TestLinks:
 
         assert len(list_image_folder(photos).files["train"]) == 13
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read all")
-    def test_a_folder_that_cannot_be_read_is_named(self, photos: Path) -> None:
-        (photos / "ants" / "deep").mkdir(mode=0)
+    def test_a_folder_that_cannot_be_read_is_named(
+        self, photos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (photos / "ants" / "deep").mkdir()
+        scandir = os.scandir
+
+        def refused(path: str | Path | int) -> object:
+            if not isinstance(path, int) and Path(path).name == "deep":
+                raise PermissionError(13, "Permission denied")
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refused)  # root may read everything
         with pytest.raises(ValueError, match=r"deep cannot be read \(Permission denied\)"):
             list_image_folder(photos)
 

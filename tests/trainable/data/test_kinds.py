@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainable.data.decoding.image_file import suffixes
-from trainable.data.decoding.kinds import HEAD, KINDS, SUFFIXES, kind_of, what_else, why_no_image
+from trainable.data.decoding.kinds import HEAD, KINDS, kind_of, what_else, why_no_image
 from trainable.data.forms.image_folder import image_files
 
 
@@ -136,7 +135,6 @@ def test_the_suffixes_are_those_that_pillow_knows() -> None:
     assert missing <= {".dib"}  # bitmaps without the header that they are known by
     wrong = {s for s, name in of_names.items() if known.get(s, name) not in {name, "MPO"}}
     assert not wrong
-    assert suffixes() == sorted(SUFFIXES)
 
 
 def test_what_is_no_format_at_all_is_no_image() -> None:

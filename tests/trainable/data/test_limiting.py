@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.helpers.label_sets import write_table
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.decoding import files
@@ -151,12 +154,37 @@ def test_what_a_listing_says_of_its_files_stays_with_them() -> None:
     assert found.labels["train"].tolist() == [path.parent.name == "b" for path in paths]
 
 
-def test_several_labels_an_image_are_limited_in_proportion_too() -> None:
-    given = listing(a=40, b=20)
-    labels = np.eye(2, dtype=np.int64)[given.labels["train"]]
-    found = limited(Listing(given.files, {"train": labels}, given.classes), 15)
+@pytest.mark.parametrize("rule", [2, 3])
+def test_each_of_several_labels_stays_with_its_image(tmp_path: Path, rule: int) -> None:
+    table = write_table(tmp_path, 120)
+    with table.open(newline="") as file:
+        said = {tmp_path / row["path"]: row["label"] for row in csv.DictReader(file)}
 
-    assert found.labels["train"].sum(0).tolist() == [10, 5]
+    found = load_dataset(config(table, source="table", labels="several", limit=40, split_rule=rule))
+
+    taken = [(found.split(n), row) for n in SPLITS for row in range(len(found.split(n)))]
+    assert len(taken) < 120
+    for split, row in taken:
+        labels = [found.classes[label] for label in np.flatnonzero(split.targets[row])]
+        assert "|".join(labels) == said[split.files[row]]
+
+
+def test_several_labels_an_image_are_limited_in_proportion_to_the_rarest() -> None:
+    given = listing(a=40, b=20)
+    targets = np.eye(2, dtype=np.uint8)[given.labels["train"]]
+
+    found = limited(replace(given, targets={"train": targets}), 15)
+
+    assert found.targets["train"].sum(0).tolist() == [10, 5]
+    assert found.targets["train"].argmax(1).tolist() == found.labels["train"].tolist()
+
+
+@pytest.mark.parametrize("what", ["labels", "groups", "weights", "targets"])
+def test_a_source_that_does_not_say_something_of_each_file_is_refused(what: str) -> None:
+    given = listing(a=4, b=4)
+
+    with pytest.raises(ValueError, match=f"gives 8 files in train and 7 {what}: give one for"):
+        replace(given, **{what: {"train": np.ones(7, np.int64)}})
 
 
 def test_a_limit_that_leaves_a_class_too_few_names_one_that_does_not() -> None:

@@ -215,6 +215,18 @@ class TestMistakes:
         with pytest.raises(ValueError, match=said):
             list_table(photos / name)
 
+    @pytest.mark.parametrize("name", ["t.csv", "t.parquet", "t.jsonl"])
+    def test_columns_of_one_name_are_refused(self, photos: Path, name: str) -> None:
+        path = write(photos / name, [{**row, "Label": "a"} for row in records()])
+        said = "has 2 columns that are called label, .* rename or remove all but one"
+        with pytest.raises(ValueError, match=said if name != "t.jsonl" else "line 1: two keys"):
+            list_table(path)
+
+    def test_columns_without_a_name_are_passed_over(self, photos: Path) -> None:
+        lines = ["path,label,,", *(f"{row['path']},{row['label']},," for row in records())]
+        (photos / "t.csv").write_text("\n".join(lines))
+        assert len(list_table(photos / "t.csv").files["train"]) == 16
+
     def test_one_that_is_not_there_is_refused(self, photos: Path) -> None:
         with pytest.raises(ValueError, match=r"t\.csv cannot be read \(No such file"):
             list_table(photos / "t.csv")

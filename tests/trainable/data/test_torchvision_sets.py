@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torchvision import datasets
 
 from trainable.config import DataConfig
 from trainable.data.datasets import is_local, load_dataset
+from trainable.data.forms.pairs import from_pairs
 from trainable.data.forms.torchvision_sets import TorchvisionSet
 from trainable.data.listing import Listing
 from trainable.data.parts import Parts
@@ -102,6 +104,31 @@ def test_a_set_in_memory_is_arrays_with_its_test_split(fashion: Path) -> None:
     own = datasets.FashionMNIST(fashion, train=False)
     assert found.labels["test"].tolist() == own.targets.tolist()
     assert np.array_equal(found.images["test"][..., 0], own.data.numpy())
+
+
+def test_large_images_that_are_no_files_are_held_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And are the same as if all had been held as they are until the last was read."""
+    name = "FakeData?size=9&image_size=(3,90,60)&num_classes=2"
+    given: list[tuple[object, ...]] = []
+
+    def note(*arguments: Any) -> Parts:
+        given.append(arguments)
+        found = from_pairs(*arguments)
+        assert isinstance(found, Parts)
+        return found
+
+    monkeypatch.setattr("trainable.data.forms.torchvision_sets.from_pairs", note)
+    found = loaded(name, tmp_path, 28)
+
+    assert isinstance(found, Parts)
+    ((pairs, *_),) = given
+    assert {image.size for image, _ in pairs["train"]} == {(32, 32)}  # type: ignore[index]
+    whole = datasets.FakeData(9, (3, 90, 60), 2)
+    expected = from_pairs({"train": [(image, int(label)) for image, label in whole]}, (), 28)
+    assert isinstance(expected, Parts)
+    assert np.array_equal(found.images["train"], expected.images["train"])
 
 
 def test_images_that_are_opened_late_are_files(tmp_path: Path, write_classes: WriteClasses) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -64,12 +66,25 @@ def test_a_gpu_stores_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(10**6) == ""
 
 
-def test_the_size_of_many_decoded_images_is_told_and_none_is_read() -> None:
+@pytest.mark.parametrize(("free", "helps"), [(10**12, False), (8 * 10**9, True)])
+def test_the_size_of_many_decoded_images_is_told_and_none_is_read(
+    free: int, helps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(available=free))
+    monkeypatch.setattr("tune.engine.estimates.psutil", memory)
+
     def split(count: int) -> Split:
         return Split(Rows((Unread(),), np.arange(count)), torch.zeros(count))
 
     dataset = Dataset(split(80_000), split(10_000), split(10_000), ("a", "b"), "f")
 
-    first, *_ = estimates(config("space.model.unfreeze_depth=[0,1]"), dataset)
+    words = ("space.model.unfreeze_depth=[0,1]", "cache.images_gb=50")
 
-    assert first == "19.7 GB of decoded images"
+    first, *_ = estimates(config(*words), dataset)
+
+    assert first == "19.7 GB of decoded images (cache.images_gb=50)" + (
+        ", more than memory has free (8.0 GB), so that an epoch that reads all of them waits for "
+        "the disk; lower data.limit or data.image_size"
+        if helps
+        else ""
+    )

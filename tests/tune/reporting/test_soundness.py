@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import time
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
+from tests.helpers.images import write_folders
 from tests.helpers.pages import SCREENS, opened
 from tests.helpers.results import dataset_of, results_of
 from trainable.config import DataConfig
@@ -20,7 +22,7 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.split import Split
 from trainable.registries import POLICIES
 from tune.reporting import soundness
-from tune.reporting.labels_csv import COLUMNS, write_labels
+from tune.reporting.labels_csv import COLUMNS, why_no_table, write_labels
 from tune.reporting.page import page
 from tune.reporting.results import SearchResults
 from tune.reporting.sheets import MOST, contact_sheets, policy_sheets, twelve
@@ -177,6 +179,31 @@ def test_the_table_keeps_images_of_a_group_together_and_their_weights(tmp_path: 
         weights = dict(zip(was.files, was.weights, strict=True))
         assert dict(zip(found.files, found.weights, strict=True)) == weights
         assert patients(found) == patients(was)
+
+
+def test_the_table_has_two_links_to_one_file_and_names_of_any_bytes(tmp_path: Path) -> None:
+    """As tools that keep versions of data store images: in one place, with links to it."""
+    write_folders(tmp_path / "photos", ["ants", "bees"], 12)
+    ants = tmp_path / "photos" / "ants"
+    (ants / "0.png").rename(tmp_path / "stored")
+    for name in (b"0.png", b"again.png", b"odd \xff.png"):
+        (ants / os.fsdecode(name)).symlink_to(tmp_path / "stored")
+    config = DataConfig(source="image_folder", root=tmp_path / "photos", image_size=12)
+    before = load_dataset(config)
+    write_labels(tmp_path / "labels.csv", survey_dataset(before), [])
+    table = config.model_copy(update={"root": tmp_path / "labels.csv", "source": "table"})
+
+    after = load_dataset(table)
+
+    for name in ("train", "val", "test"):
+        assert set(after.split(name).files) == set(before.split(name).files)
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("a|b", True), (" a", True), ("a b", False)])
+def test_a_class_that_a_table_would_tell_otherwise_is_named(name: str, is_told: bool) -> None:
+    found = why_no_table(survey_dataset(dataset_of([name, "c"])))
+    told = f"a table cannot name class {name!r}, since it has bars between several labels"
+    assert found.startswith(told) if is_told else not found
 
 
 def patients(split: Split) -> set[frozenset[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,12 @@ import torch
 from torch import Tensor
 from torchvision.models import resnet18
 
+from tests.helpers.networks import random_state
 from tests.helpers.plugins import use_plugin
 from trainable.data.sizes import fit
 from trainable.inference.classifier import Classifier
 from trainable.inference.spec import Spec
 from trainable.network.cut_network import build
-from tune.webapp import panels
 from tune.webapp.gradcam import explain, grad_cam
 
 SIDE = 96
@@ -145,10 +146,17 @@ def test_an_answer_says_whether_it_is_unsure(classifier: Classifier, images: Ten
     assert not any(each.unsure for each in explain(classifier, images))
 
 
-def test_the_page_takes_what_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-    monkeypatch.setattr(
-        panels.st, "file_uploader", lambda _, types, **__: asked.extend(types) or []
-    )
-    assert list(panels._uploads(None)) == []
-    assert {".tif", ".bmp", ".ppm", ".webp"} < set(asked)
+def test_of_several_labels_all_that_an_image_has_are_answers(
+    classifier: Classifier, images: Tensor
+) -> None:
+    state = random_state(7)
+    state["fc.weight"].zero_()
+    state["fc.bias"].copy_(torch.tensor([3.0, -1.0, 2.0, 1.0, -2.0, 4.0, -3.0]))
+    several = Classifier(replace(classifier.spec, several=True), state)
+
+    (found,) = explain(several, images[:1], count=3)
+    assert [name for name, _ in found.answers] == ["f", "a", "c", "d"]
+    state["fc.bias"].sub_(3.5)
+    (found,) = explain(Classifier(several.spec, state), images[:1], count=3)
+    assert [name for name, _ in found.answers] == ["f", "a", "c"]
+    assert found.label == "f"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from os.path import commonpath, sep
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from trainable.data.stored import Indices
 NAMED: Final = 20
 """Files that a message names, with what is wrong with each; the others are counted."""
 _SKIP: Final = "data.on_error=skip"
+_LISTS_ALL: Final = "python -m tune.data --json"
 
 
 class Broken:
@@ -57,23 +58,33 @@ class Broken:
     def note(self) -> str:
         """What is said of them where they are."""
         total = sum(len(each.paths) for each in self._files.values())
-        which = f"{len(self):,} of {total:,} files, which cannot be read as images"
+        all_of_them = f" ({_LISTS_ALL} names all)" if len(self) > 1 else ""
+        which = f"{len(self):,} of {total:,} files, which cannot be read as images{all_of_them}"
         folder = commonpath([path.absolute().parent for path in self._all()])
         return f"{_SKIP} leaves out {which}: {self._named()}".replace(f"{folder}{sep}", "")
 
     def check_classes(
-        self, labels: Mapping[SplitName, NDArray[np.int64]], classes: Sequence[str]
+        self,
+        labels: Mapping[SplitName, NDArray[np.int64]],
+        targets: Mapping[SplitName, NDArray[np.uint8]],
+        classes: Sequence[str],
     ) -> None:
         """Check that no class loses all of its images in a split.
+
+        Args:
+            labels: The label of each file.
+            targets: Which labels each has, of shape (N, classes), where it may have any number.
+            classes: The names of the classes.
 
         Raises:
             ImageError: One does.
         """
         for name, rows in self._rows.items():
-            lost = np.setdiff1d(labels[name], np.delete(labels[name], rows))
+            truth = targets[name] if targets else labels[name]
+            lost = np.flatnonzero(_has_some(truth, classes) & ~_has_some(truth, classes, rows))
             if len(lost):
-                which = rows[labels[name][rows] == lost[0]]
-                reasons = _reasons(self._files[name].paths[row] for row in which.tolist())
+                of_label = truth[rows, lost[0]] > 0 if targets else truth[rows] == lost[0]
+                reasons = _reasons(self._files[name].paths[row] for row in rows[of_label].tolist())
                 raise ImageError(
                     f"{_SKIP} leaves no image of {classes[lost[0]]!a} in {name}: {reasons}: "
                     "repair some, or remove the class"
@@ -88,7 +99,19 @@ class Broken:
 
     def _named(self) -> str:
         more = len(self) - NAMED
-        return _reasons(self._paths()) + (f"; and {more:,} more" if more > 0 else "")
+        return _reasons(self._paths()) + (
+            f"; and {more:,} more, which {_LISTS_ALL} names" if more > 0 else ""
+        )
+
+
+def _has_some(
+    truth: NDArray[Any], classes: Sequence[str], without: Indices | None = None
+) -> NDArray[np.bool_]:
+    """Which classes have images: by their labels, or by which labels each of them has."""
+    rest = truth if without is None else np.delete(truth, without, axis=0)
+    if truth.ndim == 2:
+        return np.asarray(rest.any(axis=0))
+    return np.bincount(rest, minlength=len(classes)) > 0
 
 
 def _reasons(paths: Iterator[Path]) -> str:

@@ -119,7 +119,7 @@ class Files:
             return self._stored(self.store, side)
         if size > psutil.virtual_memory().available // _SHARE:
             return Unread(self.paths, side)
-        with self._decoding(len(self.paths)) as bar:
+        with self._decoding(len(self.paths), side) as bar:
             return self._chunks(PIXELS_ROWS, self._decode(side), bar).whole().numpy()
 
     def size(self, side: int) -> int:
@@ -128,7 +128,7 @@ class Files:
 
     def _stored(self, store: ArrayStore, side: int) -> NDArray[np.uint8] | Stored:
         key = self._pixels(side)
-        with self._decoding(0 if store.holds(key) else len(self.paths)) as bar:
+        with self._decoding(0 if store.holds(key) else len(self.paths), side) as bar:
             compute = self._lent(self._decode(side), key, self.size(side))
             chunks = self._chunks(PIXELS_ROWS, compute, bar)
             return store.mapped(key, chunks) or chunks.whole().numpy()
@@ -142,8 +142,10 @@ class Files:
     def _pixels(self, side: int) -> dict[str, Any]:
         return {**self.key, "what": "pixels", "image_size": side}
 
-    def _decoding(self, count: int) -> Bar:
-        return Bar(f"decoding {count:,} images", count)
+    def _decoding(self, count: int, side: int) -> Bar:
+        gigabytes = self.size(side) / 10**9
+        much = f", {gigabytes:.1f} GB" if gigabytes >= 1 else ""
+        return Bar(f"decoding {count:,} images{much}", count)
 
     def _decode(self, side: int) -> Compute:
         read = beside(read_squares, len(self.paths))

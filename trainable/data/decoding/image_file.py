@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trainable.data.decoding.decoders import NoDecoderError, check_end, decoder_of
-from trainable.data.decoding.kinds import HEAD, SUFFIXES
+from trainable.data.decoding.kinds import HEAD
 from trainable.data.decoding.room import Room
 from trainable.data.decoding.shades import Samples
 from trainable.data.looks import SIDE, shrink
@@ -177,11 +177,6 @@ def _has_fractions(image: Image.Image) -> bool:
     A JPEG of several pictures (MPO) could be, and is decoded whole in training.
     """
     return image.format == "JPEG"
-
-
-def suffixes() -> list[str]:
-    """The usual endings of names of files that are decoded, such as `.jpg`."""
-    return sorted(SUFFIXES)
 
 
 def as_png(pixels: NDArray[np.uint8]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -33,23 +33,23 @@ def rarest(targets: Mapping[SplitName, NDArray[np.uint8]]) -> dict[SplitName, ND
     }
 
 
-def labels_by_column(row: Row, columns: Sequence[str], mistakes: Mistakes) -> tuple[str, ...]:
+def labels_by_column(row: Row, columns: Mapping[str, str], mistakes: Mistakes) -> tuple[str, ...]:
     """The labels of a row in which each has a column of its own, with 1 where the image has it.
 
     Args:
         row: The row.
-        columns: The columns of labels, whose names are in lower case.
+        columns: The label of each column, whose name is in lower case.
         mistakes: Gets what is neither 1 nor 0.
     """
     labels = []
-    for column in columns:
+    for column, label in columns.items():
         said = row.text(column).lower()
         if said in _HAS:
-            labels.append(column)
+            labels.append(label)
         elif said not in _LACKS:
             mistakes.add(
                 row,
                 f"{printable(column)} is {printable(said)}, and must be 1 or 0, as there is no "
-                "column label",
+                f"column label: remove the column {printable(column)}, or give one called label",
             )
     return tuple(labels)

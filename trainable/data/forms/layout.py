@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from trainable.base.text import printable
+from trainable.base.text import is_utf8, printable
 from trainable.data.forms.rows import TABLES
 from trainable.data.forms.walking import LeftOut, folders_in
 from trainable.data.parts import SPLITS, SplitName
@@ -123,7 +123,7 @@ def _check_beside(root: Path, found: dict[SplitName, Path], others: Sequence[Pat
 def _class_names(folder: Path, folders: Sequence[Path]) -> tuple[str, ...]:
     names = [each.name for each in folders]
     for name in names:
-        if any("\udc80" <= each <= "\udcff" for each in name):  # so Python writes other bytes
+        if not is_utf8(name):
             raise ValueError(f"{folder / name} has a name that is no UTF-8: rename it")
     if len(names) < 2:
         hint = _hint(folder, folders)

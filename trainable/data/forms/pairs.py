@@ -34,6 +34,21 @@ def file_or_image(image: Any) -> Path | Image.Image:
     return image
 
 
+def held(image: Path | Image.Image, image_size: int) -> Path | Image.Image:
+    """An image as it is held until the last is read: at the side at which it will be stored.
+
+    What may stay as it is, since it is square and small, stays: only when all are known is it known
+    whether all are alike.
+
+    Args:
+        image: The image, or its file.
+        image_size: The side that the network sees, in pixels.
+    """
+    if isinstance(image, Path) or image.width == image.height <= image_size:
+        return image
+    return Image.fromarray(_square(image, stored_side(image_size)))
+
+
 def from_pairs(
     found: Mapping[SplitName, Pairs],
     classes: Sequence[Any],

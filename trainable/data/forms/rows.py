@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TextIO
+
+from trainable.base.text import is_utf8, printable
 
 _SHOWN: Final = 5
 """Mistakes that are named."""
@@ -74,14 +76,32 @@ def read_rows(path: Path) -> list[Row]:
     try:
         return list(reader(path))
     except UnicodeDecodeError as error:
+        if reader is _read_separated and (rows := _with_odd_paths(path)):
+            return rows
         raise ValueError(f"data.root={path} is no UTF-8 ({error}): save it as UTF-8") from error
     except OSError as error:
         raise ValueError(f"data.root={path} cannot be read ({error.strerror or error})") from error
 
 
-def _read_separated(path: Path) -> Iterator[Row]:
+def _with_odd_paths(path: Path) -> list[Row]:
+    """The rows of a table in which nothing is no UTF-8 but names of files, which are there so.
+
+    Systems allow any bytes in a name. Empty if anything else is none: it is in another encoding.
+    """
+    try:
+        rows = list(_read_separated(path, errors="surrogateescape"))
+    except ValueError:  # of which nothing can be told in another encoding
+        return []
+    for row in rows:
+        odd = [name for name in row.cells if not is_utf8(row.text(name))]
+        if odd and (odd != ["path"] or not (path.parent / row.text("path")).is_file()):
+            return []
+    return rows
+
+
+def _read_separated(path: Path, errors: str = "strict") -> Iterator[Row]:
     mistakes = Mistakes(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors=errors) as file:
         header, rows = _header(path, file)
         for number, cells in rows:
             row = Row(f"line {number}", dict(zip(header, map(str.strip, cells), strict=False)))
@@ -108,7 +128,23 @@ def _header(path: Path, file: TextIO) -> tuple[list[str], Iterator[tuple[int, li
 
     found = rows()
     _, header = next(found, (0, []))
-    return [name.strip().lower() for name in header], found
+    names = [name.strip().lower() for name in header]
+    _check_unlike(path, names)
+    return names, found
+
+
+def _check_unlike(path: Path, names: Sequence[str]) -> None:
+    """Check that no two columns have one name, of which the last would be read alone.
+
+    Raises:
+        ValueError: Two do.
+    """
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"data.root={path} has {names.count(twice[0])} columns that are called "
+            f"{printable(twice[0])}, whose case means nothing: rename or remove all but one"
+        )
 
 
 def _read_json_lines(path: Path) -> Iterator[Row]:
@@ -123,7 +159,10 @@ def _read_json_lines(path: Path) -> Iterator[Row]:
                 mistakes.add(Row(f"line {number}", {}), f"no JSON ({error})")
                 continue
             if isinstance(content, dict):
-                yield Row(f"line {number}", _cells(content))
+                row = Row(f"line {number}", _cells(content))
+                if len(row.cells) < len(content):
+                    mistakes.add(row, "two keys differ in case alone: rename or remove one")
+                yield row
             else:
                 mistakes.add(Row(f"line {number}", {}), 'must be like {"path": ..., "label": ...}')
     mistakes.check()
@@ -137,6 +176,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"data.root={path} is no Parquet file ({error})") from error
+    _check_unlike(path, [str(name).strip().lower() for name in table.column_names])
     for number, content in enumerate(table.to_pylist(), 1):
         yield Row(f"row {number}", _cells(content))
 

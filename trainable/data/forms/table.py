@@ -12,7 +12,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.base.text import printable
+from trainable.base.text import listed, printable
+from trainable.data.forms.columns import (
+    GROUP,
+    LABEL,
+    PATH,
+    SHOWN,
+    SPLIT,
+    WEIGHT,
+    check_columns,
+    has_label,
+    own_columns,
+)
 from trainable.data.forms.label_sets import labels_by_column, rarest
 from trainable.data.forms.layout import split_of
 from trainable.data.forms.rows import Mistakes, Row, read_rows
@@ -20,14 +31,8 @@ from trainable.data.listing import Listing
 from trainable.data.parts import SPLITS, SplitName
 from trainable.data.splitting.grouping import describe_groups
 
-PATH, LABEL, SPLIT, GROUP, WEIGHT = "path", "label", "split", "group", "weight"
 _BARS: Final = "|"
 """Between several labels of an image."""
-_ALIASES: Final = {
-    PATH: ("file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "img"),
-    LABEL: ("class", "class_name", "category", "target", "labels", "y"),
-}
-"""What columns are called elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,21 @@ def list_table(path: Path, group: str | None = None, *, several: bool = False) -
     if len(classes) < 2:
         raise ValueError(f"data.root={path} has {len(classes)} labels: at least 2 are needed")
     splits = _by_split(path, images)
+    if several and not has_label({name for image in read for name in image.row.cells}):
+        told = listed(map(printable, classes), SHOWN)
+        notes = (f"no column label: each other column is a label: {told}", *notes)
     if repeated:
         notes = (*notes, f"left out: rows that say the same of a file again: {repeated}")
     return _listing(splits, classes, notes, several=several)
 
 
 def read_images(
-    path: Path, group: str | None, mistakes: Mistakes, *, several: bool = False
+    path: Path,
+    group: str | None,
+    mistakes: Mistakes,
+    *,
+    several: bool = False,
+    known: Sequence[str] | None = None,
 ) -> list[TableImage]:
     """The images of a table, in the order of its rows.
 
@@ -96,32 +109,21 @@ def read_images(
         mistakes: Gets what is wrong with rows.
         several: Whether an image may have any number of labels: then each may have a column of its
             own, where there is no `label`.
+        known: The labels that there may be, if that is known: then no other column is one.
 
     Raises:
         ValueError: It is no table, or lacks a column.
     """
     rows = read_rows(path)
     columns = {name for row in rows for name in row.cells}
-    own = tuple(sorted(columns - {PATH, SPLIT, GROUP, WEIGHT, (group or GROUP).lower()}))
-    own = own if several and not columns & {LABEL, *_ALIASES[LABEL]} else ()
-    _check_columns(path, columns | ({LABEL} if own else set()), group)
+    own = own_columns(path, columns, group, known) if several and not has_label(columns) else {}
+    check_columns(path, columns | ({LABEL} if own else set()), group)
     group = GROUP if group is None else group.lower()
     return [_image(path, row, SPLIT in columns, group, own, mistakes) for row in rows]
 
 
-def _check_columns(path: Path, columns: set[str], group: str | None) -> None:
-    there = ", ".join(map(printable, sorted(columns))) or "nothing"
-    for name, aliases in _ALIASES.items():
-        if name not in columns:
-            alike = next((each for each in aliases if each in columns), None)
-            fix = f"call {alike} so" if alike else f"its first line must name it, and has {there}"
-            raise ValueError(f"data.root={path} has no column {name}: {fix}")
-    if group is not None and group.lower() not in columns:
-        raise ValueError(f"data.group={group}: {path} has no such column; it has {there}")
-
-
 def _image(
-    path: Path, row: Row, has_splits: bool, group: str, own: Sequence[str], mistakes: Mistakes
+    path: Path, row: Row, has_splits: bool, group: str, own: Mapping[str, str], mistakes: Mistakes
 ) -> TableImage:
     split = split_of(row.text(SPLIT))
     if has_splits and split is None:

@@ -19,7 +19,7 @@ import torchvision.datasets
 from filelock import FileLock
 from torchvision.datasets import VisionDataset
 
-from trainable.data.forms.pairs import Pairs, file_or_image, from_pairs
+from trainable.data.forms.pairs import Pairs, file_or_image, from_pairs, held
 from trainable.data.listing import Listing
 from trainable.data.parts import Parts, SplitName
 
@@ -93,7 +93,7 @@ class TorchvisionSet:
             ValueError: It is missing and cannot be downloaded, or has no labels.
         """
         sets = {name: self._made(name) for name in self._splits}
-        labelled = {name: self._pairs(each) for name, each in sets.items()}
+        labelled = {name: self._pairs(each, image_size) for name, each in sets.items()}
         none = [name for name, pairs in labelled.items() if pairs is None and name != "train"]
         found = {name: pairs for name, pairs in labelled.items() if pairs is not None}
         if "train" not in found:
@@ -195,7 +195,7 @@ class TorchvisionSet:
                 "give that by data.root"
             ) from error
 
-    def _pairs(self, made: Any) -> Pairs | None:
+    def _pairs(self, made: Any, image_size: int) -> Pairs | None:
         """The images of a split, or their files, with their labels; None where it has no labels.
 
         Raises:
@@ -206,7 +206,9 @@ class TorchvisionSet:
         # Of folders, which need not be read without a loader.
         samples = getattr(made, "samples", None) or (made[place] for place in range(len(made)))
         try:
-            pairs = [(file_or_image(each), _number(label)) for each, label in samples]
+            pairs = [
+                (held(file_or_image(each), image_size), _number(label)) for each, label in samples
+            ]
         except (TypeError, ValueError, AttributeError) as error:
             raise self._unlabelled() from error
         if all(label is None for _, label in pairs):

@@ -71,12 +71,14 @@ def walk(folder: Path, left_out: LeftOut) -> Iterator[Path]:
 
     Args:
         folder: The folder.
-        left_out: Gets what is hidden, links to nothing, and folders that were read already.
+        left_out: Gets what is hidden, links to nothing, folders that were read already, and links
+            to a folder that this one lies in.
 
     Raises:
         ValueError: A folder cannot be read.
     """
-    return _walk(folder, left_out, set())
+    above = {*folder.absolute().parents, *folder.resolve().parents}
+    return _walk(folder, left_out, {_identity(each) for each in above})
 
 
 def folders_in(folder: Path, left_out: LeftOut) -> list[Path]:
@@ -97,11 +99,11 @@ def folders_in(folder: Path, left_out: LeftOut) -> list[Path]:
 
 
 def _walk(folder: Path, left_out: LeftOut, read: set[tuple[int, int]]) -> Iterator[Path]:
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in read:
+    identity = _identity(folder)
+    if identity in read:
         left_out.add(CIRCULAR, folder)
         return
-    read.add((status.st_dev, status.st_ino))
+    read.add(identity)
     for entry in _entries(folder):
         path = Path(entry.path)
         if is_hidden(entry.name):
@@ -112,6 +114,11 @@ def _walk(folder: Path, left_out: LeftOut, read: set[tuple[int, int]]) -> Iterat
             yield path
         elif entry.is_symlink():
             left_out.add(DEAD, path)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

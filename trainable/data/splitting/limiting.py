@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import numpy as np
 
@@ -28,7 +27,7 @@ def given_by(config: DataConfig) -> Listing | Parts:
 
 
 def limited(listing: Listing, limit: int) -> Listing:
-    """At most so many training files, of each class in proportion.
+    """At most so many training files, of each class in proportion; of several labels the rarest.
 
     They are drawn by their paths below the folder of all: so the same are taken wherever that lies,
     and of more files those that were taken before, but for the new ones.
@@ -46,28 +45,11 @@ def limited(listing: Listing, limit: int) -> Listing:
     root = len(os.path.commonpath([path.parent for path in files]))
     names = (os.fspath(path)[root:].replace(os.sep, "/") for path in files)
     order = np.argsort([hash_text(f"limit {name}") for name in names], kind="stable")
-    kinds, of_kind, sizes = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
+    kinds, of_kind, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     taken = quotas(sizes, limit)
-    if labels.ndim == 1:
-        _check(listing, [listing.classes[label] for label in kinds], sizes, taken, limit)
+    _check(listing, [listing.classes[label] for label in kinds], sizes, taken, limit)
     places = [order[of_kind[order] == kind][:count] for kind, count in enumerate(taken)]
-    return _with_training(listing, np.sort(np.concatenate(places)))
-
-
-def _with_training(listing: Listing, places: Indices) -> Listing:
-    """A listing with some of its training files."""
-    groups, weights = dict(listing.groups), dict(listing.weights)
-    if "train" in groups:
-        groups["train"] = [groups["train"][place] for place in places]
-    if "train" in weights:
-        weights["train"] = weights["train"][places]
-    return replace(
-        listing,
-        files={**listing.files, "train": [listing.files["train"][place] for place in places]},
-        labels={**listing.labels, "train": listing.labels["train"][places]},
-        groups=groups,
-        weights=weights,
-    )
+    return listing.at({"train": np.sort(np.concatenate(places))})
 
 
 def _check(listing: Listing, names: list[str], sizes: Indices, taken: Indices, limit: int) -> None:
