@@ -16,10 +16,16 @@ from sqlalchemy.pool import NullPool
 
 from tune.study.reach import dialect_of, file_of
 from tune.study.search import OWN_STUDY
-from tune.study.storage import KEEPALIVE, connect_args, unusable
+from tune.study.storage import KEEPALIVE, SILENCE, connect_args, unusable
 
 _LOOK_SECONDS: Final = 5.0
 """How often it is looked whether the turn is still this process's."""
+_SILENCE: Final = {
+    **{f"tcp_keepalives_{name}": value for name, value in KEEPALIVE.items()},
+    "tcp_user_timeout": 1000 * SILENCE,
+}
+"""How the server notices that this machine is gone: by the last where an answer of its own is under
+way, during which it asks for no sign of life."""
 
 
 class Turn(Protocol):
@@ -132,8 +138,8 @@ class ServerTurn:
     def _try(self) -> bool:
         connection = self._engine.connect()
         try:
-            for setting, value in KEEPALIVE.items():
-                connection.execute(text(f"SET tcp_keepalives_{setting} = {value}"))
+            for setting, value in _SILENCE.items():
+                connection.execute(text(f"SET {setting} = {value}"))
             taken = bool(
                 connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from tests.helpers.postgres import Postgres, postgres
 from tests.helpers.processes import running, wait_until
@@ -75,6 +76,24 @@ def test_one_that_another_process_has_taken_meanwhile_is_lost(
     wait_until(lambda: bool(lost))
     assert lost == ["another process, which runs this search now"]
     other.give_back()
+
+
+def test_the_server_too_notices_silence_even_where_an_answer_is_under_way(
+    server: Postgres,
+) -> None:
+    turn = ServerTurn(server.url, "silent", print)
+    assert turn.take()
+    assert turn._connection is not None
+    shown = {
+        name: turn._connection.scalar(text(f"SHOW {name}"))
+        for name in ("tcp_user_timeout", "tcp_keepalives_idle", "tcp_keepalives_count")
+    }
+    turn.give_back()
+    assert shown == {
+        "tcp_user_timeout": "50000",
+        "tcp_keepalives_idle": "20",
+        "tcp_keepalives_count": "3",
+    }
 
 
 def test_a_study_on_no_server_is_said_to_be(tmp_path: Path) -> None:
