@@ -6,9 +6,11 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -69,6 +71,29 @@ def test_kuberay_takes_the_job() -> None:
     assert cluster["rayVersion"] == version("ray")
 
 
+class Refused(Exception):
+    """As botocore's where nobody listens yet, which is no OSError."""
+
+
+def test_buckets_are_made_as_soon_as_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = document("compose.yaml")["services"]["buckets"]["command"][-1]
+    answers, made = [Refused("not yet"), OSError("nor now"), None], []
+
+    def makedirs(name: str, **_: Any) -> None:
+        if answers and (error := answers.pop(0)) is not None:
+            raise error
+        made.append(name)
+
+    files = SimpleNamespace(makedirs=makedirs)
+    monkeypatch.setitem(sys.modules, "s3fs", SimpleNamespace(S3FileSystem=lambda **_: files))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    exec(program, {})
+    assert made == ["searches", "models"]
+    answers[:] = [Refused("nobody listens")] * 60
+    with pytest.raises(SystemExit, match="does not answer: nobody listens"):
+        exec(program, {})
+
+
 @pytest.mark.parametrize("role", ["head", "worker"])
 def test_kubernetes_takes_its_pods(role: str) -> None:
     from kubernetes_validate.utils import latest_version, validate  # noqa: PLC0415
@@ -90,6 +115,13 @@ def test_the_secret_of_the_job_has_all_addresses() -> None:
 def test_kuberay_makes_the_token_for_the_job_and_what_submits_it() -> None:
     assert document("rayjob.yaml")["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
     assert "RAY_AUTH" not in text("rayjob.yaml")
+
+
+def test_no_bounds_are_promised_that_nothing_would_use() -> None:
+    cluster = document("rayjob.yaml")["spec"]["rayClusterSpec"]
+    assert "enableInTreeAutoscaling" not in cluster
+    for group in cluster["workerGroupSpecs"]:
+        assert group["minReplicas"] == group["replicas"] == group["maxReplicas"]
 
 
 def test_ray_takes_the_cluster_on_machines_by_ssh() -> None:
