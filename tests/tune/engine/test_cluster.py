@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import ray
@@ -79,7 +80,8 @@ NODES = [
 def answering(reasons: dict[str, str | None]) -> Callable[..., list[Answer]]:
     """Nodes that answer as those would that see a storage, or do not."""
 
-    def ask(_: object, storage: str, mark: str) -> list[Answer]:
+    def ask(_: object, storage: str, mark: str, *, nodes: object) -> list[Answer]:
+        assert nodes is NODES
         for node in NODES:
             if reasons[node["NodeID"]] is None:
                 place_at(f"{storage}/nodes").write(f"{mark}-{node['NodeID']}", b"")
@@ -121,13 +123,41 @@ def test_a_node_that_does_not_see_it_is_named_with_the_reason(
 
 @pytest.mark.usefixtures("two_nodes")
 def test_a_node_that_writes_elsewhere_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ask(_: object, storage: str, mark: str) -> list[Answer]:
+    def ask(_: object, storage: str, mark: str, **__: object) -> list[Answer]:
         place_at(f"{storage}/nodes").write(f"{mark}-id1", b"")
         return [Answer(name_of(node)) for node in NODES]
 
     monkeypatch.setattr("tune.engine.marks.ask_each", ask)
     with pytest.raises(ConfigError, match=r"node-2 .*: what it wrote there cannot be seen from"):
         check_storage("memory://elsewhere")
+
+
+def test_a_node_that_leaves_while_the_storage_is_looked_at_is_not_held_against_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lists = iter([NODES])  # and then the second is gone
+    monkeypatch.setattr("tune.engine.marks.alive_nodes", lambda: next(lists, NODES[:1]))
+    died = answering({"id1": None, "id2": "the node is dead"})
+    monkeypatch.setattr("tune.engine.marks.ask_each", died)
+    check_storage("memory://left")
+
+
+def test_nodes_that_come_and_go_leave_each_answer_with_its_own_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tune.engine.survey.start_ray", lambda: None)
+    nodes = [{**node, "Resources": {}} for node in NODES]
+    monkeypatch.setattr("tune.engine.survey.alive_nodes", lambda: nodes)
+
+    def ask(question: Callable[..., object], *words: object, **named: object) -> list[Answer]:
+        asked = named.get("nodes", nodes[:1])  # of its own accord it would look again
+        return [Answer(name_of(node), question(*words)) for node in cast("list[Any]", asked)]
+
+    monkeypatch.setattr("tune.engine.survey.ask_each", ask)
+    found = survey(lambda _: "there", None, lambda: 1.0)
+    assert [(one.name, one.value, one.clock) for one in found] == [
+        (name_of(node), "there", 1.0) for node in nodes
+    ]
 
 
 def test_on_one_machine_a_function_is_called_here() -> None:
