@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 import ray
@@ -18,6 +20,7 @@ from tune.base.errors import ConfigError, Halt
 from tune.checks.nodes import Question, describe, now, own_images
 from tune.config.loading import load_config
 from tune.engine.cluster import code_for_nodes
+from tune.engine.ending import hold_contest
 from tune.engine.marks import check_storage
 from tune.engine.nodes import (
     Answer,
@@ -27,6 +30,7 @@ from tune.engine.nodes import (
     says_where,
     where_trials_run,
 )
+from tune.engine.resources import TrialResources
 from tune.engine.survey import looked_at_together, survey
 
 
@@ -162,6 +166,38 @@ def test_nodes_that_come_and_go_leave_each_answer_with_its_own_node(
 
 def test_on_one_machine_a_function_is_called_here() -> None:
     assert where_trials_run(lambda first, second: (first, second), 1, 2, cpu=1) == (1, 2)
+
+
+class ElsewhereError(Exception):
+    """It is handed to Ray."""
+
+
+@pytest.mark.parametrize(
+    ("has", "gpu", "here"),
+    [
+        ({"CPU": 8.0}, 0.0, True),
+        ({"CPU": 8.0}, 0.5, False),
+        ({"CPU": 8.0, "GPU": 1.0}, 0.5, True),
+        ({"CPU": 1.0, "GPU": 1.0}, 0.5, False),
+        ({}, 0.0, False),
+    ],
+)
+def test_a_head_that_is_left_alone_ends_a_search_only_if_a_trial_could_run_on_it(
+    has: dict[str, float], gpu: float, here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(**_: object) -> None:
+        raise ElsewhereError
+
+    monkeypatch.setattr("tune.engine.nodes.is_own", lambda: False)
+    monkeypatch.setattr("tune.engine.nodes.alive_nodes", lambda: [{"Resources": has}])
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "remote", elsewhere)
+    with nullcontext() if here else pytest.raises(ElsewhereError):
+        assert where_trials_run(lambda: "here", cpu=2.0, gpu=gpu) == "here"
+    monkeypatch.setattr("tune.engine.ending.hold", lambda _: "here")
+    monkeypatch.setattr("tune.engine.ending.replace", lambda *_, **__: Mock())
+    with nullcontext() if here else pytest.raises(ElsewhereError):
+        assert hold_contest(Mock(), TrialResources(2, gpu, 1), print) == "here"
 
 
 @pytest.fixture
