@@ -40,8 +40,8 @@ keys: $(INSTALLED) ## Make docs/keys.md again, after a key of the config has cha
 pictures: $(INSTALLED) ## Make the README's transcripts and pictures again, of one new search (Chromium)
 	$(BIN)/python docs/pictures.py $(ARGS)
 
-nightly: $(INSTALLED) ## Run the benchmarks' own tests, which take about a quarter of an hour
-	$(BIN)/python -m pytest -m nightly tests/benchmarks $(ARGS)
+nightly: $(INSTALLED) ## Run the benchmarks' own tests, about a quarter of an hour, and searches at once on a cluster
+	$(BIN)/python -m pytest -m nightly tests $(ARGS)
 
 check: $(INSTALLED) ## Lint, format, types, and who imports whom
 	$(BIN)/ruff check .

@@ -42,6 +42,14 @@ def test_every_target_of_make_that_is_named_exists() -> None:
     assert set(named.split()) <= targets
 
 
+def test_the_nightly_target_runs_every_nightly_test() -> None:
+    (below,) = re.findall(r"-m nightly (\S+)", (REPOSITORY / "Makefile").read_text())
+    mark = "mark." + "nightly"
+    marked = [path for path in (REPOSITORY / "tests").rglob("*.py") if mark in path.read_text()]
+    assert len(marked) > 5
+    assert [path for path in marked if not path.is_relative_to(REPOSITORY / below)] == []
+
+
 def test_every_test_that_the_page_on_data_names_exists() -> None:
     page = (REPOSITORY / "docs" / "data.md").read_text()
     named = re.findall(r"`((?:tests/)?[\w/]*test_\w+\.py)::(\w+)`", page)

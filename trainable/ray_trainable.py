@@ -13,6 +13,7 @@ from trainable.base.errors import first_line
 from trainable.checkpoints import Checkpoints, NoSpaceError
 from trainable.config import DataConfig, TrialConfig
 from trainable.data.datasets import load_dataset
+from trainable.data.forms.remote import DataAwayError
 from trainable.device import is_out_of_memory, release_memory
 from trainable.files.remote import StorageAwayError, place_at
 from trainable.finetuner import DivergedError, FineTuner
@@ -58,7 +59,8 @@ class FineTuneTrainable(tune.Trainable):
     one run of Ray.
 
     An epoch that runs out of memory is started again with the batches in two parts. Where the
-    images are not those of the search, there is no epoch, and no trial can go on.
+    images are not those of the search, there is no epoch, and no trial can go on; where they cannot
+    be fetched at the moment, this one alone fails, to be begun again elsewhere.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -69,17 +71,24 @@ class FineTuneTrainable(tune.Trainable):
         self._checkpoints = Checkpoints(self._folder, self._trial)
         self._unreported: dict[str, Any] | None = None
         self._best: dict[str, Any] | None = None
-        self._halt = _why_not_here(
-            self._folder, config.get("owner"), config.get("search")
-        ) or why_no_data(self._trial.data, self._runtime.image_cache, config.get("fingerprint"))
+        self._away: DataAwayError | None = None
+        self._halt = _why_not_here(self._folder, config.get("owner"), config.get("search"))
         if self._halt is None:
             try:
-                self._go_on(micro_batches=1)
+                self._halt = self._begin(config.get("fingerprint"))
             except StorageAwayError as error:
                 self._halt = _on_this_node(error)
+            except DataAwayError as error:
+                self._away = DataAwayError(_on_this_node(error))
 
     def step(self) -> dict[str, Any]:
-        """Train an epoch."""
+        """Train an epoch.
+
+        Raises:
+            DataAwayError: The images cannot be fetched to this node at the moment.
+        """
+        if self._away is not None:
+            raise self._away
         if self._halt is not None:
             return {"halt": self._halt, "done": True}
         try:
@@ -107,6 +116,13 @@ class FineTuneTrainable(tune.Trainable):
         """Become another trial in the same process, which keeps the data in memory."""
         self.setup(new_config)
         return True
+
+    def _begin(self, fingerprint: str | None) -> str | None:
+        """Build the trial, unless the images are not its own: then why no trial can go on."""
+        why = why_no_data(self._trial.data, self._runtime.image_cache, fingerprint)
+        if why is None:
+            self._go_on(micro_batches=1)
+        return why
 
     def _go_on(self, micro_batches: int) -> None:
         """Build the trial, as it was after its last checkpoint if there is one."""
@@ -202,11 +218,16 @@ def why_no_data(config: DataConfig, cache: ImageCache, fingerprint: str | None) 
         config: The images of a trial.
         cache: Where they are kept once they are decoded.
         fingerprint: The search's; they need only be there without one.
+
+    Raises:
+        DataAwayError: They cannot be fetched at the moment: it cannot be known.
     """
     where = f"data.root={config.root}" if config.root else f"data.source={config.source}"
     try:
         # Of a fold's trial the search knows the images, and not how they are divided.
         found = {load_dataset(each, cache).fingerprint for each in (config.unfolded, config)}
+    except DataAwayError:
+        raise
     except (ValueError, OSError) as error:
         return f"{platform.node()} cannot read the images of the search: {first_line(error)}"
     if fingerprint is None or fingerprint in found:

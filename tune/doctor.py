@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -15,6 +15,7 @@ from rich.text import Text
 from tune.base.environment import connect_to
 from tune.base.errors import DONE, FAILED, ConfigError
 from tune.base.finding import Finding
+from tune.base.passwords import masked
 from tune.checks.examination import examine
 from tune.checks.judged import JudgedConfig
 from tune.cli import AddressOption, ConfigOption, Door, OverridesArgument, open_console
@@ -73,7 +74,7 @@ def main(
         if not as_json:
             _show(finding)
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print(_as_json([asdict(finding) for finding in findings]))
     return FAILED if any(finding.state == "fail" for finding in findings) else DONE
 
 
@@ -106,7 +107,7 @@ def _examine_cluster(config: SearchConfig, *, as_json: bool) -> int:
     findings += [each for node in nodes for each in node.findings] + list(check_alike(nodes))
     if as_json:
         shown = [{**asdict(node), "state": node.state} for node in nodes]
-        print(json.dumps({"nodes": shown, "findings": [asdict(f) for f in findings]}, indent=2))
+        print(_as_json({"nodes": shown, "findings": [asdict(f) for f in findings]}))
     else:
         _show_table(COLUMNS, [row(node) for node in nodes])
         for finding in findings:
@@ -124,9 +125,22 @@ def _show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def _show(finding: Finding) -> None:
     console = open_console(soft_wrap=True)
     console.print(f"{finding.state:5s}", style=_COLOURS[finding.state], end=" ")
-    console.print(f"{finding.name:14s} {finding.message}")
+    console.print(f"{finding.name:14s} {masked(finding.message)}")
     if finding.fix is not None:
-        console.print(f"{'':20s} -> {finding.fix}")
+        console.print(f"{'':20s} -> {masked(finding.fix)}")
+
+
+def _as_json(found: Any) -> str:
+    return json.dumps(_without_secrets(found), indent=2)
+
+
+def _without_secrets(found: Any) -> Any:
+    """What was found with `***` for each password: what a library says has whole addresses."""
+    if isinstance(found, dict):
+        return {key: _without_secrets(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_without_secrets(value) for value in found]
+    return masked(found) if isinstance(found, str) else found
 
 
 if __name__ == "__main__":

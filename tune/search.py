@@ -116,7 +116,7 @@ def main(
         if dry_run:
             asked.preview(console)
             return DONE
-        launch = asked.launch()
+        launch = asked.launch(app.complain)
     except KeyboardInterrupt:
         app.complain(interruption())
         return interruption_code()

@@ -187,6 +187,7 @@ def _run(
         home=home,
         resources=TrialResources(1, 0, slots),
         fingerprint="",
+        search=search.identity,
         record=watching,
         console=Console(file=io.StringIO()),
         elapsed=lambda: 0.0,

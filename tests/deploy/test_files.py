@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -68,6 +71,29 @@ def test_kuberay_takes_the_job() -> None:
     assert cluster["rayVersion"] == version("ray")
 
 
+class Refused(Exception):
+    """As botocore's where nobody listens yet, which is no OSError."""
+
+
+def test_buckets_are_made_as_soon_as_the_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = document("compose.yaml")["services"]["buckets"]["command"][-1]
+    answers, made = [Refused("not yet"), OSError("nor now"), None], []
+
+    def makedirs(name: str, **_: Any) -> None:
+        if answers and (error := answers.pop(0)) is not None:
+            raise error
+        made.append(name)
+
+    files = SimpleNamespace(makedirs=makedirs)
+    monkeypatch.setitem(sys.modules, "s3fs", SimpleNamespace(S3FileSystem=lambda **_: files))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    exec(program, {})
+    assert made == ["searches", "models"]
+    answers[:] = [Refused("nobody listens")] * 60
+    with pytest.raises(SystemExit, match="does not answer: nobody listens"):
+        exec(program, {})
+
+
 @pytest.mark.parametrize("role", ["head", "worker"])
 def test_kubernetes_takes_its_pods(role: str) -> None:
     from kubernetes_validate.utils import latest_version, validate  # noqa: PLC0415
@@ -91,9 +117,41 @@ def test_kuberay_makes_the_token_for_the_job_and_what_submits_it() -> None:
     assert "RAY_AUTH" not in text("rayjob.yaml")
 
 
+def test_no_bounds_are_promised_that_nothing_would_use() -> None:
+    cluster = document("rayjob.yaml")["spec"]["rayClusterSpec"]
+    assert "enableInTreeAutoscaling" not in cluster
+    for group in cluster["workerGroupSpecs"]:
+        assert group["minReplicas"] == group["replicas"] == group["maxReplicas"]
+
+
 def test_ray_takes_the_cluster_on_machines_by_ssh() -> None:
     schema = files("ray") / "autoscaler" / "ray-schema.json"
     assert mistakes("ssh-cluster.yaml", json.loads(schema.read_text())) == []
+
+
+def test_docker_takes_the_variables_of_machines_by_ssh() -> None:
+    lines = [line for line in text("nodes.env").splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Z][A-Z0-9_]*=\S*", line) for line in lines)
+    assert {line.partition("=")[0] for line in lines} >= ADDRESSES
+    assert "deploy/nodes.env" in text("ssh-cluster.yaml")
+    options = document("ssh-cluster.yaml")["docker"]["run_options"]
+    assert "--env-file=/etc/resnet-tune.env" in options
+
+
+def test_a_login_shell_of_the_image_finds_its_commands(tmp_path: Path) -> None:
+    """Ray runs what a cluster by SSH names in one, whose PATH is Debian's own at first."""
+    (path,) = re.findall(r"^ENV PATH=(\S+) TUNE_CACHE", text("Dockerfile"), re.MULTILINE)
+    (written,) = re.findall(r"echo '([^']+)' > /etc/profile\.d/\w+\.sh", text("Dockerfile"))
+    command = ["sh", "-c", f'PATH=/usr/bin:/bin; {written}; echo "$PATH"']
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert found.strip() == path.replace("$PATH", "/usr/bin:/bin")
+
+
+def test_the_image_has_what_its_clusters_call_in_it() -> None:
+    """Ray copies its settings into a container by rsync, and KubeRay's probes call wget."""
+    last = text("Dockerfile").rpartition("FROM ")[2]
+    installed = re.findall(r"--no-install-recommends ([a-z \d-]+)", last)[0].split()
+    assert {"procps", "rsync", "wget"} <= set(installed)
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "rayjob.yaml", "ssh-cluster.yaml"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -24,7 +26,7 @@ from trainable.files.remote import place_at
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-NAME, TRIALS, MODEL = "night", 12, "resnet18-digits"
+NAME, TRIALS, EPOCHS, MODEL = "night", 12, 4, "resnet18-digits"
 SEARCH = (
     *(sys.executable, "-m", "tune.search", "--config", str(DIGITS), "--address=auto"),
     f"--num-samples={TRIALS}",
@@ -34,7 +36,7 @@ SEARCH = (
     "data.image_size=32",
     "model.weights=bundled",
     "model.unfreeze_depth=2",
-    "train.epochs=4",
+    f"train.epochs={EPOCHS}",
     "scheduler.name=fifo",
     "cache.enabled=false",
 )
@@ -56,7 +58,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield made
 
 
-def test_a_search_outlives_its_machines_and_its_driver(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_search_outlives_its_machines_and_its_driver(
+    cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "werkzeug")
     head = cluster.head(cpus=0)
     first, second = cluster.worker(head), cluster.worker(head)
 
@@ -67,10 +72,13 @@ def test_a_search_outlives_its_machines_and_its_driver(cluster: Cluster, tmp_pat
     with head.running(*command) as driver:
         wait_until(lambda: cluster.states(NAME)[TrialState.RUNNING] == 2, by=driver)
         wait_until(lambda: cluster.epochs(NAME) >= 3, by=driver)
-        cluster.bucket.stop()
-        time.sleep(5)
-        cluster.bucket.start()
-        assert driver.poll() is None
+        for server in (cluster.bucket, cluster.database):
+            server.stop()
+            time.sleep(5)
+            server.start()
+            assert driver.poll() is None
+        wait_until(lambda: _all_have_begun(cluster), by=driver)
+        reported, saved = cluster.under_way(NAME), _saved(caplog)
         second.kill()
         ended = cluster.states(NAME)[TrialState.COMPLETE]
         wait_until(lambda: cluster.states(NAME)[TrialState.COMPLETE] >= ended + 2, by=driver)
@@ -85,6 +93,7 @@ def test_a_search_outlives_its_machines_and_its_driver(cluster: Cluster, tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
     assert "resumed" in done.stdout
     _check_end(cluster, tmp_path)
+    _check_no_epoch_twice(reported, saved, _saved(caplog))
 
     again = other.run(*command)
     assert (again.returncode, again.stderr) == (0, "")
@@ -126,6 +135,29 @@ def _check_refusals(cluster: Cluster, head: Machine) -> None:
         assert (f"({machine.address})" in mixed.stderr) == (machine is other)
 
 
+def _all_have_begun(cluster: Cluster) -> bool:
+    """Whether two trials run, and have an epoch each."""
+    epochs = cluster.under_way(NAME).values()
+    return len(epochs) == 2 and all(epochs)
+
+
+def _saved(log: pytest.LogCaptureFixture) -> Counter[int]:
+    """How often each trial has saved its state, which it does once an epoch."""
+    lines = [each.getMessage() for each in log.records if each.name == "werkzeug"]
+    pattern = re.compile(rf"PUT /\S+/{NAME}/trial-(\d+)/last\.pt\S* HTTP")
+    return Counter(int(found[1]) for line in lines if (found := pattern.search(line)))
+
+
+def _check_no_epoch_twice(
+    reported: dict[int, int], before: Counter[int], after: Counter[int]
+) -> None:
+    """Check that trials whose machines were lost have trained what they lacked, and no more."""
+    assert set(after) == set(range(TRIALS))
+    assert min(after.values()) >= EPOCHS
+    for trial, epochs in reported.items():
+        assert after[trial] - before[trial] <= EPOCHS - epochs, f"trial {trial} began anew"
+
+
 def _check_end(cluster: Cluster, tmp_path: Path) -> None:
     """Check every count, where checkpoints are, and the model."""
     assert cluster.states(NAME) == {TrialState.COMPLETE: TRIALS}
@@ -137,7 +169,7 @@ def _check_end(cluster: Cluster, tmp_path: Path) -> None:
     assert kinds == {"search": 1, "trial": TRIALS}
     assert {run.info.status for run in runs} == {"FINISHED"}
     for trial in cluster.trials(NAME):
-        assert len(trial.intermediate_values) == 4
+        assert len(trial.intermediate_values) == EPOCHS
 
     files = place_at(f"{cluster.storage}/searches/{NAME}")
     assert files.exists("report.html")

@@ -21,6 +21,7 @@ from tests.helpers.commands import (
     user_environment,
 )
 from tests.helpers.doors import invoke
+from tests.helpers.lacking import lacking
 from tests.helpers.processes import (
     assert_gone,
     family,
@@ -224,7 +225,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         remount = "remount," if folder.is_mount() else ""
         words = ["mount", "-t", "tmpfs", "-o", f"{remount}size={size}", "tmpfs", str(folder)]
         if subprocess.run(words, capture_output=True, check=False).returncode != 0:
-            pytest.skip("mounting a small disk needs root")
+            lacking("mounting a small disk needs root")
         return folder
 
     yield mount

@@ -92,10 +92,15 @@ class Cluster:
         """How many epochs they have reported."""
         return sum(len(trial.intermediate_values) for trial in self.trials(name))
 
+    def under_way(self, name: str) -> dict[int, int]:
+        """How many epochs each trial that runs has reported."""
+        running = (each for each in self.trials(name) if each.state is TrialState.RUNNING)
+        return {trial.number: len(trial.intermediate_values) for trial in running}
+
 
 @contextmanager
 def own_cluster(folder: Path) -> Iterator[Cluster]:
-    """Servers that run, and no machines yet; the test is skipped where none can be made."""
+    """Servers that run, and no machines yet; where none can be made it is as with a network."""
     with ExitStack() as stack:
         wires = stack.enter_context(network())
         bucket = stack.enter_context(s3(wires.host))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.helpers.lacking import lacking
 from tests.helpers.plugins import use_plugin
 from tests.helpers.sharing import made_once
 
@@ -103,8 +104,5 @@ def browser() -> Iterator[Browser]:
 
 def chromium() -> str:
     """The path of the browser."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        path = shutil.which(name)
-        if path is not None:
-            return path
-    pytest.skip("no Chromium")
+    found = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    return next(filter(None, found), None) or lacking("no Chromium")

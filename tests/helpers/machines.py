@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import psutil
-import pytest
 
+from tests.helpers.lacking import lacking
 from tests.helpers.processes import run, running, wait_until
 
 _MOUNT = """
@@ -181,13 +181,13 @@ def _call(*words: str) -> None:
 
 @contextmanager
 def network() -> Iterator[Network]:
-    """A network; the test is skipped where this machine can have none."""
+    """A network; where this machine can have none, the test is skipped, and fails in CI."""
     if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "nsenter", "unshare"))):
-        pytest.skip("machines of their own need root, iproute2 and util-linux")
+        lacking("machines of their own need root, iproute2 and util-linux")
     try:
         made = Network().__enter__()
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"this machine can have no network of its own: {error.stderr!r}")
+        lacking(f"this machine can have no network of its own: {error.stderr!r}")
     try:
         yield made
     finally:

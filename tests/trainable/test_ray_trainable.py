@@ -19,11 +19,13 @@ from ray.tune.trainable import trainable as ray_trainable
 from trainable.checkpoints import BEST, LAST, read_checkpoint
 from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
+from trainable.data.forms.remote import DataAwayError
 from trainable.device import CONTEXT_BYTES, Device, release_memory, resolve_device
 from trainable.finetuner import FineTuner
 from trainable.judging.objective import Objective
 from trainable.network.cut_network import CutNetwork
-from trainable.ray_trainable import FineTuneTrainable, TrialSpec
+from trainable.ray_trainable import FineTuneTrainable, TrialSpec, why_no_data
+from trainable.runtime import ImageCache
 
 LEARNT = ("train_loss", "train_acc", "val_loss", "val_acc")
 
@@ -144,6 +146,25 @@ def test_where_the_images_have_changed_there_is_no_score(
     assert re.search(message, result["halt"])
     assert "val_acc" not in result
     before.stop()
+
+
+@pytest.mark.usefixtures("no_cached_data")
+def test_where_the_images_cannot_be_fetched_now_the_trial_fails_and_halts_no_other(
+    tiny: Callable[..., TrialConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_trainable, "DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
+    trial = tiny(data={"source": "image_folder", "root": "memory://photos", "limit": None})
+
+    def away(*_: object) -> None:
+        raise DataAwayError("data.root=memory://photos cannot be fetched")
+
+    monkeypatch.setattr("trainable.ray_trainable.load_dataset", away)
+    trainable = FineTuneTrainable(config=with_fingerprint(trial, tmp_path / "a", "any"))
+    with pytest.raises(DataAwayError, match=r"on \S+, data\.root=memory://photos cannot be"):
+        trainable.train()
+    trainable.stop()
+    with pytest.raises(DataAwayError):  # a node that is asked has no answer then
+        why_no_data(trial.data, ImageCache(None, 0), "any")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.lacking import lacking
+
 
 @pytest.fixture
 def in_tmp_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -23,7 +25,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     if subprocess.run(words, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a small disk needs root")
+        lacking("mounting a small disk needs root")
     (folder / "filler").write_bytes(bytes(2**20))
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=False)

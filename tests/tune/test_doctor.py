@@ -12,6 +12,7 @@ from tests.helpers.commands import REPOSITORY
 from tests.helpers.doctor import examine
 from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch
+from tune.base.finding import Finding
 
 NAMES = (
     *(
@@ -101,3 +102,15 @@ def test_a_full_disk_fails_and_a_full_cache_is_told(full_disk: Path) -> None:
     assert found["disk"].state == "fail"
     assert found["disk"].message.startswith("0.0 GB free in ")
     assert found["cache"].state == "warn"
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_no_password_is_shown_whatever_finds_it(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "s3://user:secret@bucket/searches"
+    found = Finding("storage", "fail", f"{address} is out of reach", f"mount {address}")
+    monkeypatch.setattr("tune.doctor.examine", lambda *_, **__: iter([found]))
+    done = invoke("tune.doctor", *words, cwd=tmp_path)
+    assert "user:***@bucket" in done.stdout
+    assert "secret" not in done.stdout + done.stderr

@@ -41,6 +41,8 @@ _PERMANENT: Final = (
     NotImplementedError,
 )
 """What another try does not change."""
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+"""Nor this: a disk of this machine's that is full."""
 
 _TAKEN: Final = {"PreconditionFailed", "412"}
 
@@ -229,13 +231,8 @@ class RemotePlace:
             StorageAwayError: The storage has been away for too long, or refuses.
             OSError: What is asked for is not there, or not of that kind.
         """
-        attempts = Retrying(
-            retry=retry_if_exception(_may_pass),
-            wait=wait_exponential(multiplier=0.2, max=_LONGEST_PAUSE),
-            stop=stop_after_delay(self._patience),
-        )
         try:
-            return attempts(action)
+            return asked_again(action, self._patience)
         except RetryError as error:
             last = error.last_attempt.exception()
             assert last is not None
@@ -246,8 +243,29 @@ class RemotePlace:
             raise StorageAwayError(f"{self.folder} refuses: {first_line(error)}") from error
 
 
+def asked_again(action: Callable[[], _Result], patience: float) -> _Result:
+    """Ask a server, again and again while it fails for a reason that may pass.
+
+    Args:
+        action: The request, which comes to the same if it is sent twice.
+        patience: Seconds for which the server is waited for.
+
+    Raises:
+        RetryError: It has been away for longer; the last attempt has the reason.
+        Exception: It refuses, or has not what is asked for.
+    """
+    attempts = Retrying(
+        retry=retry_if_exception(_may_pass),
+        wait=wait_exponential(multiplier=0.2, max=_LONGEST_PAUSE),
+        stop=stop_after_delay(patience),
+    )
+    return attempts(action)
+
+
 def _may_pass(error: BaseException) -> bool:
     # A client's library has errors of its own, and those of a connection are of many kinds.
+    if getattr(error, "errno", None) in _FULL:
+        return False
     return isinstance(error, Exception) and not isinstance(error, _PERMANENT)
 
 

@@ -23,6 +23,7 @@ from trainable.files.remote import below, place_at
 from trainable.store.arrays import default_root
 from tune.base.errors import ConfigError, first_line
 from tune.base.finding import Finding
+from tune.base.passwords import masked
 from tune.config.schema import SearchConfig
 from tune.tracking.server import check_tracking
 
@@ -131,7 +132,7 @@ def _tried(storage: str | None) -> tuple[float | None, str | None]:
         seconds = time.perf_counter() - start
         place.delete(name)
     except (OSError, ValueError, ImportError) as error:
-        return None, first_line(error)
+        return None, masked(first_line(error), storage)
     return seconds, None if content == b"there" else "what was written there is read otherwise"
 
 

@@ -11,7 +11,14 @@ from ray.tune.experiment import Trial
 
 from tune.base.errors import Halt
 from tune.engine.pressure import MemoryPressure
-from tune.engine.ray_compat import DriverOnly, Workers, error_of, killed_for_memory, lost_with_node
+from tune.engine.ray_compat import (
+    DriverOnly,
+    Workers,
+    could_not_fetch_data,
+    error_of,
+    killed_for_memory,
+    lost_with_node,
+)
 from tune.engine.stopping import TimeBudget
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, TrialLog, TrialState
@@ -110,7 +117,8 @@ class LedgerCallback(DriverOnly, Callback):
             Halt: Ray kills them for lack of memory, again and again.
         """
         number = trial.config["number"]
-        if lost_with_node(trial) and not self._takes_machines_along(number):
+        innocent = lost_with_node(trial) or could_not_fetch_data(trial)
+        if innocent and not self._takes_machines_along(number):
             self._ledger.release(number)
             return
         if killed_for_memory(trial):  # whatever it is that takes the memory
@@ -127,7 +135,8 @@ class LedgerCallback(DriverOnly, Callback):
     def _takes_machines_along(self, number: int) -> bool:
         """Whether a trial's machine was lost again and again without an epoch in between.
 
-        That a machine is taken away is no trial's fault, until it never comes any further.
+        That a machine is taken away, or gets no data, is no trial's fault, until it never comes any
+        further.
         """
         epochs = len(self._ledger.trials[number].epochs)
         before, times = self._lost.get(number, (epochs, 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tune.engine.nodes import is_one_of_several, where_trials_run
+from tune.engine.nodes import trials_run_here, where_trials_run
 from tune.engine.resources import TrialResources
 from tune.models.contest import Contest
 from tune.models.winner import Tested, hold, hold_elsewhere
@@ -24,7 +24,7 @@ def hold_contest(
     Raises:
         Halt: No node is left for it.
     """
-    if resources is None or not is_one_of_several():
+    if resources is None or trials_run_here(resources.cpu, resources.gpu):
         return hold(contest)
     sent = replace(contest, memory_fraction=resources.memory_fraction).without_addresses()
     found = where_trials_run(hold_elsewhere, sent, cpu=resources.cpu, gpu=resources.gpu, say=say)

@@ -10,7 +10,7 @@ import ray
 
 from trainable.files.remote import below, place_at
 from tune.base.errors import ConfigError, first_line
-from tune.engine.nodes import alive_nodes, ask_each, name_of
+from tune.engine.nodes import alive_nodes, ask_each
 from tune.study.shared import unusable_storage
 
 _PATIENCE: Final = 15.0
@@ -61,6 +61,8 @@ def check_storage(storage: str | None) -> None:
 def why_unseen(storage: str) -> dict[str, str]:
     """Why nodes do not see the storage that this machine sees, by their names; empty where all do.
 
+    One that has left meanwhile is not among them.
+
     Raises:
         ConfigError: This machine cannot use it.
     """
@@ -68,16 +70,19 @@ def why_unseen(storage: str) -> dict[str, str]:
     try:
         place = place_at(below(storage, _MARKS), patience=_PATIENCE)
         place.write(mark, b"")
-        answers = ask_each(sees_mark, storage, mark)
+        answers = ask_each(sees_mark, storage, mark, nodes=nodes)
         found = set(place.names(f"{mark}*"))
     except (OSError, ImportError) as error:
         raise unusable_storage(storage, error) from error
     finally:
         _clear(storage, mark)
-    why = {each.node: each.error or each.value for each in answers if each.error or each.value}
-    for node in nodes:
-        if f"{mark}-{node['NodeID']}" not in found:
-            why.setdefault(name_of(node), "what it wrote there cannot be seen from this machine")
+    still, why = {node["NodeID"] for node in alive_nodes()}, {}
+    for node, answer in zip(nodes, answers, strict=True):
+        reason = answer.error or answer.value
+        if reason is None and f"{mark}-{node['NodeID']}" not in found:
+            reason = "what it wrote there cannot be seen from this machine"
+        if reason is not None and node["NodeID"] in still:
+            why[answer.node] = reason
     return why
 
 

@@ -97,6 +97,19 @@ def is_one_of_several() -> bool:
     return len(nodes) > 1 or not any(node["Resources"].get("CPU", 0.0) for node in nodes)
 
 
+def trials_run_here(cpu: float, gpu: float) -> bool:
+    """Whether this machine is the only one, and has what a trial needs.
+
+    Args:
+        cpu: The CPUs of a trial.
+        gpu: Its GPUs, or its share of one.
+    """
+    if is_own() or not ray.is_initialized():
+        return True
+    nodes = alive_nodes()
+    return len(nodes) == 1 and _has_room(nodes[0], {"CPU": cpu, "GPU": gpu})
+
+
 def where_trials_run(
     function: Callable[..., _Result],
     *words: Any,
@@ -106,8 +119,8 @@ def where_trials_run(
 ) -> _Result:
     """What a function returns on a node on which a trial would run; begun again where one is lost.
 
-    In this process where Ray has this machine alone: it is that node. Where all such nodes have
-    left, one is waited for.
+    In this process where Ray has this machine alone, and a trial could run on it: it is that node.
+    Where all such nodes have left, one is waited for.
 
     Args:
         function: A function of a module that the nodes have.
@@ -119,7 +132,7 @@ def where_trials_run(
     Raises:
         Halt: None has come.
     """
-    if not is_one_of_several():
+    if trials_run_here(cpu, gpu):
         return function(*words)
     # The process ends with its call, and with it what it holds of a GPU.
     settings = {"num_cpus": cpu, "num_gpus": gpu, "max_retries": _TRIES, "max_calls": 1}
@@ -144,7 +157,7 @@ class _Missing:
 
     def too_long(self) -> bool:
         """Whether it has been so for too long; said once each time that it begins."""
-        if any(self._has_room(node) for node in alive_nodes()):
+        if any(_has_room(node, self._needs) for node in alive_nodes()):
             self._since = None
             return False
         if self._since is None:
@@ -152,9 +165,9 @@ class _Missing:
             self._say(f"no node is left for a trial; one is waited for, {_ROOM_SECONDS:g} s long")
         return time.monotonic() - self._since >= _ROOM_SECONDS
 
-    def _has_room(self, node: dict[str, Any]) -> bool:
-        has = node["Resources"]
-        return all(has.get(name, 0.0) >= needed for name, needed in self._needs.items())
+
+def _has_room(node: Mapping[str, Any], needs: Mapping[str, float]) -> bool:
+    return all(node["Resources"].get(name, 0.0) >= needed for name, needed in needs.items())
 
 
 def _answer(node: str, reference: Any, seconds: float, *, has_answered: bool) -> Answer:

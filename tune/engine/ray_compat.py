@@ -14,6 +14,7 @@ import ray
 from ray.tune.experiment import Trial
 from ray.tune.logger import TBXLoggerCallback
 
+from trainable.data.forms.remote import DataAwayError
 from tune.base.environment import LOOPBACK_ONLY
 
 _CONTROLLER: Final = "ray.tune.execution.tune_controller"
@@ -236,6 +237,11 @@ def killed_for_memory(trial: Trial) -> bool:
 def lost_with_node(trial: Trial) -> bool:
     """Whether a trial's worker is gone because its machine is: switched off, or preempted."""
     return any(sign in _last_error(trial) for sign in _SIGNS_OF_LOSS)
+
+
+def could_not_fetch_data(trial: Trial) -> bool:
+    """Whether the server did not answer to a trial's machine where the images lie elsewhere."""
+    return DataAwayError.__name__ in _last_error(trial)
 
 
 def is_of_memory(error: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +42,11 @@ class Request:
         storage = [] if self.storage is None else [f"tracking.storage={self.storage}"]
         return [*self.overrides, *budget, *storage]
 
-    def launch(self) -> Launch:
+    def launch(self, say: Callable[[str], None] = lambda _: None) -> Launch:
         """The search, ready to run.
+
+        Args:
+            say: Says that a server is waited for.
 
         Raises:
             ConfigError: It could not run, or the options do not go together.
@@ -51,7 +54,8 @@ class Request:
         if self.resume_or_start is not None:
             if self.resume is not None or self.name is not None:
                 raise ConfigError("--resume-or-start goes along with neither --resume nor --name")
-            return resumed_or_new_search(self.config, self.words, self.resume_or_start, self.budget)
+            given = (self.config, self.words, self.resume_or_start, self.budget)
+            return resumed_or_new_search(*given, say)
         if self.resume is None:
             return new_search(self.config, self.words, self.name)
         if self.config or self.name or self.overrides:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,12 +14,13 @@ from tune.config.loading import check_files, with_budget
 from tune.config.loggers import check_loggers
 from tune.config.schema import SearchConfig
 from tune.engine.signals import interrupt
+from tune.study.away import waited_for
 from tune.study.finding import find_folder, known
 from tune.study.folder import SearchFolder
 from tune.study.search import Search
 from tune.study.searches import checked_name
 from tune.study.stopwatch import Stopwatch
-from tune.tracking.server import check_tracking
+from tune.tracking.server import why_away
 
 if TYPE_CHECKING:
     from tune.reporting.results import SearchResults
@@ -29,28 +30,37 @@ from tune.engine.launch import Launch, checked_config, new_search, with_addresse
 _PATIENCE: Final = 150.0
 """Seconds for which a search is waited for whose driver may be dead: PostgreSQL notices within a
 minute that a machine is gone."""
+_STUDY_PATIENCE: Final = 120.0
+"""Seconds for which a study is waited for whose server is away, as in the middle of a search."""
 
 
 def resumed_or_new_search(
-    given: Path | None, words: Sequence[str], name: str, budget: Mapping[str, str]
+    given: Path | None,
+    words: Sequence[str],
+    name: str,
+    budget: Mapping[str, str],
+    say: Callable[[str], None] = lambda _: None,
 ) -> Launch:
     """A search that goes on where it was started before, on whatever machine, and else is started.
 
     The same command may be given again and again, by whatever restarts a job. A driver that a
-    machine has lost may hold the search's turn for a while: it is waited for.
+    machine has lost may hold the search's turn for a while: it is waited for. So is the server of
+    the study, which may have gone together with the job.
 
     Args:
         given: The config of a new search: a file or a preset, or the default.
         words: Overrides of the config's keys.
         name: The search's name.
         budget: Values of keys of `budget`, by their last names, which may be new.
+        say: Says that a server is waited for.
 
     Raises:
         ConfigError: It could not run, or a process is running it.
     """
     tracking = with_addresses(checked_config(given, words)).tracking
     where = (tracking.storage, tracking.study)
-    before = known(find_folder(checked_name(name, "--resume-or-start"), *where))
+    name = checked_name(name, "--resume-or-start")
+    before = waited_for(lambda: known(find_folder(name, *where)), _STUDY_PATIENCE, say)
     if before is None:
         return new_search(given, words, name)
     wanted, had = with_budget(before.config, budget).budget, before.config.budget
@@ -73,7 +83,7 @@ def resumed_search(
         budget: New values of keys of `budget`, by their last names.
         storage: Its storage, where it is not known here.
         study: The URL of its study's storage, where it is not known here.
-        patience: Seconds for which another process that runs it is waited for.
+        patience: Seconds for which another process that runs it is waited for, and the storage.
 
     Raises:
         ConfigError: There is no such search, or it could not run.
@@ -81,11 +91,12 @@ def resumed_search(
     home = find_folder(checked_name(name, "--resume"), storage, study)
     found = home.load()  # an unknown name leaves no folder
     if home.shared is not None:
-        home.shared.settle(found)  # if a kill came before it was
+        home.shared.settle(found, patience)  # if a kill came before it was
     home.lock(patience, interrupt)
     watch = Stopwatch(home)
     try:
         search = _checked(home, budget, watch)
+        away = None if search.concluded else why_away(search.config.tracking.uri)
     except BaseException:
         home.release()
         raise
@@ -93,6 +104,9 @@ def resumed_search(
     def run(console: Console) -> SearchResults:
         from tune.engine.runner import resume_search
 
+        if away is not None:
+            said = f"record   {away}; the search goes on, and the record catches up"
+            console.print(said, soft_wrap=True, markup=False)
         return resume_search(search, home, console, watch)
 
     ended = (search.concluded, search.cut_short, search.reached_target)
@@ -111,7 +125,6 @@ def _checked(home: SearchFolder, budget: Mapping[str, str], watch: Stopwatch) ->
     if not search.concluded:
         check_files(search.config)
         check_loggers(search.config.tracking.also)
-        check_tracking(search.config.tracking.uri)
         home.save(search)
     return search
 

@@ -84,10 +84,10 @@ def survey(
     """
     start_ray()
     nodes = alive_nodes()
-    answers = ask_each(describe, question)
-    ask_each(now)
+    answers = ask_each(describe, question, nodes=nodes)
+    ask_each(now, nodes=nodes)
     before = time.time()
-    clocks = ask_each(now)
+    clocks = ask_each(now, nodes=nodes)
     between = before, time.time()
     return [
         Surveyed(

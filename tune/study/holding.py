@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LOCK: Final = "lock"
 """The file, in a search's folder, that the process which runs it has locked."""
+_GLANCE_SECONDS: Final = 0.5
+"""How long it is waited for at least: to look whether it is taken is to take it."""
 
 
 class Hold:
@@ -60,7 +62,7 @@ class Hold:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         busy = f"search {self._name}: another process is running it; wait for it or stop it"
         try:
-            self._lock.acquire(timeout=patience)
+            self._lock.acquire(timeout=max(patience, _GLANCE_SECONDS))
         except Timeout as error:
             raise ConfigError(busy) from error
         try:

@@ -8,7 +8,7 @@ from typing import Final
 import psutil
 
 from tune.base.errors import ConfigError
-from tune.base.passwords import masked
+from tune.base.passwords import masked, without_passwords
 from tune.study.search import OWN_STUDY
 
 _NETWORK: Final = {
@@ -45,8 +45,14 @@ def check_reach(study: str | None, storage: str | None) -> None:
 
     Raises:
         ConfigError: The study is one that several machines may write, and that has no lock which
-            all of them respect.
+            all of them respect; or the storage's address has a password.
     """
+    if storage is not None and without_passwords(storage) != storage:
+        raise ConfigError(
+            f"tracking.storage={masked(storage)} has a password, which every machine's files would "
+            "show: give it by what the file system looks for, such as AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY on each"
+        )
     if storage is None or dialect_of(study or OWN_STUDY) == "postgresql":
         return
     if dialect_of(study or OWN_STUDY) != "sqlite":

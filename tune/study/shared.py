@@ -97,14 +97,18 @@ class SharedFolder:
             )
         self._claimed = identity
 
-    def settle(self, search: Search) -> None:
+    def settle(self, search: Search, patience: float = 0.0) -> None:
         """Have the folder for good: the search has a study, and can be gone on with.
+
+        Args:
+            search: The search.
+            patience: Seconds for which the storage is waited for, if more than a few.
 
         Raises:
             ConfigError: The folder is another's, or the storage cannot be used.
         """
         with self._usable():
-            settled = Claims(self.address, _HURRY).settle(search.identity)
+            settled = Claims(self.address, max(patience, _HURRY)).settle(search.identity)
         if not settled:
             raise ConfigError(
                 f"search {self.name}: {self.address} has the files of another search of this name; "

@@ -16,10 +16,28 @@ from sqlalchemy.pool import NullPool
 
 from tune.study.reach import dialect_of, file_of
 from tune.study.search import OWN_STUDY
-from tune.study.storage import KEEPALIVE, connect_args, unusable
+from tune.study.storage import KEEPALIVE, SILENCE, connect_args, unusable
 
 _LOOK_SECONDS: Final = 5.0
 """How often it is looked whether the turn is still this process's."""
+_AGAIN_SECONDS: Final = 1.0
+_TRIES: Final = 5
+"""How soon and how often a turn is asked for that another process has, before it is lost: that one
+may be a start that is refused, and gives it back."""
+_GLANCE_SECONDS: Final = 0.5
+"""How long a file's lock is waited for at least: to look whether it is taken is to take it."""
+_HOLDER: Final = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND ((CAST(classid AS bigint) << 32) | CAST(objid AS bigint)) = CAST(:key AS bigint)"
+)
+"""How many sessions have an advisory lock: one or none."""
+_SILENCE: Final = {
+    **{f"tcp_keepalives_{name}": value for name, value in KEEPALIVE.items()},
+    "tcp_user_timeout": 1000 * SILENCE,
+}
+"""How the server notices that this machine is gone: by the last where an answer of its own is under
+way, during which it asks for no sign of life."""
 
 
 class Turn(Protocol):
@@ -61,7 +79,7 @@ class FileTurn:
     def take(self, patience: float = 0.0) -> bool:
         """Take it; False where another process has it after so many seconds."""
         try:
-            self._lock.acquire(timeout=patience)
+            self._lock.acquire(timeout=max(patience, _GLANCE_SECONDS))
         except Timeout:
             return False
         return True
@@ -95,14 +113,12 @@ class ServerTurn:
 
     @property
     def is_taken(self) -> bool:
-        """Whether another process has it, as far as the server says."""
+        """Whether a process has it, as far as the server says; a look takes it from none."""
         try:
-            if self._try():
-                self._let_go()
-                return False
+            with self._engine.connect() as connection:
+                return bool(connection.scalar(_HOLDER, {"key": self._key}))
         except SQLAlchemyError:
             return False
-        return True
 
     def take(self, patience: float = 0.0) -> bool:
         """Take it; False where another process has it.
@@ -132,8 +148,8 @@ class ServerTurn:
     def _try(self) -> bool:
         connection = self._engine.connect()
         try:
-            for setting, value in KEEPALIVE.items():
-                connection.execute(text(f"SET tcp_keepalives_{setting} = {value}"))
+            for setting, value in _SILENCE.items():
+                connection.execute(text(f"SET {setting} = {value}"))
             taken = bool(
                 connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
             )
@@ -153,16 +169,21 @@ class ServerTurn:
             connection.close()
 
     def _keep(self) -> None:
-        """Take it again where the server has forgotten it, and say so where another has it.
+        """Take it again where the server has forgotten it, and say so where another keeps it.
 
         For as long as the server is away: what else of the study is needed may not be needed for
         longer than that.
         """
-        while not self._ended.wait(_LOOK_SECONDS):
+        missed = 0
+        while not self._ended.wait(_AGAIN_SECONDS if missed else _LOOK_SECONDS):
             try:
                 if self._connection is None and not self._try():
+                    missed += 1
+                    if missed < _TRIES:
+                        continue
                     self._on_loss("another process, which runs this search now")
                     return
+                missed = 0
                 assert self._connection is not None
                 self._connection.execute(text("SELECT 1"))
             except SQLAlchemyError:

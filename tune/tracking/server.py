@@ -26,10 +26,15 @@ if TYPE_CHECKING:
 
 REACH_SECONDS: Final = 5.0
 """How long a server may take to answer before it counts as away."""
-_NO_ANSWER: Final = "the server does not answer ({}); start it, or give another"
+_NO_ANSWER: Final = "the server does not answer"
+_CURE: Final = "start it, or give another"
 _DATABASES: Final = {"postgresql", "mysql", "mssql"}
 _OTHERS: Final = {"databricks", "databricks-uc", "uc"}
 _ASKS_WHO: Final = "api/2.0/mlflow/experiments/search?max_results=1"
+
+
+class AwayError(ConfigError):
+    """MLflow's server does not answer now: it may again."""
 
 
 def tracking_uri(configured: str | None) -> str | None:
@@ -69,14 +74,29 @@ def check_tracking(uri: str | None) -> None:
     """Check that a record can be written at a tracking URI.
 
     Raises:
-        ConfigError: Its server does not answer or refuses the user, its folder is not there, or
-            MLflow has no such store.
+        AwayError: Its server does not answer.
+        ConfigError: Its server refuses the user, its folder is not there, or MLflow has no such
+            store.
     """
     if uri is None:
         return
     reason = _why_unusable(uri)
     if reason is not None:
-        raise ConfigError(f"tracking.uri={masked(uri)}: {masked(reason, uri)}")
+        kind = AwayError if reason.startswith(_NO_ANSWER) else ConfigError
+        raise kind(f"tracking.uri={masked(uri)}: {masked(reason, uri)}")
+
+
+def why_away(uri: str | None) -> str | None:
+    """Why MLflow's server cannot be recorded to now, if it is away and may come back.
+
+    Raises:
+        ConfigError: It could not be recorded to then either.
+    """
+    try:
+        check_tracking(uri)
+    except AwayError as error:
+        return str(error)
+    return None
 
 
 def ask(uri: str, path: str) -> str:
@@ -162,7 +182,11 @@ def _why_no_answer(uri: str) -> str | None:
                 "http://USER:PASSWORD@HOST, or MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD"
             )
-        return _NO_ANSWER.format(f"{error.code} {error.reason}") if error.code >= 500 else None
+        return _no_answer(f"{error.code} {error.reason}") if error.code >= 500 else None
     except (OSError, HTTPException, ValueError) as error:
-        return _NO_ANSWER.format(str(getattr(error, "reason", error)) or type(error).__name__)
+        return _no_answer(str(getattr(error, "reason", error)) or type(error).__name__)
     return None
+
+
+def _no_answer(why: str) -> str:
+    return f"{_NO_ANSWER} ({why}); {_CURE}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from trainable.config import DataConfig
 from trainable.data.datasets import is_local, load_dataset
 from trainable.data.forms import remote
-from trainable.data.forms.remote import fetched, folder_of, is_fetched
+from trainable.data.forms.remote import DataAwayError, fetched, folder_of, is_fetched
 from trainable.runtime import COMMAND
 from trainable.store.arrays import ArrayStore, default_root
 
@@ -252,6 +253,53 @@ def test_a_name_that_leads_elsewhere_is_not_written(
 def test_what_is_not_there_is_refused(url: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         fetched(url)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, method: str, errors: list[Exception]) -> None:
+    """Have the server fail by these errors, one after the other, and then answer."""
+    ask = getattr(MemoryFileSystem, method)
+
+    def fail(self: Any, *args: Any, **named: Any) -> Any:
+        if errors:
+            raise errors.pop(0)
+        return ask(self, *args, **named)
+
+    monkeypatch.setattr(MemoryFileSystem, method, fail)
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("method", ["find", "get"])
+def test_a_server_that_is_away_for_a_moment_is_asked_again(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, method, [ConnectionError("refused"), TimeoutError("late")])
+    assert len(list(fetched(URL).rglob("*.png"))) == 16
+
+
+@pytest.mark.usefixtures("bucket")
+def test_one_that_stays_away_may_be_there_later_and_one_that_refuses_is_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(remote, "_PATIENCE", 0.3)
+    failing(monkeypatch, "find", [ConnectionError("refused")] * 100)
+    with pytest.raises(DataAwayError, match=r"data\.root=memory.*cannot be fetched .*refused"):
+        fetched(URL)
+    refused: list[Exception] = [PermissionError("Forbidden"), PermissionError("Forbidden")]
+    failing(monkeypatch, "find", refused)
+    with pytest.raises(ValueError, match="Forbidden") as caught:
+        fetched(URL)
+    assert not isinstance(caught.value, DataAwayError)
+    assert len(refused) == 1
+
+
+def test_a_full_disk_is_not_waited_for(
+    bucket: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full: list[Exception] = [OSError(errno.ENOSPC, "No space left on device")] * 2
+    failing(monkeypatch, "get", full)
+    with pytest.raises(ValueError, match="No space left"):
+        fetched(URL)
+    assert len(full) == 1
 
 
 def test_a_package_that_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

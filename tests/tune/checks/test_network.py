@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.doctor import check
+from tests.helpers.lacking import lacking
 from tune.checks.network import check_ray
 
 
@@ -56,6 +57,6 @@ def test_a_temporary_folder_with_too_long_a_name_fails(monkeypatch: pytest.Monke
 def test_without_a_loopback_device_ray_fails() -> None:
     alone = ("unshare", "--net")
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("a network of one's own needs root")
+        lacking("a network of one's own needs root")
     assert check("network", "check_ray", alone, RAY_ADDRESS="").state == "fail"
     assert check("network", "check_weights", alone, TORCH_HOME="/nowhere").state == "warn"

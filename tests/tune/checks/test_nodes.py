@@ -16,6 +16,7 @@ from trainable.files.remote import place_at
 from tune.checks.cluster import COLUMNS, ExaminedNode, check_alike, row
 from tune.checks.nodes import NodeFacts, Question, describe, own_images, skew, versions
 from tune.config.loading import load_config
+from tune.engine.survey import Surveyed
 
 GOOD = NodeFacts(
     host="node-1",
@@ -135,6 +136,32 @@ def test_a_storage_that_cannot_be_used_is_said_to_be(tmp_path: Path) -> None:
     facts = describe(Question(str(tmp_path / "file"), None, DataConfig(), tmp_path))
     assert facts.storage_seconds is None
     assert facts.storage_error
+
+
+def test_no_password_of_a_storage_leaves_a_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "sftp://user:secret@host/searches"
+
+    class Away:
+        def write(self, *_: object) -> None:
+            raise OSError(f"{address} is out of reach")
+
+    monkeypatch.setattr("tune.checks.nodes.place_at", lambda *_, **__: Away())
+    facts = describe(Question(address, None, DataConfig(), tmp_path))
+    assert facts.storage_error == "sftp://user:***@host/searches is out of reach"
+
+
+def test_no_password_of_a_node_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = "s3://user:secret@bucket is out of reach"
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1")
+    one = Surveyed("node-1 (10.0.0.1)", {"CPU": 4.0}, None, error, 0.0, (0.0, 0.0))
+    monkeypatch.setattr("tune.engine.survey.survey", lambda *_: [one])
+    monkeypatch.setattr("tune.engine.survey.looked_at_together", lambda *_: [one])
+    for words in ((), ("--json",)):
+        done = invoke("tune.doctor", "--cluster", "--address=10.0.0.1", *words, cwd=tmp_path)
+        assert "user:***@bucket is out of reach" in done.stdout
+        assert "secret" not in done.stdout + done.stderr
 
 
 def test_no_cluster_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 import ray
@@ -18,6 +21,7 @@ from tune.checks.nodes import Question, describe, now, own_images
 from tune.config.loading import load_config
 from tune.engine import cluster
 from tune.engine.cluster import code_for_nodes
+from tune.engine.ending import hold_contest
 from tune.engine.marks import check_storage
 from tune.engine.nodes import (
     Answer,
@@ -28,6 +32,7 @@ from tune.engine.nodes import (
     where_trials_run,
 )
 from tune.engine.ray_compat import ray_as_it_was
+from tune.engine.resources import TrialResources
 from tune.engine.survey import looked_at_together, survey
 
 
@@ -81,7 +86,8 @@ NODES = [
 def answering(reasons: dict[str, str | None]) -> Callable[..., list[Answer]]:
     """Nodes that answer as those would that see a storage, or do not."""
 
-    def ask(_: object, storage: str, mark: str) -> list[Answer]:
+    def ask(_: object, storage: str, mark: str, *, nodes: object) -> list[Answer]:
+        assert nodes is NODES
         for node in NODES:
             if reasons[node["NodeID"]] is None:
                 place_at(f"{storage}/nodes").write(f"{mark}-{node['NodeID']}", b"")
@@ -123,7 +129,7 @@ def test_a_node_that_does_not_see_it_is_named_with_the_reason(
 
 @pytest.mark.usefixtures("two_nodes")
 def test_a_node_that_writes_elsewhere_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ask(_: object, storage: str, mark: str) -> list[Answer]:
+    def ask(_: object, storage: str, mark: str, **__: object) -> list[Answer]:
         place_at(f"{storage}/nodes").write(f"{mark}-id1", b"")
         return [Answer(name_of(node)) for node in NODES]
 
@@ -132,8 +138,68 @@ def test_a_node_that_writes_elsewhere_is_named(monkeypatch: pytest.MonkeyPatch) 
         check_storage("memory://elsewhere")
 
 
+def test_a_node_that_leaves_while_the_storage_is_looked_at_is_not_held_against_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lists = iter([NODES])  # and then the second is gone
+    monkeypatch.setattr("tune.engine.marks.alive_nodes", lambda: next(lists, NODES[:1]))
+    died = answering({"id1": None, "id2": "the node is dead"})
+    monkeypatch.setattr("tune.engine.marks.ask_each", died)
+    check_storage("memory://left")
+
+
+def test_nodes_that_come_and_go_leave_each_answer_with_its_own_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tune.engine.survey.start_ray", lambda: None)
+    nodes = [{**node, "Resources": {}} for node in NODES]
+    monkeypatch.setattr("tune.engine.survey.alive_nodes", lambda: nodes)
+
+    def ask(question: Callable[..., object], *words: object, **named: object) -> list[Answer]:
+        asked = named.get("nodes", nodes[:1])  # of its own accord it would look again
+        return [Answer(name_of(node), question(*words)) for node in cast("list[Any]", asked)]
+
+    monkeypatch.setattr("tune.engine.survey.ask_each", ask)
+    found = survey(lambda _: "there", None, lambda: 1.0)
+    assert [(one.name, one.value, one.clock) for one in found] == [
+        (name_of(node), "there", 1.0) for node in nodes
+    ]
+
+
 def test_on_one_machine_a_function_is_called_here() -> None:
     assert where_trials_run(lambda first, second: (first, second), 1, 2, cpu=1) == (1, 2)
+
+
+class ElsewhereError(Exception):
+    """It is handed to Ray."""
+
+
+@pytest.mark.parametrize(
+    ("has", "gpu", "here"),
+    [
+        ({"CPU": 8.0}, 0.0, True),
+        ({"CPU": 8.0}, 0.5, False),
+        ({"CPU": 8.0, "GPU": 1.0}, 0.5, True),
+        ({"CPU": 1.0, "GPU": 1.0}, 0.5, False),
+        ({}, 0.0, False),
+    ],
+)
+def test_a_head_that_is_left_alone_ends_a_search_only_if_a_trial_could_run_on_it(
+    has: dict[str, float], gpu: float, here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(**_: object) -> None:
+        raise ElsewhereError
+
+    monkeypatch.setattr("tune.engine.nodes.is_own", lambda: False)
+    monkeypatch.setattr("tune.engine.nodes.alive_nodes", lambda: [{"Resources": has}])
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "remote", elsewhere)
+    with nullcontext() if here else pytest.raises(ElsewhereError):
+        assert where_trials_run(lambda: "here", cpu=2.0, gpu=gpu) == "here"
+    monkeypatch.setattr("tune.engine.ending.hold", lambda _: "here")
+    monkeypatch.setattr("tune.engine.ending.replace", lambda *_, **__: Mock())
+    with nullcontext() if here else pytest.raises(ElsewhereError):
+        assert hold_contest(Mock(), TrialResources(2, gpu, 1), print) == "here"
 
 
 @pytest.fixture

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import io
 import sys
 import threading
 from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.postgres import postgres
 from tests.helpers.processes import running
 from tune.base.errors import ConfigError
 from tune.config.loading import load_config
 from tune.engine.launch import Launch
-from tune.engine.resumption import _extended, resumed_or_new_search
+from tune.engine.resumption import _extended, resumed_or_new_search, resumed_search
 from tune.strategy.portfolio import open_search
 from tune.study.finding import find_folder, known
 from tune.study.folder import SearchFolder
@@ -204,3 +207,51 @@ def test_a_search_that_a_process_runs_is_waited_for(
         threading.Timer(0.1, holder.kill).start()
         monkeypatch.setattr("tune.engine.resumption._PATIENCE", 10.0)
         resumed_or_new_search(given, words, "night", {}).home.release()
+
+
+@pytest.mark.slow
+def test_a_job_waits_for_the_server_of_its_study_and_says_so(in_an_empty_folder: Path) -> None:
+    said: list[str] = []
+    with postgres() as server:
+        given, words = COMMAND
+        words = [*words, f"tracking.study={server.url}", "tracking.storage=shared"]
+        begin(resumed_or_new_search(given, words, "night", {}, said.append))
+        assert said == []
+        server.stop()
+        coming = threading.Timer(3.0, server.start)
+        coming.start()
+        resumed_or_new_search(given, words, "night", {}, said.append).home.release()
+        coming.join()
+    (told,) = said
+    assert "tracking.study=postgresql" in told
+    assert told.endswith("it is waited for, 120 s long")
+
+
+@pytest.mark.slow
+def test_a_server_that_refuses_is_not_waited_for(in_an_empty_folder: Path) -> None:
+    said: list[str] = []
+    with postgres(password="of another") as server:
+        given, words = COMMAND
+        words = [*words, f"tracking.study={server.url}", "tracking.storage=shared"]
+        with pytest.raises(ConfigError, match=r"tracking\.study=\S+ cannot be used"):
+            resumed_or_new_search(given, words, "night", {}, said.append)
+    assert said == []
+
+
+def test_a_search_goes_on_without_the_server_of_its_record_and_says_so(
+    in_an_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, words = COMMAND
+    first = resumed_or_new_search(given, words, "night", {})
+    begin(first)
+    away = first.config.tracking.model_copy(update={"uri": "http://127.0.0.1:1"})
+    search = first.home.load()
+    config = search.config.model_copy(update={"tracking": away})
+    first.home.save(search.model_copy(update={"config": config}))
+    launch = resumed_search("night", {})
+    monkeypatch.setattr("tune.engine.runner.resume_search", lambda *_: None)
+    printed = io.StringIO()
+    launch.run(Console(file=printed))
+    launch.home.release()
+    assert "tracking.uri=http://127.0.0.1:1: the server does not answer" in printed.getvalue()
+    assert "the search goes on, and the record catches up" in printed.getvalue()

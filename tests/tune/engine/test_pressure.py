@@ -179,8 +179,15 @@ LOST = (
 )
 
 
-def test_a_preempted_machine_is_no_failure_of_its_trials_as_long_as_they_come_further(
-    ledger: Ledger, tmp_path: Path
+NO_DATA = (
+    "Failure # 1 (occurred at 2026-01-31)\nray.exceptions.RayTaskError(DataAwayError): ray::train()"
+    "\ntrainable.data.forms.remote.DataAwayError: on node-2, data.root=s3://x cannot be fetched"
+)
+
+
+@pytest.mark.parametrize("error", [LOST, NO_DATA])
+def test_a_machine_that_is_gone_or_has_no_data_is_no_failure_of_its_trials_as_they_come_further(
+    error: str, ledger: Ledger, tmp_path: Path
 ) -> None:
     budget = TimeBudget(lambda: 100.0)
     pressure = MemoryPressure()
@@ -190,13 +197,13 @@ def test_a_preempted_machine_is_no_failure_of_its_trials_as_long_as_they_come_fu
     def lose(times: int) -> None:
         for _ in range(times):
             assert search.suggest("a")["number"] == 0
-            callback.on_trial_error(0, [], failed(0, tmp_path, LOST))
+            callback.on_trial_error(0, [], failed(0, tmp_path, error))
 
     lose(5)
     assert not ledger.trials[0].state.is_finished()
     assert search.suggest("a")["number"] == 0
     ledger.add_epoch(0, 1, reported(0.5), Decision.GO_ON)
-    callback.on_trial_error(0, [], failed(0, tmp_path, LOST))
+    callback.on_trial_error(0, [], failed(0, tmp_path, error))
     lose(4)
     assert not ledger.trials[0].state.is_finished()
     lose(1)

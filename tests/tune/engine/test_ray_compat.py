@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import importlib
+import mmap
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+import ray
 from ray._private import node as rays_node
 from ray._private import ray_constants
 from ray._private import utils as rays_utils
@@ -20,6 +23,7 @@ from tune.base.environment import LOOPBACK_ONLY
 from tune.config.loading import load_config
 from tune.engine import readiness, runner
 from tune.engine.ray_compat import (
+    _SIGNS_OF_LOSS,
     ITERATION,
     cpus_of_machine,
     error_of,
@@ -127,6 +131,12 @@ def test_the_reason_of_a_failure_is_its_last_line(tmp_path: Any) -> None:
     assert died == "its worker died: killed, or out of memory"
     assert error_of(SimpleNamespace(error_file=None)) == "unknown error"
     assert error_of(SimpleNamespace()) == "unknown error", "a later Ray may have no such file"
+
+
+def test_this_ray_still_says_so_where_a_machine_is_lost() -> None:
+    server = Path(ray.__file__).parent / "core" / "src" / "ray" / "gcs" / "gcs_server"
+    with server.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        assert [sign for sign in _SIGNS_OF_LOSS if text.find(sign.encode()) < 0] == []
 
 
 def test_a_ray_that_was_imported_before_is_kept_to_loopback_and_left_as_it_was(

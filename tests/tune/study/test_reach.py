@@ -52,6 +52,26 @@ def mount(here: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
     return add
 
 
+@pytest.mark.parametrize("how", ["key", "variable"])
+def test_a_password_in_the_address_of_the_storage_is_refused_before_anything_is_written(
+    how: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "sftp://tune:secret@files.example.org/searches"
+    words = [f"tracking.storage={address}"] if how == "key" else []
+    if how == "variable":
+        monkeypatch.setenv(STORAGE, address)
+    told = r"tracking\.storage=sftp://tune:\*\*\*@files\S+ has a password.*: give it by"
+    with pytest.raises(ConfigError, match=told):
+        resumed_or_new_search(DIGITS, words, "one", {})
+    with pytest.raises(ConfigError, match=told):
+        SharedFolder("one", address, "sqlite:///study.db").take_turn(0.0, None)
+    assert list(here.iterdir()) == []
+
+
+def test_a_user_in_the_address_of_the_storage_is_none() -> None:
+    check_reach("postgresql+psycopg://tune@host/study", "sftp://tune@files.example.org/searches")
+
+
 def test_what_a_url_is_of() -> None:
     assert dialect_of(MYSQL) == "mysql"
     assert dialect_of("sqlite:///a.db") == "sqlite"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from sqlalchemy import text
 
 from tests.helpers.postgres import Postgres, postgres
 from tests.helpers.processes import running, wait_until
 from tune.base.errors import ConfigError
+from tune.study.holding import Hold
 from tune.study.shared import SharedFolder
 from tune.study.storage import connect_args, open_storage
-from tune.study.turns import ServerTurn
+from tune.study.turns import FileTurn, ServerTurn
 
 HOLD = """
 import sys, time
@@ -61,6 +66,45 @@ def test_a_server_that_forgets_a_turn_is_asked_again(
     turn.give_back()
 
 
+def test_a_look_takes_no_turn(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, looker = (ServerTurn(server.url, "looked at", print) for _ in range(2))
+    monkeypatch.setattr(looker, "_try", lambda: pytest.fail("it takes what it looks for"))
+    assert not looker.is_taken
+    assert turn.take()
+    assert looker.is_taken
+    assert not ServerTurn(server.url, "another", print).is_taken
+    turn.give_back()
+    assert not looker.is_taken
+
+
+def test_one_that_another_process_had_for_a_moment_is_not_lost(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.study.turns._LOOK_SECONDS", 0.2)
+    lost: list[str] = []
+    turn, other = (ServerTurn(server.url, "shared", lost.append) for _ in range(2))
+    assert turn.take()
+    turn._let_go()  # as where the server was started anew
+    assert other._try()
+    time.sleep(0.8)
+    other._let_go()
+    wait_until(lambda: turn._connection is not None, seconds=20)
+    assert lost == []
+    turn.give_back()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_look_at_the_lock_of_a_file_refuses_nobody(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / ("study.db-one.lock" if kind == "file" else "lock")
+    looker = FileLock(path, thread_local=False)
+    looker.acquire()
+    threading.Timer(0.2, looker.release).start()
+    if kind == "file":
+        assert FileTurn(tmp_path / "study.db", "one").take()
+    else:
+        Hold("one", tmp_path, None).take()
+
+
 def test_one_that_another_process_has_taken_meanwhile_is_lost(
     server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +119,24 @@ def test_one_that_another_process_has_taken_meanwhile_is_lost(
     wait_until(lambda: bool(lost))
     assert lost == ["another process, which runs this search now"]
     other.give_back()
+
+
+def test_the_server_too_notices_silence_even_where_an_answer_is_under_way(
+    server: Postgres,
+) -> None:
+    turn = ServerTurn(server.url, "silent", print)
+    assert turn.take()
+    assert turn._connection is not None
+    shown = {
+        name: turn._connection.scalar(text(f"SHOW {name}"))
+        for name in ("tcp_user_timeout", "tcp_keepalives_idle", "tcp_keepalives_count")
+    }
+    turn.give_back()
+    assert shown == {
+        "tcp_user_timeout": "50000",
+        "tcp_keepalives_idle": "20",
+        "tcp_keepalives_count": "3",
+    }
 
 
 def test_a_study_on_no_server_is_said_to_be(tmp_path: Path) -> None:

@@ -7,17 +7,19 @@ import json
 import mimetypes
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import fsspec
 from filelock import FileLock
+from tenacity import RetryError
 
 from trainable.data.forms.rows import TABLES
 from trainable.data.forms.walking import is_hidden
 from trainable.data.progress import Bar
 from trainable.files.places import Place, is_file
+from trainable.files.remote import asked_again
 from trainable.runtime import COMMAND
 from trainable.store.arrays import default_root
 from trainable.store.entries import FILES
@@ -30,9 +32,16 @@ _MANIFEST: Final = "manifest.json"
 _LISTED: Final = "listed.json"
 _COMMANDS: Final = 32
 """Commands of which it is known that they have listed a URL."""
+_PATIENCE: Final = 30.0
+"""Seconds for which a server is waited for: somebody may look on, and another machine reach it."""
+_Result = TypeVar("_Result")
 
 Marks = dict[str, list[Any]]
 """The size and mark of each file, by its path below the root."""
+
+
+class DataAwayError(ValueError):
+    """Where images lie elsewhere, that does not answer now; it may later, or to another machine."""
 
 
 def folder_of(root: Path | str) -> Path:
@@ -59,7 +68,8 @@ def fetched(root: Path | str) -> Path:
             all of its folder.
 
     Raises:
-        ValueError: It cannot be reached, is empty, or does not fit the disk.
+        DataAwayError: It has not answered for a while.
+        ValueError: It cannot be used, is empty, or does not fit the disk.
     """
     if isinstance(root, Path):
         return root
@@ -123,13 +133,12 @@ class _Fetch:
         """List the URL, and take from it what the copy lacks."""
         try:
             files, base = fsspec.core.url_to_fs(self._url)
-            found = {
-                below: info for below, info in _below(files.find(base, detail=True), base) if below
-            }
         except ImportError as error:
             raise ValueError(f"data.root={self._url}: {error}, with pip") from error
         except Exception as error:
-            raise self._unreachable(error) from error
+            raise ValueError(self._unreachable(error)) from error
+        listed = self._patiently(lambda: files.find(base, detail=True))
+        found = {below: info for below, info in _below(listed, base) if below}
         if not found:
             raise ValueError(f"data.root={self._url} has no files: check its spelling")
         self._take(files, found)
@@ -176,10 +185,8 @@ class _Fetch:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         halves = {below: aside / str(number) for number, below in enumerate(names)}
-        try:
-            files.get(list(names.values()), [str(half) for half in halves.values()])
-        except Exception as error:
-            raise self._unreachable(error) from error
+        to = [str(half) for half in halves.values()]
+        self._patiently(lambda: files.get(list(names.values()), to))
         for below, half in halves.items():
             place = self._folder / below
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -194,8 +201,23 @@ class _Fetch:
                 "folder by TUNE_CACHE"
             )
 
-    def _unreachable(self, error: Exception) -> ValueError:
-        return ValueError(
+    def _patiently(self, action: Callable[[], _Result]) -> _Result:
+        """Ask the server until it answers.
+
+        Raises:
+            DataAwayError: It has not for too long.
+            ValueError: It refuses.
+        """
+        try:
+            return asked_again(action, _PATIENCE)
+        except RetryError as error:
+            last = error.last_attempt.exception()
+            raise DataAwayError(self._unreachable(last)) from last
+        except Exception as error:
+            raise ValueError(self._unreachable(error)) from error
+
+    def _unreachable(self, error: BaseException | None) -> str:
+        return (
             f"data.root={self._url} cannot be fetched ({type(error).__name__}: {error}): check its "
             "spelling, the network and your credentials"
         )
