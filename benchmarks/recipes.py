@@ -1,6 +1,6 @@
 """The recipes on CIFAR-10 (JPEG): accuracy and time of one trial each.
 
-    TUNE_REAL_DATA=FOLDER python benchmarks/recipes.py     # half an hour on two cores
+    TUNE_REAL_DATA=FOLDER python benchmarks/recipes.py     # two hours on two cores
     TUNE_REAL_DATA=FOLDER python benchmarks/recipes.py --only frozen_head
     TUNE_REAL_DATA=FOLDER python benchmarks/recipes.py --quick    # 1,000 images, one epoch
 
@@ -33,7 +33,7 @@ RECIPES: Final[dict[str, tuple[str, ...]]] = {
         *("train.epochs=5", "train.batch_size=128"),
     ),
     "full_finetuning": (WEIGHTS, "train.epochs=4"),
-    "from_scratch": ("train.epochs=12",),
+    "from_scratch": (),
 }
 """What is set in each besides the data."""
 
