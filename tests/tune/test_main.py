@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import shellingham
 
 from tests.helpers.commands import run_module, user_environment
 from tests.helpers.doors import invoke
@@ -117,7 +118,10 @@ def test_the_shell_completes_commands_options_and_presets(tmp_path: Path) -> Non
     assert completed("resnet-tune search --config ima", tmp_path) == ["image_folder", "images.yaml"]
 
 
-def test_completion_can_be_shown_and_installed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_completion_can_be_shown_and_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shellingham, "detect_shell", lambda *_: ("bash", "/bin/bash"))
     code, output, _ = call(capsys, "--show-completion", "bash")
     assert code == 0
     assert "_RESNET_TUNE_COMPLETE=complete_bash" in output
