@@ -314,7 +314,8 @@ def test_what_was_trained_answers_the_same_from_its_files(
     assert probability == pytest.approx(np.maximum(rows[0], 1 - rows[0]).min())
 
 
-@pytest.mark.parametrize("flips", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("flips", [False, True])
 def test_an_exported_file_has_a_probability_for_each_label(
     tiny: TinyConfig, table: Path, device: Device, tmp_path: Path, flips: bool
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_look_at_the_lock_of_a_file_refuses_nobody(kind: str, tmp_path: Path) 
         Hold("one", tmp_path, None).take()
 
 
+@pytest.mark.slow  # it asks again for some seconds
 def test_one_that_another_process_has_taken_meanwhile_is_lost(
     server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
