@@ -2,6 +2,7 @@
 
     python benchmarks/strategies/remaining.py                  # 100 seeds of each task
     python benchmarks/strategies/remaining.py --seeds 10
+    python benchmarks/strategies/remaining.py --first 100 --seeds 12 --prior 8    # another weight
 
 Twenty trials, two at once, by what the presets for images search with (a portfolio that was learned
 without the task, joint TPE), under each scheduler that we ship. When a quarter, a half and three
@@ -38,6 +39,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tasks import TASKS, overlap
 
+from tune.strategy import remaining
 from tune.strategy.remaining import Course, remaining_seconds
 from tune.strategy.schedulers import Scheduler
 from tune.strategy.simulation import simulate
@@ -64,8 +66,12 @@ def main() -> None:
     """Print a table, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
+    parser.add_argument("--prior", type=float, help="what the scheduler's own share weighs")
     parser.add_argument("--curves", type=Path, default=CURVES)
     given = parser.parse_args()
+    if given.prior is not None:
+        remaining.PRIOR_TRIALS = given.prior
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     known = {
         name: Surrogate(read(file_of(given.curves, name)))
@@ -79,7 +85,7 @@ def main() -> None:
         searches = [
             watched(task, surrogate, contestant, seed, points[task])
             for task, surrogate in known.items()
-            for seed in range(given.seeds)
+            for seed in range(given.first, given.first + given.seeds)
         ]
         found[name] = summarized(np.array(searches))
         for share, row in zip(SHARES, found[name], strict=True):

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Final
 
 from tune.strategy.budget import usual_epoch
 from tune.strategy.schedulers import Scheduler
 from tune.study.ledger import Ledger
 from tune.study.trial import TrialLog, TrialState
 
-PRIOR_TRIALS: Final = 16.0
+PRIOR_TRIALS = 16.0
 """How many trials the scheduler's own share weighs as much as, beside those that were observed: of
 the first ones that come to a rung, more go on than of those that follow."""
 

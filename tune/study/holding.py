@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final
 from filelock import FileLock, Timeout
 
 from tune.base.errors import ConfigError
+from tune.base.locks import acquire
 
 if TYPE_CHECKING:
     from tune.study.shared import SharedFolder
 
 LOCK: Final = "lock"
 """The file, in a search's folder, that the process which runs it has locked."""
-_GLANCE_SECONDS: Final = 0.5
-"""How long it is waited for at least: to look whether it is taken is to take it."""
 
 
 class Hold:
@@ -62,7 +61,7 @@ class Hold:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         busy = f"search {self._name}: another process is running it; wait for it or stop it"
         try:
-            self._lock.acquire(timeout=max(patience, _GLANCE_SECONDS))
+            acquire(self._lock, patience)
         except Timeout as error:
             raise ConfigError(busy) from error
         try:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from tune.base.locks import acquire
 from tune.study.reach import dialect_of, file_of
 from tune.study.search import OWN_STUDY
 from tune.study.storage import KEEPALIVE, SILENCE, connect_args, unusable
@@ -24,8 +25,6 @@ _AGAIN_SECONDS: Final = 1.0
 _TRIES: Final = 5
 """How soon and how often a turn is asked for that another process has, before it is lost: that one
 may be a start that is refused, and gives it back."""
-_GLANCE_SECONDS: Final = 0.5
-"""How long a file's lock is waited for at least: to look whether it is taken is to take it."""
 _HOLDER: Final = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
@@ -79,7 +78,7 @@ class FileTurn:
     def take(self, patience: float = 0.0) -> bool:
         """Take it; False where another process has it after so many seconds."""
         try:
-            self._lock.acquire(timeout=max(patience, _GLANCE_SECONDS))
+            acquire(self._lock, patience)
         except Timeout:
             return False
         return True
