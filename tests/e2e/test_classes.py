@@ -20,7 +20,7 @@ WORDS = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_search_of_a_thousand_classes_some_with_unusual_names(tmp_path: Path) -> None:
     others = [f"class {number:04d}" for number in range(1000 - len(NASTY))]
     write_folders(tmp_path / "images", [*NASTY, *others], 8)

@@ -1,4 +1,8 @@
-"""A search on machines that share no file: one is lost, then the driver, and another ends it."""
+"""Searches on machines that share no file, of which some are lost, and servers that go away.
+
+What machines that cannot do their work are told, and servers that are away for a minute, are of
+`make nightly`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from tests.helpers.machines import Machine
 from tests.helpers.processes import run, wait_until
 from trainable.files.remote import place_at
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 NAME, TRIALS, EPOCHS, MODEL = "night", 12, 4, "resnet18-digits"
 SEARCH = (
@@ -58,25 +62,15 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_search_outlives_its_machines_and_its_driver(
     cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "werkzeug")
     head = cluster.head(cpus=0)
     first, second = cluster.worker(head), cluster.worker(head)
-
-    _check_doctor(cluster, head)
-    _check_refusals(cluster, head)
-
     command = cluster.driver(*SEARCH, "--resume-or-start", NAME)
     with head.running(*command) as driver:
-        wait_until(lambda: cluster.states(NAME)[TrialState.RUNNING] == 2, by=driver)
-        wait_until(lambda: cluster.epochs(NAME) >= 3, by=driver)
-        for server in (cluster.bucket, cluster.database):
-            server.stop()
-            time.sleep(5)
-            server.start()
-            assert driver.poll() is None
         wait_until(lambda: _all_have_begun(cluster), by=driver)
         reported, saved = cluster.under_way(NAME), _saved(caplog)
         second.kill()
@@ -98,6 +92,37 @@ def test_a_search_outlives_its_machines_and_its_driver(
     again = other.run(*command)
     assert (again.returncode, again.stderr) == (0, "")
     assert f"search {NAME} is finished, with {TRIALS} trials" in again.stdout
+
+
+@pytest.mark.nightly
+def test_servers_may_be_away_for_a_minute(
+    cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "werkzeug")
+    head = cluster.head(cpus=0)
+    cluster.worker(head)
+    cluster.worker(head)
+    command = cluster.driver(*SEARCH, "--resume-or-start", NAME)
+    with head.running(*command) as driver:
+        for server in (cluster.bucket, cluster.database):
+            wait_until(lambda: _all_have_begun(cluster), by=driver)
+            server.stop()
+            time.sleep(60)
+            server.start()
+            assert driver.poll() is None
+        _, errors = driver.communicate(timeout=600)
+        assert driver.returncode == 0, errors
+    _check_end(cluster, tmp_path)
+    _check_no_epoch_twice({}, Counter(), _saved(caplog))
+
+
+@pytest.mark.nightly
+def test_the_doctor_asks_every_node(cluster: Cluster) -> None:
+    head = cluster.head(cpus=0)
+    cluster.worker(head)
+    cluster.worker(head)
+    _check_doctor(cluster, head)
+    _check_refusals(cluster, head)
 
 
 def _check_doctor(cluster: Cluster, head: Machine) -> None:

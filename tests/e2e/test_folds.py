@@ -27,7 +27,7 @@ WORDS = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_folds_and_refit_go_on_after_kills_and_replay(tmp_path: Path) -> None:
     words: tuple[str, ...] = WORDS
     for study, epochs in (("first/confirm", 4), ("first/refit", 1)):

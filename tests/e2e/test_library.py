@@ -102,7 +102,7 @@ def test_a_script_searches_twice_and_leaves_its_process_as_it_was(tmp_path: Path
     assert done.stderr == ""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_beside_a_ray_of_ones_own_it_is_interrupted_and_goes_on(tmp_path: Path) -> None:
     done = run(SMALL + BESIDE, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -136,7 +136,7 @@ asyncio.run(kernel(json.loads(sys.stdin.read())))
 that has a running event loop, one by one, and shows what the last expression of each is."""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path) -> None:
     notebook = json.loads((REPOSITORY / "docs" / "notebook.ipynb").read_text())
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]

@@ -26,7 +26,7 @@ def facts(trials: list[FrozenTrial]) -> list[object]:
     return [(t.params, t.state, t.value, t.intermediate_values) for t in trials]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_paused_trials_go_on_from_their_checkpoints_also_after_a_kill(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):

@@ -15,7 +15,7 @@ from tests.helpers.searches import runs
 from tests.helpers.servers import Server
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_search_ends_without_its_server_and_a_resume_tells_it_all(
     empty_database: Path, tmp_path: Path
 ) -> None:

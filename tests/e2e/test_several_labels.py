@@ -48,7 +48,7 @@ def check_doubts(folder: Path, rows: list[dict[str, str]]) -> None:
     assert listed == {Path(row["path"]).name: row["label"] for row in rows}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_search_learns_any_number_of_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from tests.helpers.doors import invoke
 from tests.helpers.searches import FinishedSearch, trials_in
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_ends_early_and_goes_on_with_a_harder_target(tmp_path: Path) -> None:
     words = (*SMALL, "optim.lr=3e-3", "--num-samples=9", "--target=0.2", "--name=first")
     done = run_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path)

@@ -76,11 +76,12 @@ def test_a_trial_goes_on_from_its_checkpoint_as_if_uninterrupted(
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sections",
     [
-        pytest.param(EMA, id="ema", marks=pytest.mark.slow),
-        pytest.param(FLIPS, id="flips", marks=pytest.mark.slow),
+        pytest.param(EMA, id="ema"),
+        pytest.param(FLIPS, id="flips"),
         pytest.param(BOTH, id="both"),
     ],
 )

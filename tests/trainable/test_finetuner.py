@@ -513,6 +513,7 @@ class TestLearning:
         assert losses[0] > 1.5
         assert losses[-1] < 0.05
 
+    @pytest.mark.slow
     def test_a_few_epochs_lower_the_loss(self, tune: Callable[..., FineTuner]) -> None:
         seen = epochs(tune(model={"unfreeze_depth": 1}), 3)
 
@@ -622,6 +623,7 @@ def test_batches_in_parts_are_the_same_update(
             assert found[name] == pytest.approx(expected[name], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_batches_in_parts_train_deeper_layers_too(tiny: TinyConfig, device: Device) -> None:
     config = tiny(model={"unfreeze_depth": 2}, data={"limit": 100})
     losses = [m["train_loss"] for m in epochs(FineTuner(config, device, micro_batches=2), 3)]

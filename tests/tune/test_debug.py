@@ -116,6 +116,7 @@ def breakpoint_place() -> str:
     return f"{path}:{inside + 1}"
 
 
+@pytest.mark.slow
 def test_the_best_epoch_can_be_saved_and_started_from(tmp_path: Path) -> None:
     words = ["--config", str(DIGITS), *SMALL, "model.unfreeze_depth=5"]
     saved = invoke("tune.debug", *words, "--save", "own.safetensors", "--test", cwd=tmp_path)

@@ -239,7 +239,7 @@ def test_a_calibration_that_is_none_is_refused(key: str, value: float, tmp_path:
         Classifier.load(tmp_path)
 
 
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("several", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("flips", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_exported_file_answers_by_it_and_says_when_it_is_unsure(
     flips: bool, several: bool, tmp_path: Path

@@ -33,7 +33,7 @@ def gradients(network: CutNetwork, side: int, dtype: torch.dtype) -> dict[str, t
     return {name: each.grad.clone() for name, each in network.tail.named_parameters()}
 
 
-@pytest.mark.parametrize("side", [16, 32])
+@pytest.mark.parametrize("side", [pytest.param(16, marks=pytest.mark.slow), 32])
 def test_in_bfloat16_weights_that_meet_no_pixel_have_none(side: int) -> None:
     resolve_device("bf16", use_gpu=False)  # which keeps freed memory, with what was in it
     network = of_random_weights()

@@ -159,6 +159,7 @@ def ask_at_once(count: int, root: Path, log: Path) -> list[list[str]]:
     return sorted(line.split() for line in log.read_text().splitlines())
 
 
+@pytest.mark.slow
 def test_eight_processes_asking_at_once_compute_each_chunk_once(tmp_path: Path) -> None:
     computed = ask_at_once(8, tmp_path / "store", tmp_path / "log")
     assert [start for start, _ in computed] == ["0", "10", "20", "30"]
@@ -526,7 +527,7 @@ class TestCap:
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(6), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     policy=st.sampled_from(["none", "flip", "flip_crop", "trivial", "rand"]),
     depth=st.integers(0, 5),

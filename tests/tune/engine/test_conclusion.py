@@ -477,6 +477,7 @@ def test_a_refit_replays_to_the_model_that_is_registered_and_so_do_runs_on_folds
         assert replay(trial, rebuild(trial), lambda *_: None) is None
 
 
+@pytest.mark.slow
 def test_the_checkpoints_of_runs_on_folds_are_not_asked_for(on_folds: Concluded) -> None:
     again = on_folds.again()
     assert again.results.unfinished is None

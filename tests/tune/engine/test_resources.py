@@ -81,7 +81,7 @@ def test_auto_counts_the_cpus_beside_the_gpus(monkeypatch: pytest.MonkeyPatch) -
     assert (found.gpu, found.concurrent) == (1, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.usefixtures("one_gpu", "in_tmp_path")
 def test_four_quarters_of_a_gpu_run_at_once_and_never_five(tmp_path: Path) -> None:
     config = load_config(

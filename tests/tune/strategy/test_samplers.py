@@ -49,9 +49,8 @@ def run(ledger: Ledger, reopen: Callable[[], Ledger] | None = None) -> list[dict
     return made
 
 
-@pytest.mark.parametrize(
-    "name", [n if n == "joint_tpe" else pytest.param(n, marks=pytest.mark.slow) for n in ALL]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALL)
 def test_the_same_seed_proposes_the_same_trials_whatever_was_drawn_before(
     name: str, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_deleting_what_is_not_needed_halts(home: SearchFolder, search: Search) -
         drop.changed(TrialLog(0, {}, 0, state=TrialState.FAIL))
 
 
+@pytest.mark.slow
 def test_going_on_halts(
     home: SearchFolder, search: Search, server: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def server() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.mark.slow
 def test_on_a_server_one_process_has_the_turn_and_its_death_gives_it_back(server: Postgres) -> None:
     with running([sys.executable, "-c", HOLD, server.url]) as other:
         assert other.stdout is not None
@@ -77,6 +78,7 @@ def test_a_look_takes_no_turn(server: Postgres, monkeypatch: pytest.MonkeyPatch)
     assert not looker.is_taken
 
 
+@pytest.mark.slow
 def test_one_that_another_process_had_for_a_moment_is_not_lost(
     server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
