@@ -41,7 +41,7 @@ pictures: $(INSTALLED) ## Make the README's transcripts and pictures again, of o
 	$(BIN)/python docs/pictures.py $(ARGS)
 
 nightly: $(INSTALLED) ## Run the longest tests, about an hour: searches that are killed or paused, the benchmarks' own
-	$(BIN)/python -m pytest -m nightly tests $(ARGS)
+	TUNE_SLOW=1 $(BIN)/python -m pytest -m nightly tests $(ARGS)
 
 check: $(INSTALLED) ## Lint, format, types, and who imports whom
 	$(BIN)/ruff check .

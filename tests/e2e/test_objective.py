@@ -14,7 +14,7 @@ from tests.helpers.searches import FinishedSearch
 METRIC = "val_kappa"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_search_goes_by_a_metric_from_outside_and_tensorboard_has_its_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,7 +40,7 @@ def test_a_search_goes_by_a_metric_from_outside_and_tensorboard_has_its_curves(
     assert float(version.tags["test_acc"]) == parent.data.metrics["test_acc"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_search_goes_by_costs_and_weighs_classes(tmp_path: Path) -> None:
     words = ("--config", str(DIGITS), "--num-samples=3", "--name=first", *SMALL)
     costs = ("objective.metric=val_cost", "objective.costs.3.8=20", "objective.costs.8.3=20")

@@ -40,7 +40,7 @@ def resumed(mended_search: Path, tmp_path_factory: pytest.TempPathFactory) -> Fi
     return copied(mended_search, tmp_path_factory.mktemp("resumed"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_search_that_is_running_is_not_resumed(killed_search: Path) -> None:
     code, output, errors = json.loads((killed_search / "alive.json").read_text())["resume"]
     assert (code, output) == (2, "")
@@ -127,7 +127,7 @@ runpy.run_module("tune.search", run_name="__main__")
 """A search whose clock jumps once Ray has started, which itself waits by that clock till then."""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_finished_search_is_extended_also_by_a_clock_that_jumps_by_days(
     resumed: FinishedSearch,
 ) -> None:
@@ -147,7 +147,7 @@ def test_a_finished_search_is_extended_also_by_a_clock_that_jumps_by_days(
             assert [step for step, _ in history] == list(range(1, len(history) + 1))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_signal_ends_it_in_good_order(tmp_path: Path) -> None:
     two = (*SMALL, "resources.max_concurrent=null")
     words = ("--num-samples=2", "--name=first", *two, "train.epochs=60")
@@ -177,7 +177,7 @@ def test_a_signal_ends_it_in_good_order(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.pt.*"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
     words = ("--name=first", *SMALL, "train.epochs=60")
     with running_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path) as search:
@@ -194,7 +194,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         assert_gone(processes)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_trial_goes_on_after_its_worker_was_killed_but_not_for_ever(tmp_path: Path) -> None:
     words = ("--num-samples=1", "--name=first", *SMALL, "train.epochs=400", "budget.max_failures=1")
     with running_module("tune.search", "--config", str(DIGITS), *words, cwd=tmp_path) as search:
@@ -232,7 +232,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_full_disk_ends_it_clearly_and_with_space_made_it_goes_on(
     small_disk: Callable[[str], Path],
 ) -> None:

@@ -207,7 +207,7 @@ def test_a_second_search_appends_a_parent_run_and_a_version(
     assert len(again.runs("trial")) == 7
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_search_whose_every_trial_breaks_fails_and_registers_nothing(tmp_path: Path) -> None:
     words = [*SMALL, "optim.name=sgd", "optim.lr=100", "optim.l1=10", "train.precision=fp32"]
     done = run_module(

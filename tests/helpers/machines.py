@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -29,6 +30,9 @@ mkdir "$1/desk" "$1/ray"
 echo ready
 exec sleep 3600
 """
+
+_PLUGS = count(1)
+"""Numbers that no plug of this process has had: one goes some time after its machine."""
 
 
 class Network:
@@ -101,8 +105,8 @@ class Machine:
         self._plug_in(bridge)
 
     def _plug_in(self, bridge: str) -> None:
-        number = self.address.rpartition(".")[2]
-        outside, inside = f"{bridge[:10]}o{number}", f"{bridge[:10]}i{number}"
+        plug, number = next(_PLUGS), self.address.rpartition(".")[2]
+        outside, inside = f"{bridge[:10]}o{plug}", f"{bridge[:10]}i{plug}"
         self._plug = outside
         _call("ip", "link", "add", outside, "type", "veth", "peer", "name", inside)
         _call("ip", "link", "set", outside, "master", bridge)

@@ -63,7 +63,7 @@ def test_a_bucket_of_this_machine_is_reached_from_others(wires: Network) -> None
         assert machine.run("python3", "-c", asked).stdout == "200\n"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_machine_that_is_cut_off_gives_back_its_turn(wires: Network) -> None:
     hold = (
         "import sys, time; from tune.study.turns import ServerTurn\n"

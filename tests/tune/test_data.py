@@ -325,7 +325,7 @@ def test_files_are_read_once_for_this_and_for_a_search(
     assert calls == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_after_a_search_its_winner_judges_what_it_was_not_trained_on(
     finished_search: FinishedSearch,
 ) -> None:

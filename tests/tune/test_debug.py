@@ -69,7 +69,7 @@ def test_a_head_alone_overfits_a_batch_whatever_its_schedule_and_regularization(
     assert int(found[1]) > 50
 
 
-@pytest.mark.parametrize("depth", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("depth", [0, pytest.param(1, marks=pytest.mark.nightly)])
 def test_labels_that_no_image_explains_are_not_overfitted(
     depth: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

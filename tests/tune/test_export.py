@@ -77,7 +77,7 @@ def test_the_champion_as_int8_is_a_quarter_as_large_and_its_speed_is_told(
     assert [path.name for path in tmp_path.iterdir()] == ["digits.onnx"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_model_that_knows_its_digits_loses_no_point_in_integers(tmp_path: Path) -> None:
     config = TrialConfig.model_validate(
         {"data": {"image_size": 32}, "optim": {"lr": 3e-3}, "train": {"epochs": 3}}

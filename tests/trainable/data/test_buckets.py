@@ -224,6 +224,7 @@ def test_wrong_credentials_are_said_before_any_work(
     assert "a secret" not in told
 
 
+@pytest.mark.nightly
 def test_a_server_that_is_away_is_said_before_any_work(
     server: S3, url: str, tmp_path: Path
 ) -> None:

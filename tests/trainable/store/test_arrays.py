@@ -526,7 +526,7 @@ class TestCap:
         assert store.entries() == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @settings(max_examples=examples(6), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     policy=st.sampled_from(["none", "flip", "flip_crop", "trivial", "rand"]),

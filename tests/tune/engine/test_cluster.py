@@ -212,7 +212,7 @@ def head() -> Iterator[Cluster]:
     cluster.shutdown()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_head_that_runs_no_trials_waits_for_a_node_and_then_halts(
     head: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +232,7 @@ def test_a_head_that_runs_no_trials_waits_for_a_node_and_then_halts(
     assert answers == [Answer(name_of(able), platform.node())]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_doctor_looks_at_nodes_together_as_a_search_does(head: Cluster, tmp_path: Path) -> None:
     head.add_node(num_cpus=1)
     config = load_config(DIGITS)

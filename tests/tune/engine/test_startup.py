@@ -32,7 +32,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_trial_starts_in_a_worker_that_has_loaded_pytorch(tmp_path: Path) -> None:
     script = tmp_path / "trials.py"
     script.write_text(TRIALS)

@@ -74,7 +74,7 @@ def conclude(uri: str, server: Server, ledger: Ledger, patience: str) -> None:
     assert len(run.outputs.model_outputs) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_server_of_whose_answers_three_in_ten_are_500_is_recorded_to(
     fresh: Server, ledger: Ledger
 ) -> None:
@@ -87,7 +87,7 @@ def test_a_server_of_whose_answers_three_in_ten_are_500_is_recorded_to(
         conclude(uri, fresh, ledger, "10s")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_server_that_takes_longer_than_the_patience_in_all_is_recorded_to(
     fresh: Server, ledger: Ledger
 ) -> None:

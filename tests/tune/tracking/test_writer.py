@@ -205,7 +205,7 @@ def test_a_database_that_was_half_made_by_a_killed_process_is_never_there(
     assert not list(tmp_path.glob("mlflow.db.*"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_server_that_goes_away_finds_the_record_complete_when_it_is_back(
     fresh: Server, ledger: Ledger
 ) -> None:
@@ -231,7 +231,7 @@ def test_a_server_that_goes_away_finds_the_record_complete_when_it_is_back(
     assert_recorded(search, ledger, fresh.uri)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_server_that_stays_away_is_told_and_made_good_later(
     fresh: Server, ledger: Ledger
 ) -> None:
