@@ -173,7 +173,7 @@ def searched(table: Path, words: list[str], *, quick: bool) -> dict[str, float]:
     source = ["data.source=table", f"data.root={table}"]
     command = [sys.executable, "-m", "tune.search", "--config", "image_folder", *words]
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TUNE_CACHE": folder}
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TUNE_CACHE": f"{folder}/cache"}
         start = time.monotonic()
         subprocess.run(
             [*command, *source, *fast], cwd=folder, env=environment, check=True, stdout=sys.stderr

@@ -2,7 +2,8 @@
 
 In the fixture, `finished` has four trials and a confirmation, and `killed` was killed in the
 second of its six trials. What it would have come to is recorded too: to the bit on the kind of
-processor that recorded it, within a replay's tolerance elsewhere.
+processor that recorded it; on the other kind that the old code was run on its decisions are the
+same, and losses to the fourth digit; elsewhere all is within a replay's tolerance.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from trainable.device import resolve_device
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 EXPECTED: list[dict[str, Any]] = json.loads((FIXTURES / "search-0.1-expected.json").read_text())
-PROCESSOR: str = json.loads((FIXTURES / "golden_trials.json").read_text())["processor"]
+FIRST, *OTHERS = json.loads((FIXTURES / "golden_trials.json").read_text())["measured"]
+"""The kinds of processors that the old code was run on; it recorded the searches on the first."""
 
 
 def extract(folder: Path) -> FinishedSearch:
@@ -64,13 +66,16 @@ def resumed(tmp_path_factory: pytest.TempPathFactory, without_gpu: None) -> Fini
     return search
 
 
-def is_its_processor() -> bool:
-    return resolve_device("fp32", num_threads=1, use_gpu=False).identity == PROCESSOR
+def processor() -> str:
+    return resolve_device("fp32", num_threads=1, use_gpu=False).identity
 
 
 def alike(value: Any) -> Any:
     """What is expected of a metric here."""
-    return value if is_its_processor() else pytest.approx(value, rel=0.1, abs=0.1)
+    if processor() == FIRST:
+        return value
+    tolerance = 1e-4 if processor() in OTHERS else 0.1
+    return pytest.approx(value, rel=tolerance, abs=tolerance)
 
 
 def runs_of(search: FinishedSearch, name: str, kind: str = "trial") -> list[Run]:
@@ -90,7 +95,7 @@ def test_a_search_that_the_old_code_was_killed_in_ends_as_the_old_code_would_hav
     found = trials_in(resumed.folder, "killed")
     assert [trial.number for trial in found] == list(range(len(EXPECTED)))
     expected = [{key: each[key] for key in ("params", "state", "value")} for each in EXPECTED]
-    if is_its_processor():
+    if processor() in {FIRST, *OTHERS}:
         assert [outcome(trial) for trial in found] == expected
     else:  # who is stopped hangs by a hair
         assert [trial.params for trial in found] == [each["params"] for each in expected]

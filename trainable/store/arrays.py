@@ -14,8 +14,6 @@ the process.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import warnings
@@ -40,6 +38,7 @@ from trainable.store.entries import (
     entries_in,
     folders_in,
     map_array,
+    name_of,
 )
 from trainable.store.mapped import Mapped
 
@@ -116,7 +115,7 @@ class ArrayStore:
 
     def holds(self, key: Key) -> bool:
         """Whether an array is there."""
-        return (self.root / _name(key)).is_dir()
+        return (self.root / name_of(key)).is_dir()
 
     def why_no_room(self, size: int) -> str | None:
         """Why an array of so many bytes would not be cached now; None where it would."""
@@ -136,7 +135,7 @@ class ArrayStore:
 
     def _found(self, key: Key, chunks: Chunks, *, lazily: bool) -> Mapped | None:
         """The array if it is cached, or can be."""
-        folder = self.root / _name(key)
+        folder = self.root / name_of(key)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             found = self._open(folder, key, chunks, lazily=lazily)
@@ -233,10 +232,6 @@ class ArrayStore:
         with self._lock():
             make_room(self.root, self.kind, self.max_bytes, own, size)
             yield
-
-
-def _name(key: Key) -> str:
-    return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _warn(message: str) -> None:

@@ -9,7 +9,6 @@ from typing import Final
 
 from trainable.store.description import DATA
 from trainable.store.entries import (
-    ASIDE,
     Entry,
     delete_unless_open,
     entries_in,
@@ -17,6 +16,7 @@ from trainable.store.entries import (
     is_damaged,
     is_open,
     promised,
+    unfinished_in,
 )
 
 _SPARE: Final = 10**9
@@ -81,7 +81,7 @@ def why_no_room(root: Path, kind: str, max_bytes: int, size: int) -> str | None:
 
 def _promised_to_others(root: Path, kind: str, own: Path) -> int:
     """The bytes that others are writing; what killed processes were writing is deleted."""
-    others = [folder for folder in root.glob(f"*{ASIDE}") if folder != own]
+    others = [folder for folder in unfinished_in(root) if folder != own]
     return sum(promised(folder, kind) for folder in others if not delete_unless_open(folder))
 
 

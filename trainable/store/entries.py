@@ -7,10 +7,14 @@ shared ones, so it is `fcntl`'s.
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import mmap
 import os
+import re
 import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +29,8 @@ FILES: Final = "files"
 """The folder beside the entries for copies of files that lie elsewhere."""
 ASIDE: Final = ".part"
 """The suffix of what is being written."""
+_NAME: Final = re.compile("[0-9a-f]{32}")
+"""What :func:`name_of` gives: a cache may be in a folder that holds other things, which stay."""
 ACTIVATIONS: Final = "activations"
 _KIND: Final = "kind"
 _NO_RESERVE: Final = 0x4000 if sys.platform == "linux" else 0
@@ -65,12 +71,18 @@ def entries_in(root: Path) -> list[Entry]:
 
 
 def folders_in(root: Path) -> list[Path]:
-    """The folders of the entries of a store."""
-    return [
-        folder
-        for folder in root.glob("*/")
-        if folder.is_dir() and folder.suffix != ASIDE and folder.name != FILES
-    ]
+    """The folders of the entries of a store, and of nothing else that lies beside them."""
+    return [path for path in root.glob("*/") if path.is_dir() and _NAME.fullmatch(path.name)]
+
+
+def unfinished_in(root: Path) -> list[Path]:
+    """The folders of what is being written, or was when its process was killed."""
+    return [path for path in root.glob(f"*{ASIDE}") if _NAME.fullmatch(path.stem)]
+
+
+def name_of(key: Mapping[str, Any]) -> str:
+    """The folder's name of what a key determines."""
+    return hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:32]
 
 
 def map_array(path: Path, content: Description) -> Tensor:

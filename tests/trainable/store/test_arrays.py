@@ -274,6 +274,22 @@ class TestDamage:
         assert store.clear() == 1
 
 
+@pytest.mark.parametrize("name", ["mlruns", "photos.part", "a" * 31, "A" * 32 + ".part"])
+def test_what_lies_beside_the_entries_stays(
+    tmp_path: Path, compute: Computation, name: str
+) -> None:
+    mine = tmp_path / name / "study.db"
+    mine.parent.mkdir()
+    mine.write_text("of a search")
+    store = ArrayStore(tmp_path)
+    store.get(KEY, compute.chunks)
+    store.get({"what": "else"}, compute.chunks)
+    assert len(store.entries()) == 2
+    assert store.clear() == 2
+    assert mine.read_text() == "of a search"
+    assert [path.name for path in mine.parent.iterdir()] == ["study.db"]
+
+
 def fill_descriptors(stack: ExitStack) -> int:
     """Open files until no number below the highest is free, whatever other tests left open.
 
