@@ -226,6 +226,19 @@ def test_transcript_and_pictures_are_of_one_search() -> None:
             assert image.info["search"] == name, picture
 
 
+def numbers(text: str) -> set[str]:
+    """The numbers of a text, with what says of what they are: `trial 0`, `99.33%`, `183 s`."""
+    return set(re.findall(r"(?:\btrial )?\d+(?:\.\d+)?(?:%| s\b)?", text))
+
+
+def test_every_number_of_the_prose_stands_in_the_transcript_above() -> None:
+    start = README.split("\n## Start\n")[1]
+    _, _, _, transcript, after = start.split("```\n", 4)
+    prose = after.split("\nThen `make ui`")[0]
+    assert numbers(prose)
+    assert numbers(prose) <= numbers(transcript)
+
+
 def anchors(page: Path) -> set[str]:
     """What a link may name of a page: its headings, as GitHub writes them."""
     found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
