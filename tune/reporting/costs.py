@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from tune.reporting.axes import labelled
-from tune.reporting.figures import STATES, STATES_CAPTION
+from tune.reporting.figures.trials import STATES, STATES_CAPTION
 from tune.reporting.results import SearchResults
 from tune.study.trial import TrialLog, TrialState
 

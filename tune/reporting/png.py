@@ -16,7 +16,7 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from trainable.judging.predictions import Predictions
 from tune.reporting.confusion import NUMBERED, Pair, confusion_of, most_confused
-from tune.reporting.figures import STATES
+from tune.reporting.figures.trials import STATES
 from tune.reporting.labels import labels_of
 from tune.reporting.predictions import answer_of, truth_of, worst_mistakes
 from tune.reporting.results import SearchResults

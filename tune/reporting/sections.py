@@ -14,7 +14,8 @@ from plotly.graph_objects import Figure
 
 from trainable.judging.predictions import Predictions
 from trainable.registries import load_plugins
-from tune.reporting import costs, duplicates, figures, keys, predictions, reliability
+from tune.reporting import costs, duplicates, predictions, reliability
+from tune.reporting.figures import keys, trials
 from tune.reporting.results import SearchResults
 
 Make = Callable[[SearchResults], Figure | None]
@@ -81,25 +82,25 @@ SECTIONS: list[Section] = [
     Section(
         "Optimization history",
         "The best epoch of each trial; the line is the best trial that completed.",
-        figures.history,
+        trials.history,
     ),
     Section(
         "Learning curves",
-        figures.STATES_CAPTION,
-        lambda results: figures.learning_curves(results.trials, results.objective),
+        trials.STATES_CAPTION,
+        lambda results: trials.learning_curves(results.trials, results.objective),
     ),
-    Section("Training and validation", _overfitting, figures.gap),
-    Section("Hyperparameter importances", _importances, figures.compared(figures.importances)),
+    Section("Training and validation", _overfitting, trials.gap),
+    Section("Hyperparameter importances", _importances, trials.compared(trials.importances)),
     Section(
-        "Parallel coordinates", _compared, figures.compared(keys.parallel_coordinates), wide=True
+        "Parallel coordinates", _compared, trials.compared(keys.parallel_coordinates), wide=True
     ),
-    Section("Slices", _compared, figures.compared(keys.slices), wide=True),
-    Section("Contours", _compared, figures.compared(figures.contours), wide=True),
+    Section("Slices", _compared, trials.compared(keys.slices), wide=True),
+    Section("Contours", _compared, trials.compared(trials.contours), wide=True),
     Section(
         "The finalists",
         "The best score of a search is partly luck: runs under other seeds or on folds, after as "
         "many epochs, show how much.",
-        figures.finalists,
+        trials.finalists,
     ),
     Section("Costs", costs.caption, costs.costs),
     Section(

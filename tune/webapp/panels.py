@@ -21,7 +21,7 @@ from trainable.judging.metrics import EPOCH_METRICS
 from tune.base.errors import ConfigError, first_line
 from tune.models.lineage import Origin, read_origin
 from tune.models.lookup import UNREADABLE, find_version, load_registered
-from tune.reporting.figures import STATES_CAPTION, learning_curves
+from tune.reporting.figures.trials import STATES_CAPTION, learning_curves
 from tune.reporting.predictions import confused_pairs, confusion, confusion_caption
 from tune.tracking.server import open_client
 from tune.tracking.tags import VersionTags

@@ -8,8 +8,8 @@ from plotly.colors import hex_to_rgb
 from tests.helpers.results import add_trial, results_of
 from trainable.data.datasets import Dataset
 from tune.reporting.axes import SCALE, counted, log_ticks
-from tune.reporting.figures import STATES, comparable_study, history, learning_curves
-from tune.reporting.keys import parallel_coordinates, slices
+from tune.reporting.figures.keys import parallel_coordinates, slices
+from tune.reporting.figures.trials import STATES, comparable_study, history, learning_curves
 
 PAPERS = ("#ffffff", "#14181c")
 

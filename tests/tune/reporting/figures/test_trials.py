@@ -17,7 +17,8 @@ from trainable.data.datasets import Dataset
 from trainable.judging.metrics import validation_metric
 from trainable.judging.objective import Objective
 from trainable.registries import METRICS
-from tune.reporting.figures import (
+from tune.reporting.figures.keys import parallel_coordinates, slices
+from tune.reporting.figures.trials import (
     comparable_study,
     contours,
     gap,
@@ -25,7 +26,6 @@ from tune.reporting.figures import (
     importances,
     learning_curves,
 )
-from tune.reporting.keys import parallel_coordinates, slices
 
 
 def test_each_trial_has_its_value_of_the_same_epoch(dataset: Dataset) -> None:

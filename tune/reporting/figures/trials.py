@@ -25,7 +25,7 @@ from scipy.interpolate import griddata
 from trainable.judging.metrics import EPOCH_METRICS
 from trainable.judging.objective import Objective
 from tune.reporting.axes import add_diagonal, counted, labelled, shares
-from tune.reporting.keys import dress_axis
+from tune.reporting.figures.keys import dress_axis
 from tune.reporting.labels import plotly_text
 from tune.reporting.results import SearchResults
 from tune.study.distributions import distributions
