@@ -50,8 +50,12 @@ def test_many_are_read_elsewhere(many_cores: None) -> None:
     assert beside(process_of, LEAST_FILES)(0) != os.getpid()
 
 
-def test_two_cores_need_no_processes() -> None:
-    assert beside(process_of, LEAST_FILES) is process_of or torch.get_num_threads() > 2
+@pytest.mark.parametrize(("threads", "is_here"), [(1, True), (2, True), (3, False), (8, False)])
+def test_two_cores_need_no_processes(
+    threads: int, is_here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert (beside(process_of, LEAST_FILES) is process_of) == is_here
 
 
 @pytest.mark.slow
