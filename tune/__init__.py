@@ -1,4 +1,4 @@
-"""Hyperparameter search for fine-tuning ResNet image classifiers.
+"""Hyperparameter search for fine-tuning image classifiers.
 
 Ray Tune runs the trials, Optuna proposes them, MLflow records them::
 

@@ -78,7 +78,7 @@ def main(
         typer.Option("--print-config", help="Print the config, to start one's own from."),
     ] = False,
 ) -> int:
-    """Search hyperparameters for fine-tuning a ResNet, and register the best checkpoint.
+    """Search hyperparameters for fine-tuning an image classifier, and register the best checkpoint.
 
     KEY=VALUE sets one key of the config, such as `data.limit=2000` or
     `resources.gpu=0.25`. A searched key that is set is no longer searched.

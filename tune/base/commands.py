@@ -12,7 +12,8 @@ PROGRAM: Final = "resnet-tune"
 """The script on the PATH; `tune` is Ray's own."""
 
 COMMANDS: Final = {
-    "search": "Search hyperparameters for fine-tuning a ResNet, and register the best checkpoint.",
+    "search": "Search hyperparameters for fine-tuning an image classifier, and register the best "
+    "checkpoint.",
     "data": "Check images before they are trained on: counts, sizes, broken files, duplicates, "
     "labels.",
     "debug": "Run one trial in this process, and print each epoch.",

@@ -1,4 +1,4 @@
-"""Optuna's storage: opening it, waiting for it, and a search's definition in it."""
+"""Optuna's storage: opening it, its studies, and waiting for it."""
 
 from __future__ import annotations
 

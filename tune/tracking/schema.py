@@ -24,7 +24,7 @@ class Tag:
     """Tags of runs and of registered versions. Plain text: a driver may write an enum otherwise."""
 
     KIND: Final = "tune.kind"
-    """`search`, or a :data:`~tune.study.trial.Kind`."""
+    """`search`, or a :data:`~tune.study.search.Kind`."""
     SEARCH: Final = "tune.search"
     IDENTITY: Final = "tune.identity"
     DATA: Final = "tune.data"
