@@ -48,8 +48,8 @@ def main(
     mistake, while a class may be missing. Or FOLDER is a table, in which the labels of a model that
     gives an image any number of them must be: of such a model, mAP and F1 are shown, and an answer
     is right if all its labels are. The accuracy has a 95 % interval, by Wilson. Images that the
-    model's search was trained or validated on, and copies of them, are left out: a model is better
-    on those than on new ones.
+    model's search was trained or validated on, and duplicates of them, are left out: a model is
+    better on those than on new ones.
 
     Examples:
     `python -m tune.evaluate photos/test`
@@ -106,7 +106,7 @@ def _evaluate(model: Model, folder: Path, *, include_seen: bool) -> EvaluatedMod
 def _nothing_left(found: EvaluatedModel) -> str:
     if found.seen and found.seen_left_out and not found.judged.problems:
         return (
-            f"all {found.seen} images in {found.folder}, or copies of them, were seen in the "
+            f"all {found.seen} images in {found.folder}, or duplicates of them, were seen in the "
             "model's search: give others, or --include-seen"
         )
     return f"no image in {found.folder} remains to be evaluated"

@@ -31,7 +31,8 @@ def main(
         typer.Option(
             min=1,
             metavar="VERSION",
-            help="Make this version the champion, whatever the gate has said; that is noted on it.",
+            help="Make this version the champion, whatever the comparison with the champion has "
+            "said; that is noted on it.",
             show_default=False,
         ),
     ] = None,

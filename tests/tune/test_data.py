@@ -83,7 +83,7 @@ def test_sound_images_are_counted_and_measured(photos: Path, tmp_path: Path) -> 
     assert found["page"] == "data.html"
 
 
-def test_copies_across_splits_that_folders_give_are_a_leak(
+def test_duplicates_across_splits_that_folders_give_are_a_leak(
     split_photos: Path, tmp_path: Path
 ) -> None:
     assert examined("photos", cwd=tmp_path)["leaks"] == 0
@@ -100,7 +100,7 @@ def test_copies_across_splits_that_folders_give_are_a_leak(
     assert states(found)["leaks"] == "fail"
 
 
-def test_copies_within_a_split_are_no_leak(photos: Path, tmp_path: Path) -> None:
+def test_duplicates_within_a_split_are_no_leak(photos: Path, tmp_path: Path) -> None:
     shutil.copy(photos / "ants" / "003.png", photos / "ants" / "again.png")
     bright = ImageEnhance.Brightness(Image.open(photos / "ants" / "005.png")).enhance(1.15)
     bright.save(photos / "bees" / "bright.png")
@@ -165,7 +165,9 @@ def test_lines_for_people_say_what_the_document_says(photos: Path, tmp_path: Pat
     assert (tmp_path / "pages" / "data.html").is_file()
 
 
-def test_the_page_shows_each_class_each_policy_and_the_copies(photos: Path, tmp_path: Path) -> None:
+def test_the_page_shows_each_class_each_policy_and_the_duplicates(
+    photos: Path, tmp_path: Path
+) -> None:
     shutil.copy(photos / "ants" / "003.png", photos / "bees" / "copy.png")
     done = invoke("tune.data", "photos", "data.image_size=48", cwd=tmp_path)
     assert done.returncode == 0
@@ -176,7 +178,7 @@ def test_the_page_shows_each_class_each_policy_and_the_copies(photos: Path, tmp_
     shown = re.findall(r'<div class="policies">(.*?)</div>', text, re.S)
     assert [each.count("<img") for each in shown] == [12] * 5
     assert len(set(shown)) == 5
-    assert "2 exact copies, called ants and bees" in text
+    assert "2 exact duplicates, called ants and bees" in text
     outside = re.findall(r'(?:src|href)="(?!data:|#)(.*?)"', text)
     assert outside == []
 

@@ -98,14 +98,16 @@ def test_images_of_the_models_search_are_left_out_unless_they_are_asked_for(
     done = invoke("tune.evaluate", str(tmp_path / "photos"), cwd=finished_search.folder)
     assert done.returncode == 1
     assert done.stdout == ""
-    told = f"all {len(few)} images in {tmp_path / 'photos'}, or copies of them, were seen in the"
+    told = (
+        f"all {len(few)} images in {tmp_path / 'photos'}, or duplicates of them, were seen in the"
+    )
     assert told in done.stderr
     write_split(dataset.test, dataset.classes, tmp_path / "both")
     shutil.copytree(tmp_path / "photos", tmp_path / "both", dirs_exist_ok=True, copy_function=aside)
     words = (str(tmp_path / "both"),)
     found = evaluated(*words, cwd=finished_search.folder)
     assert (found["images"], found["seen"]) == (len(dataset.test), len(few))
-    told = f"{len(few)} images of its search's training or validation, or copies"
+    told = f"{len(few)} images of its search's training or validation, or duplicates"
     for option, line in ((), f"left out: {told}"), (("--include-seen",), f"among them {told}: "):
         done = invoke("tune.evaluate", *words, *option, cwd=finished_search.folder)
         assert f"\n{line}" in done.stdout

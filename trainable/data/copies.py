@@ -75,7 +75,8 @@ def describe_copies(groups: list[CopyGroup]) -> str:
         told.append(f"{_count(len(crossing), 'group')} in more than one split")
         if seen:
             told.append(
-                f"{_count(seen, 'test image')} with a copy among the training or validation images"
+                f"{_count(seen, 'test image')} with a duplicate among the training or validation "
+                "images"
             )
     return "; ".join(told)
 

@@ -34,7 +34,7 @@ def compare_with(
 ) -> Comparison:
     """Compare a challenger with the champion on the challenger's test images.
 
-    Images that either of them has seen, in training or validation, are left out, and copies of
+    Images that either of them has seen, in training or validation, are left out, and duplicates of
     such images too. The champion's answers are those that its own search recorded, if that was of
     the same images; else it is shown these.
 

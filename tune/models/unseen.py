@@ -30,7 +30,7 @@ def unseen_images(
 ) -> NDArray[np.bool_]:
     """The test images of a challenger that neither it nor the champion has seen.
 
-    An image is seen if it, or a copy of it, was a training or validation image of the model's
+    An image is seen if it, or a duplicate of it, was a training or validation image of the model's
     search. Of a champion that does not carry their hashes, its images are read again if they are
     still there.
 
@@ -57,8 +57,8 @@ def unseen_images(
     left, count = int(unseen.sum()), len(unseen)
     if left < min(LEAST_IMAGES, count):
         raise IncomparableError(
-            f"or the challenger has seen {count - left} of the {count} test images, or copies of "
-            f"them, and the {left} that remain are too few (fewer than {LEAST_IMAGES})"
+            f"or the challenger has seen {count - left} of the {count} test images, or duplicates "
+            f"of them, and the {left} that remain are too few (fewer than {LEAST_IMAGES})"
         )
     return unseen
 

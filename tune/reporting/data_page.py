@@ -118,7 +118,7 @@ def _listed(files: Sequence[Rejected]) -> dict[str, Any]:
 
 
 def _group(survey: Survey, copies: Copies) -> dict[str, Any]:
-    kind = "exact copies" if copies.exact else "near copies"
+    kind = "exact duplicates" if copies.exact else "near duplicates"
     told = [f"{len(copies.members)} {kind}"]
     if copies.leaks:
         told.append(f"in {' and '.join(copies.splits)}")

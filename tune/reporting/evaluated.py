@@ -36,7 +36,7 @@ class EvaluatedModel:
         folder: That of the files, or the table that names them, as it was given.
         classes: The names of the model's classes.
         judged: Its answers.
-        seen: How many files it, or its search, had seen, or copies of them; None if that is not
+        seen: How many files it, or its search, had seen, or duplicates of them; None if that is not
             known.
         seen_left_out: Whether those were left out.
         unsure_below: The probability below which the model's answers are unsure; 0 if none is.
@@ -153,8 +153,8 @@ def _seen(model: EvaluatedModel) -> str:
     if model.seen is None:
         return "which images it was trained on is not known: it may have seen some of these"
     if not model.seen:
-        return "none of them, nor a copy, was in its search's training or validation"
-    known = f"{_count(model.seen, 'image')} of its search's training or validation, or copies"
+        return "none of them, nor a duplicate, was in its search's training or validation"
+    known = f"{_count(model.seen, 'image')} of its search's training or validation, or duplicates"
     if model.seen_left_out:
         return f"left out: {known}"
     return f"among them {known}: the accuracy is too high for new images"

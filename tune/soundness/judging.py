@@ -74,7 +74,7 @@ def _named(files: Sequence[Rejected]) -> str:
 
 def _copies(survey: Survey, copies: Sequence[Copies]) -> Iterator[Finding]:
     if not copies:
-        yield Finding("duplicates", "ok", "no image is a copy of another, exact or near")
+        yield Finding("duplicates", "ok", "no image has a duplicate, exact or near")
         return
     leaks = [each for each in copies if each.leaks]
     if leaks:
@@ -83,7 +83,7 @@ def _copies(survey: Survey, copies: Sequence[Copies]) -> Iterator[Finding]:
         yield Finding(
             "leaks",
             "fail",
-            f"{counted(len(leaks), 'group')} of copies, {images:,} images, across {across}",
+            f"{counted(len(leaks), 'group')} of duplicates, {images:,} images, across {across}",
             "leave one of each group: a model is tested on what it was trained on",
         )
     unlike = [each for each in copies if each.disagrees]
@@ -91,16 +91,16 @@ def _copies(survey: Survey, copies: Sequence[Copies]) -> Iterator[Finding]:
         yield Finding(
             "two labels",
             "warn",
-            f"{counted(len(unlike), 'group')} of copies with different labels, such as "
+            f"{counted(len(unlike), 'group')} of duplicates with different labels, such as "
             + " and ".join(survey.names[index] for index in unlike[0].members[:2]),
-            "give the copies one label, or remove them",
+            "give the duplicates one label, or remove them",
         )
     exact = sum(each.exact for each in copies)
     images = sum(len(each.members) for each in copies)
     yield Finding(
         "duplicates",
         "warn",
-        f"{counted(len(copies), 'group')} of copies, {counted(images, 'image')}: "
+        f"{counted(len(copies), 'group')} of duplicates, {counted(images, 'image')}: "
         f"{exact:,} exact, {len(copies) - exact:,} near",
         None if leaks or unlike else "nothing: those of a group stay in one split",
     )

@@ -97,7 +97,7 @@ def test_a_copy_of_another_label_is_said(photos: Path) -> None:
     assert group.labels == ["ants", "bees"]
 
 
-def test_of_several_labels_each_of_a_copys_counts(photos: Path) -> None:
+def test_of_several_labels_each_of_a_duplicates_counts(photos: Path) -> None:
     """Also where the rarest of them, by which images are split, is the same."""
     shutil.copy(photos / "ants" / "03.png", photos / "bees" / "ant.png")
     rows = ["path,label"]
@@ -131,7 +131,7 @@ def test_copies_across_given_splits_are_said_and_left_where_they_are(
     assert [len(dataset.split(name)) for name in SPLITS] == [20, 20, 21]
     assert describe_copies(copy_groups(dataset)) == (
         "1 group of exact or near duplicates, 2 images; 1 group in more than one split; "
-        "1 test image with a copy among the training or validation images"
+        "1 test image with a duplicate among the training or validation images"
     )
 
 

@@ -118,8 +118,8 @@ def test_where_too_few_are_left_it_is_said_and_nothing_is_promoted(
     standing = enter(second, 300, Seen.of(second))
 
     assert standing.reason == (
-        "version 1 or the challenger has seen 280 of the 300 test images, or copies of them, and "
-        "the 20 that remain are too few (fewer than 30): it cannot be compared"
+        "version 1 or the challenger has seen 280 of the 300 test images, or duplicates of them, "
+        "and the 20 that remain are too few (fewer than 30): it cannot be compared"
     )
     assert not standing.promoted
     assert standing.comparison is None
