@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from tune.cli import ConfigOption, Door, open_console
 from tune.config.data_words import config_of_images
 from tune.study.folder import SearchFolder
 from tune.study.searches import checked_name
+
+if TYPE_CHECKING:
+    from tune.reporting.data_check import DataCheck
 
 app = Door("tune.data")
 
@@ -74,11 +77,17 @@ def main(
             raise ConfigError(
                 "--search takes the images of that search: no folder, key or --config"
             )
-        return _after(checked_name(search, "--search"), out, as_json)
-    return _before(words or [], config, out, as_json)
+        found = _after(checked_name(search, "--search"), out)
+    else:
+        found = _before(words or [], config, out)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        found.print(open_console())
+    return FAILED if found.account.fails else DONE
 
 
-def _after(name: str, out: Path | None, as_json: bool) -> int:
+def _after(name: str, out: Path | None) -> DataCheck:
     home = SearchFolder(name)
     search = home.load()
     folder = out or home.shown
@@ -86,60 +95,22 @@ def _after(name: str, out: Path | None, as_json: bool) -> int:
     from tune.soundness.labels import check_installed
 
     check_installed()
-    from tune.reporting.data_lines import doubts_as_json, print_account, print_doubts
-    from tune.reporting.data_page import data_page
-    from tune.reporting.files import read_results
-    from tune.reporting.labels_csv import LABELS, why_no_table, write_labels
-    from tune.reporting.soundness import account_after, doubts_of
+    from tune.reporting.data_check import check_searched_images
 
-    results = read_results(search, judge_again=True)
-    account = account_after(results)
-    doubts, how = doubts_of(results, account) or [], results.judged.how if results.judged else ""
-    written = {"page": str(_write(folder, data_page(account, doubts, how)))}
-    if why := why_no_table(account.survey):
-        app.complain(why)
-    else:
-        write_labels(folder / LABELS, account.survey, doubts)
-        written["table"] = str(folder / LABELS)
-    if as_json:
-        found = {**account.as_json(), **doubts_as_json(account, doubts, how)}
-        print(json.dumps({**found, **written}, indent=2))
-    else:
-        console = open_console()
-        print_account(account, console)
-        print_doubts(account, doubts, how, console)
-        console.print("\n" + "\n".join(written.values()), soft_wrap=True)
-    return FAILED if account.fails else DONE
+    return check_searched_images(search, folder, app.complain)
 
 
-def _before(words: list[str], config: Path | None, out: Path | None, as_json: bool) -> int:
+def _before(words: list[str], config: Path | None, out: Path | None) -> DataCheck:
     folder, settings = out or Path(), config_of_images(words, config)
     _check_writable(folder)
-    from tune.reporting.data_lines import print_account
-    from tune.reporting.data_page import data_page
-    from tune.soundness.account import examine
+    from tune.reporting.data_check import check_images
 
-    account = examine(settings.data.unfolded, settings.runtime().image_cache)
-    page = _write(folder, data_page(account))
-    if as_json:
-        print(json.dumps({**account.as_json(), "page": str(page)}, indent=2))
-    else:
-        console = open_console()
-        print_account(account, console)
-        console.print(f"\n{page}", soft_wrap=True)
-    return FAILED if account.fails else DONE
+    return check_images(settings, folder)
 
 
 def _check_writable(folder: Path) -> None:
     if reason := why_not_writable(folder / PAGE):
         raise ConfigError(f"--out {folder} cannot be written: {reason}")
-
-
-def _write(folder: Path, text: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / PAGE
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 if __name__ == "__main__":
