@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from tune.base.environment import connect_to
 from tune.base.errors import DONE, FAILED, ConfigError
 from tune.base.finding import Finding
-from tune.base.passwords import masked
 from tune.checks.examination import examine
 from tune.checks.judged import JudgedConfig
+from tune.checks.lines import json_text, print_finding, print_table
 from tune.cli import AddressOption, ConfigOption, Door, OverridesArgument, open_console
 from tune.config.loading import load_config
 from tune.config.presets import DEFAULT
 from tune.config.schema import SearchConfig
-
-_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 app = Door("tune.doctor")
 
@@ -72,75 +67,47 @@ def main(
     for finding in examine(judged, fix=fix):
         findings.append(finding)
         if not as_json:
-            _show(finding)
+            print_finding(finding, open_console(soft_wrap=True))
     if as_json:
-        print(_as_json([asdict(finding) for finding in findings]))
-    return FAILED if any(finding.state == "fail" for finding in findings) else DONE
+        print(json_text([asdict(finding) for finding in findings]))
+    return _code(findings)
 
 
 def _examine_cluster(config: SearchConfig, *, as_json: bool) -> int:
     """Ask each node of a cluster, and print a table of them with what is wrong."""
     from tune.checks.cluster import COLUMNS, check_alike, row
     from tune.checks.cluster import ExaminedNode as Node
-    from tune.checks.nodes import Question, describe, now, own_images, skew
+    from tune.checks.nodes import describe, now, own_images, question_of, skew
     from tune.engine.survey import looked_at_together, survey
-    from tune.study.finding import absolute
-    from tune.study.shared import given_storage
-    from tune.tracking.server import tracking_uri
 
     if not os.environ.get("RAY_ADDRESS"):
         raise ConfigError("--cluster: name one by --address HOST, or by RAY_ADDRESS")
-    storage = absolute(given_storage(config.tracking.storage))
-    uri = tracking_uri(config.tracking.uri)
-    question = Question(storage, uri, config.data, config.cache.root)
+    question = question_of(config)
     alone = survey(describe, question, now)
     fingerprint, findings = own_images(config)
-    together = looked_at_together(alone, storage, config.data, config.cache.of_images, fingerprint)
+    seen = (question.storage, config.data, config.cache.of_images, fingerprint)
     nodes = [
         Node(
             *(one.name, one.resources, one.value, one.error, skew(one.clock, *one.between)),
             unseen=one.unseen,
             images=one.images,
         )
-        for one in together
+        for one in looked_at_together(alone, *seen)
     ]
     findings += [each for node in nodes for each in node.findings] + list(check_alike(nodes))
     if as_json:
         shown = [{**asdict(node), "state": node.state} for node in nodes]
-        print(_as_json({"nodes": shown, "findings": [asdict(f) for f in findings]}))
+        print(json_text({"nodes": shown, "findings": [asdict(each) for each in findings]}))
     else:
-        _show_table(COLUMNS, [row(node) for node in nodes])
+        wide = open_console(width=max(120, 14 * len(COLUMNS)))
+        print_table(COLUMNS, [row(node) for node in nodes], wide)
         for finding in findings:
-            _show(finding)
+            print_finding(finding, open_console(soft_wrap=True))
+    return _code(findings)
+
+
+def _code(findings: Sequence[Finding]) -> int:
     return FAILED if any(finding.state == "fail" for finding in findings) else DONE
-
-
-def _show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(*columns, box=None)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    open_console(width=max(120, 14 * len(columns))).print(table)
-
-
-def _show(finding: Finding) -> None:
-    console = open_console(soft_wrap=True)
-    console.print(f"{finding.state:5s}", style=_COLOURS[finding.state], end=" ")
-    console.print(f"{finding.name:14s} {masked(finding.message)}")
-    if finding.fix is not None:
-        console.print(f"{'':20s} -> {masked(finding.fix)}")
-
-
-def _as_json(found: Any) -> str:
-    return json.dumps(_without_secrets(found), indent=2)
-
-
-def _without_secrets(found: Any) -> Any:
-    """What was found with `***` for each password: what a library says has whole addresses."""
-    if isinstance(found, dict):
-        return {key: _without_secrets(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_without_secrets(value) for value in found]
-    return masked(found) if isinstance(found, str) else found
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ from tune.base.errors import ConfigError, first_line
 from tune.base.finding import Finding
 from tune.base.passwords import masked
 from tune.config.schema import SearchConfig
-from tune.tracking.server import check_tracking
+from tune.study.finding import absolute
+from tune.study.shared import given_storage
+from tune.tracking.server import check_tracking, tracking_uri
 
 PACKAGES: Final = ("torch", "torchvision", "ray", "numpy", "pydantic", "fsspec", "s3fs")
 """What a trial is made of, and so is to be alike."""
@@ -77,6 +79,13 @@ class NodeFacts:
     storage_error: str | None
     tracking_error: str | None
     data_error: str | None
+
+
+def question_of(config: SearchConfig) -> Question:
+    """What is asked of each node before a search with this config."""
+    storage = absolute(given_storage(config.tracking.storage))
+    uri = tracking_uri(config.tracking.uri)
+    return Question(storage, uri, config.data, config.cache.root)
 
 
 def describe(question: Question) -> NodeFacts:
