@@ -10,10 +10,9 @@ from tune.base.environment import connect_to
 from tune.base.errors import DONE, ConfigError
 from tune.cli import AddressOption, ConfigOption, Door, OverridesArgument, open_console
 from tune.config.loading import config_text
-from tune.engine.foreground import run
+from tune.engine.foreground import run_request
 from tune.engine.request import Request
-from tune.engine.signals import catch_signals, interruption, interruption_code
-from tune.engine.startup import leave
+from tune.engine.signals import catch_signals
 
 app = Door("tune.search")
 
@@ -111,20 +110,7 @@ def main(
             raise ConfigError("--print-config goes along with neither --resume nor --dry-run")
         print(config_text(config, asked.words), end="")
         return DONE
-    console = open_console()
-    try:
-        if dry_run:
-            asked.preview(console)
-            return DONE
-        launch = asked.launch(app.complain)
-    except KeyboardInterrupt:
-        app.complain(interruption())
-        return interruption_code()
-    if not launch.finished:
-        code = run(launch, console, app.complain)
-        leave(code, clean=launch.home.clear_halves)  # it starts Ray, which must be stopped
-    console.print(launch.already)
-    return DONE
+    return run_request(asked, open_console(), app.complain, dry_run=dry_run)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import yaml
 from tests.helpers.commands import DIGITS, REPOSITORY
 from tests.helpers.doors import invoke
 from tests.helpers.studies import search_of
-from tune import search
 from tune.config.loading import load_config
 from tune.engine import request
 from tune.study.folder import SearchFolder
@@ -79,7 +78,7 @@ def test_it_leaves_by_its_exit_code_once_ray_may_have_started(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(search, "leave", leave)
+    monkeypatch.setattr("tune.engine.foreground.leave", leave)
     monkeypatch.setattr("tune.engine.foreground.import_beside_ray", full)
     done = invoke("tune.search", "--name=first", cwd=tmp_path)
     assert (done.returncode, left) == (1, [1])

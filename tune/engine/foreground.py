@@ -10,8 +10,41 @@ from rich.console import Console
 
 from tune.base.errors import DONE, FAILED, MISTAKE, ConfigError, Halt
 from tune.engine.launch import Launch
+from tune.engine.request import Request
 from tune.engine.signals import catch_signals, interruption, interruption_code
-from tune.engine.startup import import_beside_ray
+from tune.engine.startup import import_beside_ray, leave
+
+
+def run_request(
+    asked: Request, console: Console, complain: Callable[[object], None], *, dry_run: bool
+) -> int:
+    """Do what a command line asks for; once a search has run, this ends the process too.
+
+    Args:
+        asked: What it asks for.
+        console: Where progress and results are printed.
+        complain: Prints a problem on standard error.
+        dry_run: Whether to print what would be tried first, and start nothing.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: The search could not run, or the options do not go together.
+    """
+    try:
+        if dry_run:
+            asked.preview(console)
+            return DONE
+        launch = asked.launch(complain)
+    except KeyboardInterrupt:
+        complain(interruption())
+        return interruption_code()
+    if not launch.finished:
+        code = run(launch, console, complain)
+        leave(code, clean=launch.home.clear_halves)  # it starts Ray, which must be stopped
+    console.print(launch.already)
+    return DONE
 
 
 def run(launch: Launch, console: Console, complain: Callable[[object], None]) -> int:
