@@ -11,8 +11,8 @@ import typer
 from tune.base.errors import DONE, ConfigError
 from tune.cli import Door, open_console
 from tune.reporting.occupied import megabytes, names_of_data, print_entries, print_searches
-from tune.study.finding import find_folder
 from tune.study.folder import SearchFolder
+from tune.study.lookup import find_folder
 from tune.study.searches import checked_name, searches_in
 
 app = Door("tune.cache")

@@ -10,7 +10,7 @@ import typer
 from trainable.files.places import why_not_writable
 from tune.base.errors import DONE, ConfigError
 from tune.cli import Door
-from tune.study.finding import find_folder
+from tune.study.lookup import find_folder
 from tune.study.search import HOME
 from tune.study.searches import checked_name, latest_search
 

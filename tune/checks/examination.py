@@ -66,7 +66,7 @@ def _records(judged: SearchConfig, *, fix: bool) -> Iterator[Finding]:
     """Checks what searches have stored, here or where their configs say."""
     from tune.checks.databases import check_mlflow, check_optuna, exists
     from tune.checks.searches import check_others, check_search, readable
-    from tune.study.finding import find_folder
+    from tune.study.lookup import find_folder
     from tune.study.searches import searches_in
     from tune.study.storage import storage_url
     from tune.tracking.server import tracking_uri

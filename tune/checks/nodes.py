@@ -25,7 +25,7 @@ from tune.base.errors import ConfigError, first_line
 from tune.base.finding import Finding
 from tune.base.passwords import masked
 from tune.config.schema import SearchConfig
-from tune.study.finding import absolute
+from tune.study.lookup import absolute
 from tune.study.shared import given_storage
 from tune.tracking.server import check_tracking, tracking_uri
 

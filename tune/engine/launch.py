@@ -17,8 +17,8 @@ from tune.config.loading import check_files, load_config
 from tune.config.loggers import check_loggers
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
-from tune.study.finding import absolute, folder_of
 from tune.study.folder import SearchFolder
+from tune.study.lookup import absolute, folder_of
 from tune.study.reach import check_reach
 from tune.study.searches import checked_name
 from tune.study.shared import given_storage, given_study

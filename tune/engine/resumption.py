@@ -15,8 +15,8 @@ from tune.config.loggers import check_loggers
 from tune.config.schema import SearchConfig
 from tune.engine.signals import interrupt
 from tune.study.away import waited_for
-from tune.study.finding import find_folder, known
 from tune.study.folder import SearchFolder
+from tune.study.lookup import find_folder, known
 from tune.study.search import Search
 from tune.study.searches import checked_name
 from tune.study.stopwatch import Stopwatch

@@ -16,7 +16,7 @@ from tune.config.keys import nearest
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten_space
 from tune.library.guest import as_guest
-from tune.study.finding import find_folder
+from tune.study.lookup import find_folder
 from tune.study.search import HOME
 from tune.study.searches import checked_name, searches_in
 

@@ -17,8 +17,8 @@ from tune.config.loading import load_config
 from tune.engine.launch import Launch
 from tune.engine.resumption import _extended, resumed_or_new_search, resumed_search
 from tune.strategy.portfolio import open_search
-from tune.study.finding import find_folder, known
 from tune.study.folder import SearchFolder
+from tune.study.lookup import find_folder, known
 from tune.study.opening import conclude_study
 from tune.study.search import Search
 

@@ -19,8 +19,8 @@ from tune.engine import runner
 from tune.engine.runner import resume_search
 from tune.engine.watchers import DropUnneeded
 from tune.strategy.choice import Choice
-from tune.study.finding import folder_of
 from tune.study.folder import SearchFolder
+from tune.study.lookup import folder_of
 from tune.study.search import Search
 from tune.study.stopwatch import Stopwatch
 from tune.study.trial import TrialLog, TrialState

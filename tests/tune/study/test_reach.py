@@ -15,8 +15,8 @@ from tune.config.loading import load_config
 from tune.engine.launch import new_search
 from tune.engine.resumption import resumed_or_new_search, resumed_search
 from tune.strategy.portfolio import open_search
-from tune.study.finding import folder_of
 from tune.study.folder import SearchFolder
+from tune.study.lookup import folder_of
 from tune.study.reach import check_reach, dialect_of, file_of
 from tune.study.shared import STORAGE, STUDY, SharedFolder
 

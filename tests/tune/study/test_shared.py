@@ -21,8 +21,8 @@ from tune.engine.watchers import DropUnneeded
 from tune.strategy.choice import Choice
 from tune.strategy.portfolio import open_search
 from tune.study import opening
-from tune.study.finding import absolute, find_folder, folder_of, known
 from tune.study.folder import SearchFolder
+from tune.study.lookup import absolute, find_folder, folder_of, known
 from tune.study.opening import check_name, conclude_study
 from tune.study.search import Search
 from tune.study.shared import STORAGE, STUDY, SharedFolder
@@ -298,6 +298,6 @@ def test_a_relative_storage_is_the_same_from_every_folder(
 
 
 def test_finding_a_search_loads_nothing_slow(tmp_path: Path) -> None:
-    words = "import sys, tune.study.finding as f; print({'torch', 'optuna'} & set(sys.modules))"
+    words = "import sys, tune.study.lookup as f; print({'torch', 'optuna'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
