@@ -40,7 +40,7 @@ _NOTE: Final = 400
 """Characters of a line about the data: it may name classes."""
 
 
-def settle(config: SearchConfig, name: str, console: Console) -> Search:
+def resolve(config: SearchConfig, name: str, console: Console) -> Search:
     """Check the data and choose the weights, once for all trials.
 
     Raises:

@@ -63,10 +63,10 @@ def preview(config: SearchConfig, console: Console) -> None:
         say(f"data     {config.data.source}: {' + '.join(sizes)} images, {classes}")
     model = config.model.model_copy(update={"weights": (weights,)})
     unstored = config.cache.model_copy(update={"enabled": False})
-    settled = config.model_copy(update={"model": model, "cache": unstored})
-    _say_space(settled, say)
-    _say_points(settled, dataset, say)
-    _say_course(settled, dataset, say)
+    resolved = config.model_copy(update={"model": model, "cache": unstored})
+    _say_space(resolved, say)
+    _say_points(resolved, dataset, say)
+    _say_course(resolved, dataset, say)
 
 
 def _say_space(config: SearchConfig, say: Say) -> None:

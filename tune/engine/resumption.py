@@ -91,7 +91,7 @@ def resumed_search(
     home = find_folder(checked_name(name, "--resume"), storage, study)
     found = home.load()  # an unknown name leaves no folder
     if home.shared is not None:
-        home.shared.settle(found, patience)  # if a kill came before it was
+        home.shared.commit(found, patience)  # if a kill came before it was
     home.lock(patience, interrupt)
     watch = Stopwatch(home)
     try:

@@ -19,7 +19,7 @@ from tune.base.errors import ConfigError, first_line
 from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.node_images import check_images
-from tune.engine.preflight import check_unchanged, choose_points, settle
+from tune.engine.preflight import check_unchanged, choose_points, resolve
 from tune.engine.readiness import prepare, share_of_each
 from tune.engine.reruns import Reruns
 from tune.engine.resources import TrialResources
@@ -65,7 +65,7 @@ def start_search(
     """
     watch = watch or Stopwatch(home)
     prepare(config, console)
-    search = choose_points(settle(config, home.name, console), console)
+    search = choose_points(resolve(config, home.name, console), console)
     check_images(search, console)
     resources = share_of_each(search.config, console)
     check_name(search)
@@ -76,7 +76,7 @@ def start_search(
         home.discard()
         raise
     if home.shared is not None:
-        home.shared.settle(search)  # what it has by now, a resume goes on with
+        home.shared.commit(search)  # what it has by now, a resume goes on with
     say_fewer(ledger, console)
     console.print(f"resume   {to_resume(home.name)}", soft_wrap=True)
     with watch.noting():
@@ -103,7 +103,7 @@ def resume_search(
     config, watch = search.config, watch or Stopwatch(home)
     with watch.noting():
         prepare(config, console)
-        now = settle(config, search.name, console)
+        now = resolve(config, search.name, console)
         check_unchanged(search, now)
         check_images(search, console)
         resources = share_of_each(config, console)

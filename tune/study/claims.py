@@ -1,9 +1,9 @@
 """Whose the files of a search's name are in a storage: one search's, however many start at once.
 
-A search claims its name before it has a study, and settles there when it has one. A claim that was
-not settled is one of a start that was killed: it belongs to nobody, and the next may follow it.
-Each claim has one file for what comes after it, which is made and never replaced: what follows it,
-or itself, once it has settled. So of all that want it one has it, without a clock or a lock.
+A search claims its name before it has a study, and commits the claim when it has one. A claim that
+was not committed is one of a start that was killed: it belongs to nobody, and the next may follow
+it. Each claim has one file for what comes after it, which is made and never replaced: what follows
+it, or itself, once it is committed. So of all that want it one has it, without a clock or a lock.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Claims:
             return False
         return self._next.create(_after(claims[-1]), _said(identity))
 
-    def settle(self, identity: str) -> bool:
+    def commit(self, identity: str) -> bool:
         """Have it for good; done twice, it comes to the same.
 
         Returns:
@@ -66,7 +66,7 @@ class Claims:
             self._place.delete(OWNER)
 
     def _all(self) -> list[str]:
-        """Those that have claimed it, each after the one before; the last twice if it has settled.
+        """Those that have claimed it, each after the one before; the last twice if it is committed.
 
         Raises:
             FileNotFoundError: Nobody has.

@@ -97,7 +97,7 @@ class SharedFolder:
             )
         self._claimed = identity
 
-    def settle(self, search: Search, patience: float = 0.0) -> None:
+    def commit(self, search: Search, patience: float = 0.0) -> None:
         """Have the folder for good: the search has a study, and can be gone on with.
 
         Args:
@@ -108,8 +108,8 @@ class SharedFolder:
             ConfigError: The folder is another's, or the storage cannot be used.
         """
         with self._usable():
-            settled = Claims(self.address, max(patience, _HURRY)).settle(search.identity)
-        if not settled:
+            committed = Claims(self.address, max(patience, _HURRY)).commit(search.identity)
+        if not committed:
             raise ConfigError(
                 f"search {self.name}: {self.address} has the files of another search of this name; "
                 "give --storage the one that it was started with, or start it by another name"

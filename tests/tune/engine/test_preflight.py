@@ -20,7 +20,7 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.splitting.folding import fold_of
 from tune.base.errors import ConfigError
 from tune.config.loading import check_files, load_config
-from tune.engine.preflight import _folds, check_unchanged, choose_points, settle
+from tune.engine.preflight import _folds, check_unchanged, choose_points, resolve
 from tune.strategy.portfolio import open_search
 from tune.study.fingerprints import hash_of, hash_of_arch
 from tune.study.search import Search
@@ -38,11 +38,11 @@ def photos(tmp_path: Path) -> Path:
 
 
 def begun(photos: Path, *words: str) -> Search:
-    """A search, as it is settled by a process of its own."""
+    """A search, as it is resolved by a process of its own."""
     load_dataset.cache_clear()
     source = ["data.source=image_folder", f"data.root={photos}", "data.image_size=16"]
     config = load_config(DIGITS, [*source, "model.weights=random", *words])
-    return settle(config, "one", Console(file=io.StringIO()))
+    return resolve(config, "one", Console(file=io.StringIO()))
 
 
 def test_what_is_as_it_was_goes_on(photos: Path) -> None:
@@ -61,7 +61,7 @@ def test_what_a_table_says_of_its_images_is_told(photos: Path) -> None:
     source = ["data.source=table", f"data.root={table}", "data.group=patient", "data.image_size=16"]
 
     config = load_config(DIGITS, [*source, "model.weights=random"])
-    search = settle(config, "one", Console(file=shown, width=200))
+    search = resolve(config, "one", Console(file=shown, width=200))
 
     assert search.config.data.group == "patient"
     assert "data     table: " in shown.getvalue()
@@ -210,13 +210,13 @@ def test_searched_weights_that_are_not_there_are_told_at_once(tmp_path: Path) ->
 )
 def test_folds_are_decided_on_before_the_first_trial(words: tuple[str, ...], folds: int) -> None:
     config = load_config(DIGITS, ["data.image_size=16", "model.weights=random", *words])
-    assert settle(config, "one", Console(quiet=True)).config.confirm.folds == folds
+    assert resolve(config, "one", Console(quiet=True)).config.confirm.folds == folds
 
 
 def test_a_search_without_validation_images_is_refused() -> None:
     words = ["data.image_size=16", "model.weights=random", "data.fold=all"]
     with pytest.raises(ConfigError, match=r"data\.fold=all trains on the validation images"):
-        settle(load_config(DIGITS, words), "one", Console(quiet=True))
+        resolve(load_config(DIGITS, words), "one", Console(quiet=True))
 
 
 def test_that_a_class_is_too_small_for_folds_is_told() -> None:
@@ -261,7 +261,7 @@ def printed(photos: Path, *words: str) -> list[str]:
     source = ["data.source=image_folder", f"data.root={photos}", "data.image_size=16"]
     config = load_config(DIGITS, [*source, "model.weights=random", *words])
     out = io.StringIO()
-    settle(config, "one", Console(file=out, width=500))
+    resolve(config, "one", Console(file=out, width=500))
     return out.getvalue().splitlines()
 
 

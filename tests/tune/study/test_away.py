@@ -73,7 +73,7 @@ def test_going_on_halts(
     """Wherever the driver meets it first: here where it looks for trials."""
     for name in ("prepare", "check_unchanged", "check_images", "share_of_each"):
         monkeypatch.setattr(runner, name, lambda *_: None)
-    monkeypatch.setattr(runner, "settle", lambda *_: search)
+    monkeypatch.setattr(runner, "resolve", lambda *_: search)
     watch = Stopwatch(home)
     server.stop()
     try:

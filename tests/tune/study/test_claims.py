@@ -36,38 +36,38 @@ def owner(address: str) -> bytes:
     return place_at(address).read(OWNER)
 
 
-def test_a_search_that_has_settled_has_it_for_good(address: str) -> None:
+def test_a_search_that_has_committed_has_it_for_good(address: str) -> None:
     assert claims(address).claim("a")
-    assert claims(address).settle("a")
+    assert claims(address).commit("a")
     assert not claims(address).claim("b")
-    assert not claims(address).settle("b")
-    assert claims(address).settle("a")
+    assert not claims(address).commit("b")
+    assert claims(address).commit("a")
     assert owner(address) == b'{"search": "a"}'
 
 
-def test_one_that_was_killed_before_it_settled_belongs_to_nobody(address: str) -> None:
+def test_one_that_was_killed_before_it_committed_belongs_to_nobody(address: str) -> None:
     for identity in ("a", "b", "c"):
         assert claims(address).claim(identity)
-    assert claims(address).settle("c")
+    assert claims(address).commit("c")
     assert owner(address) == b'{"search": "c"}'
-    assert not claims(address).settle("a")
+    assert not claims(address).commit("a")
     assert not claims(address).claim("d")
 
 
-def test_one_that_goes_on_settles_after_a_kill_unless_another_was_quicker(address: str) -> None:
+def test_one_that_goes_on_commits_after_a_kill_unless_another_was_quicker(address: str) -> None:
     assert claims(address).claim("a")
     assert claims(address).claim("b")
-    assert claims(address).settle("b")  # of another process: b's own was killed, with its study
-    assert not claims(address).settle("a")
+    assert claims(address).commit("b")  # of another process: b's own was killed, with its study
+    assert not claims(address).commit("a")
 
 
-def test_one_that_was_killed_while_it_settled_does_so_again(address: str) -> None:
+def test_one_that_was_killed_while_it_committed_does_so_again(address: str) -> None:
     assert claims(address).claim("a")
     assert claims(address).claim("b")
     place_at(f"{address}/claims").create("b.json", b'{"search": "b"}')
     assert owner(address) == b'{"search": "a"}'
     assert not claims(address).claim("c")
-    assert claims(address).settle("b")
+    assert claims(address).commit("b")
     assert owner(address) == b'{"search": "b"}'
 
 
@@ -75,7 +75,7 @@ def test_one_from_before_there_were_claims_is_known_by_its_trials(address: str) 
     place_at(address).write(OWNER, b'{"search": "old"}')
     place_at(f"{address}/trial-000").write("last.pt", b"")
     assert not claims(address).claim("b")
-    assert claims(address).settle("old")
+    assert claims(address).commit("old")
 
 
 def test_what_is_withdrawn_is_as_before_unless_another_has_followed(address: str) -> None:
@@ -85,7 +85,7 @@ def test_what_is_withdrawn_is_as_before_unless_another_has_followed(address: str
     assert claims(address).claim("a")
     assert claims(address).claim("b")
     claims(address).withdraw("a")
-    assert claims(address).settle("b")
+    assert claims(address).commit("b")
 
 
 @pytest.mark.parametrize("killed", [False, True])
@@ -103,7 +103,7 @@ def test_of_many_at_once_one_has_it(killed: bool, tmp_path: Path) -> None:
             won = list(threads.map(start, map(str, range(8))))
         # Later ones may follow the first, as if it had been killed: then it is the last's.
         with ThreadPoolExecutor(8) as threads:
-            settled = list(threads.map(claims(address).settle, map(str, range(8))))
+            committed = list(threads.map(claims(address).commit, map(str, range(8))))
         assert any(won)
-        assert sum(settled) == 1
-        assert won[settled.index(True)]
+        assert sum(committed) == 1
+        assert won[committed.index(True)]

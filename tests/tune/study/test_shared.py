@@ -102,7 +102,7 @@ def test_another_machine_goes_on_with_name_and_addresses(
     assert found.config.tracking.uri == "http://user:other@mlflow:5000"
     assert there.elapsed == 7.5
     assert there.shared is not None
-    there.shared.settle(found)
+    there.shared.commit(found)
     there.lock()
 
 
@@ -167,7 +167,7 @@ def test_a_storage_with_trials_of_another_search_is_refused(
     shared = find_folder("one", storage).shared
     assert shared is not None
     with pytest.raises(ConfigError, match="the files of another search of this name"):
-        shared.settle(search.model_copy(update={"identity": "new"}))
+        shared.commit(search.model_copy(update={"identity": "new"}))
 
 
 @pytest.mark.parametrize("killed_at", ["write_definition", "set_user_attr"])
@@ -223,12 +223,12 @@ def test_a_start_that_another_was_quicker_than_is_refused_and_leaves_what_that_h
     second.begin(other)  # as if the first had been killed
     assert first.shared is not None
     assert second.shared is not None
-    second.shared.settle(other)
+    second.shared.commit(other)
     with pytest.raises(ConfigError, match="has the files of another search of this name"):
-        first.shared.settle(search)
+        first.shared.commit(search)
     first.discard()
     assert json.loads(place_at(f"{storage}/searches/one").read("owner.json"))["search"] == "other"
-    second.shared.settle(other)  # as it does whenever it goes on
+    second.shared.commit(other)  # as it does whenever it goes on
 
 
 def test_time_that_cannot_be_read_is_not_taken_for_none(
@@ -248,7 +248,7 @@ def test_time_that_cannot_be_read_is_not_taken_for_none(
 
 def test_a_storage_that_is_not_there_is_said_in_one_line(search: Search) -> None:
     shared = SharedFolder("one", "nosuch://bucket", "sqlite://")
-    for action in (lambda: shared.claim("id"), lambda: shared.settle(search)):
+    for action in (lambda: shared.claim("id"), lambda: shared.commit(search)):
         with pytest.raises(ConfigError, match=r"tracking\.storage=nosuch://bucket cannot be used"):
             action()
 

@@ -96,7 +96,7 @@ class ContentSplit:
         sides = Sides.of(of_images, labels, drawn < share, spare)
         few = {label: sides.total[label] for label in np.unique(labels)}
         self._check({label: count for label, count in few.items() if count <= spare}, spare + 1)
-        moved, stuck = sides.settle()
+        moved, stuck = sides.fill()
         if stuck is not None:
             raise self._shared(stuck, pool, of_images)
         if moved:

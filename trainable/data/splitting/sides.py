@@ -39,7 +39,7 @@ class Sides:
         groups, own = np.divmod(np.unique(of_images * classes + labels), classes)
         return cls(groups, own, held, np.bincount(own), spare)
 
-    def settle(self) -> tuple[list[int], int | None]:
+    def fill(self) -> tuple[list[int], int | None]:
         """Move groups of each class of which a side would lack some, from the lowest numbers on.
 
         Returns:
