@@ -113,23 +113,15 @@ def conclude(
             with problems.noted("testing the best checkpoint"):
                 # A soup may have the network of any finalist: of none that costs more.
                 cheap = choice.as_cheap(finalists)
-                contest = contest_of(
-                    home.trials, cheap, ledgers, search.data_fingerprint, with_soup=with_soup
-                )
+                fingerprint = search.data_fingerprint
+                contest = contest_of(home.trials, cheap, ledgers, fingerprint, with_soup=with_soup)
                 # Without a storage this machine alone has the checkpoints.
                 where = None if home.shared is None else resources
                 tested = hold_contest(contest, where, say)
                 classifier = tested.classifier
                 for fault in tested.faults:
                     problems.add(fault)
-                results = replace(
-                    results,
-                    model=_model(search, tested, finalists[0]),
-                    test=tested.test,
-                    remark=tested.remark,
-                    calibration=tested.calibration,
-                    latency=tested.latency,
-                )
+                results = _with_test(search, results, tested)
         with problems.noted("recording the search"):
             record = writer.finish()
         if record is not None and classifier is not None and results.model is not None:
@@ -142,17 +134,36 @@ def conclude(
                 results = replace(results, judged=judged)
                 files = write_report(results, home.folder)
                 results = replace(results, report=files[0])
-                if home.shared is not None:
-                    home.shared.publish(files)
-                if record is not None:
-                    record.log_files(files)
-                    _add_card(results, files, record)
+                _publish(results, files, home, record)
         if record is not None:
             with problems.noted("describing the search"):
                 _describe(results, record)
             with problems.noted("closing the record"):
                 _close(results, record, problems)
     return replace(results, unfinished=problems.told)
+
+
+def _with_test(search: Search, results: SearchResults, tested: Tested) -> SearchResults:
+    """The results with the model that was chosen and tested."""
+    return replace(
+        results,
+        model=_model(search, tested, results.finalists[0]),
+        test=tested.test,
+        remark=tested.remark,
+        calibration=tested.calibration,
+        latency=tested.latency,
+    )
+
+
+def _publish(
+    results: SearchResults, files: Sequence[Path], home: SearchFolder, record: SearchRecord | None
+) -> None:
+    """Put the report's files where other machines, and whoever reads the record, find them."""
+    if home.shared is not None:
+        home.shared.publish(files)
+    if record is not None:
+        record.log_files(files)
+        _add_card(results, files, record)
 
 
 def _model(search: Search, tested: Tested, winner: Finalist) -> Model:

@@ -191,19 +191,21 @@ def _run(
     refits = bool(order) and is_refitted(config, order[0])
     results = replace(results, undone=undone(config, chosen, ledgers, refits=refits))
     if results.unfinished is None:
-        concluded = search.model_copy(
-            update={
-                "concluded": True,
-                "cut_short": bool(results.undone),
-                "reached_target": reached,
-            }
-        )
-        conclude_study(ledger, concluded)
-        home.save(concluded)
-        clear_away(home)
+        _note_end(search, home, ledger, is_cut_short=bool(results.undone), has_reached=reached)
         if confirmed is not None:
             drop_former(home, confirmed, order)
     return results
+
+
+def _note_end(
+    search: Search, home: SearchFolder, ledger: Ledger, *, is_cut_short: bool, has_reached: bool
+) -> None:
+    """Store that a search is concluded, and clear away what nobody needs then."""
+    end = {"concluded": True, "cut_short": is_cut_short, "reached_target": has_reached}
+    concluded = search.model_copy(update=end)
+    conclude_study(ledger, concluded)
+    home.save(concluded)
+    clear_away(home)
 
 
 def _data_page(home: SearchFolder, data: DataConfig, dataset: Dataset) -> list[Path]:
