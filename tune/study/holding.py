@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from filelock import FileLock, Timeout
 
 from tune.base.errors import ConfigError
-from tune.base.locks import acquire
+from tune.base.locks import acquire, is_taken
 
 if TYPE_CHECKING:
     from tune.study.shared import SharedFolder
@@ -29,7 +29,7 @@ class Hold:
 
     def __init__(self, name: str, folder: Path, shared: SharedFolder | None) -> None:
         self._name, self._shared = name, shared
-        self._file, self._lock = folder / LOCK, FileLock(folder / LOCK)
+        self._folder, self._lock = folder, FileLock(folder / LOCK)
 
     @property
     def is_own(self) -> bool:
@@ -39,12 +39,8 @@ class Hold:
     @property
     def is_taken(self) -> bool:
         """Whether a process has it, here or elsewhere."""
-        if self._file.is_file():
-            try:
-                with self._lock.acquire(timeout=0):
-                    pass
-            except Timeout:
-                return True
+        if is_taken(self._lock):
+            return True
         return self._shared is not None and self._shared.is_running
 
     def take(self, patience: float = 0.0, on_loss: Callable[[str], None] | None = None) -> None:
@@ -58,7 +54,7 @@ class Hold:
         Raises:
             ConfigError: Another process has it, or others could not be kept out.
         """
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         busy = f"search {self._name}: another process is running it; wait for it or stop it"
         try:
             acquire(self._lock, patience)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from tune.base.locks import acquire
+from tune.base.locks import acquire, is_taken
 from tune.study.reach import dialect_of, file_of
 from tune.study.search import OWN_STUDY
 from tune.study.storage import KEEPALIVE, SILENCE, connect_args, unusable
@@ -67,13 +67,7 @@ class FileTurn:
     @property
     def is_taken(self) -> bool:
         """Whether another process has it."""
-        if not Path(self._lock.lock_file).is_file():
-            return False
-        try:
-            with self._lock.acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
+        return is_taken(self._lock)
 
     def take(self, patience: float = 0.0) -> bool:
         """Take it; False where another process has it after so many seconds."""
