@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable
+from operator import not_
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -13,12 +13,15 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from tune.base.locks import acquire, is_taken
 from tune.study.reach import dialect_of, file_of
 from tune.study.search import OWN_STUDY
 from tune.study.storage import KEEPALIVE, SILENCE, connect_args, unusable
 
+_ASK_SECONDS: Final = 1.0
+"""How often a turn is asked for that another process has, while that one is waited for."""
 _LOOK_SECONDS: Final = 5.0
 """How often it is looked whether the turn is still this process's."""
 _AGAIN_SECONDS: Final = 1.0
@@ -122,12 +125,15 @@ class ServerTurn:
         Raises:
             ConfigError: The storage cannot be used.
         """
-        until = time.monotonic() + patience
+        attempts = Retrying(
+            retry=retry_if_result(not_),
+            wait=wait_fixed(_ASK_SECONDS),
+            stop=stop_after_delay(patience),
+            retry_error_callback=lambda _: False,
+        )
         try:
-            while not self._try():
-                if time.monotonic() >= until:
-                    return False
-                time.sleep(min(1.0, max(0.0, until - time.monotonic())))
+            if not attempts(self._try):
+                return False
         except SQLAlchemyError as error:
             raise unusable(self._url, error) from error
         threading.Thread(target=self._keep, name="turn", daemon=True).start()

@@ -78,6 +78,21 @@ def test_a_look_takes_no_turn(server: Postgres, monkeypatch: pytest.MonkeyPatch)
     assert not looker.is_taken
 
 
+def test_one_that_another_process_has_is_waited_for_as_long_as_asked(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.study.turns._ASK_SECONDS", 0.05)
+    turn, other = (ServerTurn(server.url, "waited for", print) for _ in range(2))
+    assert other.take()
+    assert not turn.take()
+    started = time.monotonic()
+    assert not turn.take(0.3)
+    assert time.monotonic() - started >= 0.3
+    threading.Timer(0.3, other.give_back).start()
+    assert turn.take(20.0)
+    turn.give_back()
+
+
 @pytest.mark.slow
 def test_one_that_another_process_had_for_a_moment_is_not_lost(
     server: Postgres, monkeypatch: pytest.MonkeyPatch
