@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainable.files.places import why_not_writable
+from trainable.files.places import Place, why_not_writable
 from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import ConfigOption, Door, open_console
 from tune.config.data_words import config_of_images

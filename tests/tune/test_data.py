@@ -165,6 +165,16 @@ def test_lines_for_people_say_what_the_document_says(photos: Path, tmp_path: Pat
     assert (tmp_path / "pages" / "data.html").is_file()
 
 
+def test_the_page_of_before_is_replaced_as_a_whole(photos: Path, tmp_path: Path) -> None:
+    """Whoever reads it meanwhile reads it to its end."""
+    before = "the page of before" * 1000
+    (tmp_path / "data.html").write_text(before)
+    with (tmp_path / "data.html").open() as reader:
+        assert invoke("tune.data", "photos", cwd=tmp_path).returncode == 0
+        assert reader.read() == before
+    assert "<h1" in (tmp_path / "data.html").read_text()
+
+
 def test_the_page_shows_each_class_each_policy_and_the_duplicates(
     photos: Path, tmp_path: Path
 ) -> None:

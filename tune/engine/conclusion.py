@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from trainable.data.datasets import load_dataset
+from trainable.files.places import Place
 from trainable.inference.classifier import Classifier
 from tune.engine.ending import hold_contest
 from tune.engine.known_by import identity_of, scores_of, trust_of
@@ -61,9 +62,8 @@ class _Problems:
         """Note what has failed, with its traceback in a file."""
         told = f"{fault.what} failed: {fault.reason}"
         if fault.trace is not None:
-            path = self.home.folder / _ERRORS
-            path.write_text(fault.trace, encoding="utf-8")
-            told = f"{told} ({path})"
+            Place(self.home.folder).write(_ERRORS, fault.trace.encode())
+            told = f"{told} ({self.home.folder / _ERRORS})"
         self.found.append(told)
 
     @property

@@ -25,12 +25,15 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.inference.calibration import NONE, calibrate
 from trainable.inference.scoring import score
 from tune.config.loading import load_config
+from tune.engine.conclusion import _Problems
 from tune.engine.known_by import scores_of
 from tune.models.lookup import load_registered
 from tune.models.registration import add_file
 from tune.models.replay import read_trial, rebuild, replay
+from tune.models.winner import Fault
 from tune.reporting.results import SearchResults
 from tune.strategy.confirmation import Finalist
+from tune.study.folder import SearchFolder
 from tune.tracking.tags import SearchTags, VersionTags
 
 NAME = "small-digits"
@@ -280,6 +283,19 @@ def test_metrics_are_named_after_the_objective(
     }
     alone = scores_of(replace(results, finalists=(Finalist(trials[0]),)), model, test)
     assert not any(name.startswith("confirmed") for name in alone)
+
+
+def test_the_file_of_an_error_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    """Whoever reads it meanwhile reads it to its end."""
+    home = SearchFolder("one", tmp_path)
+    home.folder.mkdir(parents=True)
+    problems = _Problems(home)
+    problems.add(Fault("the soup", "ValueError: first", "the first traceback"))
+    with (home.folder / "error.txt").open() as reader:
+        problems.add(Fault("the report", "ValueError: second", "another traceback"))
+        assert reader.read() == "the first traceback"
+    assert (home.folder / "error.txt").read_text() == "another traceback"
+    assert problems.found[1].endswith(f"second ({home.folder / 'error.txt'})")
 
 
 def broken(*_: Any, **__: Any) -> Any:
