@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainable.files.places import Place, why_not_writable
+from trainable.files.places import why_not_writable
 from tune.base.errors import DONE, FAILED, ConfigError
 from tune.cli import ConfigOption, Door, open_console
 from tune.config.data_words import config_of_images
 from tune.study.folder import SearchFolder
 from tune.study.searches import checked_name
+from tune.tracking.schema import Artifact
 
 if TYPE_CHECKING:
     from tune.reporting.data_check import DataCheck
 
 app = Door("tune.data")
-
-PAGE = "data.html"
 
 
 @app.command()
@@ -109,7 +108,7 @@ def _before(words: list[str], config: Path | None, out: Path | None) -> DataChec
 
 
 def _check_writable(folder: Path) -> None:
-    if reason := why_not_writable(folder / PAGE):
+    if reason := why_not_writable(folder / Artifact.DATA):
         raise ConfigError(f"--out {folder} cannot be written: {reason}")
 
 

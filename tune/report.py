@@ -13,6 +13,7 @@ from tune.cli import Door
 from tune.study.lookup import find_folder
 from tune.study.search import HOME
 from tune.study.searches import checked_name, latest_search
+from tune.tracking.schema import Artifact
 
 app = Door("tune.report")
 
@@ -41,7 +42,7 @@ def main(
     home = find_folder(checked_name(name, "search") if name else latest_search(HOME))
     search = home.load()
     folder = out or home.folder
-    if reason := why_not_writable(folder / "report.html"):
+    if reason := why_not_writable(folder / Artifact.REPORT):
         raise ConfigError(f"--out {folder} cannot be written: {reason}")
     from tune.reporting.files import read_results, write_report
 

@@ -18,7 +18,7 @@ def identity_of(search: Search, winner: Finalist, model: Model) -> dict[str, str
     With a time budget, the same trial may win twice: cut short, and once it has gone on.
     """
     trial, epochs = winner.trial, search.config.trial(winner.trial.params).train.epochs
-    cut = f"epoch {trial.best} of {epochs}" if trial.state is TrialState.PRUNED else "no"
+    cut = f"epoch {trial.best} of {epochs}" if trial.state is TrialState.PRUNED else schema.NO
     return {
         Tag.BEST_TRIAL: str(trial.number),
         Tag.CANDIDATE: model.candidate,

@@ -12,14 +12,11 @@ from mlflow.exceptions import MlflowException
 
 from tune.base.errors import ConfigError, first_line
 from tune.models.lookup import CHAMPION, UNREADABLE, load_registered
-from tune.tracking.schema import Tag
+from tune.tracking.schema import ROLLED_BACK, YES, Tag
 from tune.tracking.tags import VersionTags
 
 _NONE: Final = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 """What MLflow answers where there is no such model, or none with this alias."""
-
-ROLLED_BACK: Final = "rolled back"
-"""What :attr:`Tag.PROMOTED` says of a champion that was taken back."""
 
 
 def champion_of(client: MlflowClient, name: str) -> ModelVersion | None:
@@ -116,7 +113,7 @@ def promote_by_hand(client: MlflowClient, version: ModelVersion) -> ModelVersion
         for key, value in _tags_by_hand(client, version, before).items():
             client.set_model_version_tag(name, number, key, value)
     client.set_registered_model_alias(name, CHAMPION, number)
-    client.set_model_version_tag(name, number, Tag.PROMOTED, "yes")
+    client.set_model_version_tag(name, number, Tag.PROMOTED, YES)
     return before
 
 

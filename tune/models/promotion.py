@@ -12,7 +12,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from trainable.judging.objective import Objective
 from tune.config.schema import SearchConfig
-from tune.models.champion import ROLLED_BACK, best_champions, champion_of, check_loads, versions_of
+from tune.models.champion import best_champions, champion_of, check_loads, versions_of
 from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with
 from tune.models.judged import sketch, times_judged
@@ -20,7 +20,7 @@ from tune.models.lookup import CHAMPION
 from tune.models.registration import Challenger, find, register
 from tune.models.unseen import IncomparableError
 from tune.models.verdict import Rival, decide
-from tune.tracking.schema import Tag, champion_score
+from tune.tracking.schema import NO, ROLLED_BACK, YES, Tag, champion_score
 from tune.tracking.tags import VersionTags
 
 FIRST: Final = "the first champion, compared with none"
@@ -81,7 +81,7 @@ def settle_champion(
     if standing.promoted:
         check_loads(client, version)
         client.set_registered_model_alias(name, CHAMPION, version.version)
-    promoted = "yes" if standing.promoted else "no"
+    promoted = YES if standing.promoted else NO
     client.set_model_version_tag(name, version.version, Tag.PROMOTED, promoted)
     return standing
 
@@ -92,7 +92,7 @@ def _decided(client: MlflowClient, version: ModelVersion) -> Standing:
     is_champion = _number(champion_of(client, version.name)) == number
     if version.tags[Tag.PROMOTED] == ROLLED_BACK and not is_champion:
         reason += "; it was rolled back since"
-    elif version.tags[Tag.PROMOTED] == "yes" and not is_champion:
+    elif version.tags[Tag.PROMOTED] == YES and not is_champion:
         reason += "; it is no longer the champion"
     return Standing(number, is_champion, None, reason)
 

@@ -49,7 +49,8 @@ class ServedClassifier(mlflow.pyfunc.PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the classifier's weights and classes."""
-        self._classifier = Classifier.load(Path(context.artifacts["classifier"]))
+        (folder,) = context.artifacts.values()  # served without `tune`, and so without its names
+        self._classifier = Classifier.load(Path(folder))
         _refuse_deep_json()  # MLflow's server loads the model before it says that it is one
         _take_files()
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tune.models.champion import ROLLED_BACK, champion_of, versions_of
-from tune.tracking.schema import Tag
+from tune.models.champion import champion_of, versions_of
+from tune.tracking.schema import ROLLED_BACK, Tag
 from tune.tracking.tags import VersionTags
 
 if TYPE_CHECKING:
@@ -43,4 +43,4 @@ def show_versions(client: Client, name: str, console: Console) -> None:
 def _mark(version: Version, champion: Version | None) -> str:
     if champion and version.version == champion.version:
         return "champion"
-    return "rolled back" if version.tags.get(Tag.PROMOTED) == ROLLED_BACK else ""
+    return ROLLED_BACK if version.tags.get(Tag.PROMOTED) == ROLLED_BACK else ""

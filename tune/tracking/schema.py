@@ -37,7 +37,7 @@ class Tag:
     ERROR: Final = "tune.error"
     CUT_SHORT: Final = "tune.cut_short"
     """On a trial that ended because its search's time was up; on a model of a search with a time
-    budget, the epoch that it was cut short at, or `no`."""
+    budget, the epoch that it was cut short at, or :data:`NO`."""
     BEST_RUN: Final = "tune.best_run"
     """The id of the run whose weights a search's model has, or the ids of a soup's runs."""
     BEST_TRIAL: Final = "tune.best_trial"
@@ -49,7 +49,8 @@ class Tag:
     VERSION: Final = "tune.version"
     """The number of the version that a search has registered."""
     PROMOTED: Final = "tune.promoted"
-    """Stands on versions of which it is decided: `yes` if they became the champion."""
+    """Stands on versions of which it is decided: :data:`YES` if they became the champion, else
+    :data:`NO`, or :data:`ROLLED_BACK`."""
     OBJECTIVE: Final = "tune.objective"
     P_VALUE: Final = "tune.p_value"
     DIFFERENCE: Final = "tune.difference"
@@ -62,6 +63,13 @@ class Tag:
     """The number of images that a version was tested on."""
     TEST_IMAGES: Final = "tune.test_images"
     """A sketch of the images by which a version met the champion: see :mod:`tune.models.judged`."""
+    DEVICE: Final = "tune.device"
+    """With those that follow, what a trial's metrics depend on: see :func:`facts_as_tags`."""
+    PRECISION: Final = "tune.precision"
+    THREADS: Final = "tune.threads"
+    MICRO_BATCHES: Final = "tune.micro_batches"
+    COMPILED: Final = "tune.compiled"
+    PROCESSOR: Final = "tune.processor"
     EXPERIMENT_KIND: Final = "mlflow.experimentKind"
 
 
@@ -80,6 +88,10 @@ class Artifact:
     """On a search's run and among the files of the version that it registered."""
 
 
+YES: Final = "yes"
+NO: Final = "no"
+ROLLED_BACK: Final = "rolled back"
+"""What :attr:`Tag.PROMOTED` says of a champion that was taken back."""
 SEARCH_KIND: Final = "search"
 REFIT_KIND: Final = "refit"
 INTERRUPTED: Final = "INTERRUPTED"

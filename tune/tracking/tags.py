@@ -11,11 +11,12 @@ from trainable.judging.objective import Objective
 from tune.tracking.schema import (
     LATENCY,
     OBJECTIVE_PARAM,
-    OWN,
     TEMPERATURE,
     TEST_ACC,
     UNSURE_BELOW,
+    YES,
     Tag,
+    candidate_score,
     confirmed,
 )
 
@@ -67,14 +68,14 @@ class FactTags:
     @classmethod
     def of(cls, run: Run) -> FactTags:
         """Read a trial's run that has an epoch."""
-        tags = {key.removeprefix(OWN): value for key, value in run.data.tags.items()}
+        tags = run.data.tags
         return cls(
-            device=tags["device"],
-            precision=tags["precision"],
-            threads=int(tags["threads"]),
-            micro_batches=int(tags["micro_batches"]),
-            compiled=tags.get("compiled") == "True",
-            processor=tags["processor"],
+            device=tags[Tag.DEVICE],
+            precision=tags[Tag.PRECISION],
+            threads=int(tags[Tag.THREADS]),
+            micro_batches=int(tags[Tag.MICRO_BATCHES]),
+            compiled=tags.get(Tag.COMPILED) == "True",
+            processor=tags[Tag.PROCESSOR],
         )
 
 
@@ -110,12 +111,13 @@ class SearchTags:
     def of(cls, run: Run) -> SearchTags:
         """Read a search's run."""
         tags, objective = run.data.tags, _objective(run.data.params.get(OBJECTIVE_PARAM))
+        won = candidate_score(tags.get(Tag.CANDIDATE, ""), objective)
         return cls(
             identity=tags[Tag.IDENTITY],
             data=tags[Tag.DATA],
             weights=tags[Tag.WEIGHTS],
             ingredients=tuple(tags.get(Tag.INGREDIENTS, "").split()),
-            score=run.data.metrics.get(f"{tags.get(Tag.CANDIDATE)}_{objective.name}"),
+            score=run.data.metrics.get(won),
             decision=tags.get(Tag.DECISION, ""),
             objective=objective,
             calibration=_calibration(run.data.metrics),
@@ -172,7 +174,7 @@ class VersionTags:
             test=_number(tags.get(objective.on("test"))),
             confirmed=_number(tags.get(confirmed(objective))),
             decision=tags.get(Tag.DECISION, ""),
-            promoted=None if promoted is None else promoted == "yes",
+            promoted=None if promoted is None else promoted == YES,
             previous=tags.get(Tag.PREVIOUS),
             best_champions=tuple(tags.get(Tag.BEST_CHAMPION, "").split()),
             test_images=tags.get(Tag.TEST_IMAGES),

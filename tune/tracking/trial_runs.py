@@ -24,6 +24,7 @@ from tune.tracking.schema import (
     BEST_EPOCH,
     INTERRUPTED,
     REFIT_KIND,
+    YES,
     Tag,
     cost_metric,
     epoch_metric,
@@ -154,7 +155,7 @@ class TrialRuns:
         if trial.error is not None:
             tags[Tag.ERROR] = trial.error
         if trial.cut_short:
-            tags[Tag.CUT_SHORT] = "yes"
+            tags[Tag.CUT_SHORT] = YES
         self._client.log_batch(child.run_id, best, tags=as_tags(tags))
         self._client.set_terminated(child.run_id, _STATUS[trial.state], trial.ended)
         child.closed = True

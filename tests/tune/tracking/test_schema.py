@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
@@ -11,23 +14,93 @@ from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 import tune
 from tests.helpers.searches import FinishedSearch
 from tune.study.trial import FACTS
-from tune.tracking.schema import Artifact, Tag, champion_score, confirmed
+from tune.tracking import schema
+from tune.tracking.schema import Artifact, Tag, champion_score, confirmed, facts_as_tags
 from tune.tracking.tags import FactTags, SearchTags, TrialTags, VersionTags
 
+SCHEMA = Path(schema.__file__)
 SOURCES = sorted(Path(tune.__file__).parent.rglob("*.py"))
-PAGES = (Artifact.REPORT, Artifact.DATA)
+WORDS = {schema.SEARCH_KIND, schema.REFIT_KIND, Artifact.MODEL, schema.OWN}
+"""Names that are words of their own elsewhere: a command, a kind of trial, a section of keys."""
+ANSWERS = {schema.YES, schema.NO}
+"""The same, where no tag is written."""
 
 
-def test_no_other_file_spells_a_tag_or_an_artifact() -> None:
-    values = [
-        value for kind in (Tag, Artifact) for key, value in vars(kind).items() if key.isupper()
-    ]
-    # A door says its own name, help and templates those of pages, and `model` and the like are
-    # words of their own.
-    names = {value for value in values if "." in value} - {"tune.search", "tune.data", *PAGES}
-    spelled = re.compile("|".join(re.escape(f"{name}") + r"""["'`]""" for name in names))
-    found = {path.name for path in SOURCES if spelled.search(path.read_text())}
-    assert found == {"schema.py"}
+def constants() -> set[str]:
+    """The values of all constants in the schema."""
+    found = (vars(kind).items() for kind in (schema, Tag, Artifact))
+    return {
+        value for each in found for key, value in each if key.isupper() and isinstance(value, str)
+    }
+
+
+def spelled(tree: ast.AST) -> Iterator[str]:
+    """The texts of a file that are no docstrings, and `{}_{.name}` of one that is put together."""
+    if isinstance(tree, ast.Call) and getattr(tree.func, "id", "") in ("template", "Door"):
+        return  # a page's template has the page's name, a command its own
+    if isinstance(tree, ast.Assign | ast.AnnAssign) and "__all__" in ast.unparse(tree):
+        return
+    if isinstance(tree, ast.Constant) and isinstance(tree.value, str):
+        yield tree.value
+    if isinstance(tree, ast.JoinedStr):
+        yield "".join(shape(part) for part in tree.values)
+    if isinstance(tree, ast.Expr) and isinstance(tree.value, ast.Constant):
+        return
+    for child in ast.iter_child_nodes(tree):
+        yield from spelled(child)
+
+
+def shape(part: ast.expr) -> str:
+    """A part of a text that is put together; of a value, only that it is one, or a name."""
+    if isinstance(part, ast.Constant):
+        return str(part.value)
+    value = part.value if isinstance(part, ast.FormattedValue) else part
+    return "{.name}" if isinstance(value, ast.Attribute) and value.attr == "name" else "{}"
+
+
+def test_no_other_file_spells_a_name_of_the_record() -> None:
+    names = constants() - WORDS - ANSWERS
+    made = re.compile(
+        rf"{{}}_{{\.name}}|(best|confirmed|known)_{{.*|{re.escape(schema.OWN)}champion_.*|.*_spread"
+    )
+    found = []
+    for path in SOURCES:
+        text = path.read_text()
+        given = names | ANSWERS if re.search(r"\bTag\.", text) else names
+        found += [
+            (path, word)
+            for word in spelled(ast.parse(text))
+            if path != SCHEMA and (word in given or made.fullmatch(word))
+        ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'tags["tune.promoted"]',
+        'scores["test_acc"]',
+        'metrics.get("model_seconds_an_image")',
+        'folder / "report.html"',
+        'f"{candidate}_{objective.name}"',
+        'f"best_{metric}"',
+        'tags[Tag.PROMOTED] = "yes"',
+    ],
+)
+def test_such_a_name_is_seen_wherever_it_is_spelled(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "schema.py").write_text(text)  # the file's name alone excuses nothing
+    monkeypatch.setattr(f"{__name__}.SOURCES", [tmp_path / "schema.py"])
+    with pytest.raises(AssertionError):
+        test_no_other_file_spells_a_name_of_the_record()
+
+
+def test_what_a_trial_depends_on_has_the_tags_that_are_read() -> None:
+    written = facts_as_tags(dict.fromkeys(FACTS, "1"))
+    run = SimpleNamespace(data=SimpleNamespace(tags=written))
+    assert FactTags.of(run).processor == "1"
+    assert written.keys() <= {value for key, value in vars(Tag).items() if key.isupper()}
 
 
 def test_nothing_sets_the_state_of_mlflow() -> None:
