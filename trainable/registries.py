@@ -30,7 +30,8 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
     Args:
         key: The config's key that names one, such as `augment.policy`.
         room: The module that registers those of this package; imported when one is asked for.
-        shipped: The names that need no import to be known, where importing the room is slow.
+        shipped: The names that the room registers, where importing it is slow: they are known
+            without. A test compares them.
     """
 
     def __init__(self, key: str, room: str, shipped: tuple[str, ...] = ()) -> None:
@@ -72,7 +73,7 @@ class Registry(Mapping[str, Thing], Generic[Thing]):
         return name
 
     def names(self) -> tuple[str, ...]:
-        """All names, without what is slow to import where those of this package are known."""
+        """All names: those of this package without an import where they are listed here."""
         if not self.shipped:
             return tuple(self)
         load_plugins()
@@ -123,13 +124,18 @@ METRICS: Registry[Any] = Registry(
 )
 POLICIES: Registry[Any] = Registry("augment.policy", "trainable.augment.policies")
 SOURCES: Registry[Any] = Registry("data.source", "trainable.data.sources")
+RESNETS: Final = (
+    *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+    *("wide_resnet50_2", "wide_resnet101_2"),
+    *("resnet18_3x3", "resnet34_3x3", "resnet50_3x3"),
+)
+"""Networks of the ResNet family, which registers each of these names."""
 ARCHS: Registry[Any] = Registry(
     "model.arch",
     "trainable.network.resnet",
     (
-        *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
-        *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
-        *("wide_resnet50_2", "wide_resnet101_2"),
-        *("resnet18_3x3", "resnet34_3x3", "resnet50_3x3"),
+        *RESNETS,
+        # Networks of other families of this package, each by its name.
     ),
 )

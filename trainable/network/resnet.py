@@ -11,7 +11,7 @@ from torchvision.models import ResNet, get_model, get_model_weights
 
 from trainable.network.cut_network import Family
 from trainable.network.weights import StateDict
-from trainable.registries import ARCHS
+from trainable.registries import ARCHS, RESNETS
 
 IMAGENET: Final = "IMAGENET1K_V1"
 """The name that torchvision has for the weights that `imagenet` names here."""
@@ -75,5 +75,5 @@ class SmallImageResNets(ResNets):
         return state if own else {k: v for k, v in state.items() if k != _FIRST}
 
 
-for _arch in ARCHS.shipped:
+for _arch in RESNETS:
     ARCHS.register(_arch)(SmallImageResNets if _arch.endswith(_SMALL) else ResNets)
