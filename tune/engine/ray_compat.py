@@ -1,7 +1,12 @@
-"""Ray's private parts, all of them: what a later Ray lacks costs time, and breaks nothing."""
+"""Ray's private parts: where a later Ray lacks one, a warning says what is lost by it.
+
+Most cost time alone. Without `Trial.error_file` it cannot be seen that a trial was killed for
+memory, or has lost its machine: such a trial counts as one that fails by itself.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import warnings
@@ -69,6 +74,13 @@ def _module(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         return None
+
+
+@functools.cache
+def _warn_once(name: str, consequence: str) -> None:
+    """Warn that this Ray lacks a name, the first time that it is looked for in vain."""
+    reason = f"it has no {name} as this package knows it"
+    warnings.warn(f"this Ray ({ray.__version__}) {consequence}: {reason}", stacklevel=3)
 
 
 def use_waiting_workers() -> None:
@@ -186,9 +198,13 @@ def give_back(controller: Any) -> None:
     Args:
         controller: Ray Tune's own, which schedulers are called with; None if none was.
     """
+    if controller is None:
+        return
     clean = getattr(controller, "cleanup", None)
-    if clean is not None:
-        clean()
+    if clean is None:
+        _warn_once("cleanup", "may hold what it has of trials until this process ends")
+        return
+    clean()
 
 
 class Workers:
@@ -199,7 +215,13 @@ class Workers:
 
     def add(self, trial: Trial) -> None:
         """Note a trial's worker, if this Ray says which it is."""
-        actor = getattr(getattr(trial, "temporary_state", None), "ray_actor", None)
+        state = getattr(trial, "temporary_state", None)
+        if not hasattr(state, "ray_actor"):
+            _warn_once(
+                "Trial.temporary_state.ray_actor", "waits for a step where a search is stopped"
+            )
+            return
+        actor = state.ray_actor
         if actor is not None and actor not in self._actors:
             self._actors.append(actor)
 
@@ -251,7 +273,14 @@ def is_of_memory(error: object) -> bool:
 
 def _last_error(trial: Trial) -> str:
     # Not trial.get_error(), whose file in the experiment's storage comes later.
-    path = getattr(trial, "error_file", None)
+    if not hasattr(trial, "error_file"):
+        _warn_once(
+            "Trial.error_file",
+            "does not say why a trial ended, so that one which was killed for memory, or has lost "
+            "its machine, counts as failed",
+        )
+        return ""
+    path = trial.error_file
     return Path(path).read_text().rpartition("Failure # ")[2] if path else ""
 
 

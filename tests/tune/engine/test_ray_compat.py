@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import mmap
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from ray._private import ray_constants
 from ray._private import utils as rays_utils
 from ray.air import constants as ray_constants_of_results
 from ray.tune.execution import class_cache, tune_controller
+from ray.tune.experiment.trial import Trial, _TemporaryTrialState
 from rich.console import Console
 
 import tune
@@ -24,11 +26,17 @@ from tune.config.loading import load_config
 from tune.engine import readiness, runner
 from tune.engine.ray_compat import (
     _SIGNS_OF_LOSS,
+    _SIGNS_OF_PRESSURE,
     ITERATION,
+    Workers,
+    _warn_once,
+    could_not_fetch_data,
     cpus_of_machine,
     error_of,
     give_back,
     keep_to_loopback,
+    killed_for_memory,
+    lost_with_node,
     ray_as_it_was,
     use_waiting_workers,
     without_pages,
@@ -115,7 +123,39 @@ def test_without_rays_controller_it_is_left_as_it_was(monkeypatch: pytest.Monkey
     with ray_as_it_was(), pytest.warns(UserWarning, match="starts trials more slowly"):
         use_waiting_workers()
     give_back(None)
-    give_back(SimpleNamespace())  # what a later Ray may call otherwise
+
+
+@pytest.fixture
+def not_warned_yet() -> Iterator[None]:
+    _warn_once.cache_clear()
+    yield
+    _warn_once.cache_clear()
+
+
+@pytest.mark.usefixtures("not_warned_yet")
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        (give_back, "may hold what it has of trials .* it has no cleanup"),
+        (Workers().add, r"waits for a step .* it has no Trial\.temporary_state\.ray_actor"),
+        (killed_for_memory, r"counts as failed: it has no Trial\.error_file"),
+        (lost_with_node, r"counts as failed: it has no Trial\.error_file"),
+        (could_not_fetch_data, r"counts as failed: it has no Trial\.error_file"),
+        (error_of, r"counts as failed: it has no Trial\.error_file"),
+    ],
+)
+def test_what_a_later_ray_lacks_is_said_once(use: Callable[[Any], object], words: str) -> None:
+    with pytest.warns(UserWarning, match=words):
+        assert use(SimpleNamespace()) in (None, False, "unknown error")
+    use(SimpleNamespace())  # a second warning would be an error
+
+
+@pytest.mark.usefixtures("not_warned_yet")
+def test_of_a_trial_without_a_worker_or_an_error_nothing_is_said() -> None:
+    trial: Any = SimpleNamespace(temporary_state=_TemporaryTrialState(), error_file=None)
+    Workers().add(trial)
+    assert error_of(trial) == "unknown error"
+    assert hasattr(Trial, "error_file")
 
 
 def test_loggers_find_an_epochs_number_where_ray_has_it() -> None:
@@ -130,13 +170,18 @@ def test_the_reason_of_a_failure_is_its_last_line(tmp_path: Any) -> None:
     died = error_of(SimpleNamespace(error_file=str(file)))
     assert died == "its worker died: killed, or out of memory"
     assert error_of(SimpleNamespace(error_file=None)) == "unknown error"
-    assert error_of(SimpleNamespace()) == "unknown error", "a later Ray may have no such file"
 
 
-def test_this_ray_still_says_so_where_a_machine_is_lost() -> None:
-    server = Path(ray.__file__).parent / "core" / "src" / "ray" / "gcs" / "gcs_server"
-    with server.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        assert [sign for sign in _SIGNS_OF_LOSS if text.find(sign.encode()) < 0] == []
+@pytest.mark.parametrize(
+    ("program", "signs"),
+    [("gcs/gcs_server", _SIGNS_OF_LOSS), ("raylet/raylet", _SIGNS_OF_PRESSURE)],
+)
+def test_this_ray_still_says_so_where_a_machine_is_lost_or_short_of_memory(
+    program: str, signs: tuple[str, ...]
+) -> None:
+    path = Path(ray.__file__).parent / "core" / "src" / "ray" / program
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        assert [sign for sign in signs if text.find(sign.encode()) < 0] == []
 
 
 def test_a_ray_that_was_imported_before_is_kept_to_loopback_and_left_as_it_was(
