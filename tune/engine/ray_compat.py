@@ -215,7 +215,7 @@ class Workers:
 
     def add(self, trial: Trial) -> None:
         """Note a trial's worker, if this Ray says which it is."""
-        state = getattr(trial, "temporary_state", None)
+        state: Any = getattr(trial, "temporary_state", None)
         if not hasattr(state, "ray_actor"):
             _warn_once(
                 "Trial.temporary_state.ray_actor", "waits for a step where a search is stopped"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from optuna.storages import RDBStorage
 
@@ -25,7 +25,7 @@ def read_elapsed(url: str, name: str) -> float:
     Raises:
         ConfigError: The storage cannot be used.
     """
-    seconds = None
+    seconds: Any = None
     if holds_studies(url):
         with _study(url, name) as (storage, study):
             seconds = None if study is None else storage.get_study_user_attrs(study).get(_ELAPSED)
