@@ -35,7 +35,7 @@ def test_each_has_imagenet_weights_of_the_same_kind(arch: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arch", [pytest.param(a, marks=pytest.mark.slow) if a in LARGE else a for a in ARCHS]
+    "arch", [pytest.param(a, marks=pytest.mark.nightly) if a in LARGE else a for a in ARCHS]
 )
 def test_each_takes_a_step_at_its_depths(
     arch: str, tiny: Callable[..., TrialConfig], device: Device

@@ -91,7 +91,7 @@ def test_a_trial_that_cannot_learn_one_batch_is_told_so(tmp_path: Path) -> None:
     assert "something keeps it from learning" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_pdb_stops_in_the_trial_itself(tmp_path: Path) -> None:
     commands = "break trainable.finetuner:FineTuner.train_epoch\ncontinue\nwhere\nquit\n"
     done = subprocess.run(

@@ -35,22 +35,20 @@ def test_all_commands_are_listed(
         assert summary.split()[0] in output
 
 
-def test_listing_them_loads_none_and_takes_little_time(tmp_path: Path) -> None:
+def test_listing_them_loads_none_and_nothing_slow(tmp_path: Path) -> None:
     code = (
-        "import sys, time\n"
+        "import sys\n"
         "from tune.__main__ import main\n"
         "try:\n"
         "    main(['--help'])\n"
         "except SystemExit as end:\n"
         "    loaded = {name for name in sys.modules if name.startswith('tune.')}\n"
-        "    print(time.process_time(), *{*sys.modules} & {" + repr(SLOW_TO_IMPORT)[1:-1] + "})\n"
+        "    print(*{*sys.modules} & {" + repr(SLOW_TO_IMPORT)[1:-1] + "})\n"
         "    print(*loaded)\n"
     )
     done = run([sys.executable, "-c", code], cwd=tmp_path, env=user_environment())
-    *_, measured, modules = done.stdout.splitlines()
-    seconds, *slow = measured.split()
-    assert slow == []
-    assert float(seconds) < 0.5
+    *_, slow, modules = done.stdout.splitlines()
+    assert slow == ""
     assert not {f"tune.{name}" for name in COMMANDS} & set(modules.split())
 
 

@@ -68,7 +68,7 @@ def test_the_page_says_what_the_terminal_said(
     assert "the first champion" in view.locator("main").inner_text()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_report_makes_the_same_page_again(finished_search: FinishedSearch, tmp_path: Path) -> None:
     own = finished_search.folder / "mlruns" / "searches" / "first" / "report.html"
     # In a process of its own: Streamlit, which other tests import, changes Plotly's template.

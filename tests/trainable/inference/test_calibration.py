@@ -254,7 +254,7 @@ def test_an_exported_file_answers_by_it_and_says_when_it_is_unsure(
     assert metadata(classifier.spec)["unsure_below"] == "0.625"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("flips", [False, True])
 def test_onnx_files_in_floats_and_in_integers_answer_by_it(

@@ -98,7 +98,7 @@ def test_a_server_that_takes_longer_than_the_patience_in_all_is_recorded_to(
         assert time.monotonic() - start > 2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_server_that_always_fails_is_given_up(fresh: Server, ledger: Ledger) -> None:
     with faulty(fresh, lambda _: "request") as uri:
         writer = RecordWriter(search_at(uri), ledger)

@@ -247,7 +247,7 @@ def test_a_server_that_stays_away_is_told_and_made_good_later(
     assert_recorded(search, ledger, fresh.uri)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_answers_of_500_in_between_leave_no_gap_and_nothing_twice(
     fresh: Server, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
