@@ -40,8 +40,8 @@ def read_definition(url: str, name: str) -> Search | None:
     try:
         if has_study(url, name):
             return Search.model_validate(load_study(url, name).user_attrs[_DEFINITION])
-    except (ConfigError, KeyError, ValidationError, RuntimeError):
-        pass  # the last is Optuna's of a database that another version has made
+    except (ConfigError, KeyError, ValidationError):
+        pass
     return None
 
 

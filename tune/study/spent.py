@@ -64,7 +64,7 @@ def _study(url: str, name: str) -> Iterator[tuple[RDBStorage, int | None]]:
         finally:
             storage.remove_session()
             storage.engine.dispose()
-    except (*UNUSABLE, RuntimeError) as error:  # the last, of a database of another version
+    except UNUSABLE as error:
         raise unusable(url, error) from error
 
 
