@@ -216,15 +216,9 @@ class SearchFolder:
     def elapsed(self) -> float:
         """The seconds that its runs have taken together, as far as they were noted.
 
-        The file is written more often than the study; the study is there where the file is lost.
-
         Raises:
-            ConfigError: The storage or the study does not say, and what it has would be written
-                over.
+            ConfigError: The storage does not say, and what it has would be written over.
         """
-        return max(self._elapsed_in_file(), self._record.elapsed)
-
-    def _elapsed_in_file(self) -> float:
         place = self._place if self.shared is None else self.shared.place
         try:
             seconds = json.loads(place.read(_ELAPSED))
@@ -242,10 +236,6 @@ class SearchFolder:
         place = self._place if self.shared is None else self.shared.clock
         with suppress(OSError):
             place.write(_ELAPSED, json.dumps(round(seconds, 3)).encode())
-
-    def note_elapsed_in_study(self, seconds: float) -> None:
-        """Store the same in its study, unless that cannot be written now."""
-        self._record.note_elapsed(seconds)
 
     def discard(self) -> None:
         """Free the name: nothing was started after all."""

@@ -1,4 +1,4 @@
-"""What a search's study itself says of it: what it is, and how long it has taken.
+"""What a search's study itself says of it."""
 
 So a study alone suffices to go on with a search, and what its folder has is a cache of it.
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 
-from tune.base.errors import ConfigError
 from tune.study.reach import dialect_of, file_of
 from tune.study.search import Search
 
@@ -41,27 +39,6 @@ class StudyRecord:
             if found is not None and (cached is None or found.identity == cached.identity):
                 return self._placed(found, cached, url)
         return None
-
-    @property
-    def elapsed(self) -> float:
-        """The seconds that its runs have taken together, as its study has them; 0 without one.
-
-        Raises:
-            ConfigError: The study's storage cannot be used.
-        """
-        for url in _there(self._given or self._own):
-            from tune.study.spent import read_elapsed
-
-            return read_elapsed(url, self._name)
-        return 0.0
-
-    def note_elapsed(self, seconds: float) -> None:
-        """Store how many seconds its runs have taken, unless the study cannot be written now."""
-        for url in _there(self._given or self._own):
-            from tune.study.spent import write_elapsed
-
-            with suppress(ConfigError):
-                write_elapsed(url, self._name, seconds)
 
     def _placed(self, found: Search, cached: Search | None, url: str) -> Search:
         """A search with its addresses: a study has none of its own, and no passwords."""

@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
-from tests.helpers.studies import ledger_in_memory, ledger_of, reported
+from tests.helpers.studies import ledger_in_memory, reported
 from trainable.data.datasets import load_dataset
 from tune.base.errors import Halt
 from tune.config.loading import load_config
@@ -18,7 +18,6 @@ from tune.engine.allowance import Allowance, Load, measure_load
 from tune.study import stopwatch
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
-from tune.study.spent import read_elapsed
 from tune.study.stopwatch import Stopwatch
 from tune.study.trial import Decision
 
@@ -167,19 +166,6 @@ def test_the_time_is_stored_whatever_runs_for_it_may_be_killed(
     assert home.elapsed == 50.5
     bench.now = 99.0
     assert not eventually(lambda: home.elapsed == 99, seconds=0.05), "it has ended"
-
-
-def test_the_time_is_stored_in_the_study_while_the_search_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stopwatch, "_STUDY_NOTE_SECONDS", 0.01)
-    url = f"sqlite:///{tmp_path / 'optuna.db'}"
-    ledger_of(load_config(DIGITS), url)
-    bench = Bench(tmp_path)
-    with bench.watch.noting():
-        bench.now = 40.0
-        assert eventually(lambda: read_elapsed(url, "one") == 40)
-    assert read_elapsed(url, "two") == 0
 
 
 @pytest.mark.parametrize("content", ["", "[]", "-3", "NaN", "null", '"x"'])

@@ -26,7 +26,6 @@ from tune.study.lookup import absolute, find_folder, folder_of, known
 from tune.study.opening import check_name, conclude_study, note_extended
 from tune.study.search import Search
 from tune.study.shared import STORAGE, STUDY, SharedFolder
-from tune.study.stopwatch import Stopwatch
 from tune.study.trial import TrialLog, TrialState
 
 
@@ -220,34 +219,6 @@ def test_more_budget_stands_in_the_study_before_the_search_goes_on(
     note_extended(alone.model_copy(update={"identity": "other"}))
     monkeypatch.chdir(machines[1])
     assert find_folder("one", None, study).load().config.budget.num_samples == 77
-
-
-def test_the_time_that_a_search_has_taken_stands_in_its_study_too(
-    alone: Search, study: str, machines: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home = begun(alone)
-    now = 0.0
-    watch = Stopwatch(home, lambda: now)
-    with watch.noting():
-        now = 40.0
-    home.release()
-    assert json.loads((home.folder / "elapsed.json").read_text()) == 40
-    monkeypatch.chdir(machines[1])
-    there = find_folder("one", None, study)
-    assert there.elapsed == 40
-    there.note_elapsed(55.0)  # the larger counts: a file is written more often
-    assert there.elapsed == 55
-    monkeypatch.chdir(machines[0])
-    assert find_folder("one").elapsed == 40
-
-
-def test_a_search_of_before_that_has_its_time_in_its_file_alone(
-    alone: Search, machines: list[Path]
-) -> None:
-    home = begun(alone)
-    home.note_elapsed(7.5)
-    assert home.elapsed == 7.5
-    assert Stopwatch(home, lambda: 0.0).elapsed == 7.5
 
 
 def test_what_was_never_started_is_not_known(
