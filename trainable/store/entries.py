@@ -23,7 +23,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from trainable.store.description import DATA, DESCRIPTION, Description, read_description
+from trainable.store.description import (
+    CHECKSUMS,
+    DATA,
+    DESCRIPTION,
+    Description,
+    read_description,
+)
 
 FILES: Final = "files"
 """The folder beside the entries for copies of files that lie elsewhere."""
@@ -72,12 +78,21 @@ def entries_in(root: Path) -> list[Entry]:
 
 def folders_in(root: Path) -> list[Path]:
     """The folders of the entries of a store, and of nothing else that lies beside them."""
-    return [path for path in root.glob("*/") if path.is_dir() and _NAME.fullmatch(path.name)]
+    return [path for path in root.glob("*/") if _NAME.fullmatch(path.name) and _is_own(path)]
 
 
 def unfinished_in(root: Path) -> list[Path]:
     """The folders of what is being written, or was when its process was killed."""
-    return [path for path in root.glob(f"*{ASIDE}") if _NAME.fullmatch(path.stem)]
+    return [path for path in root.glob(f"*{ASIDE}") if _NAME.fullmatch(path.stem) and _is_own(path)]
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a folder holds nothing but what an entry has, all of it or a part."""
+    try:
+        names = [path.name.lstrip(".") for path in folder.iterdir()]
+    except OSError:  # it is gone, or no folder
+        return False
+    return all(name.startswith((DATA, CHECKSUMS, DESCRIPTION)) for name in names)
 
 
 def name_of(key: Mapping[str, Any]) -> str:

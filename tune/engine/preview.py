@@ -135,10 +135,8 @@ def _epoch_seconds(fingerprint: str) -> float | None:
     """What an epoch on these images took in the latest search of this folder that knows."""
     folders = sorted(map(SearchFolder, searches_in()), key=lambda home: home.name)
     for home in reversed(folders[-_LOOKED_AT:]):
-        search = home.cached()  # its study may be in a database elsewhere
-        if search is None:  # of a search that cannot be read, nothing is known
-            continue
-        with suppress(ConfigError):
+        with suppress(ConfigError):  # of a search that cannot be read, nothing is known
+            search = home.load()
             known = search.data_fingerprint == fingerprint
             url = storage_url(search.config)
             # A dry run asks no database elsewhere, which may be slow or away.

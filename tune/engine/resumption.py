@@ -121,10 +121,7 @@ def _checked(home: SearchFolder, budget: Mapping[str, str], watch: Stopwatch) ->
     """
     search = home.load()
     if budget:
-        from tune.study.opening import note_extended  # with Optuna, which takes a while
-
         search = _extended(search, budget, watch.elapsed)
-        note_extended(search)
     if not search.concluded:
         check_files(search.config)
         check_loggers(search.config.tracking.also)

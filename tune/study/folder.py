@@ -23,7 +23,6 @@ from tune.study.holding import LOCK, Hold
 from tune.study.search import DATABASE, HOME, Kind, Search
 from tune.study.searches import FILE, SEARCHES, unknown
 from tune.study.shared import SharedFolder, TrialFolders, unusable_storage
-from tune.study.study_record import StudyRecord
 
 _ELAPSED = "elapsed.json"
 
@@ -35,21 +34,12 @@ class SearchFolder:
         name: The search's name.
         home: The folder of all searches.
         shared: What of it other machines have too, if anything.
-        study: The URL of its study's storage, if that is known and no other machine has a part.
     """
 
-    def __init__(
-        self,
-        name: str,
-        home: Path = HOME,
-        shared: SharedFolder | None = None,
-        study: str | None = None,
-    ) -> None:
+    def __init__(self, name: str, home: Path = HOME, shared: SharedFolder | None = None) -> None:
         self.name, self.shared = name, shared
         self.folder = (home / SEARCHES / name).resolve()
-        self._place, self._hold = Place(self.folder), Hold(name, self.folder, shared, study)
-        own = f"sqlite:///{self.folder.parents[1] / DATABASE}"
-        self._record = StudyRecord(name, own, study if shared is None else shared.study)
+        self._place, self._hold = Place(self.folder), Hold(name, self.folder, shared)
 
     @property
     def trials(self) -> TrialFolders:
@@ -180,16 +170,15 @@ class SearchFolder:
         self._hold.give_back()
 
     def load(self) -> Search:
-        """The search as it was started: by its study, or where that does not say by its file.
+        """The search as it was started: by its file, or where that is lost by its study.
 
-        The study knows better than the file, which is a cache of it on this machine.
+        Where other machines run it too, its study knows better than the file of this one.
 
         Raises:
             ConfigError: There is neither.
         """
-        if self.shared is None:
-            return self._record.search(self.cached()) or self._load()
-        return self.shared.load() or self._load()
+        found = None if self.shared is None else self.shared.load()
+        return found or self._load()
 
     def cached(self) -> Search | None:
         """The search as this folder has it, where it has it whole."""
@@ -201,11 +190,23 @@ class SearchFolder:
     def _load(self) -> Search:
         try:
             return Search.model_validate_json(self._place.read(FILE))
-        except FileNotFoundError as error:
-            raise ConfigError(unknown(self.name, self.folder.parents[1])) from error
+        except FileNotFoundError:
+            reason = unknown(self.name, self.folder.parents[1])
         except (ValidationError, OSError) as error:
-            reason = f"{self.folder / FILE} cannot be read: {first_line(error)}"
-            raise ConfigError(f"search {self.name}: {reason}") from error
+            reason = f"search {self.name}: {self.folder / FILE} cannot be read: {first_line(error)}"
+        search = self._in_study()
+        if search is None:
+            raise ConfigError(reason)
+        return search
+
+    def _in_study(self) -> Search | None:
+        """The search as its study holds it, where that lies beside this folder."""
+        database = self.folder.parents[1] / DATABASE
+        if not database.is_file():
+            return None
+        from tune.study.definition import read_definition  # with Optuna, which takes a while
+
+        return read_definition(f"sqlite:///{database}", self.name)
 
     def save(self, search: Search) -> None:
         """Write the search, for its owner alone: a URL may hold a password."""
@@ -241,7 +242,6 @@ class SearchFolder:
         """Free the name: nothing was started after all."""
         if self.shared is not None:
             self.shared.discard()
-        self._hold.end_turn()
         for name in (FILE, _ELAPSED, LOCK):
             (self.folder / name).unlink(missing_ok=True)
         for folder in (self.folder, *self.folder.parents[:2]):

@@ -13,7 +13,6 @@ from tune.base.locks import acquire, is_taken
 
 if TYPE_CHECKING:
     from tune.study.shared import SharedFolder
-    from tune.study.turns import Turn
 
 LOCK: Final = "lock"
 """The file, in a search's folder, that the process which runs it has locked."""
@@ -26,15 +25,10 @@ class Hold:
         name: The search's name.
         folder: Its folder.
         shared: What of it other machines have too, if anything.
-        study: The URL of its study's storage, if that is known. Others may find the search by it.
     """
 
-    def __init__(
-        self, name: str, folder: Path, shared: SharedFolder | None, study: str | None = None
-    ) -> None:
+    def __init__(self, name: str, folder: Path, shared: SharedFolder | None) -> None:
         self._name, self._shared = name, shared
-        self._study = study if shared is None else None
-        self._turn: Turn | None = None
         self._folder, self._lock = folder, FileLock(folder / LOCK)
 
     @property
@@ -47,10 +41,7 @@ class Hold:
         """Whether a process has it, here or elsewhere."""
         if is_taken(self._lock):
             return True
-        if self._shared is not None:
-            return self._shared.is_running
-        turn = self._turn_of_study(None)
-        return turn is not None and self._turn is None and turn.is_taken
+        return self._shared is not None and self._shared.is_running
 
     def take(self, patience: float = 0.0, on_loss: Callable[[str], None] | None = None) -> None:
         """Keep every other process out until this one ends.
@@ -70,7 +61,7 @@ class Hold:
         except Timeout as error:
             raise ConfigError(busy) from error
         try:
-            if not self._take_turn(patience, on_loss):
+            if self._shared is not None and not self._shared.take_turn(patience, on_loss):
                 raise ConfigError(busy)
         except ConfigError:
             self._lock.release()
@@ -78,34 +69,6 @@ class Hold:
 
     def give_back(self) -> None:
         """Let others have it, this process's next search too."""
-        self.end_turn()
-        self._lock.release()
-
-    def end_turn(self) -> None:
-        """Let those have it that find it by its study."""
         if self._shared is not None:
             self._shared.end_turn()
-        if self._turn is not None:
-            self._turn.give_back()
-            self._turn = None
-
-    def _take_turn(self, patience: float, on_loss: Callable[[str], None] | None) -> bool:
-        if self._shared is not None:
-            return self._shared.take_turn(patience, on_loss)
-        turn = self._turn_of_study(on_loss)
-        if turn is None or self._turn is not None:
-            return True
-        self._turn = turn if turn.take(patience) else None
-        return self._turn is not None
-
-    def _turn_of_study(self, on_loss: Callable[[str], None] | None) -> Turn | None:
-        """The turn in a study that is not this folder's own; None where it has no such lock."""
-        if self._study is None:
-            return None
-        from tune.study.turns import turn_for  # with Optuna, which takes a while
-
-        return turn_for(self._study, self._name, on_loss or _ignore)
-
-
-def _ignore(_: str) -> None:
-    """Ignore the reason."""
+        self._lock.release()

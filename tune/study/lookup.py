@@ -8,14 +8,14 @@ from pathlib import Path
 from tune.base.errors import ConfigError
 from tune.config.sections import TrackingConfig
 from tune.study.folder import SearchFolder
-from tune.study.search import DATABASE, HOME, OWN_STUDY, Search
+from tune.study.search import HOME, OWN_STUDY, Search
 from tune.study.shared import SharedFolder, given_storage, given_study
 
 
 def folder_of(name: str, tracking: TrackingConfig) -> SearchFolder:
     """The folder of a new search, and its storage if its config names one."""
     if tracking.storage is None:
-        return SearchFolder(name, study=tracking.study)
+        return SearchFolder(name)
     study = tracking.study or OWN_STUDY
     return SearchFolder(name, shared=SharedFolder(name, tracking.storage, study, tracking.uri))
 
@@ -26,8 +26,7 @@ def find_folder(
     """The folder of a search that was started, on this machine or on another.
 
     What is given now is taken rather than what was written then: an address may have moved, or have
-    another password. A search that was started in this folder without a storage has none, and one
-    without a study's address has the study here, as long as that is there.
+    another password. A search that was started in this folder without a storage has none.
 
     Args:
         name: The search's name.
@@ -43,17 +42,16 @@ def find_folder(
     own = SearchFolder(name, home)
     known = own.cached()
     before = TrackingConfig() if known is None else known.config.tracking
-    study = given_study(study) or before.study
     if known is not None and before.storage is None:
-        is_here = before.study is None and (home / DATABASE).is_file()
-        return own if is_here else SearchFolder(name, home, study=study)
+        return own
+    study = given_study(study) or before.study
     uri = os.environ.get("MLFLOW_TRACKING_URI") or before.uri
     found = absolute(storage) or before.storage
     if found is None and study is not None:
         found = _storage_in(study, name)
     found = found or absolute(given_storage(None))
     if found is None:
-        return SearchFolder(name, home, study=study)
+        return own
     return SearchFolder(name, home, SharedFolder(name, found, study or OWN_STUDY, uri))
 
 

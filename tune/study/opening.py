@@ -133,23 +133,6 @@ def reopen_cut_short(search: Search, study: str) -> None:
         raise unusable(url, error) from error
 
 
-def note_extended(search: Search) -> None:
-    """Note in its study, if that is there, that a search is to go on with another budget.
-
-    Raises:
-        ConfigError: The storage cannot be used.
-    """
-    url = storage_url(search.config)
-    if not has_study(url, search.name):
-        return
-    study = load_study(url, search.name)
-    if study.user_attrs.get(_SEARCH) == search.identity:
-        try:
-            write_definition(study, search)
-        except UNUSABLE as error:
-            raise unusable(url, error) from error
-
-
 def conclude_study(ledger: Ledger, search: Search) -> None:
     """Note in its study that a search is concluded.
 

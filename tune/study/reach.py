@@ -36,8 +36,8 @@ def file_of(url: str) -> Path | None:
 def check_reach(study: str | None, storage: str | None) -> None:
     """Check that no other machine's driver could run a search beside this one's.
 
-    Without a storage a search has its files, and its lock, in the folder that it was started in;
-    who finds it by its study's address alone needs that study's lock too.
+    Without a storage a search has its files, and its lock, in the folder that it was started in,
+    and no other finds it.
 
     Args:
         study: The URL of the study's storage; None for the file in this folder.

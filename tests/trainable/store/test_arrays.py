@@ -274,7 +274,7 @@ class TestDamage:
         assert store.clear() == 1
 
 
-@pytest.mark.parametrize("name", ["mlruns", "photos.part", "a" * 31, "A" * 32 + ".part"])
+@pytest.mark.parametrize("name", ["mlruns", "photos.part", "a" * 31, "a" * 32, "a" * 32 + ".part"])
 def test_what_lies_beside_the_entries_stays(
     tmp_path: Path, compute: Computation, name: str
 ) -> None:

@@ -23,7 +23,7 @@ from tune.strategy.portfolio import open_search
 from tune.study import opening
 from tune.study.folder import SearchFolder
 from tune.study.lookup import absolute, find_folder, folder_of, known
-from tune.study.opening import check_name, conclude_study, note_extended
+from tune.study.opening import check_name, conclude_study
 from tune.study.search import Search
 from tune.study.shared import STORAGE, STUDY, SharedFolder
 from tune.study.trial import TrialLog, TrialState
@@ -139,86 +139,6 @@ def test_a_search_of_this_machine_alone_stays_one(
     begun(search.model_copy(update={"config": config}))
     monkeypatch.setenv(STORAGE, "memory://elsewhere")
     assert find_folder("one", "memory://another").shared is None
-
-
-@pytest.fixture
-def alone(search: Search) -> Search:
-    """A search without a storage, whose study is elsewhere."""
-    tracking = search.config.tracking.model_copy(update={"storage": None})
-    return search.model_copy(
-        update={"config": search.config.model_copy(update={"tracking": tracking})}
-    )
-
-
-@pytest.mark.parametrize("by", ["variable", "address"])
-def test_a_study_alone_suffices_to_go_on_without_a_storage(
-    by: str, alone: Search, study: str, machines: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun(alone).release()
-    monkeypatch.chdir(machines[1])
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:other@mlflow:5000")
-    if by == "variable":
-        monkeypatch.setenv(STUDY, study)
-    there = find_folder("one", None, study if by == "address" else None)
-    found = there.load()
-    assert known(there) == found
-    assert found.identity == alone.identity
-    assert found.config.tracking.study == study
-    assert found.config.tracking.uri == "http://user:other@mlflow:5000"
-    assert not there.folder.exists()
-
-
-def test_the_study_knows_better_than_a_file_that_no_other_machine_shares(
-    alone: Search, study: str, machines: list[Path]
-) -> None:
-    begun(alone).release()
-    ledger = open_search(alone)
-    conclude_study(ledger, alone.model_copy(update={"concluded": True}))
-    stale = SearchFolder("one").cached()
-    assert stale is not None
-    assert not stale.concluded
-    found = find_folder("one").load()
-    assert found == alone.model_copy(update={"concluded": True})
-    Path(study.removeprefix("sqlite:///")).unlink()
-    assert find_folder("one").load() == alone, "where the study is away there is the file"
-
-
-def test_the_study_of_another_search_of_this_name_is_not_taken(
-    alone: Search, study: str, machines: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = alone.model_copy(update={"identity": "other"})
-    open_search(other)
-    folder_of("one", alone.config.tracking).begin(alone)
-    monkeypatch.setenv(STUDY, study)
-    assert find_folder("one").load() == alone
-
-
-def test_two_folders_do_not_run_the_search_of_one_study_at_once(
-    alone: Search, study: str, machines: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = begun(alone)
-    monkeypatch.chdir(machines[1])
-    there = find_folder("one", None, study)
-    assert there.is_running
-    with pytest.raises(ConfigError, match="another process is running it"):
-        there.lock()
-    first.release()
-    assert not there.is_running
-    there.lock()
-    there.release()
-
-
-def test_more_budget_stands_in_the_study_before_the_search_goes_on(
-    alone: Search, study: str, machines: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun(alone).release()
-    config = alone.config.model_copy(
-        update={"budget": alone.config.budget.model_copy(update={"num_samples": 77})}
-    )
-    note_extended(alone.model_copy(update={"config": config}))
-    note_extended(alone.model_copy(update={"identity": "other"}))
-    monkeypatch.chdir(machines[1])
-    assert find_folder("one", None, study).load().config.budget.num_samples == 77
 
 
 def test_what_was_never_started_is_not_known(
