@@ -254,7 +254,7 @@ def test_time_to_stock_is_over_the_time_that_stock_took(script: Import) -> None:
     assert table.time_to(early + 1, early) == (2.0, False)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_command_prints_a_table_and_last_a_line_of_json(
     folder: Path, tmp_path: Path, script: Import, capsys: pytest.CaptureFixture[str]
 ) -> None:

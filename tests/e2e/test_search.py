@@ -189,7 +189,7 @@ def test_the_parent_run_holds_the_config_and_the_test_result(
     assert (folder / "config.yaml").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_second_search_appends_a_parent_run_and_a_version(
     finished_search: FinishedSearch, tmp_path: Path
 ) -> None:

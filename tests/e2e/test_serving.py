@@ -118,6 +118,7 @@ def assert_same(answers: list[dict[str, Any]], expected: pd.DataFrame) -> None:
         assert answer["unsure"] == row["unsure"]
 
 
+@pytest.mark.nightly
 def test_one_image_and_a_batch_are_answered_as_from_python(
     server: Server, digits: list[str], expected: pd.DataFrame
 ) -> None:
@@ -302,6 +303,7 @@ def test_it_listens_on_loopback_alone(server: Server) -> None:
     assert [address for address in listening(family(server.pid)) if not address.is_loopback] == []
 
 
+@pytest.mark.nightly
 def test_predict_labels_a_file_of_images(
     finished_search: FinishedSearch, digits: list[str], expected: pd.DataFrame, tmp_path: Path
 ) -> None:

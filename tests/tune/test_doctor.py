@@ -85,7 +85,7 @@ def test_what_would_stop_that_config_fails(words: list[str], name: str, tmp_path
     assert (code, found[name].state) == (1, "fail")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_package_that_cannot_be_imported_does_not_end_the_examination(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "alembic.py").write_text("raise ImportError('alembic is broken')")

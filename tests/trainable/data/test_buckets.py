@@ -193,6 +193,7 @@ def refused(root: str, folder: Path) -> str:
     return done.stderr
 
 
+@pytest.mark.nightly
 def test_a_bucket_that_is_not_there_is_said_before_any_work(server: S3, tmp_path: Path) -> None:
     told = refused("s3://no-such-bucket-of-mine/photos", tmp_path)
     assert "data.root=s3://no-such-bucket-of-mine/photos" in told
@@ -205,6 +206,7 @@ def let_in(host: str, requests: str) -> None:
     urlopen(Request(f"{host}/moto-api/reset-auth", requests.encode(), kind)).close()
 
 
+@pytest.mark.nightly
 def test_wrong_credentials_are_said_before_any_work(
     server: S3, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,7 +101,7 @@ with engine.begin() as connection:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("revision", ["c48cb773bb87", "heads-1"])
 def test_an_old_schema_fails_and_the_command_that_is_told_brings_it_up_to_date(
     revision: str, in_tmp_path: Path
@@ -175,7 +175,7 @@ with mlflow.start_run():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_old_store_in_files_fails_and_is_migrated_as_told(in_tmp_path: Path) -> None:
     python(FILE_STORE, MLFLOW_ALLOW_FILE_STORE="true", MLFLOW_TRACKING_URI="./mlruns")
     found = check_mlflow(None)

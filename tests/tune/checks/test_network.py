@@ -53,7 +53,7 @@ def test_a_temporary_folder_with_too_long_a_name_fails(monkeypatch: pytest.Monke
     assert check_ray().state == "ok"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_without_a_loopback_device_ray_fails() -> None:
     alone = ("unshare", "--net")
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:

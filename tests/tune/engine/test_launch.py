@@ -209,7 +209,7 @@ def test_a_search_that_a_process_runs_is_waited_for(
         resumed_or_new_search(given, words, "night", {}).home.release()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_job_waits_for_the_server_of_its_study_and_says_so(in_an_empty_folder: Path) -> None:
     said: list[str] = []
     with postgres() as server:

@@ -535,7 +535,7 @@ def test_extending_a_search_and_mlflows_garbage_collection_leave_every_version(
     check_that_extending_keeps_every_version(client, enter, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_so_they_do_on_postgresql(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,7 +110,7 @@ def test_on_a_phone_everything_can_be_read(tmp_path: Path, browser: Browser) -> 
     check(path, browser, PHONE, "dark", 4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("classes", "trials"), [(2, 200), (10, 20), (100, 3)])
 def test_everywhere_everything_can_be_read(
     classes: int, trials: int, tmp_path: Path, browser: Browser

@@ -182,7 +182,7 @@ def test_a_call_that_fails_is_made_good(
     assert_recorded(search, ledger, database)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_database_that_was_half_made_by_a_killed_process_is_never_there(
     tmp_path: Path, ledger: Ledger
 ) -> None:
