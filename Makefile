@@ -40,7 +40,7 @@ keys: $(INSTALLED) ## Make docs/keys.md again, after a key of the config has cha
 pictures: $(INSTALLED) ## Make the README's transcripts and pictures again, of one new search (Chromium)
 	$(BIN)/python docs/pictures.py $(ARGS)
 
-nightly: $(INSTALLED) ## Run the longest tests, about an hour: searches that are killed or paused, the benchmarks' own
+nightly: $(INSTALLED) ## Run the longest tests: searches that are killed or paused, the benchmarks' own
 	TUNE_SLOW=1 $(BIN)/python -m pytest -m nightly tests $(ARGS)
 
 check: $(INSTALLED) ## Lint, format, types, and who imports whom

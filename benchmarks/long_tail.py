@@ -1,6 +1,6 @@
 """A long tail: what a search comes to by accuracy, by balanced accuracy, and with class weights.
 
-    TUNE_REAL_DATA=FOLDER python benchmarks/long_tail.py            # half an hour, as estimated
+    TUNE_REAL_DATA=FOLDER python benchmarks/long_tail.py            # half an hour with --draws 3
     TUNE_REAL_DATA=FOLDER python benchmarks/long_tail.py --quick    # one drawing, four trials
 
 `TUNE_REAL_DATA` is a folder that holds `data/` and `weights/`. CIFAR-10 (JPEG) with 500 training

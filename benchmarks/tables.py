@@ -1,6 +1,6 @@
 """Searches on tables of real images: ants and bees with groups, and pictures with two labels.
 
-    TUNE_REAL_DATA=FOLDER python benchmarks/tables.py            # a quarter of an hour on two cores
+    TUNE_REAL_DATA=FOLDER python benchmarks/tables.py            # 23 minutes on two cores
     TUNE_REAL_DATA=FOLDER python benchmarks/tables.py --quick    # four trials each
     TUNE_REAL_DATA=FOLDER python benchmarks/tables.py --only pairs
 

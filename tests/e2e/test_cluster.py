@@ -67,8 +67,7 @@ def test_a_search_outlives_its_machines_and_its_driver(
     cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "werkzeug")
-    head = cluster.head(cpus=0)
-    first, second = cluster.worker(head), cluster.worker(head)
+    head, first, second = _started(cluster)
     command = cluster.driver(*SEARCH, "--resume-or-start", NAME)
     with head.running(*command) as driver:
         wait_until(lambda: _all_have_begun(cluster), by=driver)
@@ -99,9 +98,7 @@ def test_servers_may_be_away_for_a_minute(
     cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "werkzeug")
-    head = cluster.head(cpus=0)
-    cluster.worker(head)
-    cluster.worker(head)
+    head, *_ = _started(cluster)
     command = cluster.driver(*SEARCH, "--resume-or-start", NAME)
     with head.running(*command) as driver:
         for server in (cluster.bucket, cluster.database):
@@ -118,11 +115,15 @@ def test_servers_may_be_away_for_a_minute(
 
 @pytest.mark.nightly
 def test_the_doctor_asks_every_node(cluster: Cluster) -> None:
-    head = cluster.head(cpus=0)
-    cluster.worker(head)
-    cluster.worker(head)
+    head, *_ = _started(cluster)
     _check_doctor(cluster, head)
     _check_refusals(cluster, head)
+
+
+def _started(cluster: Cluster) -> tuple[Machine, Machine, Machine]:
+    """A head that runs no trials, and two workers."""
+    head = cluster.head(cpus=0)
+    return head, cluster.worker(head), cluster.worker(head)
 
 
 def _check_doctor(cluster: Cluster, head: Machine) -> None:

@@ -89,7 +89,7 @@ def unfinished_in(root: Path) -> list[Path]:
 def _is_own(folder: Path) -> bool:
     """Whether a folder holds nothing but what an entry has, all of it or a part."""
     try:
-        names = [path.name.lstrip(".") for path in folder.iterdir()]
+        names = [path.name for path in folder.iterdir()]
     except OSError:  # it is gone, or no folder
         return False
     return all(name.startswith((DATA, CHECKSUMS, DESCRIPTION)) for name in names)
