@@ -28,6 +28,7 @@ from trainable.losses import image_weights, masses_of, several_masses
 from trainable.network.averaging import MovingAverage
 from trainable.network.cut_network import CutNetwork, build
 from trainable.network.one_pixel import mend_gradients
+from trainable.network.small_maps import gather_small_maps
 from trainable.network.soup import StateDict
 from trainable.network.weights import resolve_weights
 from trainable.optim import Updater, without_regularization
@@ -250,6 +251,7 @@ class FineTuner:
         for part in (network.prefix, network.tail):
             part.to(self.device.torch_device).to(memory_format=torch.channels_last)
         if self.device.precision == "bf16" and not self.device.is_gpu:
+            gather_small_maps(network.tail)
             mend_gradients(network, self.config.data.image_size)
         return network
 
