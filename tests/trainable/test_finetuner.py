@@ -24,6 +24,7 @@ from trainable.data.sizes import fit
 from trainable.device import Device, resolve_device
 from trainable.finetuner import DivergedError, FineTuner
 from trainable.network.cut_network import MEAN, STD
+from trainable.network.small_maps import Im2colConv2d
 from trainable.runtime import Runtime
 
 TinyConfig = Callable[..., TrialConfig]
@@ -577,6 +578,18 @@ class TestLearning:
 
         assert rounded != exact
         assert rounded[0]["train_loss"] == pytest.approx(exact[0]["train_loss"], rel=0.05)
+
+    def test_what_is_trained_multiplies_small_maps_in_bfloat16_alone(
+        self, tiny: TinyConfig, device: Device
+    ) -> None:
+        config = tiny(data={"limit": 100}, model={"unfreeze_depth": 1})
+
+        exact, rounded = (FineTuner(config, each) for each in (device, resolve_device("bf16", 1)))
+
+        found = {n for n, m in rounded.network.net.named_modules() if type(m) is Im2colConv2d}
+        assert "layer4.1.conv2" in found
+        assert all(name.startswith("layer4") for name in found)
+        assert not any(type(each) is Im2colConv2d for each in exact.network.net.modules())
 
     @pytest.mark.gpu
     @pytest.mark.parametrize("depth", [0, 1])

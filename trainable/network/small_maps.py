@@ -15,8 +15,8 @@ _PIXELS_A_FILTER: Final = 4
 class Im2colConv2d(nn.Conv2d):
     """A convolution that gathers what each pixel sees (im2col), and multiplies it by the filters.
 
-    At small maps oneDNN spends most of its time on rearranging the filters and their gradients,
-    which are larger than the maps. Where maps are large it convolves.
+    oneDNN's kernels for AMX are made for many pixels: at few of them they take several times what
+    a matrix product does, above all for the filters' gradients. Where maps are large it convolves.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
