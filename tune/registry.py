@@ -100,7 +100,7 @@ def _roll_back(client: Client, name: str) -> int:
     if version is None:
         app.complain(f"{name} has had no champion before this one")
         return FAILED
-    print(f"{name} version {version} is the champion again")
+    print(f"{name} version {version} is the champion again{_tested(client, name, version)}")
     return DONE
 
 
@@ -117,8 +117,17 @@ def _promote(client: Client, name: str, number: int) -> int:
         app.complain(error)
         return FAILED
     replaced = f", and no longer version {before.version}" if before else ""
-    print(f"{name} version {number} is the champion{replaced}")
+    tested = _tested(client, name, number)
+    print(f"{name} version {number} is the champion{replaced}{tested}")
     return DONE
+
+
+def _tested(client: Client, name: str, number: int) -> str:
+    """What a version reached on the test images, to be added to a line; empty if not known."""
+    from tune.tracking.tags import VersionTags
+
+    tested = VersionTags.of(client.get_model_version(name, str(number))).tested
+    return f"; {tested}" if tested else ""
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def show_versions(client: Client, name: str, console: Console) -> None:
         model = f"soup of {len(runs)}" if len(runs) > 1 else " ".join(runs)
         table.add_row(str(version.version), _mark(version, champion), date, *scores, model)
         decided = tags.decision or "not decided yet"
-        sure = f"; test accuracy {tags.accuracy:.2%} ({tags.sureness})" if tags.sureness else ""
-        decisions.append(f"  version {version.version}: {decided}{sure}")
+        tested = f"; {tags.tested}" if tags.tested else ""
+        decisions.append(f"  version {version.version}: {decided}{tested}")
     console.print(table)
     for decision in decisions:
         console.print(decision, soft_wrap=True)

@@ -192,6 +192,13 @@ class VersionTags:
         low, high = share_interval(round(self.accuracy * count), count)
         return f"95 % interval {low:.2%} to {high:.2%}, on {count} images"
 
+    @property
+    def tested(self) -> str:
+        """The accuracy with what so few images leave possible; empty where that is not known."""
+        if self.accuracy is None or not self.sureness:
+            return ""
+        return f"test accuracy {self.accuracy:.2%} ({self.sureness})"
+
 
 def _objective(name: str | None) -> Objective:
     """The objective of that name; of a record without one it is the accuracy."""

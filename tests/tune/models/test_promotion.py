@@ -40,6 +40,7 @@ from tune.models.comparison import Comparison
 from tune.models.incumbent import compare_with
 from tune.models.lookup import load_registered
 from tune.models.promotion import FIRST, Standing, settle_champion
+from tune.tracking.schema import TEST_ACC, Tag
 
 pytestmark = pytest.mark.usefixtures("small_networks", "models_without_code")
 SMALL = "small"
@@ -576,9 +577,17 @@ def test_a_version_is_promoted_by_hand_and_taken_back(
 ) -> None:
     enter(300)
     refused = enter(250).reason
+    tested = {"2": "test accuracy 67.57% (95 % interval ", "1": "test accuracy 81.08% (95 % "}
+    for version, right in (("1", 300), ("2", 250)):
+        client.set_model_version_tag(NAME, version, TEST_ACC, str(right / 370))
+        client.set_model_version_tag(NAME, version, Tag.TEST_COUNT, "370")
+    listed = invoke("tune.registry", cwd=tmp_path).stdout
     done = invoke("tune.registry", "--promote=2", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{NAME} version 2 is the champion, and no longer version 1\n"
+    told, _, score = done.stdout.rstrip("\n").partition("; ")
+    assert told == f"{NAME} version 2 is the champion, and no longer version 1"
+    assert score.startswith(tested["2"])
+    assert f"; {score}\n" in listed, "in the list's words"
     assert champion(client) == 2
     tags = client.get_model_version(NAME, "2").tags
     told = r"promoted by hand, \d{4}-\d\d-\d\d \d\d:\d\d UTC, over version 1; before that: "
@@ -592,7 +601,9 @@ def test_a_version_is_promoted_by_hand_and_taken_back(
     assert (again.returncode, champion(client)) == (1, 2)
     assert "version 2 is the champion already" in again.stderr
     back = invoke("tune.registry", "--rollback", cwd=tmp_path)
-    assert back.stdout == f"{NAME} version 1 is the champion again\n"
+    told, _, score = back.stdout.partition("; ")
+    assert told == f"{NAME} version 1 is the champion again"
+    assert score.startswith(tested["1"])
     assert "2        rolled back  20" in invoke("tune.registry", cwd=tmp_path).stdout
 
 
