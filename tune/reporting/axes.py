@@ -64,7 +64,8 @@ def log_ticks(values: Sequence[float]) -> dict[str, Any]:
         if len(inside) > 1:
             thin = inside[:: -(-len(inside) // _LOG_TICKS)]
             return {"tickvals": thin, "ticktext": [f"{tick:g}" for tick in thin]}
-    return {"tickvals": [low, high], "ticktext": [f"{low:.3g}", f"{high:.3g}"]}
+    ends = {f"{end:.3g}": end for end in (low, high)}  # which may be one, or read as one
+    return {"tickvals": list(ends.values()), "ticktext": list(ends)}
 
 
 def broken(key: str) -> str:

@@ -26,23 +26,23 @@ def test_what_is_counted_has_ticks_at_whole_numbers(last: int, step: int) -> Non
     [
         ([1e-4, 1e-2], ["0.0001", "0.001", "0.01"]),
         ([0.0003, 0.0087], ["0.0005", "0.001", "0.002", "0.005"]),
-        ([0.0021, 0.0039], ["0.003"]),
+        ([0.0021, 0.0039], ["0.0021", "0.0039"]),
         ([0.0021, 0.0045], ["0.003", "0.004"]),
         ([1e-9, 1], ["1e-09", "1e-06", "0.001", "1"]),
         ([0.002], ["0.002"]),
+        ([0.0021, 0.0021001], ["0.0021"]),
     ],
 )
 def test_logarithmic_ticks_are_few_and_inside(values: list[float], texts: list[str]) -> None:
     ticks = log_ticks(values)
-    assert ticks["ticktext"] == texts or len(ticks["ticktext"]) == 2
+    assert ticks["ticktext"] == texts
+    assert len(ticks["tickvals"]) == len(texts)
     assert all(min(values) * 0.99 <= tick <= max(values) * 1.01 for tick in ticks["tickvals"])
 
 
 @pytest.mark.parametrize("paper", PAPERS)
 @pytest.mark.parametrize("colour", [*SCALE, *STATES.values()])
 def test_lines_can_be_seen_on_white_and_on_black(colour: str, paper: str) -> None:
-    if (colour, paper) == (STATES["PRUNED"], PAPERS[0]):
-        pytest.skip("amber is paler than lines of which there are only a few")
     light, dark = sorted((luminance(colour), luminance(paper)), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 3, "WCAG 2.1, non-text contrast"
 

@@ -31,7 +31,7 @@ from tune.reporting.results import SearchResults
 from tune.study.distributions import distributions
 from tune.study.trial import TrialLog
 
-STATES: Final = {"COMPLETE": "#388e3c", "PRUNED": "#ef9a1a", "FAIL": "#c62828"}
+STATES: Final = {"COMPLETE": "#388e3c", "PRUNED": "#cc7a00", "FAIL": "#c62828"}
 """Colours of trials, by their state."""
 
 STATES_CAPTION: Final = "Green trials completed, amber ones were pruned, red ones failed."
