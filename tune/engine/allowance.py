@@ -12,6 +12,7 @@ import torch
 
 from trainable.data.datasets import Dataset
 from trainable.network.cut_network import build
+from tune.config.durations import duration_text
 from tune.config.schema import SearchConfig
 from tune.strategy.budget import (
     CONFIRM_SHARE,
@@ -150,7 +151,8 @@ class Allowance:
     def _lack(self, needed: float, left: float) -> str | None:
         if needed <= left:
             return None
-        return f"about {needed:.0f} s, and {max(0.0, left):.0f} s of the time budget remain"
+        remain = duration_text(round(max(0.0, left)))
+        return f"about {duration_text(round(needed))}, and {remain} of the time budget remain"
 
     def _confirming(self, chosen: Sequence[TrialLog], runs: int | None = None) -> float:
         config, load = self._config, self._load

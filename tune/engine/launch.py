@@ -13,6 +13,7 @@ from rich.console import Console
 from trainable.files.places import why_not_writable
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
+from tune.config.durations import duration_text
 from tune.config.loading import check_files, load_config
 from tune.config.loggers import check_loggers
 from tune.config.portfolios import read_portfolio
@@ -60,8 +61,8 @@ class Launch:
         """What a search that is finished has come to, and what it would go on with."""
         name, trials = f"search {self.home.name}", self.config.num_trials
         if self.cut_short:
-            seconds = f"{self.config.budget.time:g} s"
-            return f"{name} has used up its {seconds}; for more: --time-budget"
+            used = duration_text(self.config.budget.time or 0.0)
+            return f"{name} has used up its {used}; for more: --time-budget"
         if self.reached_target:
             target = f"{self.config.budget.target:g}"
             return f"{name} has reached its target of {target}; for more: --target"

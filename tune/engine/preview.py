@@ -14,6 +14,7 @@ from trainable.data.datasets import Dataset, is_local, load_dataset
 from trainable.network.weights import resolve_weights
 from trainable.registries import ARCHS
 from tune.base.errors import ConfigError
+from tune.config.durations import duration_text
 from tune.config.points import Point
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
@@ -127,7 +128,8 @@ def _say_course(config: SearchConfig, dataset: Dataset | None, say: Say) -> None
     seconds = None if dataset is None else _epoch_seconds(dataset.fingerprint)
     cost = "not known: no search in this folder has trained on these images"
     if seconds is not None:
-        cost = f"about {seconds * total:.0f} s of trial time, at {seconds:.2g} s an epoch as before"
+        all_of_it = duration_text(round(seconds * total))
+        cost = f"about {all_of_it} of trial time, at {seconds:.2g} s an epoch as before"
     say(f"cost     {cost}")
 
 

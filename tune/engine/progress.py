@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tune.config.durations import as_clock
 from tune.engine.columns import GAP, Column, Layout, fit
 from tune.study.ledger import Ledger
 from tune.study.trial import TrialLog, TrialState
@@ -92,13 +93,13 @@ class Progress:
         ended, paused = self._ledger.ended, len(self._ledger.paused)
         waiting = f", {paused} paused" if paused else ""
         seconds = self._left()
-        remaining = "?" if seconds is None else f"about {_clock(seconds)}"
+        remaining = "?" if seconds is None else f"about {as_clock(seconds)}"
         return (
             f"{ended}/{total} ended ({counts[TrialState.COMPLETE]} complete, "
             f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed), "
             f"{counts[TrialState.RUNNING] - paused} running{waiting}, "
             f"best {self._objective.name} {self._objective.show(self._best())}, "
-            f"{_clock(self._elapsed())} elapsed, {remaining} remaining"
+            f"{as_clock(self._elapsed())} elapsed, {remaining} remaining"
         )
 
     def _left(self) -> float | None:
@@ -179,8 +180,3 @@ def _percent(value: float | None) -> str:
 
 def _short(value: Any) -> str:
     return f"{value:.2g}" if isinstance(value, float) else str(value)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from trainable.judging.objective import Objective
 from tune.base.errors import ConfigError
+from tune.config.durations import duration_text
 from tune.config.loading import check_files, with_budget
 from tune.config.loggers import check_loggers
 from tune.config.schema import SearchConfig
@@ -144,11 +145,11 @@ def _extended(search: Search, budget: Mapping[str, str], elapsed: float) -> Sear
     now = config.budget
     if now.time is not None and now.time <= elapsed:
         if "time" not in budget:
-            used = f"the search has used up its {now.time:g} s; add --time-budget MORE"
+            used = f"the search has used up its {duration_text(now.time)}; add --time-budget MORE"
             raise ConfigError(f"{given}: {used}")
         raise ConfigError(
             f"--time-budget {now.time:g}s: it is counted over all runs of a search, and this "
-            f"one has taken {elapsed:.0f} s; give more"
+            f"one has taken {duration_text(round(elapsed))}; give more"
         )
     done = search.reached_target and not search.cut_short
     if done and not _is_harder(config, search.config):

@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from trainable.base.text import printable, shortened
 from trainable.data.forms.remote import folder_of
 from trainable.judging.objective import Objective
+from tune.config.durations import duration_text
 from tune.reporting.card import has_card
 from tune.reporting.pictures import as_source
 from tune.reporting.predictions import answer_of, truth_of, worst_mistakes
@@ -137,7 +138,7 @@ def _tested(results: SearchResults) -> Iterator[dict[str, str]]:
 def _compute(results: SearchResults) -> str:
     epochs = [epoch for log in results.trials for epoch in log.epochs]
     seconds = sum(epoch.metrics["epoch_seconds"] for epoch in epochs)
-    return f"{len(epochs)} epochs took {seconds:.0f} s of trial time."
+    return f"{len(epochs)} epochs took {duration_text(round(seconds))} of trial time."
 
 
 def _mistakes(results: SearchResults) -> list[dict[str, str]] | None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tune.base.commands import to_resume
 from tune.base.passwords import masked
+from tune.config.durations import duration_text
 from tune.config.schema import SearchConfig
 from tune.reporting.results import SearchResults
 from tune.study.folder import SearchFolder
@@ -33,19 +34,23 @@ def print_ending(
     failures = []
     if results.finalists:
         print_results(results, console)
-        took, size = f"{seconds:.0f} s", f"{home.size / 10**6:.1f} MB"
+        took, size = duration_text(round(seconds)), f"{home.size / 10**6:.1f} MB"
         console.print(f"\nTook {took}, and {size} in {home.where}.", soft_wrap=True)
     else:
-        reason = f" ({results.error})" if results.error else ""
-        see = f"see mlflow ui, experiment {results.config.name}"
-        failures.append(f"no trial was completed{reason}; {see}")
+        failures.append(why_nothing(results))
     if results.undone:
-        used = f"The time budget of {results.config.budget.time:g} s is used up"
+        used = f"The time budget of {duration_text(results.config.budget.time or 0.0)} is used up"
         more = to_resume(results.name, more_time=True)
         console.print(f"{used}: {results.undone}. Go on with: {more}", soft_wrap=True)
     if results.unfinished is not None:
         failures.append(f"{results.unfinished}{advice}")
     return failures
+
+
+def why_nothing(results: SearchResults) -> str:
+    """What is said of a search that has no winner."""
+    reason = f" ({results.error})" if results.error else ""
+    return f"no trial was completed{reason}; see mlflow ui, experiment {results.config.name}"
 
 
 def print_results(results: SearchResults, console: Console) -> None:

@@ -15,6 +15,7 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.examples import examples
 from trainable.config import TrialConfig
 from tune.base.errors import ConfigError
+from tune.config.durations import duration_text
 from tune.config.keys import TRIAL_KEYS, keys_of
 from tune.config.loading import check_files, config_text, load_config
 from tune.config.presets import FOLDER, find_config, presets
@@ -48,6 +49,23 @@ def test_an_override_sets_its_key() -> None:
 def test_a_duration_may_have_days(written: str, seconds: float) -> None:
     config = load_config(DIGITS, [f"budget.time={written}", f"tracking.patience={written}"])
     assert (config.budget.time, config.tracking.patience) == (seconds, seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "read"),
+    [
+        (0.5, "0.5 s"),
+        (183, "183 s"),
+        (599, "599 s"),
+        (600, "10 min"),
+        (5400, "1 h 30 min"),
+        (7201, "2 h 1 s"),
+        (172_800, "2 d"),
+        (90_061, "1 d 1 h 1 min 1 s"),
+    ],
+)
+def test_a_duration_is_read_in_its_largest_units(seconds: float, read: str) -> None:
+    assert duration_text(seconds) == read
 
 
 def test_an_override_of_a_searched_key_fixes_it() -> None:

@@ -117,6 +117,8 @@ def test_what_a_search_that_is_finished_has_come_to_is_said(tmp_path: Path) -> N
         "search one has reached its target of 0.9; for more: --target" in ended(False, True).already
     )
     assert "has used up its 60 s; for more: --time-budget" in ended(True, False).already
+    two_days = partial(Launch, home, load_config(DIGITS, ["budget.time=2d"]), print, True)
+    assert "has used up its 2 d; for more: --time-budget" in two_days(True, False).already
     assert "is finished, with 20 trials; for more: --num-samples" in ended(False, False).already
 
 

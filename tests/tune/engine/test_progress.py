@@ -122,7 +122,13 @@ def test_a_key_that_a_trial_does_not_have_is_an_empty_cell(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(None, "? remaining"), (54.0, "about 0:54 remaining"), (5400.0, "about 90:00 remaining")],
+    [
+        (None, "? remaining"),
+        (54.0, "about 0:54 remaining"),
+        (3599.0, "about 59:59 remaining"),
+        (5400.0, "about 1:30:00 remaining"),
+        (172_800.0 + 61, "about 2 d 0:01:01 remaining"),
+    ],
 )
 def test_the_time_left_is_shown_once_it_is_known(
     seconds: float | None, shown: str, ledger: Ledger

@@ -17,8 +17,9 @@ from tune.cli import open_console
 from tune.config.loading import load_config
 from tune.models.promotion import FIRST, Standing
 from tune.reporting.results import Model, SearchResults
-from tune.reporting.terminal import print_results
+from tune.reporting.terminal import print_ending, print_results
 from tune.strategy.confirmation import Finalist
+from tune.study.folder import SearchFolder
 
 
 def results_with(dataset: Dataset, *words: str) -> SearchResults:
@@ -128,6 +129,15 @@ def test_the_best_score_of_the_search_is_that_of_whichever_trial_has_it(dataset:
     text = said(replace(results, finalists=(Finalist(winner, ()),)))
     assert "  best of the search  90.00%, the luckiest of 3 trials: trial 0, epoch 2\n" in text
     assert "\nSettings of trial 1:\n" in text
+
+
+def test_long_times_are_said_in_days_and_hours(dataset: Dataset, tmp_path: Path) -> None:
+    results = replace(results_with(dataset, "budget.time=2d"), undone="no confirmation")
+    output, home = StringIO(), SearchFolder("many", tmp_path)
+    console = open_console(file=output, width=80)
+    assert print_ending(results, home, "", 171_000.4, console) == []
+    assert "\nTook 1 d 23 h 30 min, and " in output.getvalue()
+    assert "\nThe time budget of 2 d is used up: no confirmation. Go on" in output.getvalue()
 
 
 def test_of_a_single_run_no_spread_is_said(dataset: Dataset) -> None:
