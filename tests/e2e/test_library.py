@@ -76,6 +76,41 @@ assert ray.get(counter.remote(2)) == 3
 """
 
 
+LOST = """
+import ray
+
+from tune.study.folder import SearchFolder
+
+lock = SearchFolder.lock
+
+
+def losing(home, patience=0.0, on_loss=None):
+    lock(home, patience, on_loss)
+    threading.Thread(target=lose, args=[on_loss], daemon=True).start()
+
+
+def lose(on_loss):
+    while not ray.is_initialized():
+        time.sleep(0.1)
+    time.sleep(1)
+    on_loss("another process")
+
+
+SearchFolder.lock = losing
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
+for begin in (
+    lambda: tune.run(num_samples=9, search_name="first", show_progress=False, **small),
+    lambda: tune.resume("first", show_progress=False),
+):
+    try:
+        begin()
+    except tune.SearchStoppedError as error:
+        print(error)
+    assert not ray.is_initialized()
+print([each.state for each in tune.searches()])
+"""
+
+
 def run(script: str, folder: Path, given: str = "") -> subprocess.CompletedProcess[str]:
     (folder / "script.py").write_text(script)
     return subprocess.run(
@@ -107,6 +142,16 @@ def test_beside_a_ray_of_ones_own_it_is_interrupted_and_goes_on(tmp_path: Path) 
     done = run(SMALL + BESIDE, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-2:] == ["interrupted", "2 "]
+
+
+@pytest.mark.slow
+def test_a_search_that_another_process_takes_over_ends_and_its_script_goes_on(
+    tmp_path: Path,
+) -> None:
+    done = run(SMALL + LOST, tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    told = "interrupted by another process; go on with: tune.resume('first')"
+    assert done.stdout.splitlines() == [told, told, "['unfinished']"]
 
 
 AS_A_KERNEL = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
 from trainable.base.errors import first_line
@@ -16,7 +17,9 @@ __all__ = [
     "Halt",
     "SearchStoppedError",
     "first_line",
+    "is_full",
     "squeeze",
+    "without_space",
 ]
 
 DONE: Final = 0
@@ -47,7 +50,20 @@ class Halt(BaseException):
 
 
 class SearchStoppedError(RuntimeError):
-    """The search cannot go on now, and says why; `tune.resume` goes on with it."""
+    """The search cannot go on now, or has come to nothing, and says why.
+
+    `tune.resume` goes on with it.
+    """
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error says that a disk is full, or a user's share of it."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def without_space(error: OSError) -> str:
+    """What is said of a search that an error of a full disk has stopped."""
+    return f"no space is left on the disk ({error}); make some"
 
 
 def squeeze(value: object, width: int = 120) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import _thread
 import logging
 import math
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -114,31 +112,20 @@ def code_for_nodes() -> dict[str, Any]:
 
 
 @contextmanager
-def borrowed_ray(wanted: ResourcesConfig) -> Iterator[list[str]]:
+def borrowed_ray(wanted: ResourcesConfig, on_death: Callable[[str], None]) -> Iterator[None]:
     """The Ray that the caller has started; else one that ends with the block.
 
     Args:
         wanted: What the trials ask for.
-
-    Yields:
-        Why it has died, once it has. The main thread is interrupted then as by Ctrl-C, if it is
-        the caller: it would wait for ever.
+        on_death: As :func:`start_ray` has it: stops the block, which would wait for ever.
     """
-    reasons: list[str] = []
     if ray.is_initialized():
-        yield reasons
+        yield
         return
-    is_main = threading.current_thread() is threading.main_thread()
-
-    def died(reason: str) -> None:
-        reasons.append(reason)
-        if is_main:
-            _thread.interrupt_main()
-
     with ray_as_it_was():
-        start_ray(wanted, died)
+        start_ray(wanted, on_death)
         try:
-            yield reasons
+            yield
         finally:
             _stopping.set()
             _own[0] = False

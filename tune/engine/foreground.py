@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable
 
 from rich.console import Console
 
-from tune.base.errors import DONE, FAILED, MISTAKE, ConfigError, Halt
+from tune.base.errors import DONE, FAILED, MISTAKE, ConfigError, Halt, is_full, without_space
 from tune.engine.launch import Launch
 from tune.engine.request import Request
 from tune.engine.signals import catch_signals, interruption, interruption_code
@@ -79,9 +78,9 @@ def run(launch: Launch, console: Console, complain: Callable[[object], None]) ->
         complain(f"{halt}{launch.advice}")
         return FAILED
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if not is_full(error):
             raise
-        complain(f"no space is left on the disk ({error}); make some{launch.advice}")
+        complain(f"{without_space(error)}{launch.advice}")
         return FAILED
     from tune.reporting.terminal import print_ending
 

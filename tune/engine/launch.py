@@ -18,6 +18,7 @@ from tune.config.loading import check_files, load_config
 from tune.config.loggers import check_loggers
 from tune.config.portfolios import read_portfolio
 from tune.config.schema import SearchConfig
+from tune.engine.signals import interrupt
 from tune.study.folder import SearchFolder
 from tune.study.lookup import absolute, folder_of
 from tune.study.reach import check_reach
@@ -119,6 +120,7 @@ def new_search(
     words: Sequence[str],
     name: str | None,
     where: str = "command line",
+    on_loss: Callable[[str], None] = interrupt,
 ) -> Launch:
     """A search that has not been started.
 
@@ -127,6 +129,7 @@ def new_search(
         words: Overrides of the config's keys.
         name: Its name; by default the config's name and the time.
         where: Where the overrides are from, as an error says it.
+        on_loss: As :meth:`~tune.study.holding.Hold.take` has it: stops this process's search.
 
     Raises:
         ConfigError: It could not run.
@@ -139,7 +142,7 @@ def new_search(
     def run(console: Console) -> SearchResults:
         from tune.engine.runner import start_search
 
-        return start_search(config, home, console, watch)
+        return start_search(config, home, console, watch, on_loss)
 
     return Launch(home, config, run)
 

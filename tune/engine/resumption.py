@@ -76,6 +76,7 @@ def resumed_search(
     study: str | None = None,
     *,
     patience: float = 0.0,
+    on_loss: Callable[[str], None] = interrupt,
 ) -> Launch:
     """A search that was started before.
 
@@ -85,6 +86,7 @@ def resumed_search(
         storage: Its storage, where it is not known here.
         study: The URL of its study's storage, where it is not known here.
         patience: Seconds for which another process that runs it is waited for, and the storage.
+        on_loss: As :meth:`~tune.study.holding.Hold.take` has it: stops this process's search.
 
     Raises:
         ConfigError: There is no such search, or it could not run.
@@ -93,7 +95,7 @@ def resumed_search(
     found = home.load()  # an unknown name leaves no folder
     if home.shared is not None:
         home.shared.commit(found, patience)  # if a kill came before it was
-    home.lock(patience, interrupt)
+    home.lock(patience, on_loss)
     watch = Stopwatch(home)
     try:
         search = _checked(home, budget, watch)

@@ -48,7 +48,11 @@ _GOODBYE_SECONDS: Final = 8.0
 
 @halting()
 def start_search(
-    config: SearchConfig, home: SearchFolder, console: Console, watch: Stopwatch | None = None
+    config: SearchConfig,
+    home: SearchFolder,
+    console: Console,
+    watch: Stopwatch | None = None,
+    on_loss: Callable[[str], None] = interrupt,
 ) -> SearchResults:
     """Begin a search, and run it to its end.
 
@@ -57,6 +61,7 @@ def start_search(
         home: A folder in which no search was started.
         console: Where progress is shown.
         watch: Started with the command, where its time budget counts from there.
+        on_loss: As :meth:`~tune.study.holding.Hold.take` has it: stops this process's search.
 
     Raises:
         ConfigError: The data, the weights or the resources are not available. Nothing has
@@ -69,7 +74,7 @@ def start_search(
     check_images(search, console)
     resources = share_of_each(search.config, console)
     check_name(search)
-    home.begin(search, interrupt)
+    home.begin(search, on_loss)
     try:
         ledger = open_search(search)
     except ConfigError:

@@ -6,6 +6,7 @@ loggers, and starts a Ray that ends with it. A script's or a notebook's is not.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import re
 import signal
@@ -20,9 +21,11 @@ from tune.base.environment import prepared_environment
 from tune.base.errors import ConfigError
 from tune.tracking.credentials import take_back
 
+_OWN: Final = signal.SIGURG
+"""What :class:`Stop` sends. Nobody else does, and a process that does not expect it goes on."""
 _SIGNALS: Final = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
-    *(signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGUSR1, signal.SIGUSR2, _OWN),
 )
 
 
@@ -41,6 +44,34 @@ def as_guest() -> Iterator[None]:
         ):
             stack.enter_context(kept())
         yield
+
+
+class Stop:
+    """Ends what the thread that made it does, from any thread, by a KeyboardInterrupt there.
+
+    Not by the signal of Ctrl-C: a caller may ignore that, as under `nohup`, or answer it in a way
+    of its own, as `asyncio` does. To be made within :func:`as_guest`, which puts back the handler.
+
+    Attributes:
+        reason: Why, once it has been called.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._thread = threading.current_thread()
+        if self._thread is threading.main_thread():
+            signal.signal(_OWN, signal.default_int_handler)
+
+    def __call__(self, reason: str) -> None:
+        """End it, for a reason."""
+        self.reason = self.reason or reason
+        ident = self._thread.ident
+        assert ident is not None
+        if self._thread is threading.main_thread():
+            signal.pthread_kill(ident, _OWN)
+        else:  # which no signal reaches
+            raised = ctypes.py_object(KeyboardInterrupt)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), raised)
 
 
 @contextmanager
@@ -70,8 +101,12 @@ def _in_pythons_words() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        told = re.sub(r"--([a-z-]+)", lambda found: _OPTIONS.get(found[1], found[0]), str(error))
-        raise ConfigError(told) from error.__cause__
+        raise ConfigError(in_pythons_words(str(error))) from error.__cause__
+
+
+def in_pythons_words(text: str) -> str:
+    """A text with keywords in place of a command's options."""
+    return re.sub(r"--([a-z-]+)", lambda found: _OPTIONS.get(found[1], found[0]), text)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tune.base.errors import Halt
+from tune.base.errors import SearchStoppedError
 from tune.cli import open_console
 from tune.library.guest import as_guest
 from tune.library.models import PredictionModel, load_model
@@ -60,31 +60,28 @@ class Result:
     _results: SearchResults = field(repr=False)
 
     @classmethod
-    def of_run(cls, launch: Launch, show_progress: bool, reasons: list[str]) -> Result:
+    def of_run(cls, launch: Launch, show_progress: bool) -> Result:
         """Run a search to its end.
 
         Args:
             launch: The search.
             show_progress: Whether to print what it does.
-            reasons: Why Ray has died, once it has.
 
         Raises:
             Halt: It cannot go on for now.
+            SearchStoppedError: No trial was completed.
         """
         console = open_console(quiet=not show_progress)
         console.print(f"search   {launch.home.name}")
         start = time.monotonic()
-        try:
-            results = launch.run(console)
-        except KeyboardInterrupt:
-            if reasons:
-                raise Halt(f"interrupted by {reasons[0]}") from None
-            raise
+        results = launch.run(console)
         from tune.reporting.terminal import print_ending
 
         complaints = print_ending(
             results, launch.home, launch.advice, time.monotonic() - start, console
         )
+        if not results.finalists:
+            raise SearchStoppedError("; ".join(complaints))
         for complaint in complaints:
             warnings.warn(complaint, stacklevel=5)
         return cls.of(results, launch.home, "; ".join(complaints))
@@ -101,8 +98,11 @@ class Result:
             ConfigError: Its study or its data is not available.
         """
         from tune.reporting.files import read_results
+        from tune.reporting.terminal import why_nothing
 
-        return cls.of(read_results(home.load()), home, lacks)
+        results = read_results(home.load())
+        nothing = "" if results.finalists else why_nothing(results)
+        return cls.of(results, home, "; ".join(filter(None, (nothing, lacks))))
 
     @classmethod
     def of(cls, results: SearchResults, home: SearchFolder, complaints: str = "") -> Result:

@@ -11,11 +11,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tune.base.errors import ConfigError, Halt, SearchStoppedError, squeeze
+from tune.base.errors import (
+    ConfigError,
+    Halt,
+    SearchStoppedError,
+    is_full,
+    squeeze,
+    without_space,
+)
 from tune.config.keys import nearest
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten_space
-from tune.library.guest import as_guest
+from tune.library.guest import Stop, as_guest, in_pythons_words
 from tune.study.lookup import find_folder
 from tune.study.search import HOME
 from tune.study.searches import checked_name, searches_in
@@ -58,7 +65,7 @@ def run(
 
     Raises:
         ConfigError: A mistake in what was given. Nothing has been started then.
-        SearchStoppedError: The search cannot go on for now.
+        SearchStoppedError: The search cannot go on for now, or no trial was completed.
     """
     from tune.engine.launch import new_search
 
@@ -68,8 +75,9 @@ def run(
         sections["budget"] = {**_mapping("budget", sections.get("budget", {})), **given}
     with as_guest():
         path = None if config is None else Path(config)
-        launch = new_search(path, _words(sections), search_name, where=_BY_KEYWORD)
-        return _run(launch, show_progress)
+        stop = Stop()
+        launch = new_search(path, _words(sections), search_name, _BY_KEYWORD, stop)
+        return _run(launch, stop, show_progress)
 
 
 def resume(
@@ -91,20 +99,22 @@ def resume(
 
     Raises:
         ConfigError: There is no such search, or it could not run.
-        SearchStoppedError: The search cannot go on for now.
+        SearchStoppedError: The search cannot go on for now, or no trial was completed.
     """
     from tune.engine.resumption import resumed_search
 
     budget = {"num_samples": num_samples, "time": time_budget, "target": target}
     words = {key: str(value) for key, value in budget.items() if value is not None}
     with as_guest():
-        launch = resumed_search(name, words)
+        stop = Stop()
+        launch = resumed_search(name, words, on_loss=stop)
         if launch.finished:
             from tune.library.results import Result
 
             launch.home.release()
-            return Result.of_finished(launch.home, launch.already if launch.cut_short else "")
-        return _run(launch, show_progress)
+            lacks = in_pythons_words(launch.already) if launch.cut_short else ""
+            return Result.of_finished(launch.home, lacks)
+        return _run(launch, stop, show_progress)
 
 
 @dataclass(frozen=True)
@@ -134,25 +144,33 @@ def searches() -> list[SearchEntry]:
     return found
 
 
-def _run(launch: Launch, show_progress: bool) -> Result:
+def _run(launch: Launch, stop: Stop, show_progress: bool) -> Result:
     from tune.engine.cluster import borrowed_ray
     from tune.library.results import Result
 
     try:
-        with _stopping(launch), borrowed_ray(launch.config.resources) as reasons:
-            return Result.of_run(launch, show_progress, reasons)
+        with _stopping(launch, stop), borrowed_ray(launch.config.resources, stop):
+            return Result.of_run(launch, show_progress)
     finally:
         launch.home.clear_halves()
         launch.home.release()
 
 
 @contextmanager
-def _stopping(launch: Launch) -> Iterator[None]:
+def _stopping(launch: Launch, stop: Stop) -> Iterator[None]:
     """Say of a search that stops how to go on with it."""
     try:
         yield
+    except KeyboardInterrupt:
+        if stop.reason is None:
+            raise
+        raise SearchStoppedError(f"interrupted by {stop.reason}{launch.advice}") from None
     except Halt as halt:
         raise SearchStoppedError(f"{halt}{launch.advice}") from None
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise SearchStoppedError(f"{without_space(error)}{launch.advice}") from error
 
 
 def _mapping(section: str, value: Any) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from tests.helpers.processes import run
 from trainable import device
 from tune.base.commands import to_resume
 from tune.base.errors import ConfigError
@@ -65,6 +66,38 @@ def test_a_pytorch_that_a_search_has_loaded_has_its_own_threads_afterwards(
         assert torch.get_num_threads() == threads + 2
     finally:
         torch.set_num_threads(threads)
+
+
+STOPPED = """
+import signal, threading, time
+from tune.library.guest import Stop, as_guest
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
+
+
+def work(where):
+    try:
+        with as_guest():
+            stop = Stop()
+            threading.Timer(0.2, stop, ["the loss of it"]).start()
+            for _ in range(100):  # nothing reaches another thread while it sleeps
+                time.sleep(0.05)
+    except KeyboardInterrupt:
+        print(where, stop.reason, flush=True)
+
+
+work("main")
+thread = threading.Thread(target=work, args=["other"])
+thread.start()
+thread.join()
+print(signal.getsignal(signal.SIGURG) is signal.SIG_DFL)
+"""
+
+
+def test_what_must_end_does_in_any_thread_and_the_process_goes_on() -> None:
+    done = run([sys.executable, "-c", STOPPED])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "main the loss of it\nother the loss of it\nTrue\n"
 
 
 def test_another_thread_than_the_main_one_has_no_signals() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import tune
-from tests.helpers.searches import FinishedSearch
+from tests.helpers.results import add_trial, dataset_of, results_of
+from tests.helpers.searches import FinishedSearch, copied
+from tests.helpers.studies import search_of
+from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.config.space import Choices, Range
-from tune.library.runs import _words
+from tune.engine.launch import Launch
+from tune.library.guest import Stop, as_guest
+from tune.library.results import Result
+from tune.library.runs import _run, _words
+from tune.reporting.results import SearchResults
+from tune.study.folder import SearchFolder
+from tune.study.lookup import find_folder
+from tune.study.trial import TrialState
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +112,77 @@ def test_a_finished_search_is_read_without_running_anything(
     told = repr(result)
     names = [f"{name}_score=" for name in ("test", "confirmed", "best")]
     assert [told.index(name) for name in names] == sorted(map(told.index, names))
+
+
+def test_a_search_whose_time_is_used_up_names_the_keyword_for_more(
+    finished_search: FinishedSearch, tmp_path: Path
+) -> None:
+    copied(finished_search.folder, tmp_path)
+    home = find_folder("first")
+    search = home.load()
+    budget = search.config.budget.model_copy(update={"time": 5400.0})
+    config = search.config.model_copy(update={"budget": budget})
+    home.save(search.model_copy(update={"config": config, "cut_short": True}))
+    told = "search first has used up its 1 h 30 min; for more: time_budget"
+    assert told in tune.resume("first").unfinished
+
+
+def ending(come_to: SearchResults | BaseException, home: SearchFolder) -> Launch:
+    """A search that comes to something, without running."""
+
+    def run(console: Console) -> SearchResults:
+        if isinstance(come_to, BaseException):
+            raise come_to
+        return come_to
+
+    return Launch(home, load_config(None, []), run)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), r"^no space is left on the disk .*; make some; "),
+        (OSError(errno.EDQUOT, "Quota exceeded"), r"^no space is left on the disk .*; make some; "),
+        (Halt("the storage is away"), "^the storage is away; "),
+    ],
+)
+def test_what_stops_a_search_for_now_is_told_with_the_way_on(
+    error: BaseException, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    home = SearchFolder("one", tmp_path / "mlruns")
+    home.begin(search_of(load_config(None, []), "sqlite:///o.db"))
+    with (
+        as_guest(),
+        pytest.raises(tune.SearchStoppedError, match=told + r"go on with: tune\.resume\('one'\)$"),
+    ):
+        _run(ending(error, home), Stop(), show_progress=False)
+    assert home.state == "unfinished"
+
+
+def test_another_error_of_the_system_stays_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    launch = ending(PermissionError(errno.EACCES, "Permission denied"), SearchFolder("one"))
+    with as_guest(), pytest.raises(PermissionError):
+        _run(launch, Stop(), show_progress=False)
+
+
+def test_a_search_without_a_completed_trial_is_an_exception(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = dataset_of(["a", "b"])
+    results = replace(results_of(dataset, 0), model=None, test=None)
+    add_trial(results.ledger, [], TrialState.FAIL, "ValueError: no such layer")
+    told = r"^no trial was completed \(ValueError: no such layer\); see mlflow ui, experiment "
+    with pytest.raises(tune.SearchStoppedError, match=told):
+        Result.of_run(ending(results, SearchFolder("one")), show_progress=False)
+    monkeypatch.setattr("tune.reporting.files.read_results", lambda _: results)
+    monkeypatch.setattr(SearchFolder, "load", lambda _: None)
+    read = Result.of_finished(SearchFolder("one"), "")  # to look at its trials
+    assert (read.best_params, read.test_score) == ({}, None)
+    assert read.unfinished.startswith("no trial was completed (ValueError")
 
 
 @pytest.mark.parametrize("name", ["photos😀", "a\\b", "\x85\u2028", "ü'\"#: {x}", "🐝🐜"])
