@@ -26,30 +26,48 @@ LONG = [
     for place in ("river", "western mountains", "old world", "sea", "plain")
 ]
 
-OVERLAPS = """() => {
+OVERLAPS = r"""() => {
   const wrong = [];
   const seen = one => one.getBoundingClientRect().width > 0 && one.textContent.trim();
-  for (const svg of document.querySelectorAll('.plot')) {
-    const title = svg.closest('figure').querySelector('h2').textContent;
-    const groups = [
-      ...['xtick', 'x2tick', 'x3tick', 'x4tick', 'ytick'].map(kind => `.${kind} > text`),
-      '.g-xtitle text, .g-x2title text, .g-x3title text, .g-x4title text'];
-    for (const group of groups) {
-      const boxes = [...svg.querySelectorAll(group)].filter(seen).map(one => {
-        const across = /rotate\\((?!0[,)])/.test(one.getAttribute('transform') || '');
-        return { text: one.textContent, box: one.getBoundingClientRect(), across };
-      });
-      for (let i = 1; i < boxes.length; i++) {
-        const a = boxes[i - 1], b = boxes[i];
-        if (a.across || b.across) continue;  // the boxes of slanted texts say nothing
-        const x = Math.min(a.box.right, b.box.right) - Math.max(a.box.left, b.box.left);
-        const y = Math.min(a.box.bottom, b.box.bottom) - Math.max(a.box.top, b.box.top);
-        if (x > 2 && y > 3) wrong.push(`${title}: ${a.text} / ${b.text}`);
-      }
-    }
+  // A text turned by an angle, as a box in a frame that is turned by it too.
+  const boxOf = one => {
+    const turned = /rotate\((-?[\d.]+)/.exec(one.getAttribute('transform') || '');
+    const angle = turned ? Number(turned[1]) : 0, radians = angle * Math.PI / 180;
+    const drawn = one.getBoundingClientRect(), { width, height } = one.getBBox();
+    const x = drawn.x + drawn.width / 2, y = drawn.y + drawn.height / 2;
+    const along = x * Math.cos(radians) + y * Math.sin(radians);
+    const across = y * Math.cos(radians) - x * Math.sin(radians);
+    return { text: one.textContent, angle, along, across, width, height };
+  };
+  const groups = {
+    'g[class$="tick"] > text': one => one.parentNode.getAttribute('class'),
+    'g[class^="g-x"][class$="title"] text': () => 'titles',
+    '.annotation-text': () => 'annotations',
+    '.legendtext': () => 'legend',
+  };
+  for (const plot of document.querySelectorAll('.plot')) {
+    const title = plot.closest('figure').querySelector('h2').textContent, boxes = {};
+    for (const [selector, group] of Object.entries(groups))
+      for (const one of [...plot.querySelectorAll(selector)].filter(seen))
+        (boxes[group(one)] ||= []).push(boxOf(one));
+    for (const [group, all] of Object.entries(boxes))
+      all.forEach((a, i) => all.slice(i + 1).filter(b => b.angle === a.angle).forEach(b => {
+        const along = (a.width + b.width) / 2 - Math.abs(a.along - b.along);
+        const across = (a.height + b.height) / 2 - Math.abs(a.across - b.across);
+        if (along > 2 && across > 3) wrong.push(`${title}, ${group}: ${a.text} / ${b.text}`);
+      }));
   }
   return wrong;
 }"""
+
+NARROW = """() => [...document.querySelectorAll('.plot')].flatMap(plot => {
+  const title = plot.closest('figure').querySelector('h2').textContent;
+  return plot.data.filter(trace => trace.type === 'heatmap').map(trace => {
+    const { width } = plot.querySelector('.heatmaplayer').getBoundingClientRect();
+    return { title, width: width / trace.x.length };
+  });
+}).filter(({ width }) => width < 6).map(({ title, width }) => `${title}: ${width} px a column`)"""
+"""Columns of a matrix that are too narrow to be told apart."""
 
 EMPTY = """() => {
   const boxes = [...document.querySelectorAll('figure')].map(one => one.getBoundingClientRect());
@@ -86,6 +104,7 @@ def faults(view: Page, width: int) -> dict[str, Any]:
     """What is wrong with a page, by what was looked at."""
     found = {
         "overlapping labels": view.evaluate(OVERLAPS),
+        "narrow columns": view.evaluate(NARROW),
         "lines with an empty place": view.evaluate(EMPTY),
         "half trials and epochs": view.evaluate(HALF),
         "shares that are none": view.evaluate(SHARES),
@@ -120,6 +139,23 @@ def test_everywhere_everything_can_be_read(
     assert path.stat().st_size < 8_000_000
     for size, scheme in ((WIDE, "light"), (LAPTOP, "dark"), (PHONE, "light")):
         check(path, browser, size, scheme, trials)
+
+
+@pytest.mark.slow
+def test_a_figure_without_room_is_found(tmp_path: Path, browser: Browser) -> None:
+    path, *_ = write_report(made(30, 3), tmp_path)
+    view, _ = opened(browser, path, LAPTOP)
+    assert faults(view, LAPTOP[0]) == {}
+    view.evaluate(
+        "Promise.all([...document.querySelectorAll('.plot')]"
+        ".map(plot => Plotly.relayout(plot, { width: 260, height: 90 })))"
+    )
+    found = faults(view, LAPTOP[0])
+    assert any(line.startswith("Confusion: ") for line in found["narrow columns"])
+    overlaps = found["overlapping labels"]
+    assert "Precision and recall, xtick: class 3 / class 4" in overlaps, "upright"
+    assert any(line.startswith("Parallel coordinates, annotations: ") for line in overlaps)
+    view.context.close()
 
 
 @pytest.mark.slow
