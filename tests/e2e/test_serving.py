@@ -27,6 +27,7 @@ from sklearn.datasets import load_digits
 
 from tests.helpers.commands import REPOSITORY, user_environment
 from tests.helpers.images import bomb
+from tests.helpers.lacking import lacking
 from tests.helpers.processes import family, free_port, listening, run, running, wait_until
 from tests.helpers.searches import FinishedSearch
 
@@ -177,7 +178,7 @@ def test_the_documented_commands_send_a_photograph_of_3_mb(
     server: Server, photographs: Path
 ) -> None:
     if shutil.which("curl") is None or shutil.which("jq") is None:
-        pytest.skip("no curl, or no jq")
+        lacking("the documented commands need curl and jq")
     image = base64.b64encode((photographs / "photo.jpg").read_bytes()).decode()
     (expected,) = server.label(image)
     counts = []
