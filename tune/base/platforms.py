@@ -12,6 +12,17 @@ _NOT_ON_WINDOWS: Final = (
 )
 
 
+_NAMES: Final = {"darwin": "macOS"}
+
+
+def untested() -> str | None:
+    """What is said where a search starts on a system on which none has been tested; else None."""
+    if sys.platform == "linux":
+        return None
+    name = _NAMES.get(sys.platform, sys.platform)
+    return f"no search has been tested on {name}; Linux, also in a container, is tested"
+
+
 def check_platform() -> None:
     """Refuse Windows, whose files cannot be locked and replaced as the store and the study do.
 

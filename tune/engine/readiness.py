@@ -6,6 +6,7 @@ import logging
 
 from rich.console import Console
 
+from tune.base.platforms import untested
 from tune.config.schema import SearchConfig
 from tune.engine.cluster import is_own, start_ray
 from tune.engine.fractions import measure, trials_per_gpu
@@ -17,6 +18,8 @@ from tune.engine.resources import TrialResources, await_nodes, fit_resources
 
 def prepare(config: SearchConfig, console: Console) -> None:
     """Start Ray, leave the terminal to the progress, and check that a trial could ever start."""
+    if (remark := untested()) is not None:
+        console.print(f"system   {remark}", soft_wrap=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     # A trial's error is shown in its line and its run, not as a traceback in between; and what
     # MLflow's store cannot write is written later, or reported at the end.

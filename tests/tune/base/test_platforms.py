@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import mmap
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from tests.helpers.commands import user_environment
 from tests.helpers.processes import run
@@ -19,7 +21,10 @@ from trainable import device
 from trainable.store import entries
 from trainable.store.description import Description
 from tune.base.commands import COMMANDS
+from tune.base.errors import ConfigError
 from tune.checks import machine
+from tune.config.loading import load_config
+from tune.engine import readiness
 
 WINDOWS = "import sys\nsys.platform = 'win32'\nsys.modules['fcntl'] = None\n"
 
@@ -91,6 +96,28 @@ def test_what_linux_alone_has_is_done_without_elsewhere(no_linux: None, tmp_path
     assert machine.check_cpu().message.startswith(f"{os.cpu_count()} CPUs")
     assert machine.check_gpus().message == "none: trials run on the CPUs"
     assert machine.check_shared_memory(tmp_path / "shm").state == "ok"
+
+
+def refuse(*_: object) -> None:
+    raise ConfigError("Ray is not started")
+
+
+@pytest.mark.parametrize(
+    ("system", "said"),
+    [
+        ("linux", ""),
+        ("darwin", "system   no search has been tested on macOS; Linux, also in a container, is"),
+    ],
+)
+def test_a_search_says_at_its_start_that_none_was_tested_on_a_system(
+    system: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "start_ray", refuse)
+    monkeypatch.setattr(sys, "platform", system)
+    stream = io.StringIO()
+    with pytest.raises(ConfigError):
+        readiness.prepare(load_config(None, []), Console(file=stream, width=60))
+    assert stream.getvalue().removesuffix(" tested\n") == said
 
 
 def test_the_store_maps_its_arrays_without_linuxs_flag(
