@@ -48,6 +48,10 @@ def is_whole(key: str) -> bool:
     return TRIAL_KEYS[key] in (int, int | None)
 
 
+_INSTEAD: Final = {"stem": "model.arch=resnet18_3x3 has the stem for small images"}
+"""What there is in place of keys that one may look for, by their last parts."""
+
+
 def nearest(key: str, known: Iterable[str], prefix: str = "") -> str:
     """A hint for an error message: the known key that is nearest; empty if none is near.
 
@@ -55,6 +59,8 @@ def nearest(key: str, known: Iterable[str], prefix: str = "") -> str:
     wrong section, as in `train.lr`, to one of them.
     """
     known, last = list(known), key.rpartition(".")[2]
+    if last in _INSTEAD:
+        return f"; {_INSTEAD[last]}"
     near = [each for each in known if each.endswith(f".{last}")]
     if "." in key or not near:
         near = get_close_matches(key, near or known, 1, cutoff=0.0 if near else 0.5)

@@ -16,6 +16,7 @@ from trainable.inference.classifier import Classifier
 from trainable.inference.exported import Runner, open_onnx, open_pt2, save_onnx, save_pt2
 from trainable.inference.quantization import save_int8
 from trainable.inference.spec import Spec
+from trainable.network.cut_network import build
 
 CLASSES = (*"012345678", 'nine, "9"')
 METADATA = {
@@ -73,6 +74,20 @@ def test_a_float_file_answers_as_the_classifier_for_any_number_of_images(
         assert found.shape == (count, 10)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, classifier.probabilities(pixels[:count]), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "pt2"])
+def test_a_network_with_a_stem_for_small_images_is_written_too(
+    form: str, pixels: Tensor, tmp_path: Path
+) -> None:
+    weights = build("resnet18_3x3", num_classes=10, depth=0, seed=3).net.state_dict()
+    classifier = Classifier(Spec("resnet18_3x3", CLASSES, 32, 32), weights)
+    {"onnx": save_onnx, "pt2": save_pt2}[form](classifier, tmp_path / form)
+    runner: Runner = {"onnx": open_onnx, "pt2": open_pt2}[form](tmp_path / form)
+    expected = classifier.probabilities(pixels)
+    assert expected.std(axis=0).min() > 1e-6, "images differ"
+    np.testing.assert_allclose(runner(pixels), expected, atol=1e-5)
 
 
 @pytest.mark.slow

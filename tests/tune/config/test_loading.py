@@ -187,6 +187,7 @@ def test_points_to_try_first_may_be_nested() -> None:
     ("override", "told"),
     [
         ("optim.lrr=1", ["optim.lrr=1", "no such key", "nearest: optim.lr", "command line"]),
+        ("model.stem=small", ["model.stem=small: no such key; model.arch=resnet18_3x3 has the"]),
         ("optim.lr=-1", ["optim.lr=-1", "greater than 0"]),
         ("optim.lr=fast", ["optim.lr=fast", "valid number"]),
         ("optim.lr=.nan", ["optim.lr=nan"]),

@@ -37,10 +37,17 @@ def images() -> Tensor:
     return torch.randint(0, 256, (5, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator)
 
 
+@pytest.mark.parametrize(
+    ("arch", "side", "width"), [("resnet18", SIDE, 3), ("resnet18_3x3", 32, 4)]
+)
 def test_heat_is_what_the_heads_weights_make_of_the_last_stage(
-    classifier: Classifier, images: Tensor
+    arch: str, side: int, width: int, classifier: Classifier, images: Tensor
 ) -> None:
     """With a head on averages, Grad-CAM is CAM (Selvaraju et al. 2017, section 3.1)."""
+    if arch != "resnet18":
+        weights = build(arch, num_classes=7, depth=0, seed=3).net.state_dict()
+        classifier = Classifier(Spec(arch, tuple("abcdefg"), side, side), weights)
+    images = images[..., :side, :side]
     *_, head = classifier.network
     places = torch.nn.Sequential(*list(classifier.network)[:-3])(images)
     targets = [0, 1, 2, 3, 4]
@@ -49,7 +56,7 @@ def test_heat_is_what_the_heads_weights_make_of_the_last_stage(
 
     heats = grad_cam(classifier, images, targets)
 
-    assert heats.shape == (5, 3, 3)
+    assert heats.shape == (5, width, width)
     np.testing.assert_allclose(heats, np.nan_to_num(expected), atol=1e-4)
     assert heats.max(axis=(1, 2)).tolist() == [0, 1, 1, 1, 1]  # nothing speaks for the first
 
