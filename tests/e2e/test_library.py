@@ -125,7 +125,7 @@ def run(script: str, folder: Path, given: str = "") -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_a_script_searches_twice_and_leaves_its_process_as_it_was(tmp_path: Path) -> None:
     done = run(SMALL + TWICE, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tests.helpers.commands import DIGITS, REPOSITORY, SMALL
 from tests.helpers.doors import invoke
+from tests.helpers.images import write_folders
 from tests.helpers.searches import FinishedSearch
 from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
@@ -43,6 +44,16 @@ def test_it_prints_the_metrics_that_the_search_recorded(
 def test_one_batch_is_overfitted(tmp_path: Path) -> None:
     words = ["--overfit-batch", *SMALL, "model.unfreeze_depth=5", "train.batch_size=8"]
     done = invoke("tune.debug", "--config", str(DIGITS), *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ", overfitted\n" in done.stdout
+
+
+def test_one_batch_of_a_folder_of_images_is_overfitted(tmp_path: Path) -> None:
+    write_folders(tmp_path / "photos", ("ants", "bees", "crickets"), 12, side=40)
+    words = ["data.root=photos", "data.image_size=32", "model.weights=bundled"]
+    size = ["train.batch_size=8", "model.unfreeze_depth=5"]
+    config = ["--overfit-batch", "--config", "image_folder"]
+    done = invoke("tune.debug", *config, *words, *size, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ", overfitted\n" in done.stdout
 

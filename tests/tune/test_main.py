@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -116,7 +118,68 @@ def test_the_shell_completes_commands_options_and_presets(tmp_path: Path) -> Non
     assert completed("resnet-tune search --config ima", tmp_path) == ["image_folder", "images.yaml"]
 
 
-def test_completion_can_be_shown_and_installed(
+@pytest.mark.parametrize(
+    ("shell", "asked"),
+    [
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "resnet-tune re"}),
+        (
+            "fish",
+            {"_TYPER_COMPLETE_ARGS": "resnet-tune re", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+        ),
+    ],
+)
+def test_other_shells_are_offered_commands_too(
+    shell: str, asked: dict[str, str], tmp_path: Path
+) -> None:
+    variables = {**user_environment(), **asked, "_RESNET_TUNE_COMPLETE": f"complete_{shell}"}
+    done = run([sys.executable, "-m", "tune"], cwd=tmp_path, env=variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.findall(r"(re\w+)(?:\":|\t)", done.stdout) == ["report", "registry"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "file"),
+    [
+        ("bash", ".bash_completions/resnet-tune.sh"),
+        ("zsh", ".zfunc/_resnet-tune"),
+        ("fish", ".config/fish/completions/resnet-tune.fish"),
+    ],
+)
+def test_completion_is_installed(
+    shell: str,
+    file: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shellingham, "detect_shell", lambda *_: (shell, f"/bin/{shell}"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, output, errors = call(capsys, "--install-completion")
+    assert (code, errors) == (0, "")
+    assert f"{shell} completion installed in {tmp_path / file}" in output
+    script = (tmp_path / file).read_text()
+    assert f"_RESNET_TUNE_COMPLETE=complete_{shell}" in script
+    if shell == "bash":  # which is on every machine
+        assert completed_in_bash("resnet-tune", "re", home=tmp_path) == ["report", "registry"]
+
+
+def completed_in_bash(*words: str, home: Path) -> list[str]:
+    """What bash, started anew, offers at the end of these words."""
+    program = home / "resnet-tune"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tune "$@"\n')
+    program.chmod(0o755)
+    line = (
+        'source "$HOME/.bashrc"; found=$(complete -p resnet-tune); found=${found#*-F };'
+        f" COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1};"
+        ' "${found%% *}" resnet-tune; echo "${COMPREPLY[@]}"'
+    )
+    variables = {**user_environment(), "HOME": str(home), "PATH": f"{home}:{os.environ['PATH']}"}
+    done = run(["bash", "-c", line], cwd=home, env=variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def test_completion_can_be_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shellingham, "detect_shell", lambda *_: ("bash", "/bin/bash"))
