@@ -74,7 +74,13 @@ def start_ray(
         keep_to_loopback()
     try:
         with nullcontext() if address else without_pages():
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **settings)
+            # Without an address, Ray would join what `ray start` has started here for others.
+            ray.init(
+                address=address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **settings,
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
         if not address:
             raise

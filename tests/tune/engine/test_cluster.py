@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 import ray
+from ray._private.services import canonicalize_bootstrap_address
 from ray.cluster_utils import Cluster
 
 from tests.helpers.commands import DIGITS, REPOSITORY
@@ -271,3 +272,22 @@ def test_a_local_ray_keeps_no_more_workers_than_there_are_trials_at_once(
     with ray_as_it_was():
         cluster.start_ray(load_config(None, words).resources)
     assert [settings["num_cpus"] for settings in asked] == [cpus]
+
+
+def test_without_an_address_a_ray_that_others_have_started_here_is_not_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str | None] = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:6379")  # as `ray start` does
+    assert canonicalize_bootstrap_address(None) is not None
+    monkeypatch.setattr(cluster, "_own", [False])
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(
+        ray, "init", lambda address, **_: found.append(canonicalize_bootstrap_address(address))
+    )
+    with ray_as_it_was():
+        cluster.start_ray()
+    assert found == [None]
