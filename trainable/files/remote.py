@@ -142,24 +142,28 @@ class RemotePlace:
     def create(self, name: str, content: bytes) -> bool:
         """Write a file unless there is one, and say whether it is this one: of several, one's is.
 
-        Where it has this very content already, it is: the answer to a request may be lost. A
-        server that knows no such request is asked first whether there is one.
+        Where it has this very content already, it is: the answer to a request may be lost. Some
+        servers know no such request, and some ignore its condition and replace what there is. So it
+        is looked first whether there is one, and afterwards whose it is. On such a server that
+        leaves a gap, in which two may both take theirs for the one.
 
         Raises:
             OSError: It cannot be written.
         """
 
         def ask() -> bool:
+            with suppress(FileNotFoundError):
+                return bool(self._files.cat_file(path) == content)
             try:
-                self._files.pipe_file(self._path(name), content, mode="create")
+                self._files.pipe_file(path, content, mode="create")
             except OSError as error:
                 if error.errno == errno.ENOSYS:
-                    return self._created_unseen(name, content)
-                if not _says_taken(error):
+                    self._files.pipe_file(path, content)
+                elif not _says_taken(error):
                     raise
-                return bool(self._files.cat_file(self._path(name)) == content)
-            return True
+            return bool(self._files.cat_file(path) == content)
 
+        path = self._path(name)
         return self._patiently(ask)
 
     @contextmanager
@@ -197,12 +201,6 @@ class RemotePlace:
 
     def clear_halves(self, *names: str, spare_running: bool = False) -> None:
         """Nothing: there are no halves."""
-
-    def _created_unseen(self, name: str, content: bytes) -> bool:
-        if self._files.exists(self._path(name)):
-            return bool(self._files.cat_file(self._path(name)) == content)
-        self._files.pipe_file(self._path(name), content)
-        return True
 
     def _path(self, name: str = "") -> str:
         return f"{self.folder.partition('://')[2]}/{name}".rstrip("/")

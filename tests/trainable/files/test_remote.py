@@ -9,10 +9,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from s3fs import S3FileSystem
+from werkzeug.serving import make_server
+from werkzeug.test import Client
 
 from tests.helpers.buckets import S3, s3
 from trainable.checkpoints import BEST, LAST, CheckpointError, Checkpoints
@@ -105,6 +108,58 @@ def test_a_server_that_knows_no_conditions_is_asked_first(
     assert place.create("a", b"one")
     assert not place.create("a", b"two")
     assert place.create("a", b"one")
+
+
+class Ignoring:
+    """The S3 server, as one that knows nothing of conditions: it replaces what there is.
+
+    Attributes:
+        puts: What else is written right after a request that had one, by a process beside this one.
+    """
+
+    def __init__(self) -> None:
+        from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
+
+        self._moto, self.puts = DomainDispatcherApplication(create_backend_app), list[bytes]()
+
+    def __call__(self, environ: dict[str, Any], start: Any) -> Any:
+        had_condition = environ.pop("HTTP_IF_NONE_MATCH", None) is not None
+        answer = self._moto(environ, start)
+        while had_condition and self.puts:
+            put = Client(self._moto).put(
+                environ["PATH_INFO"],
+                base_url=f"http://{environ['HTTP_HOST']}",
+                headers={"Authorization": environ["HTTP_AUTHORIZATION"]},
+                data=self.puts.pop(),
+            )
+            assert put.status_code == 200
+        return answer
+
+
+@pytest.fixture
+def ignoring(server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ignoring]:
+    served = Ignoring()
+    running = make_server("127.0.0.1", 0, served, threaded=True)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{running.server_port}")
+    S3FileSystem.clear_instance_cache()
+    yield served
+    S3FileSystem.clear_instance_cache()
+    running.shutdown()
+    running.server_close()
+
+
+def test_on_a_server_that_ignores_conditions_nothing_is_replaced(
+    server: S3, ignoring: Ignoring
+) -> None:
+    place = RemotePlace(f"{server.address}/ignoring", patience=5)
+    assert place.create("a", b"one")
+    assert not place.create("a", b"two")
+    assert place.read("a") == b"one"
+    assert place.create("a", b"one")
+    ignoring.puts.append(b"quicker")
+    assert not place.create("b", b"one")
+    assert place.read("b") == b"quicker"
 
 
 def test_folders_are_no_files(address: str, place: AnyPlace) -> None:
