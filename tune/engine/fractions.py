@@ -84,7 +84,8 @@ def measure(config: SearchConfig, say: Callable[[str], None]) -> MemoryNeed | No
         say: Says which nodes could not be measured.
 
     Returns:
-        None where it can be found on none.
+        None where it can be found on none: none sees its GPU, or has a whole one free, as where
+        another search has a share of each.
     """
     shape = DataShape.of(load_dataset(config.data, config.cache.of_images))
     cpu = config.resources.cpu
@@ -107,10 +108,9 @@ def measure(config: SearchConfig, say: Callable[[str], None]) -> MemoryNeed | No
 def tightest(answers: Sequence[Answer], say: Callable[[str], None]) -> MemoryNeed | None:
     """Of what nodes have measured, that by which a GPU holds the fewest trials; None of none."""
     needs = {answer.node: answer.value for answer in answers if answer.value is not None}
-    if needs:
-        for answer in answers:
-            if answer.node not in needs:
-                say(f"{answer.node} was not measured ({answer.error or 'it sees no GPU'})")
+    for answer in answers:
+        if answer.node not in needs:
+            say(f"{answer.node} was not measured ({answer.error or 'it sees no GPU'})")
     totals = {need.total for need in needs.values()}
     if len(totals) > 1:
         of = f"{min(totals) / 10**9:.1f} to {max(totals) / 10**9:.1f} GB"

@@ -37,7 +37,11 @@ def prepare(config: SearchConfig, console: Console) -> None:
 
 
 def share_of_each(config: SearchConfig, console: Console) -> TrialResources:
-    """What each trial gets; with `resources.gpu=auto`, by the memory that it needs."""
+    """What each trial gets; with `resources.gpu=auto`, by the memory that it needs.
+
+    Where that is not known a trial has a GPU to itself: of several that take more than there is,
+    all would fail, and another search's beside them.
+    """
     resources = fit_resources(config.resources)
     if config.resources.gpu != "auto" or resources.gpu == 0:
         return resources
@@ -45,8 +49,9 @@ def share_of_each(config: SearchConfig, console: Console) -> TrialResources:
         config, lambda line: console.print(f"gpu      {line}", soft_wrap=True, markup=False)
     )
     if need is None:
-        console.print("gpu      what a trial takes of its memory could not be measured")
-        return resources
+        said = "what a trial takes of its memory could not be measured: each has one to itself"
+        console.print(f"gpu      {said}", soft_wrap=True)
+        return fit_resources(config.resources, per_gpu=1)
     gigabytes = f"{need.peak / 10**9:.1f} GB of {need.total / 10**9:.1f} GB"
     console.print(f"gpu      {gigabytes} needed by the heaviest trial")
     return fit_resources(config.resources, trials_per_gpu(need))

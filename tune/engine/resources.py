@@ -14,7 +14,7 @@ from tune.base.errors import ConfigError
 from tune.config.sections import ResourcesConfig
 
 UNMEASURED: Final = 4
-"""Trials on a GPU where it is not known how many its memory holds."""
+"""Trials on a GPU before it is known how many its memory holds."""
 
 _NODES_SECONDS: Final = 120.0
 _LOOK_SECONDS: Final = 5.0

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import io
+from threading import Event
+from typing import Any
+
 import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from tests.helpers.commands import DIGITS
 from trainable.config import TrialConfig
 from trainable.device import CONTEXT_BYTES, tensor_share
 from trainable.rehearsal import DataShape, MemoryNeed, measure_need
+from tune.base.environment import prepare_environment
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
 from tune.engine.fractions import MAX_TRIALS_PER_GPU, SLACK, heaviest, tightest, trials_per_gpu
-from tune.engine.nodes import Answer
+from tune.engine.nodes import Answer, name_of
+from tune.engine.readiness import share_of_each
+from tune.engine.resources import TrialResources
 
 GB = 10**9
 
@@ -134,6 +143,88 @@ def test_a_node_that_was_not_measured_is_named_and_none_is_no_measure() -> None:
     ]
     assert tightest([], said.append) is None
     assert tightest(answers[1:], said.append) is None
+
+
+def node(number: int, **resources: float) -> dict[str, Any]:
+    address = f"10.0.0.{number}"
+    return {
+        "NodeID": f"id{number}",
+        "NodeManagerHostname": f"node-{number}",
+        "NodeManagerAddress": address,
+        "Resources": resources,
+        "Alive": True,
+    }
+
+
+NODES = [
+    node(1, CPU=8.0),
+    node(2, CPU=1.0, GPU=1.0),
+    node(3, CPU=8.0, GPU=1.0),
+    node(4, CPU=16.0, GPU=2.0),
+]
+
+
+def printed(config: SearchConfig) -> tuple[TrialResources, str]:
+    stream = io.StringIO()
+    return share_of_each(config, Console(file=stream, width=500)), stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("values", "gpu", "told"),
+    [
+        ((LARGE, SMALL), 1 / 3, "4.0 GB of 16.0 GB needed by the heaviest trial"),
+        ((None, LARGE), 0.25, "node-3 (10.0.0.3) was not measured (no answer in 180 s)"),
+        ((None, None), 1.0, "could not be measured: each has one to itself"),
+    ],
+)
+def test_a_whole_gpu_is_asked_for_on_each_node_that_feeds_one_and_none_is_shared_unmeasured(
+    values: tuple[MemoryNeed | None, ...],
+    gpu: float,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nodes of which it is noted what they are asked, in the place of a cluster with GPUs."""
+    asked: list[dict[str, Any]] = []
+
+    def ask(*_: object, seconds: float, nodes: list[Any], **options: Any) -> list[Answer]:
+        asked.append({"nodes": [each["NodeID"] for each in nodes], **options})
+        late = f"no answer in {seconds:g} s"
+        return [
+            Answer(name_of(each), value, None if value else late)
+            for each, value in zip(nodes, values, strict=True)
+        ]
+
+    monkeypatch.setattr("tune.engine.fractions.alive_nodes", lambda: NODES)
+    monkeypatch.setattr("tune.engine.fractions.ask_each", ask)
+    monkeypatch.setattr(ray, "nodes", lambda: NODES)
+    resources, said = printed(search("resources.cpu=2", "resources.gpu=auto"))
+    assert asked == [
+        {
+            "nodes": ["id3", "id4"],
+            "ends_processes": True,
+            "resources": {"num_cpus": 2, "num_gpus": 1},
+        }
+    ]
+    assert told in said
+    assert resources.gpu == gpu
+
+
+@pytest.mark.slow
+def test_where_another_search_has_a_share_of_the_gpu_a_trial_waits_for_one_to_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tune.engine.fractions._SECONDS", 2)
+    prepare_environment()
+    own = {"address": "local", "include_dashboard": False, "log_to_driver": False}
+    ray.init(num_cpus=8, num_gpus=1, **own)
+    try:
+        other = ray.remote(num_gpus=0.25, num_cpus=1)(Event).remote()  # type: ignore[call-overload]
+        ray.get(other.is_set.remote())
+        resources, said = printed(search("resources.cpu=1", "resources.gpu=auto"))
+    finally:
+        ray.shutdown()
+    assert "was not measured (no answer in 2 s)" in said
+    assert (resources.gpu, resources.concurrent) == (1.0, 1)
 
 
 def test_without_a_gpu_there_is_nothing_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
