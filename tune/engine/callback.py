@@ -10,6 +10,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from tune.base.errors import Halt
+from tune.engine.nodes import AwaitedNodes
 from tune.engine.pressure import MemoryPressure
 from tune.engine.ray_compat import (
     DriverOnly,
@@ -43,6 +44,7 @@ class LedgerCallback(DriverOnly, Callback):
         pressure: Is notified of what Ray kills for lack of memory.
         budget: When the time is up.
         max_failures: How often a trial goes on after its worker died.
+        nodes: Those on which trials run, where they come and go; one is waited for if none is left.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class LedgerCallback(DriverOnly, Callback):
         pressure: MemoryPressure,
         budget: TimeBudget,
         max_failures: int = 0,
+        nodes: AwaitedNodes | None = None,
     ) -> None:
         self._ledger, self._watchers, self._max_failures = ledger, watchers, max_failures
         self._pressure, self._budget, self._workers = pressure, budget, Workers()
+        self._nodes = nodes
         self._failures: Counter[int] = Counter()
         self._lost: dict[int, tuple[int, int]] = {}
 
@@ -70,9 +74,15 @@ class LedgerCallback(DriverOnly, Callback):
         self._notify(trial)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Once the time is up, do not let the workers finish the epochs that they are at."""
+        """Once the time is up, do not let the workers finish the epochs that they are at.
+
+        Raises:
+            Halt: No node has been left for too long.
+        """
         if self._budget.stop_all():
             self._workers.kill()
+        elif self._nodes is not None:
+            self._nodes.check()
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

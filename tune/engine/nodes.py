@@ -20,7 +20,7 @@ _SECONDS: Final = 120.0
 """How long the nodes have to answer; a worker's first start takes a while."""
 _TRIES: Final = 3
 _ROOM_SECONDS: Final = 600.0
-"""How long the end of a search waits for a node, where all that run trials have left."""
+"""How long a search waits for a node, where all on which trials run have left."""
 _LOOK_SECONDS: Final = 5.0
 _Result = TypeVar("_Result")
 
@@ -137,33 +137,52 @@ def where_trials_run(
     # The process ends with its call, and with it what it holds of a GPU.
     settings = {"num_cpus": cpu, "num_gpus": gpu, "max_retries": _TRIES, "max_calls": 1}
     reference = ray.remote(**settings)(function).remote(*words)
-    missing = _Missing(cpu, gpu, say)
-    while not ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
-        if missing.too_long():
-            ray.cancel(reference, force=True)
-            raise Halt(
-                f"no node has joined in {_ROOM_SECONDS:g} s on which a trial could run, as the "
-                "end of the search needs it; when one has, give the same command again"
-            )
+    needs = {"CPU": cpu, "GPU": gpu}
+    nodes = AwaitedNodes(lambda: any(_has_room(node, needs) for node in alive_nodes()), say)
+    try:
+        while not ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
+            nodes.check()
+    except Halt:
+        ray.cancel(reference, force=True)
+        raise
     return cast("_Result", ray.get(reference))
 
 
-class _Missing:
-    """Notices that no node is left on which a trial could run, and for how long."""
+class AwaitedNodes:
+    """Waits for a node where none is left on which a trial could run, and halts after a while.
 
-    def __init__(self, cpu: float, gpu: float, say: Callable[[str], None]) -> None:
-        self._needs, self._say = {"CPU": cpu, "GPU": gpu}, say
+    Args:
+        are_there: Whether there is such a node, however busy.
+        say: Says that one is waited for, once each time that there is none.
+        clock: Seconds that never run backwards.
+    """
+
+    def __init__(
+        self,
+        are_there: Callable[[], bool],
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._are_there, self._say, self._clock = are_there, say, clock
         self._since: float | None = None
 
-    def too_long(self) -> bool:
-        """Whether it has been so for too long; said once each time that it begins."""
-        if any(_has_room(node, self._needs) for node in alive_nodes()):
+    def check(self) -> None:
+        """Look whether there is one.
+
+        Raises:
+            Halt: There has been none for too long.
+        """
+        if self._are_there():
             self._since = None
-            return False
+            return
         if self._since is None:
-            self._since = time.monotonic()
+            self._since = self._clock()
             self._say(f"no node is left for a trial; one is waited for, {_ROOM_SECONDS:g} s long")
-        return time.monotonic() - self._since >= _ROOM_SECONDS
+        if self._clock() - self._since >= _ROOM_SECONDS:
+            raise Halt(
+                f"no node has joined in {_ROOM_SECONDS:g} s on which a trial could run; when one "
+                "has, give the same command again"
+            )
 
 
 def _has_room(node: Mapping[str, Any], needs: Mapping[str, float]) -> bool:

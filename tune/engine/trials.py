@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from tune.engine.bridge import LedgerScheduler, LedgerSearcher
 from tune.engine.callback import LedgerCallback, Watcher
 from tune.engine.cluster import is_own
 from tune.engine.loggers import loggers
+from tune.engine.nodes import AwaitedNodes
 from tune.engine.pressure import MemoryPressure
 from tune.engine.progress import Progress
 from tune.engine.ray_compat import is_of_memory
@@ -86,9 +88,10 @@ def run_trials(
             _end_unfinished(ledger, watchers)
             return
         pressure, failures = MemoryPressure(console.print), ledger.config.budget.max_failures
-        callback = LedgerCallback(ledger, watchers, pressure, budget, failures)
-        asked = LedgerScheduler(ledger, scheduler)
         capacity = None if is_own() else Capacity(ledger.config.resources, resources)
+        nodes = None if capacity is None else _awaited(capacity, console)
+        callback = LedgerCallback(ledger, watchers, pressure, budget, failures, nodes)
+        asked = LedgerScheduler(ledger, scheduler)
         tuner = Tuner(
             with_resources(FineTuneTrainable, {"cpu": resources.cpu, "gpu": resources.gpu}),
             tune_config=TuneConfig(
@@ -121,6 +124,12 @@ def run_trials(
             ledger.ended >= ledger.asked or scheduler.has_enough(ledger)
         ):
             raise Halt("Ray has ended before the last trial did")
+
+
+def _awaited(capacity: Capacity, console: Console) -> AwaitedNodes:
+    """The nodes of a cluster, of which one is waited for where none has room for a trial."""
+    say = partial(console.print, "nodes   ", soft_wrap=True, markup=False)
+    return AwaitedNodes(lambda: capacity() > 0, say)
 
 
 def _kept(ledger: Ledger) -> int:

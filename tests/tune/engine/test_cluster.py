@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,18 +16,22 @@ import pytest
 import ray
 from ray._private.services import canonicalize_bootstrap_address
 from ray.cluster_utils import Cluster
+from rich.console import Console
 
-from tests.helpers.commands import DIGITS, REPOSITORY
+from tests.helpers.commands import DIGITS, REPOSITORY, SMALL
+from tests.helpers.processes import wait_until
 from trainable.files.remote import place_at
 from tune.base.errors import ConfigError, Halt
 from tune.checks.nodes import Question, describe, now, own_images
 from tune.config.loading import load_config
 from tune.engine import cluster
+from tune.engine.callback import LedgerCallback
 from tune.engine.cluster import code_for_nodes
 from tune.engine.ending import hold_contest
 from tune.engine.marks import check_storage
 from tune.engine.nodes import (
     Answer,
+    AwaitedNodes,
     alive_nodes,
     ask_each,
     name_of,
@@ -34,7 +40,10 @@ from tune.engine.nodes import (
 )
 from tune.engine.ray_compat import ray_as_it_was
 from tune.engine.resources import TrialResources
+from tune.engine.runner import start_search
+from tune.engine.stopping import TimeBudget
 from tune.engine.survey import looked_at_together, survey
+from tune.study.lookup import folder_of
 
 
 def test_the_drivers_code_is_brought_and_nothing_beside_it() -> None:
@@ -231,6 +240,56 @@ def test_a_head_that_runs_no_trials_waits_for_a_node_and_then_halts(
     (able,) = [node for node in alive_nodes() if node["Resources"].get("CPU")]
     answers = ask_each(platform.node, nodes=[able], resources={"num_cpus": 1})
     assert answers == [Answer(name_of(able), platform.node())]
+
+
+def test_a_node_is_waited_for_each_time_that_none_is_left_and_not_for_ever() -> None:
+    there, now, said = True, 0.0, list[str]()
+    nodes = AwaitedNodes(lambda: there, said.append, lambda: now)
+    callback = LedgerCallback(*cast("Any", ({}, [], None)), TimeBudget(lambda: 9e9), nodes=nodes)
+
+    def steps(*seconds: float) -> None:
+        nonlocal now
+        for each in seconds:
+            now += each
+            callback.on_step_end(0, [])
+
+    steps(1000.0)
+    there = False
+    steps(1000.0, 500.0)
+    there = True
+    steps(99.0)
+    there = False
+    steps(1.0, 599.0)
+    assert said == 2 * ["no node is left for a trial; one is waited for, 600 s long"]
+    with pytest.raises(Halt, match=r"no node has joined in 600 s .* give the same command again"):
+        steps(1.0)
+
+
+@pytest.mark.nightly
+def test_a_search_whose_nodes_have_all_left_says_so_and_halts(
+    head: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tune.engine.resources._LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("tune.engine.nodes._ROOM_SECONDS", 3.0)
+    worker, storage = head.add_node(num_cpus=1), tmp_path / "all"
+    where = [f"tracking.storage={storage}", f"tracking.study=sqlite:///{tmp_path / 'study.db'}"]
+    uri = f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}"
+    config = load_config(DIGITS, [*SMALL, *where, uri, "train.epochs=50", "resources.gpu=0"])
+    home, printed = folder_of("left", config.tracking), io.StringIO()
+
+    def leave() -> None:
+        wait_until(lambda: any(storage.glob("searches/left/trial-*/*.pt")))
+        head.remove_node(worker)
+
+    leaving = threading.Thread(target=leave)
+    leaving.start()
+    with pytest.raises(Halt, match=r"no node has joined in 3 s .* give the same command again"):
+        start_search(config, home, Console(file=printed, width=200))
+    leaving.join()
+    home.release()
+    told = "nodes    no node is left for a trial; one is waited for, 3 s long"
+    assert printed.getvalue().count(told) == 1
 
 
 @pytest.mark.nightly
