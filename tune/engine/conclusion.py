@@ -99,7 +99,7 @@ def conclude(
         say: Says that a node for that is waited for.
 
     Raises:
-        Halt: There is none any more.
+        Halt: There is none any more, or another process may run the search.
     """
     dataset = load_dataset(
         search.config.data, search.config.cache.of_images
@@ -125,6 +125,7 @@ def conclude(
         with problems.noted("recording the search"):
             record = writer.finish()
         if record is not None and classifier is not None and results.model is not None:
+            ledgers.searched.await_turn()  # two versions could not be made one again
             with problems.noted("registering the model"):
                 results = _register(search, results, classifier, record)
         if finalists:

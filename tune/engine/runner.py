@@ -192,7 +192,7 @@ def _run(
         recorded = True
     finally:
         if not recorded:
-            _close_record(writer)
+            _close_record(writer, home)
     refits = bool(order) and is_refitted(config, order[0])
     results = replace(results, undone=undone(config, chosen, ledgers, refits=refits))
     if results.unfinished is None:
@@ -250,9 +250,12 @@ def _conclude(
     )
 
 
-def _close_record(writer: RecordWriter) -> None:
-    """Close the record as far as that is quickly done; what is left is done on a resume."""
-    if not writer.started:
+def _close_record(writer: RecordWriter, home: SearchFolder) -> None:
+    """Close the record as far as that is quickly done; what is left is done on a resume.
+
+    Not where another process may run the search, whose record it is then.
+    """
+    if not (writer.started and home.is_own):
         return
     from tune.tracking.client import FAILURES
 

@@ -70,7 +70,7 @@ def run_trials(
     Raises:
         Halt: It cannot go on for now.
     """
-    remaining = ledger.asked - ledger.ended
+    remaining, ledger.check = ledger.asked - ledger.ended, home.check_own
     drop = DropUnneeded(home, ledger.kind, _kept(ledger), choice)
     for log in ledger.trials.values():  # a kill may have come before it was done
         drop.changed(log)

@@ -73,6 +73,20 @@ class SearchFolder:
         return self._hold.is_taken
 
     @property
+    def is_own(self) -> bool:
+        """Whether this process is running it, and no other can have taken it over."""
+        return self._hold.is_own
+
+    def check_own(self) -> None:
+        """Make sure that no other process has taken it over from this one.
+
+        Raises:
+            SQLAlchemyError: That cannot be known now.
+            TurnTakenError: One has.
+        """
+        self._hold.check()
+
+    @property
     def state(self) -> str:
         """`damaged`, `out of reach`, `running`, `finished` or `unfinished`."""
         try:
@@ -122,7 +136,7 @@ class SearchFolder:
     def clear_halves(self) -> None:
         """Delete what its trials' processes, which have ended, had half written."""
         # Another process may be running it; and a bucket has no halves.
-        if not self._hold.is_own or is_address(self.trials.where):
+        if not self.is_own or is_address(self.trials.where):
             return
         for kind in get_args(Kind):
             for name in place_at(self.trials.where).folders(f"{kind}-*"):
@@ -234,6 +248,8 @@ class SearchFolder:
 
     def note_elapsed(self, seconds: float) -> None:
         """Store how many seconds its runs have taken, unless there is no space for it."""
+        if self.shared is not None and not self.shared.has_turn:
+            return  # the time is another process's to note
         place = self._place if self.shared is None else self.shared.clock
         with suppress(OSError):
             place.write(_ELAPSED, json.dumps(round(seconds, 3)).encode())
@@ -242,10 +258,19 @@ class SearchFolder:
         """Free the name: nothing was started after all."""
         if self.shared is not None:
             self.shared.discard()
-        for name in (FILE, _ELAPSED, LOCK):
+        self._remove(FILE, _ELAPSED, LOCK)
+
+    def abandon(self) -> None:
+        """Free a name that was locked, if no search was begun by it after all."""
+        if self.is_own and not self.exists:
+            self._remove(LOCK)
+            self.release()
+
+    def _remove(self, *names: str) -> None:
+        for name in names:
             (self.folder / name).unlink(missing_ok=True)
         for folder in (self.folder, *self.folder.parents[:2]):
-            if not any(folder.iterdir()):
+            if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -33,8 +34,19 @@ class Hold:
 
     @property
     def is_own(self) -> bool:
-        """Whether this process has it."""
-        return bool(self._lock.is_locked)
+        """Whether this process has it, and no other can have taken it meanwhile."""
+        has_turn = self._shared is None or self._shared.has_turn
+        return bool(self._lock.is_locked) and has_turn
+
+    def check(self) -> None:
+        """Make sure that no other process has taken it meanwhile.
+
+        Raises:
+            SQLAlchemyError: That cannot be known now.
+            TurnTakenError: One has.
+        """
+        if self._shared is not None:
+            self._shared.check_turn()
 
     @property
     def is_taken(self) -> bool:
@@ -54,10 +66,11 @@ class Hold:
         Raises:
             ConfigError: Another process has it, or others could not be kept out.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if self._lock.is_locked:
+            return
         busy = f"search {self._name}: another process is running it; wait for it or stop it"
         try:
-            acquire(self._lock, patience)
+            self._acquire(patience)
         except Timeout as error:
             raise ConfigError(busy) from error
         try:
@@ -66,6 +79,13 @@ class Hold:
         except ConfigError:
             self._lock.release()
             raise
+
+    def _acquire(self, patience: float) -> None:
+        """Lock the file; one that is waited for may take folder and all away, and free the name."""
+        while not self._lock.is_locked:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                acquire(self._lock, patience)
 
     def give_back(self) -> None:
         """Let others have it, this process's next search too."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
@@ -32,6 +32,8 @@ from tune.study.trial import (
     milliseconds,
 )
 
+_Result = TypeVar("_Result")
+
 
 class Ledger:
     """The trials of a search, in a storage of Optuna's.
@@ -46,12 +48,14 @@ class Ledger:
         asked: How many trials there are to be.
         trials: By number.
         objective: What makes one better than another.
+        check: Called before each write: raises where another process may run the search.
     """
 
     def __init__(
         self, study: Study, config: SearchConfig, plan: Plan, patience: float = PATIENCE
     ) -> None:
         self.study, self._patience = study, patience
+        self.check: Callable[[], None] = lambda: None
         self.config, self.plan, self.kind = config, plan, plan.kind
         self.objective = Objective.of(config.objective)
         self._distributions, self._own = distributions(plan.space), config.own
@@ -70,7 +74,7 @@ class Ledger:
 
     def begin(self) -> TrialLog:
         """The next trial to run: a new one, or one that was neither ended nor paused."""
-        return self._take(patiently(self._next, self._patience))
+        return self._take(self.write(self._next))
 
     def go_on(self, number: int) -> TrialLog:
         """Take up a trial that was started before and that nobody runs now."""
@@ -109,7 +113,7 @@ class Ledger:
         new = Epoch({name: result[name] for name in self.objective.epoch_metrics}, at, decision)
         facts = {name: result[name] for name in FACTS if name in result}
         changed = {name: value for name, value in facts.items() if log.facts.get(name) != value}
-        patiently(lambda: self._write_epoch(number, epoch, new, changed), self._patience)
+        self.write(lambda: self._write_epoch(number, epoch, new, changed))
         log.facts = facts
         log.epochs.append(new)
 
@@ -135,9 +139,33 @@ class Ledger:
         value = log.score if state is TrialState.COMPLETE else None
         attrs: dict[str, Any] = {} if error is None else {ERROR: error}
         attrs |= {CUT_SHORT: True} if cut_short else {}
-        ended = patiently(lambda: self._write_end(number, state, value, attrs), self._patience)
+        ended = self.write(lambda: self._write_end(number, state, value, attrs))
         log.error, log.cut_short, log.ended = error, cut_short, ended
         log.state = state
+
+    def write(self, action: Callable[[], _Result]) -> _Result:
+        """Write to the study as the process that runs the search; where it is away, wait for it.
+
+        Args:
+            action: What is written; done twice, it comes to the same.
+
+        Raises:
+            Halt: The storage is full, or it could not be written for too long.
+        """
+
+        def checked() -> _Result:
+            self.check()  # each time: while this one waits, another may take the search over
+            return action()
+
+        return patiently(checked, self._patience)
+
+    def await_turn(self) -> None:
+        """Make sure that this process runs the search, before it writes elsewhere what it found.
+
+        Raises:
+            Halt: It could not be known for too long.
+        """
+        self.write(lambda: None)
 
     def decision(self, number: int, epoch: int) -> Decision | None:
         """What was decided after an epoch; None if it has not been reported."""

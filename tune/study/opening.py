@@ -17,12 +17,10 @@ from tune.study.ledger import Ledger
 from tune.study.plan import Plan
 from tune.study.search import Search
 from tune.study.storage import (
-    PATIENCE,
     UNUSABLE,
     has_study,
     load_study,
     open_storage,
-    patiently,
     reopen,
     storage_url,
     unusable,
@@ -139,7 +137,7 @@ def conclude_study(ledger: Ledger, search: Search) -> None:
     Raises:
         Halt: The storage is full, or has been away for too long.
     """
-    patiently(lambda: write_definition(ledger.study, search), PATIENCE)
+    ledger.write(lambda: write_definition(ledger.study, search))
 
 
 def read_ledger(config: SearchConfig, plan: Plan) -> Ledger:

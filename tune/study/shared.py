@@ -78,6 +78,11 @@ class SharedFolder:
         return place_at(self.address)
 
     @property
+    def awaited(self) -> AnyPlace:
+        """The same, while somebody looks on."""
+        return place_at(self.address, _HURRY)
+
+    @property
     def clock(self) -> AnyPlace:
         """The same, for what is written again and again and not waited for."""
         return place_at(self.address, patience=0.0)
@@ -158,6 +163,21 @@ class SharedFolder:
         self._turn = turn if turn.take(patience) else None
         return self._turn is not None
 
+    @property
+    def has_turn(self) -> bool:
+        """Whether no other machine's process can have taken the turn, once it was taken here."""
+        return self._turn is None or self._turn.is_own
+
+    def check_turn(self) -> None:
+        """Make sure of it.
+
+        Raises:
+            SQLAlchemyError: The study does not say.
+            TurnTakenError: One has taken it.
+        """
+        if self._turn is not None:
+            self._turn.check()
+
     def end_turn(self) -> None:
         """Let the others in again."""
         if self._turn is not None:
@@ -193,7 +213,7 @@ class SharedFolder:
     def discard(self) -> None:
         """Leave the folder as if it had never been claimed."""
         with suppress(OSError, ValueError):
-            place_at(self.address, _HURRY).delete(_ELAPSED)
+            self.awaited.delete(_ELAPSED)
             if self._claimed is not None:
                 Claims(self.address, _HURRY).withdraw(self._claimed)
         self.end_turn()
@@ -206,7 +226,7 @@ class SharedFolder:
             raise unusable_storage(self.storage, error) from error
 
     def _trials(self) -> list[AnyPlace]:
-        place = place_at(self.address, _HURRY)
+        place = self.awaited
         return [
             place_at(below(self.address, name), _HURRY)
             for kind in get_args(Kind)

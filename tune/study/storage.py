@@ -40,8 +40,13 @@ SILENCE: Final = 50
 UNUSABLE: Final = (SQLAlchemyError, OptunaError, ImportError)
 """What is raised where a storage cannot be used."""
 
+
+class TurnTakenError(Exception):
+    """Another process has the turn to run a search, for now at least."""
+
+
 _MADE_MEANWHILE: Final = re.compile(r"already exists|unique constraint|is locked", re.IGNORECASE)
-_AWAY: Final = (SQLAlchemyError, StorageInternalError)
+_AWAY: Final = (SQLAlchemyError, StorageInternalError, TurnTakenError)
 _FULL: Final = "is full"
 _SQLITE: Final = "sqlite:///"
 _CONNECT_SECONDS: Final = 5

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from operator import not_
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,12 +21,15 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from tune.base.locks import acquire, is_taken
 from tune.study.reach import dialect_of, file_of
 from tune.study.search import OWN_STUDY
-from tune.study.storage import KEEPALIVE, SILENCE, connect_args, unusable
+from tune.study.storage import KEEPALIVE, SILENCE, TurnTakenError, connect_args, unusable
 
 _ASK_SECONDS: Final = 1.0
 """How often a turn is asked for that another process has, while that one is waited for."""
 _LOOK_SECONDS: Final = 5.0
 """How often it is looked whether the turn is still this process's."""
+_SURE_SECONDS: Final = 20.0
+"""For how long it is sure to be, without a look: for less than half the silence after which the
+server gives it to another."""
 _AGAIN_SECONDS: Final = 1.0
 _TRIES: Final = 5
 """How soon and how often a turn is asked for that another process has, before it is lost: that one
@@ -49,6 +55,18 @@ class Turn(Protocol):
     def is_taken(self) -> bool:
         """Whether another process has it, as far as that can be known."""
 
+    @property
+    def is_own(self) -> bool:
+        """Whether this process has it, as far as that was known a moment ago: nobody is asked."""
+
+    def check(self) -> None:
+        """Make sure that this process has it, which is about to write.
+
+        Raises:
+            SQLAlchemyError: Whose it is cannot be known now.
+            TurnTakenError: Another process has it.
+        """
+
     def take(self, patience: float = 0.0) -> bool:
         """Take it; False where another process has it after so many seconds."""
 
@@ -65,12 +83,21 @@ class FileTurn:
     """
 
     def __init__(self, database: Path, name: str) -> None:
-        self._lock = FileLock(f"{database}-{name}.lock")
+        # Of all threads of this process: one of them notes the time.
+        self._lock = FileLock(f"{database}-{name}.lock", thread_local=False)
 
     @property
     def is_taken(self) -> bool:
         """Whether another process has it."""
         return is_taken(self._lock)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process has it."""
+        return bool(self._lock.is_locked)
+
+    def check(self) -> None:
+        """Nothing: no process loses the lock of a file."""
 
     def take(self, patience: float = 0.0) -> bool:
         """Take it; False where another process has it after so many seconds."""
@@ -105,7 +132,8 @@ class ServerTurn:
             url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=connect_args(url)
         )
         self._connection: Connection | None = None
-        self._ended = threading.Event()
+        self._known_at = -math.inf
+        self._look, self._ended = threading.Lock(), threading.Event()
 
     @property
     def is_taken(self) -> bool:
@@ -115,6 +143,25 @@ class ServerTurn:
                 return bool(connection.scalar(_HOLDER, {"key": self._key}))
         except SQLAlchemyError:
             return False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process has it, as far as that was known a moment ago: nobody is asked."""
+        since = time.monotonic() - self._known_at
+        return self._connection is not None and since < _SURE_SECONDS
+
+    def check(self) -> None:
+        """Make sure that this process has it, which is about to write.
+
+        By the connection that it belongs to: while a server is away for this process alone, it
+        gives the turn to another, and then whatever else is asked of it comes through at once.
+
+        Raises:
+            SQLAlchemyError: Whose it is cannot be known now.
+            TurnTakenError: Another process has it.
+        """
+        if not self._holds():
+            raise TurnTakenError("another process has the turn to run this search")
 
     def take(self, patience: float = 0.0) -> bool:
         """Take it; False where another process has it.
@@ -145,7 +192,7 @@ class ServerTurn:
         self._let_go()
 
     def _try(self) -> bool:
-        connection = self._engine.connect()
+        at, connection = time.monotonic(), self._engine.connect()
         try:
             for setting, value in _SILENCE.items():
                 connection.execute(text(f"SET {setting} = {value}"))
@@ -156,7 +203,7 @@ class ServerTurn:
             connection.close()
             raise
         if taken:
-            self._connection = connection
+            self._connection, self._known_at = connection, at
         else:
             connection.close()
         return taken
@@ -175,18 +222,32 @@ class ServerTurn:
         """
         missed = 0
         while not self._ended.wait(_AGAIN_SECONDS if missed else _LOOK_SECONDS):
+            with suppress(SQLAlchemyError):
+                missed = 0 if self._holds() else missed + 1
+            if missed == _TRIES:
+                self._ended.set()  # it is not taken again, whatever becomes of the other
+                self._on_loss("another process, which runs this search now")
+
+    def _holds(self) -> bool:
+        """Whether it is this process's, as the server says; taken again where that forgot it.
+
+        Raises:
+            SQLAlchemyError: The server does not say.
+        """
+        with self._look:
+            at = time.monotonic()
             try:
-                if self._connection is None and not self._try():
-                    missed += 1
-                    if missed < _TRIES:
-                        continue
-                    self._on_loss("another process, which runs this search now")
-                    return
-                missed = 0
-                assert self._connection is not None
-                self._connection.execute(text("SELECT 1"))
+                if self._connection is None and not self._ended.is_set():
+                    self._try()
+                connection = self._connection
+                if connection is None:
+                    return False
+                connection.execute(text("SELECT 1"))
             except SQLAlchemyError:
                 self._let_go()
+                raise
+            self._known_at = at
+        return True
 
 
 def turn_for(url: str, name: str, on_loss: Callable[[str], None]) -> Turn | None:
