@@ -231,10 +231,12 @@ class SearchFolder:
     def elapsed(self) -> float:
         """The seconds that its runs have taken together, as far as they were noted.
 
+        It is the first that a new search asks its storage, and a person may be looking on.
+
         Raises:
             ConfigError: The storage does not say, and what it has would be written over.
         """
-        place = self._place if self.shared is None else self.shared.place
+        place = self._place if self.shared is None else self.shared.awaited
         try:
             seconds = json.loads(place.read(_ELAPSED))
         except (FileNotFoundError, ValueError):
