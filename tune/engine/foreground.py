@@ -41,7 +41,7 @@ def run_request(
         return interruption_code()
     if not launch.finished:
         code = run(launch, console, complain)
-        leave(code, clean=launch.home.clear_halves)  # it starts Ray, which must be stopped
+        leave(code, clean=launch.clean)  # it starts Ray, which must be stopped
     console.print(launch.already)
     return DONE
 

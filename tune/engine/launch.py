@@ -72,6 +72,11 @@ class Launch:
             more = "another space, for this one has no others"
         return f"{name} is finished, with {trials} trials; for more: {more}"
 
+    def clean(self) -> None:
+        """Clear away what was half done, once nothing of the search runs any more."""
+        self.home.clear_halves()
+        self.home.abandon()
+
 
 def checked_config(
     given: Path | None, words: Sequence[str], where: str = "command line"
@@ -106,9 +111,19 @@ def free_home(config: SearchConfig, name: str | None) -> SearchFolder:
         ConfigError: It is no name, or there is a search of that name.
     """
     name = f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}" if name is None else name
-    home = folder_of(checked_name(name, "--name"), config.tracking)
+    home = usable_home(config, checked_name(name, "--name"))
     if home.exists:
         raise ConfigError(home.taken())
+    return home
+
+
+def usable_home(config: SearchConfig, name: str) -> SearchFolder:
+    """The folder of a search of this name, whether it was started or not.
+
+    Raises:
+        ConfigError: Nothing can be written there.
+    """
+    home = folder_of(name, config.tracking)
     reason = None if home.folder.is_dir() else why_not_writable(home.folder)
     if reason is not None:
         raise ConfigError(f"nothing can be written here: {reason}; go to another folder")
@@ -121,6 +136,8 @@ def new_search(
     name: str | None,
     where: str = "command line",
     on_loss: Callable[[str], None] = interrupt,
+    *,
+    home: SearchFolder | None = None,
 ) -> Launch:
     """A search that has not been started.
 
@@ -130,12 +147,13 @@ def new_search(
         name: Its name; by default the config's name and the time.
         where: Where the overrides are from, as an error says it.
         on_loss: As :meth:`~tune.study.holding.Hold.take` has it: stops this process's search.
+        home: Its folder, where that is locked already and free.
 
     Raises:
         ConfigError: It could not run.
     """
     config = with_addresses(checked_config(given, words, where))
-    home = free_home(config, name)
+    home = free_home(config, name) if home is None else home
     watch = Stopwatch(home)
     check_tracking(config.tracking.uri)
 

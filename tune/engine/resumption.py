@@ -26,7 +26,7 @@ from tune.tracking.server import why_away
 if TYPE_CHECKING:
     from tune.reporting.results import SearchResults
 
-from tune.engine.launch import Launch, checked_config, new_search, with_addresses
+from tune.engine.launch import Launch, checked_config, new_search, usable_home, with_addresses
 
 _PATIENCE: Final = 150.0
 """Seconds for which a search is waited for whose driver may be dead: PostgreSQL notices within a
@@ -45,8 +45,8 @@ def resumed_or_new_search(
     """A search that goes on where it was started before, on whatever machine, and else is started.
 
     The same command may be given again and again, by whatever restarts a job. A driver that a
-    machine has lost may hold the search's turn for a while: it is waited for. So is the server of
-    the study, which may have gone together with the job.
+    machine has lost may hold the search's turn for a while, also one that had no study yet: it is
+    waited for. So is the server of the study, which may have gone together with the job.
 
     Args:
         given: The config of a new search: a file or a preset, or the default.
@@ -58,15 +58,33 @@ def resumed_or_new_search(
     Raises:
         ConfigError: It could not run, or a process is running it.
     """
-    tracking = with_addresses(checked_config(given, words)).tracking
-    where = (tracking.storage, tracking.study)
+    config = with_addresses(checked_config(given, words))
+    where = (config.tracking.storage, config.tracking.study)
     name = checked_name(name, "--resume-or-start")
-    before = waited_for(lambda: known(find_folder(name, *where)), _STUDY_PATIENCE, say)
+
+    def look() -> Search | None:
+        return waited_for(lambda: known(find_folder(name, *where)), _STUDY_PATIENCE, say)
+
+    before = look()
     if before is None:
-        return new_search(given, words, name)
-    wanted, had = with_budget(before.config, budget).budget, before.config.budget
-    new = {key: value for key, value in budget.items() if getattr(wanted, key) != getattr(had, key)}
+        home = usable_home(config, name)
+        home.lock(_PATIENCE, interrupt)
+        try:
+            before = look()  # of a start that was under way
+            if before is None:
+                return new_search(given, words, name, home=home)
+        except BaseException:
+            home.abandon()
+            raise
+        home.release()
+    new = _changed(before.config, budget)
     return resumed_search(name, new, *where, patience=_PATIENCE)
+
+
+def _changed(config: SearchConfig, budget: Mapping[str, str]) -> dict[str, str]:
+    """The values of keys of `budget` that are not those of a search, by their last names."""
+    wanted, had = with_budget(config, budget).budget, config.budget
+    return {key: text for key, text in budget.items() if getattr(wanted, key) != getattr(had, key)}
 
 
 def resumed_search(

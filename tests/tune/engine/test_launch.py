@@ -3,18 +3,21 @@ from __future__ import annotations
 import io
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from s3fs import S3FileSystem
 
+from tests.helpers.buckets import ENVIRONMENT
 from tests.helpers.commands import DIGITS
 from tests.helpers.postgres import postgres
 from tests.helpers.processes import running
 from tune.base.errors import ConfigError
 from tune.config.loading import load_config
-from tune.engine.launch import Launch
+from tune.engine.launch import Launch, new_search
 from tune.engine.resumption import _extended, resumed_or_new_search, resumed_search
 from tune.strategy.portfolio import open_search
 from tune.study.folder import SearchFolder
@@ -209,6 +212,86 @@ def test_a_search_that_a_process_runs_is_waited_for(
         threading.Timer(0.1, holder.kill).start()
         monkeypatch.setattr("tune.engine.resumption._PATIENCE", 10.0)
         resumed_or_new_search(given, words, "night", {}).home.release()
+
+
+def test_a_start_that_has_no_study_yet_is_waited_for(
+    in_an_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.engine.resumption._PATIENCE", 0.3)
+    given, words = COMMAND
+    with running([sys.executable, "-c", HOLD, str(in_an_empty_folder / "mlruns")]) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match="another process is running it"):
+            resumed_or_new_search(given, words, "night", {})
+        monkeypatch.setattr("tune.engine.resumption._PATIENCE", 10.0)
+        threading.Timer(0.1, holder.kill).start()
+        launch = resumed_or_new_search(given, words, "night", {})
+    assert launch.home.is_own
+    assert not launch.home.exists
+    launch.home.release()
+
+
+def test_a_start_that_comes_to_its_study_while_it_is_waited_for_is_gone_on_with(
+    in_an_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, words = COMMAND
+    config = new_search(given, words, "night").config
+    search = Search(name="night", config=config, data_fingerprint="f", weights_hash=None)
+    home, gone_on = SearchFolder("night"), list[str]()
+    monkeypatch.setattr("tune.engine.runner.resume_search", lambda s, *_: gone_on.append(s))
+    with running([sys.executable, "-c", HOLD, str(in_an_empty_folder / "mlruns")]) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+
+        def come_to_it_and_die() -> None:
+            home.save(search)
+            holder.kill()
+
+        threading.Timer(0.5, come_to_it_and_die).start()
+        launch = resumed_or_new_search(given, words, "night", {})
+    launch.run(Console(quiet=True))
+    assert gone_on == [search]
+    launch.home.release()
+
+
+def test_of_a_start_that_was_refused_after_all_nothing_stays(in_an_empty_folder: Path) -> None:
+    given, words = COMMAND
+    before = list(in_an_empty_folder.iterdir())
+    launch = resumed_or_new_search(given, words, "night", {})
+    launch.clean()
+    assert list(in_an_empty_folder.iterdir()) == before
+    with pytest.raises(ConfigError, match="the server does not answer"):
+        resumed_or_new_search(given, ["tracking.uri=http://127.0.0.1:1"], "night", {})
+    assert list(in_an_empty_folder.iterdir()) == before
+    begin(resumed_or_new_search(given, words, "night", {}))
+    begun = resumed_or_new_search(given, words, "night", {})
+    begun.clean()
+    assert begun.home.exists
+    begun.home.release()
+
+
+@pytest.mark.parametrize(
+    ("has_credentials", "told"), [(True, "out of reach"), (False, "Unable to locate credentials")]
+)
+def test_a_new_search_waits_shortly_for_a_storage_that_cannot_be_used(
+    has_credentials: bool, told: str, in_an_empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.study.shared._HURRY", 0.5)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    for name in () if has_credentials else ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(in_an_empty_folder))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    S3FileSystem.clear_instance_cache()
+    given, words = COMMAND
+    away = [*words, "tracking.storage=s3://away", "tracking.study=sqlite:///study.db"]
+    start = time.monotonic()
+    with pytest.raises(ConfigError, match=f"tracking.storage=s3://away cannot be used: .*{told}"):
+        new_search(given, away, "night")
+    assert time.monotonic() - start < 60
+    S3FileSystem.clear_instance_cache()
 
 
 @pytest.mark.nightly
