@@ -147,11 +147,18 @@ def test_a_login_shell_of_the_image_finds_its_commands(tmp_path: Path) -> None:
     assert found.strip() == path.replace("$PATH", "/usr/bin:/bin")
 
 
+DEBIAN = {"ssh": "openssh-client", "scp": "openssh-client", "rsync": "rsync"}
+"""The packages of what Ray calls to reach a machine."""
+
+
 def test_the_image_has_what_its_clusters_call_in_it() -> None:
-    """Ray copies its settings into a container by rsync, and KubeRay's probes call wget."""
+    """A head starts its workers from its own container, and KubeRay's probes call wget."""
     last = text("Dockerfile").rpartition("FROM ")[2]
     installed = re.findall(r"--no-install-recommends ([a-z \d-]+)", last)[0].split()
-    assert {"procps", "rsync", "wget"} <= set(installed)
+    runner = files("ray") / "autoscaler" / "_private" / "command_runner.py"
+    called = set(re.findall(r'= \["(\w+)"', runner.read_text()))
+    assert called >= {"ssh", "rsync"}
+    assert {"procps", "wget"} | {DEBIAN[name] for name in called} <= set(installed)
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "rayjob.yaml", "ssh-cluster.yaml"])
