@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import optuna
@@ -18,9 +19,16 @@ from tests.helpers.buckets import S3, s3
 from tests.helpers.commands import REPOSITORY
 from tests.helpers.machines import Machine, Network, network
 from tests.helpers.postgres import Postgres, postgres
+from tests.helpers.processes import run
 from tests.helpers.servers import Server
 
 BIN = Path(sys.executable).parent
+_WHERE = """
+import sys
+from importlib.util import find_spec
+for spec in filter(None, map(find_spec, sys.argv[1:])):
+    print(*spec.submodule_search_locations, sep="\\n")
+"""
 
 
 @dataclass
@@ -41,10 +49,9 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """What a node has, and nothing of this repository: the driver brings its code."""
-        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         return {
             "PATH": f"{BIN}:{os.environ['PATH']}",
-            "PYTHONPATH": os.pathsep.join(p for p in paths if p and Path(p) != REPOSITORY),
+            "PYTHONPATH": other_paths(),
             "OMP_NUM_THREADS": "1",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": "of-the-cluster-and-no-other-0123456789",
@@ -55,25 +62,33 @@ class Cluster:
             "MLFLOW_TRACKING_URI": self.record.uri,
         }
 
-    def machine(self, *words: str) -> Machine:
-        """One that has joined the cluster, or started it."""
-        machine = self.stack.enter_context(self.network.machine(self.environment))
+    def machine(self, *words: str, code: Path | None = None) -> Machine:
+        """One that has joined the cluster, or started it, on which this package is not installed.
+
+        Args:
+            words: How Ray is started there.
+            code: What lies there for drivers.
+        """
+        given = (self.environment, code, installed())
+        machine = self.stack.enter_context(self.network.machine(*given))
+        assert machine.run(sys.executable, "-c", "import tune.search").returncode != 0
         own = f"--node-ip-address={machine.address}"
         machine.start(str(BIN / "ray"), "start", own, *words)
         self.machines.append(machine)
         return machine
 
     def head(self, cpus: int) -> Machine:
-        return self.machine(
-            "--head", "--port=6379", "--include-dashboard=false", f"--num-cpus={cpus}"
-        )
+        """One that starts the cluster, and has the code for drivers."""
+        words = ("--head", "--port=6379", "--include-dashboard=false", f"--num-cpus={cpus}")
+        return self.machine(*words, code=REPOSITORY)
 
     def worker(self, head: Machine) -> Machine:
         return self.machine(f"--address={head.address}:6379", "--num-cpus=1")
 
     def driver(self, *words: str, storage: str | None = None) -> tuple[str, ...]:
-        """A command as a user types it on a node, with this repository's code."""
-        path = os.pathsep.join([str(REPOSITORY), self.environment["PYTHONPATH"]])
+        """A command as a user types it on a head, with this repository's code."""
+        code = self.machines[0].folder / "code"  # of any: they have their files at one path
+        path = os.pathsep.join([str(code), self.environment["PYTHONPATH"]])
         given = [f"TUNE_STORAGE={self.storage if storage is None else storage}"]
         return ("env", f"PYTHONPATH={path}", *given, *words)
 
@@ -96,6 +111,22 @@ class Cluster:
         """How many epochs each trial that runs has reported."""
         running = (each for each in self.trials(name) if each.state is TrialState.RUNNING)
         return {trial.number: len(trial.intermediate_values) for trial in running}
+
+
+def other_paths() -> str:
+    """`PYTHONPATH` without this repository."""
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(path for path in paths if path and Path(path) != REPOSITORY)
+
+
+@cache
+def installed() -> tuple[Path, ...]:
+    """Where Python finds this package without the repository: an editable install leads to one."""
+    script = [sys.executable, "-c", _WHERE, "trainable", "tune"]
+    environment = {**os.environ, "PYTHONPATH": other_paths()}
+    done = run(script, cwd="/", env=environment)
+    assert done.returncode == 0, done.stderr
+    return tuple(map(Path, done.stdout.splitlines()))
 
 
 @contextmanager

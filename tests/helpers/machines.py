@@ -1,7 +1,8 @@
 """Machines of their own on this one: each with its own network and its own files.
 
 A machine is a network namespace, behind a bridge, and a mount namespace, in which its folder is a
-file system that no other sees. The programs are this machine's, as on nodes of one image.
+file system that no other sees. The programs are this machine's, as on nodes of one image; what else
+nodes are not to have is hidden from them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -23,10 +24,14 @@ from tests.helpers.processes import run, running, wait_until
 
 _MOUNT = """
 set -e
+folder=$1 code=$2
+shift 2
 mount --make-rprivate /
-mount -t tmpfs tmpfs "$1"
+mount -t tmpfs tmpfs "$folder"
 mount -t tmpfs tmpfs /dev/shm
-mkdir "$1/desk" "$1/ray"
+mkdir "$folder/desk" "$folder/ray" "$folder/code"
+[ -z "$code" ] || mount --bind "$code" "$folder/code"
+for hidden in "$@"; do mount -t tmpfs tmpfs "$hidden"; done
 echo ready
 exec sleep 3600
 """
@@ -60,15 +65,22 @@ class Network:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextmanager
-    def machine(self, environment: Mapping[str, str]) -> Iterator[Machine]:
+    def machine(
+        self,
+        environment: Mapping[str, str],
+        code: Path | None = None,
+        hidden: Sequence[Path] = (),
+    ) -> Iterator[Machine]:
         """A machine that runs until the block ends.
 
         Args:
             environment: Its variables.
+            code: A folder of this machine that it has too, as `code` in its own.
+            hidden: Folders of this machine that are empty there; in `code` they are as they were.
         """
         self._count += 1
         address = f"{self._prefix}.{self._count}"
-        machine = Machine(address, self._folder, self._bridge, environment)
+        machine = Machine(address, self._folder, self._bridge, environment, code, hidden)
         try:
             yield machine
         finally:
@@ -84,7 +96,13 @@ class Machine:
     """
 
     def __init__(
-        self, address: str, folder: str, bridge: str, environment: Mapping[str, str]
+        self,
+        address: str,
+        folder: str,
+        bridge: str,
+        environment: Mapping[str, str],
+        code: Path | None,
+        hidden: Sequence[Path],
     ) -> None:
         self.address, self.folder = address, Path(folder)
         self._environment = {
@@ -94,8 +112,9 @@ class Machine:
             "RAY_TMPDIR": f"{folder}/ray",
             "TUNE_CACHE": f"{folder}/cache",
         }
+        given = [folder, "" if code is None else str(code), *map(str, hidden)]
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--uts", "sh", "-c", _MOUNT, "sh", folder],
+            ["unshare", "--mount", "--net", "--uts", "sh", "-c", _MOUNT, "sh", *given],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -9,6 +9,8 @@ import psutil
 import pytest
 
 from tests.helpers.buckets import s3
+from tests.helpers.cluster import installed, other_paths
+from tests.helpers.commands import REPOSITORY
 from tests.helpers.machines import Network, network
 from tests.helpers.postgres import postgres
 from tune.study.turns import ServerTurn
@@ -42,6 +44,18 @@ def test_machines_see_each_other_and_none_of_each_others_files(wires: Network) -
             other.kill()
             sleeping.wait(timeout=5)
             assert not psutil.pid_exists(sleeping.pid)
+
+
+def test_a_node_finds_this_package_nowhere_but_where_a_driver_does(wires: Network) -> None:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": other_paths()}
+    with wires.machine(environment, REPOSITORY, installed()) as machine:
+        where = ("-c", "import tune.search, trainable; print(tune.__file__, trainable.__file__)")
+        alone = machine.run(sys.executable, *where)
+        assert "No module named 'tune" in alone.stderr
+        driver = ("env", f"PYTHONPATH={machine.folder}/code", sys.executable)
+        found = machine.run(*driver, *where)
+        assert found.returncode == 0, found.stderr
+        assert all(path.startswith(f"{machine.folder}/code/") for path in found.stdout.split())
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", "Skipped"), ("true", "Failed")])
