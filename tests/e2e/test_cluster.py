@@ -1,4 +1,4 @@
-"""Searches on machines that share no file, of which some are lost, and servers that go away.
+"""Searches on machines without a file in common, of which some are lost, and servers that go away.
 
 What machines that cannot do their work are told, and servers that are away for a minute, are of
 `make nightly`.
@@ -10,10 +10,12 @@ import json
 import logging
 import os
 import re
+import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -70,23 +72,24 @@ def test_a_search_outlives_its_machines_and_its_driver(
     head, first, second = _started(cluster)
     command = cluster.driver(*SEARCH, "--resume-or-start", NAME)
     with head.running(*command) as driver:
-        wait_until(lambda: _all_have_begun(cluster), by=driver)
-        reported, saved = cluster.under_way(NAME), _saved(caplog)
+        losses = [_before_a_loss(cluster, driver, caplog)]
         second.kill()
         ended = cluster.states(NAME)[TrialState.COMPLETE]
-        wait_until(lambda: cluster.states(NAME)[TrialState.COMPLETE] >= ended + 2, by=driver)
-        cluster.worker(head)  # joins late, and is used
-        wait_until(lambda: cluster.states(NAME)[TrialState.RUNNING] == 2, by=driver)
-        assert cluster.states(NAME)[TrialState.COMPLETE] < TRIALS
+        wait_until(lambda: cluster.states(NAME)[TrialState.COMPLETE] > ended, by=driver)
+        late = cluster.worker(head)
+        wait_until(lambda: late.address in _savers(caplog), by=driver)
+        losses.append(_before_a_loss(cluster, driver, caplog))
         head.kill()
-    first.kill()
+    for worker in (first, late):
+        worker.kill()
+    assert cluster.states(NAME)[TrialState.COMPLETE] < TRIALS
 
     other = cluster.head(cpus=2)
     done = other.run(*command, limit=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "resumed" in done.stdout
     _check_end(cluster, tmp_path)
-    _check_no_epoch_twice(reported, saved, _saved(caplog))
+    _check_no_epoch_twice(losses, _saved(caplog))
 
     again = other.run(*command)
     assert (again.returncode, again.stderr) == (0, "")
@@ -100,9 +103,10 @@ def test_servers_may_be_away_for_a_minute(
     caplog.set_level(logging.INFO, "werkzeug")
     head, *_ = _started(cluster)
     command = cluster.driver(*SEARCH, "--resume-or-start", NAME)
+    losses = []
     with head.running(*command) as driver:
         for server in (cluster.bucket, cluster.database):
-            wait_until(lambda: _all_have_begun(cluster), by=driver)
+            losses.append(_before_a_loss(cluster, driver, caplog))
             server.stop()
             time.sleep(60)
             server.start()
@@ -110,7 +114,7 @@ def test_servers_may_be_away_for_a_minute(
         _, errors = driver.communicate(timeout=600)
         assert driver.returncode == 0, errors
     _check_end(cluster, tmp_path)
-    _check_no_epoch_twice({}, Counter(), _saved(caplog))
+    _check_no_epoch_twice(losses, _saved(caplog))
 
 
 @pytest.mark.nightly
@@ -161,27 +165,60 @@ def _check_refusals(cluster: Cluster, head: Machine) -> None:
         assert (f"({machine.address})" in mixed.stderr) == (machine is other)
 
 
+@dataclass(frozen=True)
+class Loss:
+    """What there was just before something was lost.
+
+    Attributes:
+        reported: How many epochs each trial that ran had reported.
+        saved: How often each trial had saved its state.
+    """
+
+    reported: dict[int, int]
+    saved: Counter[int]
+
+
+def _before_a_loss(
+    cluster: Cluster, driver: subprocess.Popen[str], log: pytest.LogCaptureFixture
+) -> Loss:
+    """What there is once two trials run that have reported an epoch."""
+    wait_until(lambda: _all_have_begun(cluster), by=driver)
+    reported = cluster.under_way(NAME)  # first: what is saved meanwhile has been trained before
+    return Loss(reported, _saved(log))
+
+
 def _all_have_begun(cluster: Cluster) -> bool:
     """Whether two trials run, and have an epoch each."""
     epochs = cluster.under_way(NAME).values()
     return len(epochs) == 2 and all(epochs)
 
 
+def _saves(log: pytest.LogCaptureFixture) -> list[tuple[str, int]]:
+    """From which address which trial has saved its state, each time that it has."""
+    lines = [each.getMessage() for each in log.records if each.name == "werkzeug"]
+    pattern = re.compile(rf"^(\S+) .*PUT /\S+/{NAME}/trial-(\d+)/last\.pt\S* HTTP")
+    found = [match for line in lines if (match := pattern.search(line))]
+    return [(match[1], int(match[2])) for match in found]
+
+
+def _savers(log: pytest.LogCaptureFixture) -> set[str]:
+    """The addresses of the machines on which trials have ended an epoch."""
+    return {address for address, _ in _saves(log)}
+
+
 def _saved(log: pytest.LogCaptureFixture) -> Counter[int]:
     """How often each trial has saved its state, which it does once an epoch."""
-    lines = [each.getMessage() for each in log.records if each.name == "werkzeug"]
-    pattern = re.compile(rf"PUT /\S+/{NAME}/trial-(\d+)/last\.pt\S* HTTP")
-    return Counter(int(found[1]) for line in lines if (found := pattern.search(line)))
+    return Counter(trial for _, trial in _saves(log))
 
 
-def _check_no_epoch_twice(
-    reported: dict[int, int], before: Counter[int], after: Counter[int]
-) -> None:
-    """Check that trials whose machines were lost have trained what they lacked, and no more."""
+def _check_no_epoch_twice(losses: Sequence[Loss], after: Counter[int]) -> None:
+    """Check that trials that ran at a loss have trained what they lacked, and no more."""
     assert set(after) == set(range(TRIALS))
     assert min(after.values()) >= EPOCHS
-    for trial, epochs in reported.items():
-        assert after[trial] - before[trial] <= EPOCHS - epochs, f"trial {trial} began anew"
+    for loss in losses:
+        for trial, epochs in loss.reported.items():
+            trained = after[trial] - loss.saved[trial]
+            assert trained <= EPOCHS - epochs, f"trial {trial} has trained epochs again"
 
 
 def _check_end(cluster: Cluster, tmp_path: Path) -> None:
