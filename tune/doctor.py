@@ -86,14 +86,16 @@ def _examine_cluster(config: SearchConfig, *, as_json: bool) -> int:
     alone = survey(describe, question, now)
     fingerprint, findings = own_images(config)
     seen = (question.storage, config.data, config.cache.of_images, fingerprint)
+    together, of_storage = looked_at_together(alone, *seen)
     nodes = [
         Node(
             *(one.name, one.resources, one.value, one.error, skew(one.clock, *one.between)),
             unseen=one.unseen,
             images=one.images,
         )
-        for one in looked_at_together(alone, *seen)
+        for one in together
     ]
+    findings += of_storage
     findings += [each for node in nodes for each in node.findings] + list(check_alike(nodes))
     if as_json:
         shown = [{**asdict(node), "state": node.state} for node in nodes]

@@ -9,6 +9,8 @@ from typing import Any
 
 from trainable.config import DataConfig
 from trainable.runtime import ImageCache
+from tune.base.errors import ConfigError
+from tune.base.finding import Finding
 from tune.engine.cluster import start_ray
 from tune.engine.marks import why_unseen
 from tune.engine.node_images import ask_for_images
@@ -46,8 +48,10 @@ def looked_at_together(
     data: DataConfig,
     cache: ImageCache,
     fingerprint: str | None,
-) -> list[Surveyed]:
+) -> tuple[list[Surveyed], list[Finding]]:
     """The nodes with what a search checks before its start: one storage, and the same images.
+
+    And what is wrong where the driver itself cannot use the storage.
 
     Args:
         nodes: As they answered for themselves.
@@ -55,18 +59,26 @@ def looked_at_together(
         data: The images of a search.
         cache: Where they are kept once they are decoded.
         fingerprint: That of the driver's images; None where it cannot read them.
-
-    Raises:
-        ConfigError: The driver cannot use the storage.
     """
-    unseen = {} if storage is None else why_unseen(storage)
+    unseen, findings = _look_at_storage(storage)
     images = {
         answer.node: answer.error or answer.value
         for answer in ask_for_images(data, cache, fingerprint)
     }
-    return [
+    looked_at = [
         replace(node, unseen=unseen.get(node.name), images=images.get(node.name)) for node in nodes
     ]
+    return looked_at, findings
+
+
+def _look_at_storage(storage: str | None) -> tuple[dict[str, str], list[Finding]]:
+    if storage is None:
+        return {}, []
+    try:
+        return why_unseen(storage), []
+    except ConfigError as error:
+        fix = "AWS_ENDPOINT_URL_S3 and credentials on this machine, or mount the folder"
+        return {}, [Finding("storage", "fail", f"on this machine, {error}", fix)]
 
 
 def survey(

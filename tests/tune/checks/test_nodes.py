@@ -157,11 +157,29 @@ def test_no_password_of_a_node_is_shown(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1")
     one = Surveyed("node-1 (10.0.0.1)", {"CPU": 4.0}, None, error, 0.0, (0.0, 0.0))
     monkeypatch.setattr("tune.engine.survey.survey", lambda *_: [one])
-    monkeypatch.setattr("tune.engine.survey.looked_at_together", lambda *_: [one])
+    monkeypatch.setattr("tune.engine.survey.looked_at_together", lambda *_: ([one], []))
     for words in ((), ("--json",)):
         done = invoke("tune.doctor", "--cluster", "--address=10.0.0.1", *words, cwd=tmp_path)
         assert "user:***@bucket is out of reach" in done.stdout
         assert "secret" not in done.stdout + done.stderr
+
+
+def test_the_table_is_printed_where_the_driver_alone_cannot_use_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")  # in the storage's place on this machine
+    one = Surveyed("node-1 (10.0.0.1)", {"CPU": 4.0}, GOOD, None, 0.0, (0.0, 0.0))
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1")
+    monkeypatch.setattr("tune.engine.survey.survey", lambda *_: [one])
+    monkeypatch.setattr("tune.engine.survey.ask_for_images", lambda *_: [])
+    monkeypatch.setattr("tune.engine.marks.alive_nodes", list)
+    words = ("--cluster", "--address=10.0.0.1", f"tracking.storage={tmp_path / 'file'}")
+    done = invoke("tune.doctor", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+    (line,) = [line for line in done.stdout.splitlines() if one.name in line]
+    assert line.split()[-1] == "ok"
+    assert "on this machine, tracking.storage=" in done.stdout
+    assert "1 nodes, 1 of them for trials" in done.stdout
 
 
 def test_no_cluster_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
