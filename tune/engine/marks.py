@@ -72,7 +72,7 @@ def why_unseen(storage: str) -> dict[str, str]:
         place.write(mark, b"")
         answers = ask_each(sees_mark, storage, mark, nodes=nodes)
         found = set(place.names(f"{mark}*"))
-    except (OSError, ImportError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise unusable_storage(storage, error) from error
     finally:
         _clear(storage, mark)
@@ -90,5 +90,5 @@ def _clear(storage: str, mark: str) -> None:
     place = place_at(below(storage, _MARKS), patience=0.0)
     try:
         place.delete(*place.names(f"{mark}*"))
-    except (OSError, ImportError):
+    except (OSError, ValueError, ImportError):
         return

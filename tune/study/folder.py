@@ -239,9 +239,9 @@ class SearchFolder:
         place = self._place if self.shared is None else self.shared.awaited
         try:
             seconds = json.loads(place.read(_ELAPSED))
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
             return 0.0
-        except OSError as error:
+        except (OSError, ValueError, ImportError) as error:
             if self.shared is None:
                 return 0.0
             raise unusable_storage(self.shared.storage, error) from error

@@ -189,7 +189,7 @@ class SharedFolder:
         """The bytes of its trials' checkpoints, as far as it can be known now."""
         try:
             return sum(_bytes(place) for place in self._trials())
-        except (OSError, ImportError):
+        except (OSError, ValueError, ImportError):
             return 0
 
     def clear_checkpoints(self) -> int:

@@ -127,6 +127,12 @@ def test_a_storage_that_all_see_is_taken_and_left_as_it_was(
 
 
 @pytest.mark.usefixtures("two_nodes")
+def test_a_storage_of_no_known_kind_is_a_mistake_of_the_driver() -> None:
+    with pytest.raises(ConfigError, match=r"tracking\.storage=nosuch://all cannot be used: Proto"):
+        check_storage("nosuch://all")
+
+
+@pytest.mark.usefixtures("two_nodes")
 def test_a_node_that_does_not_see_it_is_named_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -300,10 +306,12 @@ def test_the_doctor_looks_at_nodes_together_as_a_search_does(head: Cluster, tmp_
     data, cache = config.data, config.cache.of_images
     alone = survey(describe, question, now)
     fingerprint, _ = own_images(config)
-    found = looked_at_together(alone, str(tmp_path), data, cache, fingerprint)
-    assert len(found) == 2
+    found, findings = looked_at_together(alone, str(tmp_path), data, cache, fingerprint)
+    assert (len(found), findings) == (2, [])
     assert {(one.error, one.unseen, one.images) for one in found} == {(None, None, None)}
-    for one in looked_at_together(alone, None, data, cache, "another's"):  # of one name, here
+    found, findings = looked_at_together(alone, None, data, cache, "another's")
+    assert findings == []
+    for one in found:  # of one name, here
         assert one.images is not None
         assert "these are not the images" in one.images
 

@@ -246,11 +246,26 @@ def test_time_that_cannot_be_read_is_not_taken_for_none(
         _ = home.elapsed
 
 
-def test_a_storage_that_is_not_there_is_said_in_one_line(search: Search) -> None:
+def test_a_storage_that_is_not_there_is_said_in_one_line(search: Search, tmp_path: Path) -> None:
     shared = SharedFolder("one", "nosuch://bucket", "sqlite://")
-    for action in (lambda: shared.claim("id"), lambda: shared.commit(search)):
+    home = SearchFolder("one", tmp_path, shared)
+    for action in (
+        lambda: home.elapsed,  # a new search's first question
+        lambda: shared.claim("id"),
+        lambda: shared.commit(search),
+    ):
         with pytest.raises(ConfigError, match=r"tracking\.storage=nosuch://bucket cannot be used"):
             action()
+    assert shared.size == 0
+
+
+def test_a_storage_whose_package_is_missing_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    home = SearchFolder("one", tmp_path, SharedFolder("one", "s3://bucket", "sqlite://"))
+    with pytest.raises(ConfigError, match=r"tracking\.storage=s3://bucket .*resnet-tune\[s3\]"):
+        _ = home.elapsed
 
 
 def test_a_name_is_free_again_after_a_search_that_was_not_begun(
