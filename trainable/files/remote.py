@@ -44,6 +44,9 @@ _PERMANENT: Final = (
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 """Nor this: a disk of this machine's that is full."""
 
+_NO_CREDENTIALS: Final = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
+"""Nor these of S3's client, which is made without credentials once and has none for good."""
+
 _TAKEN: Final = {"PreconditionFailed", "412"}
 
 _Result = TypeVar("_Result")
@@ -239,6 +242,10 @@ class RemotePlace:
             ) from last
         except PermissionError as error:
             raise StorageAwayError(f"{self.folder} refuses: {first_line(error)}") from error
+        except Exception as error:
+            if not _lacks_credentials(error):
+                raise
+            raise StorageAwayError(f"{self.folder} is out of reach: {first_line(error)}") from error
 
 
 def asked_again(action: Callable[[], _Result], patience: float) -> _Result:
@@ -262,9 +269,14 @@ def asked_again(action: Callable[[], _Result], patience: float) -> _Result:
 
 def _may_pass(error: BaseException) -> bool:
     # A client's library has errors of its own, and those of a connection are of many kinds.
-    if getattr(error, "errno", None) in _FULL:
+    if getattr(error, "errno", None) in _FULL or _lacks_credentials(error):
         return False
     return isinstance(error, Exception) and not isinstance(error, _PERMANENT)
+
+
+def _lacks_credentials(error: BaseException) -> bool:
+    # By name: botocore is there only where S3 is used.
+    return type(error).__name__ in _NO_CREDENTIALS
 
 
 def _says_taken(error: OSError) -> bool:

@@ -317,6 +317,23 @@ def test_a_folder_that_cannot_be_read_is_no_reason_to_start_a_trial_again(tmp_pa
         checkpoints.last()
 
 
+def test_missing_credentials_are_no_outage_that_passes(
+    server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    S3FileSystem.clear_instance_cache()
+    start = time.monotonic()
+    try:
+        with pytest.raises(StorageAwayError, match=r"s3://.* is out of reach: .*credentials"):
+            place_at(f"{server.address}/without").read("a")
+    finally:
+        S3FileSystem.clear_instance_cache()
+    assert time.monotonic() - start < 10
+
+
 def test_what_cannot_pass_is_not_tried_again(server: S3) -> None:
     start = time.monotonic()
     with pytest.raises(OSError, match=r"bucket|exist") as caught:

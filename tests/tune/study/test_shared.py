@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
 import optuna
 import pytest
 
+from tests.helpers.buckets import s3
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import search_of
 from trainable.files.remote import place_at
@@ -246,6 +248,23 @@ def test_time_that_cannot_be_read_is_not_taken_for_none(
         _ = home.elapsed
 
 
+@pytest.mark.slow
+def test_a_storage_that_is_away_is_not_waited_for_long_by_who_looks_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tune.study.shared._HURRY", 1.0)
+    with s3() as server:
+        shared = SharedFolder("one", server.address, "sqlite://")
+        server.stop()
+        start = time.monotonic()
+        try:
+            with pytest.raises(ConfigError, match=r"tracking\.storage=s3://.* is out of reach"):
+                _ = SearchFolder("one", tmp_path, shared).elapsed
+        finally:
+            server.start()
+    assert time.monotonic() - start < 15
+
+
 def test_a_storage_that_is_not_there_is_said_in_one_line(search: Search, tmp_path: Path) -> None:
     shared = SharedFolder("one", "nosuch://bucket", "sqlite://")
     home = SearchFolder("one", tmp_path, shared)
@@ -262,9 +281,9 @@ def test_a_storage_that_is_not_there_is_said_in_one_line(search: Search, tmp_pat
 def test_a_storage_whose_package_is_missing_is_said_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    home = SearchFolder("one", tmp_path, SharedFolder("one", "s3://bucket", "sqlite://"))
-    with pytest.raises(ConfigError, match=r"tracking\.storage=s3://bucket .*resnet-tune\[s3\]"):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    home = SearchFolder("one", tmp_path, SharedFolder("one", "gcs://bucket", "sqlite://"))
+    with pytest.raises(ConfigError, match=r"tracking\.storage=gcs://bucket .*; install"):
         _ = home.elapsed
 
 
