@@ -60,6 +60,11 @@ class UntilTarget(Scheduler):
         """What the other scheduler says."""
         return self._other.expected_share(epoch)
 
+    @property
+    def unjudged(self) -> int:
+        """What the other scheduler says."""
+        return self._other.unjudged
+
     def _is_enough(self, study: Ledger, score: float | None) -> bool:
         objective = study.objective
         return score is not None and objective.signed(score) >= objective.signed(self._target)

@@ -66,6 +66,12 @@ def test_from_a_quarter_on_it_is_off_by_a_fifth_of_the_whole_on_average(
         assert mean(found) < allowed, (share, found)
 
 
+@pytest.mark.parametrize("name", ["fifo", "asha", "halving", "median"])
+def test_a_target_that_nothing_reaches_changes_no_estimate(name: str) -> None:
+    words = [f"scheduler.name={name}", "sampler.seed=1"]
+    assert errors(config(*words, "budget.target=0.999"), 2) == errors(config(*words), 2)
+
+
 def test_what_is_paused_goes_on_as_far_as_its_scheduler_has_places_left() -> None:
     given = config("scheduler.name=halving", "budget.num_samples=3", "train.epochs=3")
     ledger, scheduler = ledger_in_memory(given), build_scheduler(given)
