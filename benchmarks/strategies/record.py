@@ -4,7 +4,8 @@
     python benchmarks/strategies/record.py digits --configs 4      # a look, two minutes
     python benchmarks/strategies/record.py --again 4               # the best under more seeds
 
-Each config is trained to its end, once for each of `tasks.LENGTHS` epochs and under a seed of its
+The first 42 configs are the same for tasks of one space, the others are drawn for each task. Each
+config is trained to its end, once for each of `tasks.LENGTHS` epochs and under a seed of its
 own, by `FineTuner` as a search runs it, on one core and with the store of activations, and
 `--processes` at once. Nothing is stopped early. A record is a line of JSON in `TASK.jsonl`; what
 is there is not computed again, so that the recording may be interrupted. `pack.py` compresses them.
@@ -48,6 +49,10 @@ Job = tuple[str, int, int, int]
 BEST: Final = 8
 """The configs of a task that are recorded again, the best: their noise decides who is chosen."""
 
+ALIKE: Final = 42
+"""The configs of each task that were drawn by one seed and recorded so: tasks of one space have the
+same ones. Those from this number on are drawn by the task."""
+
 
 def main() -> None:
     """Record what is missing."""
@@ -89,16 +94,17 @@ def _folder(task: str, out: Path) -> Path:
     return out.resolve() / "data" / task
 
 
-def proposals(config: SearchConfig, count: int) -> list[dict[str, Any]]:
-    """What the search's sampler proposes, which is random."""
-    study = optuna.create_study(sampler=RepeatableSampler(config.sampler))
-    found = []
-    for _ in range(count):
-        trial = study.ask()
-        for key, distribution in distributions(config.space).items():
-            suggest(trial, key, distribution)
-        found.append(dict(trial.params))
-    return found
+def proposal(task: str, number: int, config: SearchConfig) -> dict[str, Any]:
+    """The random config of a task that has a number."""
+    seed = config.sampler.seed if number < ALIKE else seed_of("configs", task, num_bytes=3)
+    sampler = RepeatableSampler(config.sampler.model_copy(update={"seed": seed}))
+    study = optuna.create_study(sampler=sampler)
+    for _ in range(number):  # a sampler draws by the trial's number
+        study.ask()
+    trial = study.ask()
+    for key, distribution in distributions(config.space).items():
+        suggest(trial, key, distribution)
+    return dict(trial.params)
 
 
 def curve(config: SearchConfig, trial: TrialConfig) -> tuple[list[dict[str, float]], str | None]:
@@ -157,7 +163,7 @@ def _record(work: tuple[Job, Path, float]) -> dict[str, Any] | None:
     if time.time() > until:
         return None
     config = config_of(task, out)
-    params = proposals(config, number + 1)[-1]
+    params = proposal(task, number, config)
     seed = seed_of("curve", task, number, length, *([again] if again else []), num_bytes=3)
     start = time.process_time()
     epochs, error = curve(
