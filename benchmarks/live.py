@@ -6,7 +6,8 @@
 
 Four sides, each a command in an empty folder with an empty store, in turn for each seed:
 
-- `ours`: a search of the preset as it comes, confirmation, soup and report included;
+- `ours`: a search of the preset as it comes, confirmation, soup and report included, but for a
+  portfolio that was learned without the task and without what shares images with it;
 - `random`: the same with random trials that none stops, and no confirmation;
 - `stock`: Ray's own OptunaSearch and ASHA on our trainable (`versus/stock.py`);
 - `plain`: a plain Ray Tune program (`versus/plain.py`).
@@ -151,6 +152,8 @@ def run(
     """Run one side as a command of its own."""
     known = TASKS[task]
     words = [f"sampler.seed={seed}", f"train.seed={seed}"]
+    if side == "ours" and known.preset != "digits":
+        words.append(f"strategy.portfolio={portfolio_without(task, folder)}")
     if side == "random":
         words += [f"{key}={value}" for key, value in RANDOM.items()]
     settings = plain_settings(known, material) if side == "plain" else {}
@@ -174,6 +177,18 @@ def run(
     found = json.loads(done.stdout.splitlines()[-1])
     taken = round(time.time() - start, 1)
     return {"task": task, "seed": seed, "side": side, **found, "seconds": taken}
+
+
+def portfolio_without(task: str, folder: Path) -> Path:
+    """A file with the portfolio that is learned without a task and what shares images with it."""
+    script = REPOSITORY / "benchmarks" / "strategies" / "portfolio.py"
+    words = [sys.executable, str(script), "--without", task]
+    variables = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(words, env=variables, capture_output=True, text=True, check=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "portfolio.yaml"
+    path.write_text(done.stdout)
+    return path
 
 
 def plain_settings(task: Task, material: Material) -> dict[str, Any]:

@@ -14,12 +14,15 @@ from typing import Any, Final
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, TPESampler
-from portfolio import nearest, recipe
+from portfolio import recipe
 from proposers import Drawn, Perturbed, Prior, ShortFirst, once_drawn
-from tasks import LENGTHS, TASKS
+from tasks import BUNDLED, LENGTHS, SPACE, TASKS
 
+from trainable.seeding import seed_of
+from tune.config.points import Point
 from tune.config.schema import SearchConfig
 from tune.config.sections import SchedulerConfig
+from tune.strategy.portfolio import choose
 from tune.strategy.schedulers import Scheduler, rungs, scores_at
 from tune.strategy.scheduling import build_scheduler, longest_trial
 from tune.study.ledger import Ledger
@@ -30,6 +33,8 @@ FULL: Final = max(LENGTHS)
 SHORT: Final = min(LENGTHS)
 ENDLESS: Final = 400
 """More trials than any search has time for."""
+PRESETS: Final = 20
+"""The trials of the presets for images."""
 
 STOCK: Final = "stock OptunaSearch + ASHA"
 
@@ -107,7 +112,7 @@ class Contestant:
         recipe: Whether the recipe comes first.
         samples: The number of trials; by default as many as there is time for.
         own: Makes the scheduler, where none of ours is meant.
-        space: What is searched besides what the task has.
+        space: What is searched besides what the task has; or a function of the task that says it.
         ledger: The study's class.
         ours: Whether it is one that we could ship as the default.
         default: Whether it is what we do ship, or propose to.
@@ -121,7 +126,7 @@ class Contestant:
     recipe: bool = False
     samples: int = ENDLESS
     own: Make | None = None
-    space: Mapping[str, Any] = field(default_factory=dict)
+    space: Mapping[str, Any] | Callable[[str], Mapping[str, Any]] = field(default_factory=dict)
     ledger: type[Ledger] = Ledger
     ours: bool = False
     default: bool = False
@@ -137,11 +142,12 @@ class Contestant:
             seed: Of the proposals.
             learned: The portfolio that was learned on the other tasks.
         """
+        # Not the seed itself: the first configs that were recorded are what a sampler draws by 0.
+        seed = seed_of("search", seed, num_bytes=3)
         config = _config(task, self, seed)
         points = [recipe(task)] if self.recipe or self.learned else []
-        for point in (nearest(task, each) for each in learned[: max(0, self.learned - 1)]):
-            if point not in points:
-                points.append(point)
+        if self.learned:
+            points = chosen(config, points[0], learned[: self.learned - 1])
         sampler = self._sampler(config, task, seed)
         study = optuna.create_study(direction="maximize", sampler=sampler)
         for point in points:
@@ -154,6 +160,19 @@ class Contestant:
         return once_drawn(config) if isinstance(self.sampler, str) else self.sampler(task, seed)
 
 
+def chosen(
+    config: SearchConfig, first: Mapping[str, Any], learned: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What a search tries first of a portfolio, after its recipe: some of it may not suit it."""
+    sampler = config.sampler.model_copy(update={"points": (dict(first),)})
+    points = [
+        Point(name=f"learned_{place}", values=dict(each), lr_at_batch=each["train.batch_size"])
+        for place, each in enumerate(learned, 1)
+    ]
+    found = choose(config.model_copy(update={"sampler": sampler}), points, {})
+    return [each.values for each in found.points]
+
+
 _BASES: Final[dict[tuple[str, str], SearchConfig]] = {}
 """Of each task and contestant: what all its searches have."""
 
@@ -162,12 +181,12 @@ def _base(task: str, given: Contestant) -> SearchConfig:
     base = TASKS[task].config(Path("replayed"), Path("replayed"))
     tree = base.model_dump(mode="json")
     name = given.sampler if isinstance(given.sampler, str) else "random"
-    # The first points are the sampler's start: it draws at random only where there are too few.
+    # The first points are most of the sampler's start: it draws at random until they have ended.
     startup = max(given.learned, 4) if given.learned else 6
     tree |= {
         "sampler": {"name": name, "startup_trials": startup},
         "scheduler": dict(given.scheduler),
-        "space": {**tree["space"], **given.space},
+        "space": {**tree["space"], **(given.space(task) if callable(given.space) else given.space)},
     }
     return SearchConfig.model_validate(tree)
 
@@ -188,13 +207,23 @@ def halving(factor: float, grace: int = 1) -> dict[str, Any]:
     return {"name": "halving", "grace_epochs": grace, "reduction_factor": factor}
 
 
-NARROW: Final[dict[str, Any]] = {
-    "optim.name": ["adamw"],
+SEARCHED: Final = {
     "optim.lr": {"low": 1e-4, "high": 1e-2, "log": True},
     "optim.weight_decay": {"low": 1e-5, "high": 1e-1, "log": True},
-    "optim.layer_decay": [1.0],
+    "optim.label_smoothing": [0.0, 0.1],
 }
-"""Of these keys, what the preset for one's own images searched before curves were recorded."""
+"""What the preset for one's own images searched before curves were recorded, besides the depth and
+the policy."""
+
+
+def before(task: str) -> dict[str, Any]:
+    """The space of a task's preset before curves were recorded; the digits' is what it was."""
+    keys = ["optim.lr"] if TASKS[task].weights == BUNDLED else list(SEARCHED)
+    own = recipe(task)
+    fixed = {
+        key: [own[key]] for key in SPACE if key not in ("augment.policy", "model.unfreeze_depth")
+    }
+    return {**fixed, **{key: SEARCHED[key] for key in keys}}
 
 
 def _prior(task: str, seed: int) -> BaseSampler:
@@ -209,9 +238,16 @@ CONTESTANTS: Final = (
     Contestant("random", "random"),
     Contestant("random + ASHA", "random", asha()),
     Contestant(STOCK, lambda _, seed: TPESampler(seed=seed), asha(4), ledger=StockLedger),
+    Contestant(
+        f"{STOCK}, {PRESETS}",
+        lambda _, seed: TPESampler(seed=seed),
+        asha(4),
+        samples=PRESETS,
+        ledger=StockLedger,
+    ),
     Contestant("TPE, each key + ASHA", "tpe", asha(), recipe=True),
-    Contestant("TPE, each key + ASHA, AdamW", "tpe", asha(), recipe=True, space=NARROW),
-    Contestant("TPE, joint + ASHA, AdamW", "joint_tpe", asha(), recipe=True, space=NARROW),
+    Contestant("space before, TPE each + ASHA", "tpe", asha(), recipe=True, space=before),
+    Contestant("space before, TPE joint + ASHA", "joint_tpe", asha(), recipe=True, space=before),
     Contestant("TPE, joint + ASHA", "joint_tpe", asha(), recipe=True),
     Contestant("TPE, joint + ASHA from epoch 2", "joint_tpe", asha(2, 2), recipe=True),
     Contestant("TPE, joint", "joint_tpe", recipe=True),
@@ -236,6 +272,14 @@ CONTESTANTS: Final = (
     Contestant("portfolio, then TPE", "joint_tpe", learned=6, ours=True),
     Contestant(
         "portfolio, then TPE + ASHA", "joint_tpe", asha(), learned=6, ours=True, default=True
+    ),
+    Contestant(
+        f"portfolio, then TPE + ASHA, {PRESETS}",
+        "joint_tpe",
+        asha(),
+        learned=6,
+        samples=PRESETS,
+        ours=True,
     ),
     Contestant("portfolio, then TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=6, ours=True),
     Contestant("portfolio of 4, TPE + ASHA", "joint_tpe", asha(), learned=4, ours=True),

@@ -31,13 +31,13 @@ import numpy as np
 import optuna
 from contestants import Contestant, asha, halving
 from curves import Surrogate
-from portfolio import CURVES, learn
+from portfolio import CURVES, Teacher, learn
 from rows import file_of, read
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tasks import TASKS, overlap
+from tasks import TASKS, teachers
 
 from tune.strategy import remaining
 from tune.strategy.remaining import Course, remaining_seconds
@@ -78,7 +78,7 @@ def main() -> None:
         for name in TASKS
         if file_of(given.curves, name).exists()
     }
-    points = {task: learned_without(task, known) for task in known}
+    points = {task: learned_without(task, given.curves) for task in known}
     found = {}
     for name, scheduler in SCHEDULERS.items():
         contestant = Contestant(name, "joint_tpe", scheduler, learned=LEARNED, samples=TRIALS)
@@ -93,9 +93,10 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def learned_without(task: str, known: Mapping[str, Surrogate]) -> list[Mapping[str, Any]]:
-    """The portfolio that those tasks teach which share no images with one."""
-    others = [surrogate for name, surrogate in known.items() if not overlap(name, task)]
+def learned_without(task: str, curves: Path) -> list[Mapping[str, Any]]:
+    """The portfolio that photographs teach which share none with a task."""
+    files = [file_of(curves, name) for name in teachers(task)]
+    others = [Teacher(read(path)) for path in files if path.exists()]
     return [point.params for point in learn(others, LEARNED - 1)] if others else []
 
 

@@ -30,6 +30,7 @@ SPACE: Final[dict[str, Any]] = {
 
 ANIMALS: Final = ("bird", "cat", "deer", "dog", "frog", "horse")
 VEHICLES: Final = ("airplane", "automobile", "ship", "truck")
+BUNDLED: Final = "bundled"
 TO_LAYER3: Final = "weights/resnet18-imagenet-to-layer3.pt"
 COMPLETE: Final = "weights/resnet18-complete.pt"
 
@@ -113,6 +114,22 @@ def overlap(one: str, other: str) -> bool:
     return bool(shared)
 
 
+def teachers(task: str | None = None) -> list[str]:
+    """The tasks that a portfolio is learned from: those of photographs.
+
+    The digits, whose network is the bundled one, teach nothing: the presets that try a portfolio
+    start from another.
+
+    Args:
+        task: What the portfolio is for; it is left out, and so is what shares images with it.
+    """
+    return [
+        name
+        for name, known in TASKS.items()
+        if known.weights != BUNDLED and not (task and overlap(name, task))
+    ]
+
+
 DIGITS_SPACE: Final = {"augment.policy": ["none", "flip_crop", "trivial", "rand"]}
 TRAINED: Final = {"model.unfreeze_depth": {"low": 1, "high": 5}}
 """The depths where layer4 has to be trained, since the weights lack it."""
@@ -124,7 +141,7 @@ def _cifar10(side: int, per_class: int, classes: tuple[str, ...] = (), tested: i
 
 
 TASKS: Final[dict[str, Task]] = {
-    "digits": Task(32, "bundled", space=DIGITS_SPACE),
+    "digits": Task(32, BUNDLED, space=DIGITS_SPACE),
     "hymenoptera": Task(96, COMPLETE, "hymenoptera.tar", tested=100),
     "cifar10_500": _cifar10(64, 50),
     "cifar10_2000": _cifar10(48, 200),

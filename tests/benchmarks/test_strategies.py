@@ -133,20 +133,70 @@ def test_a_view_is_computed_once_in_a_search(
 
 
 @pytest.mark.slow
-def test_every_contestant_searches_to_the_end_of_its_time(folder: Path, script: Import) -> None:
-    replay, curves = script("replay"), script("curves")
+def test_every_contestant_is_busy_until_its_trials_or_the_time_are_over(
+    folder: Path, script: Import
+) -> None:
+    replay, portfolio, contestants = script("replay"), script("portfolio"), script("contestants")
     replay._quietly()
-    known = curves.Surrogate(script("rows").read(folder / "digits.jsonl"))
-    learned = [point.params for point in script("portfolio").learn([known], 8)]
-    for contestant in script("contestants").CONTESTANTS:
+    records = script("rows").read(folder / "digits.jsonl")
+    known = script("curves").Surrogate(records)
+    longest = 0.5 + 0.5 + 5 + 0.5  # seconds of an epoch, its view and its trial's start
+    learned = [point.params for point in portfolio.learn([portfolio.Teacher(records)], 8)]
+    for contestant in contestants.CONTESTANTS:
         if contestant.slow:
             continue
-        end, steps = replay.search(
-            "digits", known.landscape(3), contestant, 3, 2, until=60.0, learned=learned
-        )
-        assert 0 < end <= 60, contestant.name
-        assert steps, contestant.name
-        assert all(0 <= test <= 1 for _, test in steps)
+        landscape = known.landscape(3)
+        ledger, scheduler = contestant.open("digits", 3, learned)
+        end = script("replay").simulate(ledger, scheduler, landscape, 2, until=60.0)
+        began_all = len(ledger.trials) == contestant.samples < contestants.ENDLESS
+        assert 60 - longest < end <= 60 or began_all, contestant.name
+
+
+def test_what_the_presets_do_ends_after_as_many_trials(folder: Path, script: Import) -> None:
+    contestants = script("contestants")
+    known = script("curves").Surrogate(script("rows").read(folder / "hymenoptera.jsonl"))
+    preset = yaml.safe_load((REPOSITORY / "configs" / "image_folder.yaml").read_text())
+    limited = [each for each in contestants.CONTESTANTS if each.name.endswith(", 20")]
+    assert [each.ours for each in limited] == [False, True]
+    for contestant in limited:
+        ledger, scheduler = contestant.open("hymenoptera", 0)
+        script("replay").simulate(ledger, scheduler, known.landscape(0), 2)
+        assert len(ledger.trials) == preset["budget"]["num_samples"]
+
+
+@pytest.mark.slow
+def test_no_contestant_draws_the_configs_that_were_recorded_first(script: Import) -> None:
+    contestants, record = script("contestants"), script("record")
+    drawn = [record.proposal("digits", n, record.config_of("digits", Path())) for n in range(8)]
+    for contestant in contestants.CONTESTANTS:
+        ledger, _ = contestant.open("digits", 0)
+        proposed = [ledger.begin() for _ in range(6)]
+        assert not [log.number for log in proposed if log and log.params in drawn], contestant.name
+
+
+def test_a_point_for_the_head_alone_is_not_tried_where_layers_have_to_train(
+    script: Import,
+) -> None:
+    contestants, recipe = script("contestants"), script("portfolio").recipe("hymenoptera")
+    (ours,) = (each for each in contestants.CONTESTANTS if each.default)
+    learned = [{**recipe, "optim.lr": 0.02, "model.unfreeze_depth": depth} for depth in (0, 3)]
+    for task, depths in (("hymenoptera", [0, 0, 3]), ("cifar10_500", [1, 3])):
+        ledger, _ = ours.open(task, 1, learned)
+        first = [ledger.begin() for _ in depths]
+        assert [log.params["model.unfreeze_depth"] for log in first if log] == depths
+
+
+def test_the_space_before_is_what_the_preset_searched(script: Import) -> None:
+    contestants, recipe = script("contestants"), script("portfolio").recipe
+    (old,) = (e for e in contestants.CONTESTANTS if e.name == "space before, TPE each + ASHA")
+    policies = {"augment.policy", "model.unfreeze_depth"}
+    searched = {"optim.lr", "optim.weight_decay", "optim.label_smoothing", *policies}
+    for task, keys in (("hymenoptera", searched), ("digits", {"optim.lr", *policies})):
+        ledger, _ = old.open(task, 0)
+        trials = [log.params for log in (ledger.begin() for _ in range(12)) if log]
+        assert {key for key in trials[0] if len({each[key] for each in trials}) > 1} == keys
+        for key in trials[0].keys() - keys:
+            assert trials[-1][key] == recipe(task)[key]
 
 
 def test_stock_tells_stopped_trials_as_complete_with_their_last_value(
@@ -170,22 +220,69 @@ def test_the_portfolio_is_greedy_and_has_the_recipe(script: Import) -> None:
     assert greedy(regrets, []) == 3  # the best alone
     assert greedy(regrets, [3]) == 1  # of two that are equally good beside it, the first
     assert greedy(regrets, [3, 1]) == 2
+    # Each task has its best point: of the others, the one that is the best by itself.
+    assert greedy(np.array([[0.9, 0.0, 0.8, 0.2], [0.9, 0.8, 0.0, 0.3]]), [1, 2]) == 3
 
 
 def test_a_portfolio_is_learned_without_the_task_that_is_searched(
     folder: Path, script: Import
 ) -> None:
     replay, portfolio = script("replay"), script("portfolio")
-    known = replay._surrogates(str(folder))
     without = replay._learned(str(folder), "hymenoptera")
-    others = [each for each in known.values() if each.task != "hymenoptera"]
-    assert without == [point.params for point in portfolio.learn(others, 7)]
-    own = {repr(each) for each in known["hymenoptera"].params}
-    assert not own & {repr(each) for each in without}
+    other = portfolio.Teacher(script("rows").read(folder / "cifar10_500.jsonl"))
+    assert without == [point.params for point in portfolio.learn([other], 7)]
     # It is good where it was learned, more than half as good as the best config there is.
     best = true_accuracy(without[0], 1.0, 3e-3)
-    random = np.mean([true_accuracy(each, 1.0, 3e-3) for each in known["digits"].params])
+    random = np.mean([true_accuracy(each, 1.0, 3e-3) for each in other.params])
     assert best > random
+
+
+def test_the_digits_teach_no_photographs(script: Import) -> None:
+    teachers = script("tasks").teachers
+    assert "digits" not in teachers() + teachers("hymenoptera") + teachers("cifar10_500")
+    assert teachers("digits") == teachers()
+    assert set(teachers()) - set(teachers("hymenoptera")) == {"hymenoptera"}
+    assert teachers("cifar10_5000") == ["hymenoptera"]
+
+
+def test_test_images_choose_no_point(
+    folder: Path, tmp_path: Path, script: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = np.random.default_rng(0)
+    for task in ("hymenoptera", "cifar10_500"):
+        records = script("rows").read(folder / f"{task}.jsonl")
+        for record in records:
+            for epoch in record["epochs"]:
+                epoch.update({"test_acc": drawn.random()} if "test_acc" in epoch else {})
+        lines = [json.dumps(record) for record in records]
+        (tmp_path / f"{task}.jsonl").write_text("\n".join(lines))
+    printed = []
+    for curves in (folder, tmp_path):
+        script("portfolio").main(["--curves", str(curves)])
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
+@pytest.mark.slow
+def test_the_learned_portfolio_is_what_the_script_prints(
+    script: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script("portfolio").main([])
+    shipped = REPOSITORY / "configs" / "portfolios" / "learned.yaml"
+    assert capsys.readouterr().out == shipped.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "teachers"), [("hymenoptera", 3), ("cifar10_5000", 1)])
+def test_a_live_search_tries_a_portfolio_that_was_learned_without_its_images(
+    task: str, teachers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    path = importlib.import_module("live").portfolio_without(task, tmp_path / "side")
+    assert len(Points.model_validate(yaml.safe_load(path.read_text())).points) == 5
+    (learned,) = (line for line in path.read_text().splitlines() if "configs on" in line)
+    assert task not in learned.partition(" on ")[2]
+    assert learned.count(",") + 1 == teachers
 
 
 def test_what_shares_images_is_left_out_together(script: Import) -> None:
@@ -222,8 +319,8 @@ def test_a_point_is_mapped_to_what_a_task_has(script: Import) -> None:
 def test_the_portfolio_is_written_as_a_file_that_a_search_takes(
     folder: Path, script: Import
 ) -> None:
-    portfolio, curves = script("portfolio"), script("curves")
-    known = [curves.Surrogate(script("rows").read(folder / f"{task}.jsonl")) for task in TASKS]
+    portfolio, rows = script("portfolio"), script("rows")
+    known = [portfolio.Teacher(rows.read(folder / f"{task}.jsonl")) for task in TASKS]
     learned = portfolio.learn(known, 4)
     points = Points.model_validate(yaml.safe_load(portfolio.written(learned))).points
     assert [each.name for each in points] == ["learned_1", "learned_2", "learned_3", "learned_4"]
@@ -248,10 +345,25 @@ def test_time_to_stock_is_over_the_time_that_stock_took(script: Import) -> None:
     table = script("table")
     grid = table.GRID
     stock, ours = np.array([1.5 - grid]), np.array([np.where(grid < 0.25, 1.0, 0.4)])
-    assert table.time_to(ours, stock) == (pytest.approx(0.25), True)
-    assert table.time_to(stock + 1, stock) == (1.0, False)
-    early = np.array([np.where(grid < 0.5, 1.5, 0.5)])
-    assert table.time_to(early + 1, early) == (2.0, False)
+    assert table.time_to(ours, stock) == pytest.approx(0.25)
+    assert table.time_to(stock + 1, stock) is None
+
+
+def test_the_summary_names_the_tasks_where_stock_is_better(script: Import) -> None:
+    table, contestants = script("table"), script("contestants")
+    chosen = [e for e in contestants.CONTESTANTS if e.default or e.name == contestants.STOCK]
+    (ours,) = (each.name for each in chosen if each.default)
+    grid, stock = table.GRID, contestants.STOCK
+    falling = np.array([1.5 - grid])
+    made = {
+        ("digits", ours): np.array([np.where(grid < 0.25, 1.0, 0.4)]),
+        ("digits", stock): falling,
+        ("hymenoptera", ours): falling + 0.1,
+        ("hymenoptera", stock): falling,
+    }
+    line = table.summary(chosen, made, 1)
+    assert line["time_to_stock"] == pytest.approx(0.25)  # of the digits alone
+    assert line["never_as_good_as_stock"] == line["behind_stock"] == ["hymenoptera"]
 
 
 @pytest.mark.nightly
@@ -324,9 +436,13 @@ def test_the_remaining_time_is_judged_for_each_scheduler(
 ) -> None:
     remaining = script("remaining")
     monkeypatch.setattr(sys, "argv", ["remaining.py", "--seeds", "1", "--curves", str(folder)])
-    monkeypatch.setattr(remaining, "SCHEDULERS", {"fifo": {"name": "fifo"}})
     remaining.main()
     *_, last = capsys.readouterr().out.splitlines()
-    (rows,) = json.loads(last).values()
-    assert len(rows) == len(remaining.SHARES)
-    assert all(row["of_whole_median"] < 0.3 for row in rows)
+    found = json.loads(last)
+    names = {remaining.SCHEDULERS[name]["name"] for name in found}
+    assert names == {"fifo", "asha", "halving", "median"}
+    assert {len(rows) for rows in found.values()} == {len(remaining.SHARES)}
+    errors = {name: max(row["of_whole_median"] for row in rows) for name, rows in found.items()}
+    assert errors.pop("fifo") < 0.1  # where nothing is stopped, only the depths to come are unknown
+    del errors["median"]  # a guess; see RESULTS.md
+    assert max(errors.values()) < 0.4
