@@ -36,7 +36,8 @@ class SamplerConfig(Config):
     """The seed of the proposals."""
 
     startup_trials: Annotated[int, Unit("trials")] = Field(default=6, ge=1)
-    """The number of random proposals before the sampler starts to model the trials."""
+    """The trials that have ended, the first points among them, before the sampler models them. What
+    is proposed until then is random."""
 
     points: tuple[Annotated[dict[str, Any], BeforeValidator(_flat)], ...] = ()
     """The points tried first, each as values of searched keys (keys that are left out are
