@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_PIXELS_A_FILTER: Final = 4
-"""A batch with at most so many pixels for each filter is small: `benchmarks/small_maps.py`."""
+_WEIGHTS_A_PIXEL: Final = 32
+"""A batch is small if each of its pixels has so many pairs of channel and filter, or more: where
+ResNet18's maps were as fast either way (`benchmarks/small_maps.py`)."""
 
 
 class Im2colConv2d(nn.Conv2d):
@@ -26,7 +27,7 @@ class Im2colConv2d(nn.Conv2d):
         (down, rows_apart), (right, cols_apart) = sizes
         h = (rows + 2 * self.padding[0] - down) // rows_apart + 1
         w = (cols + 2 * self.padding[1] - right) // cols_apart + 1
-        if len(maps) * h * w > _PIXELS_A_FILTER * self.out_channels:
+        if len(maps) * h * w * _WEIGHTS_A_PIXEL > self.in_channels * self.out_channels:
             return super().forward(maps)
         beside = (0, 0, self.padding[1], self.padding[1], self.padding[0], self.padding[0])
         padded = F.pad(maps.permute(0, 2, 3, 1), beside)

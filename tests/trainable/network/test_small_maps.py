@@ -17,7 +17,7 @@ from trainable.network.small_maps import Im2colConv2d, gather_small_maps
 def both(kernel: tuple[int, int], **words: int | tuple[int, int]) -> tuple[nn.Conv2d, Im2colConv2d]:
     """A convolution of random weights, and the same that gathers."""
     torch.manual_seed(0)
-    plain = nn.Conv2d(3, 64, kernel, dtype=torch.float64, **words)  # type: ignore[arg-type]
+    plain = nn.Conv2d(16, 128, kernel, dtype=torch.float64, **words)  # type: ignore[arg-type]
     ours = copy.deepcopy(nn.Sequential(plain))
     gather_small_maps(ours)
     (found,) = ours
@@ -52,7 +52,7 @@ def test_it_is_the_convolution_and_has_its_gradients(
     if any(side + 2 * beside < seen for side, seen, beside in wide_enough):
         return
     plain, ours = both(kernel, stride=stride, padding=padding)
-    maps = torch.rand(2, 3, *size, dtype=torch.float64)
+    maps = torch.rand(2, 16, *size, dtype=torch.float64)
     for wanted, found in zip(learned(plain, maps), learned(ours, maps), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-10)
 
@@ -69,10 +69,10 @@ def test_small_maps_are_multiplied_and_large_ones_convolved(
         return convolve(self, maps)
 
     monkeypatch.setattr(nn.Conv2d, "forward", noted)
-    for images in (16, 17):  # of 16 pixels each, for 64 filters: 4 and more for each
-        maps = torch.rand(images, 3, 4, 4, dtype=torch.float64)
+    for images in (4, 5):  # of 16 pixels each, for 16 channels and 128 filters: at 64 pixels
+        maps = torch.rand(images, 16, 4, 4, dtype=torch.float64)
         torch.testing.assert_close(ours(maps), plain(maps), rtol=1e-10, atol=1e-10)
-    assert convolved == [16, 17, 17]
+    assert convolved == [4, 5, 5]
 
 
 def test_in_bfloat16_it_is_as_exact_as_the_convolution() -> None:
