@@ -33,6 +33,7 @@ RECIPES: Final[dict[str, tuple[str, ...]]] = {
         *("train.epochs=5", "train.batch_size=128"),
     ),
     "full_finetuning": (WEIGHTS, "train.epochs=4"),
+    "two_cores": (WEIGHTS,),
     "from_scratch": (),
 }
 """What is set in each besides the data."""
