@@ -20,6 +20,7 @@ from tune.engine.ray_compat import (
     killed_for_memory,
     lost_with_node,
 )
+from tune.engine.signals import interrupted
 from tune.engine.stopping import TimeBudget
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, TrialLog, TrialState
@@ -78,7 +79,10 @@ class LedgerCallback(DriverOnly, Callback):
 
         Raises:
             Halt: No node has been left for too long.
+            KeyboardInterrupt: Something said to stop, and what it raised was lost on the way.
         """
+        if interrupted():
+            raise KeyboardInterrupt
         if self._budget.stop_all():
             self._workers.kill()
         elif self._nodes is not None:

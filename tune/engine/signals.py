@@ -54,6 +54,16 @@ def interrupted() -> bool:
     return bool(_heard)
 
 
+def note(reason: str) -> None:
+    """Say that the search is to stop, where its driver looks: :func:`interrupted`."""
+    _heard.append(reason)
+
+
+def forget() -> None:
+    """Forget what was said: another search of this process may run."""
+    _heard.clear()
+
+
 def interruption() -> str:
     """What interrupted the search, in words."""
     return f"interrupted by {_heard[0]}" if _heard else "interrupted"
@@ -70,7 +80,7 @@ def interrupt(reason: str) -> None:
     In Ray's compiled code it may wait for ever for what is dead: then the process ends without it,
     as if it were killed.
     """
-    _heard.append(reason)
+    note(reason)
     late = threading.Timer(_PATIENCE, _end)
     late.daemon = True
     late.start()

@@ -19,6 +19,7 @@ from typing import Final
 from tune.base.commands import called_from_python
 from tune.base.environment import prepared_environment
 from tune.base.errors import ConfigError
+from tune.engine.signals import forget, note
 from tune.tracking.credentials import take_back
 
 _OWN: Final = signal.SIGURG
@@ -39,6 +40,7 @@ def as_guest() -> Iterator[None]:
             called_from_python,
             _credentials,
             _signals,
+            _interruption,
             _loggers,
             _threads,
         ):
@@ -49,29 +51,61 @@ def as_guest() -> Iterator[None]:
 class Stop:
     """Ends what the thread that made it does, from any thread, by a KeyboardInterrupt there.
 
-    Not by the signal of Ctrl-C: a caller may ignore that, as under `nohup`, or answer it in a way
-    of its own, as `asyncio` does. To be made within :func:`as_guest`, which puts back the handler.
+    At first it only says so, where a search looks after each step: what is raised just anywhere may
+    be lost, as where Python calls back, or leave a module half imported. Who has not ended after
+    `patience` seconds waits for what is dead, in Ray's compiled code say, and is interrupted. Not
+    by the signal of Ctrl-C: a caller may ignore that, as under `nohup`, or answer it in a way of
+    its own, as `asyncio` does. To be entered within :func:`as_guest`, which puts back the handler.
+
+    Args:
+        patience: Seconds.
 
     Attributes:
         reason: Why, once it has been called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 10.0) -> None:
         self.reason: str | None = None
-        self._thread = threading.current_thread()
+        self._patience, self._thread = patience, threading.current_thread()
+        self._lock, self._over = threading.Lock(), False
+
+    def __enter__(self) -> Stop:
         if self._thread is threading.main_thread():
             signal.signal(_OWN, signal.default_int_handler)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._over = True
 
     def __call__(self, reason: str) -> None:
         """End it, for a reason."""
         self.reason = self.reason or reason
-        ident = self._thread.ident
-        assert ident is not None
-        if self._thread is threading.main_thread():
-            signal.pthread_kill(ident, _OWN)
-        else:  # which no signal reaches
-            raised = ctypes.py_object(KeyboardInterrupt)
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), raised)
+        note(reason)
+        late = threading.Timer(self._patience, self._interrupt)
+        late.daemon = True
+        late.start()
+
+    def _interrupt(self) -> None:
+        with self._lock:
+            if self._over:
+                return
+            ident = self._thread.ident
+            assert ident is not None
+            if self._thread is threading.main_thread():
+                signal.pthread_kill(ident, _OWN)
+            else:  # which no signal reaches
+                raised = ctypes.py_object(KeyboardInterrupt)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), raised)
+
+
+@contextmanager
+def _interruption() -> Iterator[None]:
+    """What stops one search says nothing of the next."""
+    try:
+        yield
+    finally:
+        forget()
 
 
 @contextmanager

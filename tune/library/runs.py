@@ -73,9 +73,8 @@ def run(
     given = {key: value for key, value in budget.items() if value is not None}
     if given:
         sections["budget"] = {**_mapping("budget", sections.get("budget", {})), **given}
-    with as_guest():
+    with as_guest(), Stop() as stop:
         path = None if config is None else Path(config)
-        stop = Stop()
         launch = new_search(path, _words(sections), search_name, _BY_KEYWORD, stop)
         return _run(launch, stop, show_progress)
 
@@ -105,8 +104,7 @@ def resume(
 
     budget = {"num_samples": num_samples, "time": time_budget, "target": target}
     words = {key: str(value) for key, value in budget.items() if value is not None}
-    with as_guest():
-        stop = Stop()
+    with as_guest(), Stop() as stop:
         launch = resumed_search(name, words, on_loss=stop)
         if launch.finished:
             from tune.library.results import Result

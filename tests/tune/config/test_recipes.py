@@ -21,7 +21,7 @@ SMALL = (
 @pytest.mark.slow
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_trains(path: Path) -> None:
-    config = load_config(path, [*SMALL])
+    config = load_config(path, [*SMALL, "train.first_image_size=null"])
     metrics = FineTuner(config.trial({})).train_epoch()
     assert 0 <= metrics["val_acc"] <= 1
     assert metrics["train_loss"] > 0

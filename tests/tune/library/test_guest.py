@@ -70,6 +70,7 @@ def test_a_pytorch_that_a_search_has_loaded_has_its_own_threads_afterwards(
 
 STOPPED = """
 import signal, threading, time
+from tune.engine.signals import interrupted
 from tune.library.guest import Stop, as_guest
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
@@ -77,9 +78,8 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
 
 def work(where):
     try:
-        with as_guest():
-            stop = Stop()
-            threading.Timer(0.2, stop, ["the loss of it"]).start()
+        with as_guest(), Stop(patience=0.1) as stop:
+            threading.Timer(0.1, stop, ["the loss of it"]).start()
             for _ in range(100):  # nothing reaches another thread while it sleeps
                 time.sleep(0.05)
     except KeyboardInterrupt:
@@ -90,6 +90,11 @@ work("main")
 thread = threading.Thread(target=work, args=["other"])
 thread.start()
 thread.join()
+with as_guest(), Stop(patience=0.1) as stop:
+    stop("too late")
+    assert interrupted()
+assert not interrupted()
+time.sleep(0.5)  # what has ended is not interrupted
 print(signal.getsignal(signal.SIGURG) is signal.SIG_DFL)
 """
 
