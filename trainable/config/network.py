@@ -34,7 +34,7 @@ class ModelConfig(Config):
         tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(as_tuple)
     ] = Field(default=("bundled",), min_length=1)
     """`bundled` (comes with this package: a resnet18 trained on CIFAR-10), `imagenet`
-    (torchvision's, or timm's where they can be checked), `random`, or the path of a state
+    (torchvision's, or timm's, also those on Hugging Face's hub), `random`, or the path of a state
     dict (`.pt`, `.pth`, `.safetensors`). Of a list, the first that is available.
 
     `imagenet` is IMAGENET1K_V1, which every ResNet has: V2 was trained

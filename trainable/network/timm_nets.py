@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from trainable.network.cut_network import CutNetwork, Family, Normalize
+from trainable.network.published import HUB
 from trainable.registries import ARCHS, TIMM
 
 _BLOCKS: Final = (
@@ -27,6 +28,7 @@ _BLOCKS: Final = (
     ("blocks",),
 )
 """The names that timm's networks have for their blocks."""
+_ON_HUB: Final = "model.safetensors"
 _HEADS: Final = ("head", "fc", "classifier")
 _GROUPS: Final = 4
 _HASHED: Final = re.compile(r".*-[0-9a-f]{8,}\.pth")
@@ -99,9 +101,14 @@ class TimmNets(Family):
         return Normalize(tuple(given["mean"]), tuple(given["std"]))
 
     def weights_url(self, name: str) -> str | None:
-        """The address of timm's weights, for `imagenet`, where their content can be checked."""
-        url = str(_published(self._name).get("url") or "")
-        return url if name == "imagenet" and _HASHED.fullmatch(url) else None
+        """The address of timm's weights, for `imagenet`, of which the content can be checked."""
+        if name != "imagenet":
+            return None
+        given = _published(self._name)
+        url, repository = (str(given.get(key) or "") for key in ("url", "hf_hub_id"))
+        if _HASHED.fullmatch(url):
+            return url
+        return f"{HUB}{repository}/{_ON_HUB}" if repository else None
 
 
 class _Positions(nn.Module):

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import socket
-import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlparse
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.hub import load_state_dict_from_url
 
 from trainable.base.errors import first_line
 from trainable.config import BUNDLED_ARCH
 from trainable.files.places import is_file
+from trainable.network import published
 from trainable.registries import ARCHS
 
 BUNDLED: Final = Path(__file__).parents[1] / "weights" / "resnet18-cifar10.safetensors"
 """The backbone this package carries; its model card lies beside it."""
-REACH_SECONDS: Final = 5.0
-"""How long a download's server may take to answer before it counts as unreachable."""
 
 StateDict = dict[str, Tensor]
 
@@ -63,7 +57,7 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
 
 def _read(weights: str, arch: str) -> object:
     if url := _url(weights, arch):
-        return load_state_dict_from_url(url, progress=False, check_hash=True, weights_only=True)
+        return published.read(url)
     path = BUNDLED if weights == "bundled" else Path(weights)
     if path.suffix == ".safetensors":
         return load_file(path)
@@ -114,38 +108,10 @@ def why_not(weights: str, arch: str) -> str | None:
     if weights == "random":
         return None
     if url := _url(weights, arch):
-        return _why_no_download(url)
+        return published.why_not(url)
     if weights == "imagenet":
         return f"no address of any of {arch} is known: give a file"
     if weights == "bundled" and arch != BUNDLED_ARCH:
         return f"the bundled backbone is a {BUNDLED_ARCH}"
     path = BUNDLED if weights == "bundled" else Path(weights)
     return None if is_file(path) else "no such file"
-
-
-def _why_no_download(url: str) -> str | None:
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
-    if cached.is_file():
-        return None
-    host = urlparse(url).hostname
-    assert host is not None
-    return None if _answers(host) else f"{host} cannot be reached, and {cached} is not there"
-
-
-def _answers(host: str) -> bool:
-    """Whether `host` takes connections, decided within :data:`REACH_SECONDS`.
-
-    Looking up a name has no timeout of its own, so it happens in a thread that a process
-    can leave behind.
-    """
-    answered = threading.Event()
-
-    def connect() -> None:
-        with suppress(OSError):
-            socket.create_connection((host, 443), timeout=REACH_SECONDS).close()
-            answered.set()
-
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(REACH_SECONDS)
-    return answered.is_set()

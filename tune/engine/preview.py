@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
-import torch
 from rich.console import Console
 
 from trainable.data.datasets import Dataset, is_local, load_dataset
+from trainable.network import published
 from trainable.network.weights import resolve_weights
 from trainable.registries import ARCHS
 from tune.base.errors import ConfigError
@@ -152,4 +151,4 @@ def _epoch_seconds(fingerprint: str) -> float | None:
 def _is_here(weights: str, arch: str) -> bool:
     """Whether weights can be loaded without a download."""
     url = ARCHS[arch](arch).weights_url(weights)
-    return url is None or (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file()
+    return url is None or published.is_here(url)

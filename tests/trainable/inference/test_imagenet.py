@@ -20,7 +20,6 @@ from torchvision.models import ResNet18_Weights
 
 from tests.helpers.networks import plain_resnet18, random_state
 from trainable.inference.classifier import Classifier, imagenet_classifier
-from trainable.network import weights as pretrained
 
 PRESET = ResNet18_Weights.IMAGENET1K_V1
 
@@ -97,7 +96,6 @@ def served(
     torch.save(weights, folder / "weights")
     digest = hashlib.sha256((folder / "weights").read_bytes()).hexdigest()[:8]
     monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
-    monkeypatch.setattr(pretrained, "_answers", lambda _: True)  # it looks at port 443
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -14,7 +14,7 @@ import torch
 from torchvision.models import ResNet18_Weights, resnet18
 
 from tests.trainable.network.test_cut_network import ARCH, cut, write
-from trainable.network import weights as pretrained
+from trainable.network import published
 from trainable.network.weights import BUNDLED, resolve_weights
 
 
@@ -96,7 +96,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         raise TimeoutError
 
     monkeypatch.setattr(socket, "create_connection", block)
-    monkeypatch.setattr(pretrained, "REACH_SECONDS", 0.1)
+    monkeypatch.setattr(published, "REACH_SECONDS", 0.1)
     yield asked
     closing.set()
 
