@@ -4,10 +4,9 @@
     python benchmarks/strategies/record.py digits --configs 4      # a look, two minutes
     python benchmarks/strategies/record.py --again 4               # the best under more seeds
 
-The first 42 configs are the same for tasks of one space, the others are drawn for each task. Each
-config is trained to its end, once for each of `tasks.LENGTHS` epochs and under a seed of its
-own, by `FineTuner` as a search runs it, on one core and with the store of activations, and
-`--processes` at once. Nothing is stopped early. A record is a line of JSON in `TASK.jsonl`; what
+The configs are drawn at random, others for each task. Each is trained to its end, once for each of
+`tasks.LENGTHS` epochs and under a seed of its own, by `FineTuner` as a search runs it, on one core
+and with the store of activations, and `--processes` at once. Nothing is stopped early. A record is a line of JSON in `TASK.jsonl`; what
 is there is not computed again, so that the recording may be interrupted. `pack.py` compresses them.
 
 Of each epoch there are the metrics of training and validation, `test_acc` and `test_loss` where
@@ -48,10 +47,6 @@ Job = tuple[str, int, int, int]
 
 BEST: Final = 8
 """The configs of a task that are recorded again, the best: their noise decides who is chosen."""
-
-ALIKE: Final = 42
-"""The configs of each task that were drawn by one seed and recorded so: tasks of one space have the
-same ones. Those from this number on are drawn by the task."""
 
 
 def main() -> None:
@@ -96,7 +91,7 @@ def _folder(task: str, out: Path) -> Path:
 
 def proposal(task: str, number: int, config: SearchConfig) -> dict[str, Any]:
     """The random config of a task that has a number."""
-    seed = config.sampler.seed if number < ALIKE else seed_of("configs", task, num_bytes=3)
+    seed = seed_of("configs", task, num_bytes=3)
     sampler = RepeatableSampler(config.sampler.model_copy(update={"seed": seed}))
     study = optuna.create_study(sampler=sampler)
     for _ in range(number):  # a sampler draws by the trial's number
