@@ -11,13 +11,14 @@ from ray import tune
 
 from trainable.base.errors import first_line
 from trainable.checkpoints import Checkpoints, NoSpaceError
-from trainable.config import DataConfig, TrialConfig
+from trainable.config import DataConfig, ModelConfig, TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.data.forms.remote import DataAwayError
 from trainable.device import is_out_of_memory, release_memory
 from trainable.files.remote import StorageAwayError, place_at
 from trainable.finetuner import DivergedError, FineTuner
 from trainable.judging.validated import keep_validated
+from trainable.network.weights import first_weights_hash
 from trainable.runtime import ImageCache, Runtime
 
 
@@ -30,6 +31,8 @@ class TrialSpec(TypedDict):
         folder: The folder or the address of its checkpoints; every node must see it.
         runtime: A :class:`Runtime`, as a dictionary.
         fingerprint: The images' with which the search was started; they are not checked without.
+        weights_hash: Of the first weights with which the search was started; they are not checked
+            without.
         owner: The name of a file of the search beside its trials' folders, which a node that sees
             the same storage finds; not looked for without.
         search: The identity of the search, which that file names.
@@ -40,6 +43,7 @@ class TrialSpec(TypedDict):
     folder: str
     runtime: dict[str, Any]
     fingerprint: NotRequired[str]
+    weights_hash: NotRequired[str]
     owner: NotRequired[str]
     search: NotRequired[str]
 
@@ -75,7 +79,7 @@ class FineTuneTrainable(tune.Trainable):
         self._halt = _why_not_here(self._folder, config.get("owner"), config.get("search"))
         if self._halt is None:
             try:
-                self._halt = self._begin(config.get("fingerprint"))
+                self._halt = self._begin(config.get("fingerprint"), config.get("weights_hash"))
             except StorageAwayError as error:
                 self._halt = _on_this_node(error)
             except DataAwayError as error:
@@ -117,9 +121,10 @@ class FineTuneTrainable(tune.Trainable):
         self.setup(new_config)
         return True
 
-    def _begin(self, fingerprint: str | None) -> str | None:
-        """Build the trial, unless the images are not its own: then why no trial can go on."""
+    def _begin(self, fingerprint: str | None, weights_hash: str | None) -> str | None:
+        """Build the trial, unless images or weights are not its own: then why none can go on."""
         why = why_no_data(self._trial.data, self._runtime.image_cache, fingerprint)
+        why = why or _why_other_weights(self._trial.model, weights_hash)
         if why is None:
             self._go_on(micro_batches=1)
         return why
@@ -235,6 +240,23 @@ def why_no_data(config: DataConfig, cache: ImageCache, fingerprint: str | None) 
     return (
         f"{where} on {platform.node()}: these are not the images, or not the splits, with which "
         "the search was started; put them back as they were, or start another search"
+    )
+
+
+def _why_other_weights(model: ModelConfig, weights_hash: str | None) -> str | None:
+    """Why the first weights of this machine are not those of a search, if they are not."""
+    weights, node = model.weights[0], platform.node()
+    if weights_hash is None or weights == "random":
+        return None
+    try:
+        found = first_weights_hash(weights, model.arch)
+    except ValueError as error:
+        return f"{node} cannot read the weights of the search: {first_line(error)}"
+    if found == weights_hash:
+        return None
+    return (
+        f"model.weights={weights} on {node}: these are not the weights with which the search was "
+        "started; put the same file there, or start another search"
     )
 
 

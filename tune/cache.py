@@ -24,7 +24,8 @@ def main(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="The cache's folder; by default TUNE_CACHE, else one in the user's cache.",
+            help="The cache's folder, if a config has a cache.root; by default TUNE_CACHE, else "
+            "one in the user's cache.",
         ),
     ] = None,
     clear: Annotated[

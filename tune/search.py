@@ -69,7 +69,9 @@ def main(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Print what would be tried first and why; start and write nothing."
+            "--dry-run",
+            help="Print what would be tried first and why; start nothing, and write nothing but "
+            "decoded images into the cache.",
         ),
     ] = False,
     print_config: Annotated[

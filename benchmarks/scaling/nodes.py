@@ -187,6 +187,7 @@ def _run(
         home=home,
         resources=TrialResources(1, 0, slots),
         fingerprint="",
+        weights_hash=None,
         search=search.identity,
         record=watching,
         console=Console(file=io.StringIO()),

@@ -6,8 +6,9 @@
 
 The configs are drawn at random, others for each task. Each is trained to its end, once for each of
 `tasks.LENGTHS` epochs and under a seed of its own, by `FineTuner` as a search runs it, on one core
-and with the store of activations, and `--processes` at once. Nothing is stopped early. A record is a line of JSON in `TASK.jsonl`; what
-is there is not computed again, so that the recording may be interrupted. `pack.py` compresses them.
+and with the store of activations, and `--processes` at once. Nothing is stopped early. A record is
+a line of JSON in `TASK.jsonl`; what is there is not computed again, so that the recording may be
+interrupted. `pack.py` compresses them.
 
 Of each epoch there are the metrics of training and validation, `test_acc` and `test_loss` where
 the epoch is the best so far (by the rule of a search), `seconds`, and `prepare_seconds`, in which

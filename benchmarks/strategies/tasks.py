@@ -74,7 +74,7 @@ class Task:
                 "data": data,
                 "model": {"weights": weights},
                 "augment": {"num_views": max(LENGTHS)},
-                # Named, so that all curves are of one kind, and this is the faster on CPUs with AMX.
+                # Named, so that all curves are of one kind; the faster one on CPUs with AMX.
                 "train": {"epochs": max(LENGTHS), "precision": "bf16"},
                 "space": {**SPACE, **(self.space or {})},
                 "sampler": {"name": "random"},

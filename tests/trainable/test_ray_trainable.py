@@ -15,6 +15,7 @@ import pytest
 import ray
 import torch
 from ray.tune.trainable import trainable as ray_trainable
+from torchvision.models import resnet18
 
 from trainable.checkpoints import BEST, LAST, read_checkpoint
 from trainable.config import TrialConfig
@@ -24,6 +25,7 @@ from trainable.device import CONTEXT_BYTES, Device, release_memory, resolve_devi
 from trainable.finetuner import FineTuner
 from trainable.judging.objective import Objective
 from trainable.network.cut_network import CutNetwork
+from trainable.network.weights import first_weights_hash, save_weights
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec, why_no_data
 from trainable.runtime import ImageCache
 
@@ -146,6 +148,37 @@ def test_where_the_images_have_changed_there_is_no_score(
     assert re.search(message, result["halt"])
     assert "val_acc" not in result
     before.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: save_weights(resnet18(num_classes=3).state_dict(), path), "are not the weig"),
+        (lambda path: path.unlink(), "cannot read the weights of the search: model.weights="),
+    ],
+)
+def test_a_node_with_other_weights_than_the_searchs_stops_it(
+    change: Callable[[Path], None],
+    message: str,
+    tiny: Callable[..., TrialConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_trainable, "DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
+    weights = tmp_path / "first.safetensors"
+    save_weights(resnet18(num_classes=3).state_dict(), weights)
+    trial = tiny(model={"weights": str(weights)})
+    known = {"weights_hash": first_weights_hash(str(weights), "resnet18")}
+    trainable = FineTuneTrainable(config={**spec(trial, tmp_path / "a"), **known})
+    assert trainable.train()["epoch"] == 1
+    change(weights)
+
+    trainable.reset({**spec(trial, tmp_path / "b"), **known})
+    result = trainable.train()
+
+    assert result["done"]
+    assert message in result["halt"]
+    trainable.stop()
 
 
 @pytest.mark.usefixtures("no_cached_data")

@@ -104,6 +104,12 @@ def test_a_config_to_start_from_is_printed_and_nothing_written(tmp_path: Path) -
     assert done.stdout == (REPOSITORY / "configs" / "image_folder.yaml").read_text()
     done = invoke("tune.search", "--print-config", "--num-samples=7", cwd=tmp_path)
     assert yaml.safe_load(done.stdout)["budget"]["num_samples"] == 7
+    words = ("--config", "image_folder", "train.epochs=20")
+    done = invoke("tune.search", "--print-config", *words, cwd=tmp_path)
+    found = yaml.safe_load(done.stdout)
+    assert (found["train"]["epochs"], found["data"].get("root")) == (20, None), done.stderr
+    done = invoke("tune.search", "--print-config", *words, "train.epoch=2", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
     done = invoke("tune.search", "--print-config", "--num-samples=none", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     done = invoke("tune.search", "--print-config", "--dry-run", cwd=tmp_path)

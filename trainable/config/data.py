@@ -55,7 +55,7 @@ class DataConfig(Config):
     the data has for validation and test of its own is never cut."""
 
     on_error: Literal["fail", "skip"] = "fail"
-    """What becomes of files that cannot be read as images. `fail` names all of them and stops;
+    """What becomes of files that cannot be read as images. `fail` names the first 20 and stops;
     `skip` leaves them out, and says which; a class that has no others is an error all the same."""
 
     image_size: ImageSize = 64
@@ -76,8 +76,9 @@ class DataConfig(Config):
     in the source, as searches before this key did."""
 
     mirror: bool | None = None
-    """Whether a mirrored image keeps its label. By default true for everything but
-    digits. Where it is false, `flip` is refused and `flip_crop` only crops."""
+    """Whether a mirrored image keeps its label. By default true for everything but digits, letters,
+    and torchvision's sets of traffic signs and of sentences. Where it is false, `flip` is refused
+    and `flip_crop` only crops."""
 
     fold: Annotated[str, AfterValidator(checked)] | None = None
     """Which part of the training and validation images together is validated on, and the rest

@@ -37,9 +37,10 @@ class ModelConfig(Config):
     (torchvision's, or timm's, also those on Hugging Face's hub), `random`, or the path of a state
     dict (`.pt`, `.pth`, `.safetensors`). Of a list, the first that is available.
 
-    `imagenet` is IMAGENET1K_V1, which every ResNet has: V2 was trained
+    `imagenet` of torchvision's ResNets is IMAGENET1K_V1, which each of them has: V2 was trained
     with label smoothing, which makes features that transfer worse (Kornblith et al.
-    2021)."""
+    2021). Of timm's networks it is what their tag says, `timm/convnext_tiny.fb_in22k`, or else what
+    timm takes by default, which may have been trained on other images than ImageNet's."""
 
     unfreeze_depth: int = Field(default=1, ge=0, le=MAX_DEPTH)
     """0 trains the head alone, 1 adds layer4, 2 layer3, 3 layer2, 4 layer1, and 5 the

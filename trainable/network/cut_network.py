@@ -101,6 +101,10 @@ class Family(ABC):
         """
         return None
 
+    def published(self, state: StateDict) -> StateDict:
+        """A whole network's state dict, of what lies at :meth:`weights_url`: by default that."""
+        return state
+
 
 class CutNetwork:
     """A network cut at an unfreeze depth.

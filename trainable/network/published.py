@@ -1,8 +1,8 @@
 """Published weights: what is here already, what can be downloaded, and how it is checked.
 
-An address is that of a file whose name holds a hash, which `torch.hub` checks, or
-`hf://OWNER/REPOSITORY/FILE` on Hugging Face's hub, whose SHA-256 the hub states and
-:func:`read` checks.
+An address is that of a file whose name holds a hash, or `hf://OWNER/REPOSITORY/FILE` on Hugging
+Face's hub, which states the SHA-256 of each file of weights. Downloads are checked by these, and
+what the hub's client has kept under its SHA-256 is checked whenever it is read.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ REACH_SECONDS: Final = 5.0
 """How long a download's server may take to answer before it counts as unreachable."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _PORTS: Final = {"http": 80, "https": 443}
+_SOCKS: Final = 1080
 
 
 def read(address: str) -> Any:
@@ -39,9 +40,7 @@ def read(address: str) -> Any:
     """
     if not address.startswith(HUB):
         return load_state_dict_from_url(address, progress=False, check_hash=True, weights_only=True)
-    path = _from_hub(address)
-    _check(path)
-    return load_file(path)
+    return load_file(_from_hub(*_repository(address)))
 
 
 def is_here(address: str) -> bool:
@@ -67,10 +66,11 @@ def why_not(address: str) -> str | None:
         url, place = constants.ENDPOINT, f"{address} in {constants.HF_HUB_CACHE}"
         if constants.HF_HUB_OFFLINE:
             return f"HF_HUB_OFFLINE is set, and {place} is not there"
-    host, port = _server(url)
-    if _answers(host, port):
+    if (server := _server(url)) is None:
+        return f"{url} is no address, https://HOST, and {place} is not there"
+    if _answers(*server):
         return None
-    return f"{host} cannot be reached, and {place} is not there"
+    return f"{server[0]} cannot be reached, and {place} is not there"
 
 
 def _torchs(url: str) -> Path:
@@ -84,39 +84,64 @@ def _repository(address: str) -> tuple[str, str]:
     return f"{owner}/{name}", file
 
 
-def _from_hub(address: str) -> Path:
-    """The file in the hub's cache. What is there is not asked for again."""
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - an extra
-
-    try:
-        return Path(hf_hub_download(*_repository(address), local_files_only=is_here(address)))
-    except Exception as error:  # its client's own, or those of the HTTP library below it
-        raise OSError(f"{address}: {first_line(error.__cause__ or error)}") from error
-
-
-def _check(path: Path) -> None:
-    """Check a file of the hub's cache, where it is a link to one that is named by its SHA-256.
+def _from_hub(repository: str, file: str) -> Path:
+    """The file in the hub's cache. What is there is not asked for again.
 
     Raises:
-        ValueError: Its content is another, or the name is no such hash.
+        ValueError: It is damaged, or the hub does not state its SHA-256.
+        OSError: It cannot be had.
     """
-    stated = path.readlink().name if path.is_symlink() else ""
-    if not _SHA256.fullmatch(stated):
-        raise ValueError(f"nothing states the SHA-256 of {path}: give a file of your own")
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != stated:
+    address = f"{HUB}{repository}/{file}"
+    try:
+        path, stated = (_kept if is_here(address) else _downloaded)(repository, file)
+    except Exception as error:  # its client's own, or those of the HTTP library below it
+        kind = ValueError if isinstance(error, ValueError) else OSError
+        raise kind(f"{address}: {first_line(error.__cause__ or error)}") from error
+    if stated is not None and _sha256(path) != stated:
         raise ValueError(f"{path} is damaged, its SHA-256 is another: delete {path.resolve()}")
+    return path
 
 
-def _server(url: str) -> tuple[str, int]:
-    """Host and port that a download connects to, which may be a proxy's."""
+def _kept(repository: str, file: str) -> tuple[Path, str | None]:
+    """A file of the cache, and its SHA-256 as the hub stated it.
+
+    The cache is made of links to files that are named by that. A copy of one may have none: it is
+    taken as it is, as torch.hub's files are.
+    """
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - an extra
+
+    path = Path(hf_hub_download(repository, file, local_files_only=True))
+    return path, path.readlink().name if path.is_symlink() else None
+
+
+def _downloaded(repository: str, file: str) -> tuple[Path, str]:
+    from huggingface_hub import (  # noqa: PLC0415 - an extra
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+    )
+
+    stated = get_hf_file_metadata(hf_hub_url(repository, file)).etag
+    if stated is None or not _SHA256.fullmatch(stated):
+        raise ValueError("no SHA-256 is stated of it: give a file of your own")
+    return Path(hf_hub_download(repository, file)), stated
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _server(url: str) -> tuple[str, int] | None:
+    """Host and port that a download connects to, which may be a proxy's; None for no address."""
     parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
     if proxy and not proxy_bypass(parts.netloc):
         parts = urlsplit(proxy if "//" in proxy else f"//{proxy}", scheme="http")
-    assert parts.hostname is not None, url
-    return parts.hostname, parts.port or _PORTS[parts.scheme]
+    if parts.hostname is None:
+        return None
+    return parts.hostname, parts.port or _PORTS.get(parts.scheme, _SOCKS)
 
 
 def _answers(host: str, port: int) -> bool:

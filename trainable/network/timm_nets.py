@@ -7,7 +7,6 @@ one network as of another.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from trainable.network.cut_network import CutNetwork, Family, Normalize
 from trainable.network.published import HUB
+from trainable.network.weights import StateDict
 from trainable.registries import ARCHS, TIMM
 
 _BLOCKS: Final = (
@@ -31,8 +31,6 @@ _BLOCKS: Final = (
 _ON_HUB: Final = "model.safetensors"
 _HEADS: Final = ("head", "fc", "classifier")
 _GROUPS: Final = 4
-_HASHED: Final = re.compile(r".*-[0-9a-f]{8,}\.pth")
-"""Addresses of files whose content can be checked."""
 _TRIED: Final = 96
 """Side in pixels of the images on which it is tried whether a network can be cut."""
 
@@ -54,6 +52,10 @@ def register(name: str) -> None:
     if not timm.is_model(own):
         near = timm.list_models(f"*{own.partition('_')[0]}*")[:5]
         raise ValueError(f"timm has no {own}{'; it has ' + ', '.join(near) if near else ''}")
+    base, _, tag = own.partition(".")
+    tagged = timm.list_pretrained(f"{base}.*")
+    if tag and own not in tagged:
+        raise ValueError(f"timm has no weights {own}; it has {', '.join(tagged)}")
     _check_cut(own)
     ARCHS.register(name)(TimmNets)
 
@@ -101,14 +103,17 @@ class TimmNets(Family):
         return Normalize(tuple(given["mean"]), tuple(given["std"]))
 
     def weights_url(self, name: str) -> str | None:
-        """The address of timm's weights, for `imagenet`, of which the content can be checked."""
-        if name != "imagenet":
-            return None
-        given = _published(self._name)
-        url, repository = (str(given.get(key) or "") for key in ("url", "hf_hub_id"))
-        if _HASHED.fullmatch(url):
-            return url
-        return f"{HUB}{repository}/{_ON_HUB}" if repository else None
+        """The address of timm's weights on the hub, for `imagenet`: those of the name's own tag."""
+        repository = _published(self._name).get("hf_hub_id")
+        return f"{HUB}{repository}/{_ON_HUB}" if name == "imagenet" and repository else None
+
+    def published(self, state: StateDict) -> StateDict:
+        """What timm makes of the weights that it publishes, some of which have older names."""
+        import timm  # noqa: PLC0415 - an extra
+
+        given = {"state_dict": state}
+        net = timm.create_model(self._name, pretrained=True, pretrained_cfg_overlay=given)
+        return dict(net.state_dict())
 
 
 class _Positions(nn.Module):

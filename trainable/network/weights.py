@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -57,7 +58,7 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
 
 def _read(weights: str, arch: str) -> object:
     if url := _url(weights, arch):
-        return published.read(url)
+        return ARCHS[arch](arch).published(published.read(url))
     path = BUNDLED if weights == "bundled" else Path(weights)
     if path.suffix == ".safetensors":
         return load_file(path)
@@ -75,6 +76,26 @@ def state_hash(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def first_weights_hash(weights: str, arch: str) -> str:
+    """:func:`state_hash` of what :func:`load_weights` gives, computed once a process.
+
+    It is computed again where the file has changed.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    try:
+        stat = Path(weights).stat()
+    except OSError:
+        return _hashed(weights, arch)
+    return _hashed(weights, arch, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=8)
+def _hashed(weights: str, arch: str, *_stamp: int) -> str:
+    return state_hash(load_weights(weights, arch))
 
 
 def network_hash(network: nn.Module) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from typing import Final
 
-from trainable.store.arrays import ArrayStore
+from trainable.store.arrays import ArrayStore, default_root
 from tune.base.commands import as_typed
 from tune.base.finding import Finding, gigabytes
 
@@ -27,7 +28,8 @@ def check_cache(store: ArrayStore) -> Finding:
     decoded = f" and {gigabytes(images)} of decoded images" if images else ""
     message = f"{used}{decoded} in {root}, {gigabytes(free)} free"
     if size > cap:
-        fix = f"{as_typed('cache --clear')}, or cache.max_gb"
+        where = "" if root == default_root() else f" --root {shlex.quote(str(root))}"
+        fix = f"{as_typed(f'cache --clear{where}')}, or cache.max_gb"
         return Finding("cache", "warn", message, fix)
     if free < _LEAST_FREE:
         return Finding("cache", "warn", message, "free disk, or put it elsewhere: TUNE_CACHE")

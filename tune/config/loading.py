@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from trainable.base.text import printable
 from trainable.config import WEIGHTS_NAMES, TrialConfig
 from trainable.files.places import is_file, is_folder
+from trainable.registries import SOURCES
 from tune.base.errors import ConfigError, squeeze
 from tune.config.documents import read_file, read_word
 from tune.config.keys import TRIAL_KEYS, keys_of, nearest, why_not_searched
@@ -59,7 +60,8 @@ def load_config(
 def config_text(given: Path | None = None, overrides: Sequence[str] = ()) -> str:
     """A config as YAML to start from: the file as it is, comments included.
 
-    With overrides it is what the file and these say together, without the comments.
+    With overrides it is what the file and these say together, without the comments. Where the
+    images lie may be left for later.
 
     Args:
         given: A YAML file, or the name of a preset; by default the preset `digits`.
@@ -72,9 +74,19 @@ def config_text(given: Path | None = None, overrides: Sequence[str] = ()) -> str
     content, _ = _read(given, overrides)
     if not overrides:
         return find_config(given).read_text()
-    load_config(given, overrides)
+    load_config(given, [*_for_now(content), *overrides])
     words = printable(" ".join(overrides))
     return f"# {given} with {words}\n{yaml.safe_dump(content, sort_keys=False, allow_unicode=True)}"
+
+
+def _for_now(content: Mapping[str, Any]) -> list[str]:
+    """A word for the images' folder, if it has none yet and takes one."""
+    data = content.get("data")
+    known = data if isinstance(data, Mapping) else {}
+    source = SOURCES.get(str(known.get("source")))
+    source = str(known.get("source"))
+    needs_root = source in SOURCES and getattr(SOURCES[source], "needs_root", False)
+    return ["data.root=."] if needs_root and "root" not in known else []
 
 
 def _read(given: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], set[str]]:

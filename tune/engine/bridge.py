@@ -20,6 +20,7 @@ from tune.engine.resources import TrialResources
 from tune.engine.stopping import TimeBudget
 from tune.strategy.schedulers import Scheduler
 from tune.strategy.scheduling import next_trial
+from tune.study.fingerprints import hash_of
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.trial import NO_TRIAL, Decision, Epoch, TrialLog, TrialState
@@ -37,6 +38,7 @@ class LedgerSearcher(DriverOnly, Searcher):
         budget: When the time is up.
         watchers: Those that are notified of each change, in this order.
         fingerprint: The images' that each trial is to find.
+        weights_hash: The search's: of the first weights that each trial is to find.
         capacity: Says how many trials fit at once now; None where that never changes.
         search: The identity of the search that each trial is to find beside its folder; None where
             all trials run on this machine.
@@ -52,6 +54,7 @@ class LedgerSearcher(DriverOnly, Searcher):
         budget: TimeBudget,
         watchers: Sequence[Watcher],
         fingerprint: str,
+        weights_hash: str | None = None,
         capacity: Callable[[], int] | None = None,
         search: str | None = None,
     ) -> None:
@@ -60,7 +63,8 @@ class LedgerSearcher(DriverOnly, Searcher):
         self._ledger, self._scheduler, self._home = ledger, scheduler, home
         self._resources, self._watchers = resources, watchers
         self._pressure, self._budget = pressure, budget
-        self._fingerprint, self._capacity, self._search = fingerprint, capacity, search
+        self._fingerprint, self._weights_hash = fingerprint, weights_hash
+        self._capacity, self._search = capacity, search
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial, as Ray passes it to the trainable; None if one may come yet."""
@@ -91,13 +95,17 @@ class LedgerSearcher(DriverOnly, Searcher):
 
     def _spec(self, log: TrialLog) -> TrialSpec:
         search = self._ledger.config
+        trial = search.trial(log.params)
         spec = TrialSpec(
             number=log.number,
-            trial=search.trial(log.params).model_dump(mode="json"),
+            trial=trial.model_dump(mode="json"),
             folder=str(self._home.trial(log.number, self._ledger.kind)),
             runtime=asdict(search.runtime(self._resources.memory_fraction)),
             fingerprint=self._fingerprint,
         )
+        if self._weights_hash is not None:
+            weights, arch = trial.model.weights[0], trial.model.arch
+            spec["weights_hash"] = hash_of(self._weights_hash, weights, arch)
         if self._search is not None:
             spec["owner"], spec["search"] = self._home.owner, self._search
         return spec

@@ -158,6 +158,7 @@ def _run(
         home=home,
         resources=resources,
         fingerprint=search.data_fingerprint,
+        weights_hash=search.weights_hash,
         search=search.identity,
         record=writer,
         console=console,

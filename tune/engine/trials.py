@@ -47,6 +47,7 @@ def run_trials(
     home: SearchFolder,
     resources: TrialResources,
     fingerprint: str,
+    weights_hash: str | None,
     search: str,
     record: Watcher,
     console: Console,
@@ -62,6 +63,7 @@ def run_trials(
         home: The search's folder.
         resources: What a trial gets.
         fingerprint: The images' that each trial is to find.
+        weights_hash: Of the first weights that each trial is to find.
         search: The identity of the search, which each trial is to find where others may run too.
         record: Follows the trials for the record.
         console: Where progress is shown.
@@ -104,6 +106,7 @@ def run_trials(
                     budget,
                     watchers,
                     fingerprint,
+                    weights_hash,
                     capacity,
                     search if home.shared is not None or capacity is not None else None,
                 ),

@@ -99,8 +99,9 @@ def load_model(name: str | None = None, *, tracking_uri: str | None = None) -> P
     """Load a model.
 
     Args:
-        name: `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `imagenet`, or the folder of a
-            classifier; by default the champion of the only registered model.
+        name: A registered model's name, which is its champion, `models:/NAME@ALIAS`,
+            `models:/NAME/VERSION`, `imagenet`, or the folder of a classifier; by default the
+            champion of the only registered model.
         tracking_uri: MLflow's tracking URI, if it is not what MLflow itself takes.
 
     Raises:

@@ -215,7 +215,7 @@ def _as_one(pair: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: a path, a number of NumPy's, a tuple or a set."""
+    """A value as JSON has it: a path, or a number or an array of NumPy's."""
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "tolist"):

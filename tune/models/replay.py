@@ -15,7 +15,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from trainable.config import TrialConfig
 from trainable.data.datasets import load_dataset
 from trainable.finetuner import FineTuner
-from trainable.network.weights import load_weights, state_hash
+from trainable.network.weights import first_weights_hash
 from trainable.runtime import Runtime
 from tune.base.errors import ConfigError, first_line
 from tune.config.sections import CacheConfig
@@ -154,7 +154,7 @@ def environment(tuner: FineTuner) -> dict[str, str]:
         "processor": tuner.device.identity,
         # As the search has it, which knows nothing of folds.
         "data": load_dataset(tuner.config.data.unfolded).fingerprint,
-        "weights": "random" if weights == "random" else state_hash(load_weights(weights, arch)),
+        "weights": "random" if weights == "random" else first_weights_hash(weights, arch),
     }
 
 

@@ -6,12 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-from trainable.network.weights import load_weights, state_hash
+from trainable.network.weights import first_weights_hash
 
 
 def hash_weights(weights: str, archs: Sequence[str]) -> str:
     """SHA-256 (hex) of the first weights; `ARCH=HASH` for each, of several architectures."""
-    hashes = {arch: state_hash(load_weights(weights, arch)) for arch in archs}
+    hashes = {arch: first_weights_hash(weights, arch) for arch in archs}
     if len(hashes) == 1:
         return hashes[archs[0]]
     return " ".join(f"{arch}={digest}" for arch, digest in hashes.items())

@@ -52,7 +52,7 @@ class Hub:
 @pytest.fixture
 def weights() -> dict[str, Tensor]:
     torch.manual_seed(3)
-    return dict(timm.create_model("test_convnext", num_classes=7).state_dict())
+    return dict(timm.create_model("test_convnext", num_classes=1000).state_dict())
 
 
 @pytest.fixture
@@ -87,8 +87,9 @@ def hub(
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        for name in ("http_proxy", "all_proxy", "no_proxy"):
             monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
         yield served
         server.shutdown()
 
@@ -109,7 +110,7 @@ def test_they_are_downloaded_and_kept(hub: Hub, weights: dict[str, Tensor]) -> N
     for _ in range(2):
         state = loaded()
         assert torch.equal(state["stem.0.weight"], weights["stem.0.weight"])
-    assert hub.asked == ["HEAD", "GET"]
+    assert hub.asked == ["HEAD", "HEAD", "GET"]
     assert published.is_here(address())
 
 
@@ -139,10 +140,22 @@ def test_a_file_that_was_damaged_on_the_disk_is_refused_until_it_is_deleted(hub:
     assert loaded()
 
 
-def test_a_file_of_which_no_sha_256_is_stated_is_refused(hub: Hub) -> None:
+def test_a_file_of_which_no_sha_256_is_stated_is_not_downloaded(hub: Hub) -> None:
     hub.hashed = False
-    with pytest.raises(ValueError, match=r"nothing states the SHA-256 of .*: give a file of your"):
+    with pytest.raises(ValueError, match=rf"{address()}: no SHA-256 is stated of it: give a file"):
         loaded()
+    assert "GET" not in hub.asked
+
+
+def test_a_copy_of_the_cache_without_its_links_is_taken(hub: Hub, tmp_path: Path) -> None:
+    loaded()
+    (link,) = Path(constants.HF_HUB_CACHE).glob("*/snapshots/*/*")
+    content = link.read_bytes()
+    link.unlink()
+    link.write_bytes(content)
+    hub.asked.clear()
+    assert loaded()
+    assert hub.asked == []
 
 
 def test_a_download_that_breaks_off_is_told_and_made_good(hub: Hub) -> None:
@@ -175,12 +188,24 @@ def test_a_hub_out_of_reach_is_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) -
     assert resolve_weights(["imagenet", "random"], ARCH) == "random"
 
 
-def test_behind_a_proxy_the_proxy_is_asked(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
+def test_behind_a_proxy_the_proxy_is_asked(
+    variable: str, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://nowhere.invalid")
-    monkeypatch.setenv("http_proxy", hub.url)
+    monkeypatch.setenv(variable, hub.url)
     assert resolve_weights(["imagenet"], ARCH) == "imagenet"
-    monkeypatch.setenv("http_proxy", "127.0.0.1:9")
-    assert "127.0.0.1 cannot be reached" in str(published.why_not(address()))
+    for elsewhere in ("127.0.0.1:9", "socks5://127.0.0.1"):
+        monkeypatch.setenv(variable, elsewhere)
+        assert "127.0.0.1 cannot be reached" in str(published.why_not(address()))
+    monkeypatch.setenv("no_proxy", "nowhere.invalid")
+    assert "nowhere.invalid cannot be reached" in str(published.why_not(address()))
+
+
+def test_an_address_without_a_scheme_is_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "mirror.example")
+    with pytest.raises(ValueError, match=r"mirror\.example is no address, https://HOST, and hf:"):
+        resolve_weights(["imagenet"], ARCH)
 
 
 @pytest.mark.slow
@@ -193,4 +218,4 @@ def test_a_trial_starts_from_them(
     model = (f"model.arch={ARCH}", "model.weights=imagenet", "model.unfreeze_depth=0")
     ran = run_module("tune.debug", "--config", "digits", *model, *words, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    assert hub.asked == ["HEAD", "GET"]
+    assert hub.asked == ["HEAD", "HEAD", "GET"]

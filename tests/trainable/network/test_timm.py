@@ -101,6 +101,7 @@ def test_a_map_of_heat_has_places(name: str, pixels: Tensor) -> None:
     ("arch", "told"),
     [
         ("timm/mobilenetv3_smal", "timm has no mobilenetv3_smal; it has mobilenetv3_"),
+        ("timm/test_vit.r160", "timm has no weights test_vit.r160; it has test_vit.r160_in1k"),
         ("timm/densenet121", "timm's densenet121 cannot be cut into stages"),
         pytest.param("timm/vit_base_patch16_siglip_224", "cannot be cut", marks=pytest.mark.slow),
     ],
@@ -118,7 +119,22 @@ def test_without_timm_it_is_told_how_to_install_it(monkeypatch: pytest.MonkeyPat
     assert "timm/convnext_nano" not in ARCHS.names()
 
 
-def test_weights_are_published_where_their_content_can_be_checked() -> None:
-    family = ARCHS["timm/mobilenetv3_small_050"]("timm/mobilenetv3_small_050")
-    assert str(family.weights_url("imagenet")).endswith("mobilenetv3_small_050_lambc-4b7bbe87.pth")
-    assert family.weights_url("bundled") is None
+def test_weights_are_those_of_the_hub_by_the_tag_if_there_is_one() -> None:
+    for name, repository in (
+        ("test_convnext", "timm/test_convnext.r160_in1k"),
+        ("deit_tiny_patch16_224", "timm/deit_tiny_patch16_224.fb_in1k"),
+        ("vit_small_patch16_224.dino", "timm/vit_small_patch16_224.dino"),
+    ):
+        family = timm_nets.TimmNets(f"timm/{name}")
+        assert family.weights_url("imagenet") == f"hf://{repository}/model.safetensors"
+        assert family.weights_url("bundled") is None
+    assert timm_nets.TimmNets("timm/legacy_senet154").weights_url("imagenet") is None
+
+
+def test_published_weights_are_taken_as_timm_takes_them() -> None:
+    net = timm.create_model("test_vit", num_classes=1000)
+    state = net.state_dict()
+    published = {**state, "mask_token": torch.zeros(1, 1, 64)}  # as DINOv2's have
+    found = timm_nets.TimmNets("timm/test_vit").published(published)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[key], state[key]) for key in state)

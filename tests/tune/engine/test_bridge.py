@@ -25,19 +25,19 @@ from tune.study.shared import SharedFolder
 from tune.study.trial import TrialState
 
 
-def test_each_trial_knows_the_images_that_it_is_to_find(tmp_path: Path) -> None:
+def test_each_trial_knows_the_images_and_weights_that_it_is_to_find(tmp_path: Path) -> None:
     config = load_config(DIGITS)
     ledger, home = ledger_in_memory(config), SearchFolder("one", tmp_path)
     resources = TrialResources(cpu=1, gpu=0, concurrent=1)
     scheduler, budget = build_scheduler(config), TimeBudget(lambda: math.inf)
     searcher = LedgerSearcher(
-        ledger, scheduler, home, resources, MemoryPressure(), budget, (), "images"
+        ledger, scheduler, home, resources, MemoryPressure(), budget, (), "images", "a" * 64
     )
 
     spec = searcher.suggest("a")
 
     assert isinstance(spec, dict)
-    assert spec["fingerprint"] == "images"
+    assert (spec["fingerprint"], spec["weights_hash"]) == ("images", "a" * 64)
     assert spec["trial"]["data"]["split_rule"] == 3
     assert not {"owner", "search"} & set(spec)
 

@@ -88,6 +88,7 @@ def ledger(search: Search, home: SearchFolder) -> Ledger:
         home=home,
         resources=TrialResources(1, 0, 1),
         fingerprint="",
+        weights_hash=None,
         search=search.identity,
         record=Mock(),
         console=Console(quiet=True),
