@@ -62,9 +62,9 @@ class FineTuneTrainable(tune.Trainable):
     was lost. Ray's own checkpoints are not used: they are copied once more, and belong to
     one run of Ray.
 
-    An epoch that runs out of memory is started again with the batches in two parts. Where the
-    images are not those of the search, there is no epoch, and no trial can go on; where they cannot
-    be fetched at the moment, this one alone fails, to be begun again elsewhere.
+    An epoch that runs out of memory is started again with the batches in two parts. Where
+    images or first weights are not those of the search, there is no epoch, and no trial can go on;
+    where they cannot be fetched at the moment, this one alone fails, to be begun again elsewhere.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -244,13 +244,19 @@ def why_no_data(config: DataConfig, cache: ImageCache, fingerprint: str | None) 
 
 
 def _why_other_weights(model: ModelConfig, weights_hash: str | None) -> str | None:
-    """Why the first weights of this machine are not those of a search, if they are not."""
+    """Why the first weights of this machine are not those of a search, if they are not.
+
+    Raises:
+        DataAwayError: They cannot be downloaded at the moment.
+    """
     weights, node = model.weights[0], platform.node()
     if weights_hash is None or weights == "random":
         return None
     try:
         found = first_weights_hash(weights, model.arch)
     except ValueError as error:
+        if weights == "imagenet":
+            raise DataAwayError(first_line(error)) from error
         return f"{node} cannot read the weights of the search: {first_line(error)}"
     if found == weights_hash:
         return None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 import ray
@@ -178,6 +179,26 @@ def test_a_node_with_other_weights_than_the_searchs_stops_it(
 
     assert result["done"]
     assert message in result["halt"]
+    trainable.stop()
+
+
+def test_where_the_weights_cannot_be_downloaded_now_the_trial_fails_and_halts_no_other(
+    tiny: Callable[..., TrialConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_trainable, "DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+    def away(*_: object, **__: object) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("trainable.network.published.load_state_dict_from_url", away)
+    trial = tiny(model={"weights": "imagenet"})
+    known = {**spec(trial, tmp_path / "a"), "weights_hash": "0" * 64}
+    trainable = FineTuneTrainable(config=known)
+    with pytest.raises(
+        DataAwayError, match=r"on \S+, model\.weights=imagenet cannot be read: .*rou"
+    ):
+        trainable.train()
     trainable.stop()
 
 
