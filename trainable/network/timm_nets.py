@@ -53,8 +53,7 @@ def register(name: str) -> None:
         near = timm.list_models(f"*{own.partition('_')[0]}*")[:5]
         raise ValueError(f"timm has no {own}{'; it has ' + ', '.join(near) if near else ''}")
     base, _, tag = own.partition(".")
-    tagged = timm.list_pretrained(f"{base}.*")
-    if tag and own not in tagged:
+    if tag and own not in (tagged := timm.list_pretrained(f"{base}.*")):
         raise ValueError(f"timm has no weights {own}; it has {', '.join(tagged)}")
     _check_cut(own)
     ARCHS.register(name)(TimmNets)

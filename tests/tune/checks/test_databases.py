@@ -213,7 +213,7 @@ def test_a_store_that_is_out_of_reach_fails(uri: str, told: str, in_tmp_path: Pa
     assert list(in_tmp_path.iterdir()) == []
 
 
-def test_a_cache_over_its_cap_is_told(tmp_path: Path) -> None:
+def test_a_cache_over_its_cap_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "cache"
     chunks = Chunks(10, 10, lambda start, stop: torch.ones(stop - start, 100))
     ArrayStore(root).get({"what": "test"}, chunks)
@@ -221,7 +221,11 @@ def test_a_cache_over_its_cap_is_told(tmp_path: Path) -> None:
     found = check_cache(ArrayStore(root, 1000))
     assert found.state == "warn"
     assert found.message.startswith("1 entries, ")
-    assert "tune.cache --clear" in str(found.fix)
+    # The command that clears this cache, and not another one.
+    assert str(found.fix).startswith(f"python -m tune.cache --clear --root {root}, or")
+    monkeypatch.setenv("TUNE_CACHE", str(root))
+    found = check_cache(ArrayStore(root, 1000))
+    assert str(found.fix).startswith("python -m tune.cache --clear, or")
 
 
 def test_a_file_in_the_place_of_the_cache_is_told(tmp_path: Path) -> None:
