@@ -15,13 +15,13 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, TPESampler
 from portfolio import recipe
-from proposers import Drawn, Perturbed, Prior, ShortFirst, once_drawn
+from proposers import Drawn, InTurn, Perturbed, Prior, ShortFirst, once_drawn
 from tasks import BUNDLED, LENGTHS, SPACE, TASKS
 
 from trainable.seeding import seed_of
 from tune.config.points import Point
 from tune.config.schema import SearchConfig
-from tune.config.sections import SchedulerConfig
+from tune.config.sections import SamplerConfig, SchedulerConfig
 from tune.strategy.portfolio import choose
 from tune.strategy.schedulers import Scheduler, rungs, scores_at
 from tune.strategy.scheduling import build_scheduler, longest_trial
@@ -35,6 +35,9 @@ ENDLESS: Final = 400
 """More trials than any search has time for."""
 PRESETS: Final = 20
 """The trials of the presets for images."""
+
+CONFIRM_SEEDS: Final = 2
+"""Under how many other seeds the presets run a finalist again."""
 
 STOCK: Final = "stock OptunaSearch + ASHA"
 
@@ -112,6 +115,7 @@ class Contestant:
         recipe: Whether the recipe comes first.
         samples: The number of trials; by default as many as there is time for.
         own: Makes the scheduler, where none of ours is meant.
+        confirm: How many finalists run again, within the time, each under two other seeds.
         space: What is searched besides what the task has; or a function of the task that says it.
         ledger: The study's class.
         ours: Whether it is one that we could ship as the default.
@@ -126,6 +130,7 @@ class Contestant:
     recipe: bool = False
     samples: int = ENDLESS
     own: Make | None = None
+    confirm: int = 0
     space: Mapping[str, Any] | Callable[[str], Mapping[str, Any]] = field(default_factory=dict)
     ledger: type[Ledger] = Ledger
     ours: bool = False
@@ -234,6 +239,10 @@ def _near_the_best(_: str, seed: int) -> BaseSampler:
     return Perturbed(seed)
 
 
+def _in_turn(_: str, seed: int) -> BaseSampler:
+    return InTurn(SamplerConfig(name="joint_tpe", seed=seed), Perturbed(seed))
+
+
 CONTESTANTS: Final = (
     Contestant("random", "random"),
     Contestant("random + ASHA", "random", asha()),
@@ -293,6 +302,18 @@ CONTESTANTS: Final = (
     Contestant(
         "portfolio, near the best, ASHA(2)", _near_the_best, asha(2, 2), learned=6, ours=True
     ),
+    Contestant("portfolio of 8, near the best, ASHA", _near_the_best, asha(), 8, ours=True),
+    Contestant("portfolio, in turn, ASHA", _in_turn, asha(), learned=6, ours=True),
+    Contestant(
+        "portfolio, TPE + ASHA, confirmed", "joint_tpe", asha(), learned=6, confirm=2, ours=True
+    ),
+    Contestant(
+        "portfolio, near, ASHA, confirmed", _near_the_best, asha(), learned=6, confirm=2, ours=True
+    ),
+    Contestant(
+        "portfolio, near, ASHA, confirmed 3", _near_the_best, asha(), 6, confirm=3, ours=True
+    ),
+    Contestant("PriorBand-like, confirmed", _prior, asha(), recipe=True, confirm=2, ours=True),
     Contestant("portfolio, halved 60, 20, 6", "joint_tpe", halving(3), 6, samples=60, ours=True),
     Contestant("portfolio, halved 34, 17, 8", "joint_tpe", halving(2, 2), 6, samples=34, ours=True),
 )

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from trainable.seeding import seed_of
 from tune.config.schema import SearchConfig
+from tune.config.sections import SamplerConfig
 from tune.strategy.distinct import DistinctSampler
 from tune.strategy.samplers import RepeatableSampler, search_sampler
 
@@ -99,6 +100,36 @@ class Perturbed(Drawn):
         if near is None:
             return evenly(self._seed, trial.number, key, values)
         return round_about(values, near[key], self._generator(trial, key))
+
+
+class InTurn(RepeatableSampler):
+    """Proposes by a model of the trials and near the best of them, in turn.
+
+    Args:
+        model: The model's config.
+        near: Proposes the odd trials.
+    """
+
+    def __init__(self, model: SamplerConfig, near: Drawn) -> None:
+        super().__init__(model)
+        self._near = near
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
+        """What is proposed together."""
+        if trial.number % 2:
+            return {}
+        return super().infer_relative_search_space(study, trial)
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """One value by itself."""
+        asked = self._near if trial.number % 2 else super()
+        return asked.sample_independent(study, trial, param_name, param_distribution)
 
 
 class ShortFirst(Drawn):

@@ -40,7 +40,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # each process works for itself
 import numpy as np
 import optuna
 from answers import Landscape
-from contestants import CONTESTANTS, Contestant
+from confirming import confirm
+from contestants import CONFIRM_SEEDS, CONTESTANTS, Contestant
 from curves import Surrogate
 from portfolio import CURVES, Teacher, learn
 from rows import Array, file_of, read
@@ -163,7 +164,15 @@ def search(
             best = rank
             steps.append((now, landscape(log.params)[len(log.epochs) - 1]["test_acc"]))
 
-    end = simulate(ledger, scheduler, landscape, concurrent, until=until, watch=watch)
+    share = 1 - contestant.confirm * CONFIRM_SEEDS / TRIALS
+    end = simulate(ledger, scheduler, landscape, concurrent, until=share * until, watch=watch)
+    if contestant.confirm:
+        left = until - end
+        took, test = confirm(
+            ledger, contestant.confirm, CONFIRM_SEEDS, landscape, concurrent, left
+        ) or (0.0, None)
+        end += took
+        steps += [] if test is None else [(end, test)]
     return end, steps
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import optuna
 import pytest
 import yaml
 
@@ -197,6 +198,69 @@ def test_the_space_before_is_what_the_preset_searched(script: Import) -> None:
         assert {key for key in trials[0] if len({each[key] for each in trials}) > 1} == keys
         for key in trials[0].keys() - keys:
             assert trials[-1][key] == recipe(task)[key]
+
+
+def test_finalists_run_again_within_the_time_and_the_best_mean_wins(
+    folder: Path, script: Import
+) -> None:
+    replay, contestants = script("replay"), script("contestants")
+    known = script("curves").Surrogate(script("rows").read(folder / "digits.jsonl"))
+    (ours,) = (e for e in contestants.CONTESTANTS if e.name == "portfolio, TPE + ASHA, confirmed")
+    landscape, until = known.landscape(2), 200.0
+    end, steps = replay.search("digits", landscape, ours, 2, until=until)
+    (at, test), (before, _) = steps[-1], steps[-2]
+    assert before <= 0.8 * until < at == end <= until
+    ledger, scheduler = ours.open("digits", 2)
+    replay.simulate(ledger, scheduler, landscape, 2, until=0.8 * until)
+    chosen = script("confirming").finalists(ledger.trials.values(), 2)
+    runs = [
+        [
+            landscape({**trial.params, "train.seed": seed})[trial.best - 1]["val_acc"]
+            for seed in (1, 2)
+        ]
+        for trial in chosen
+    ]
+    winner = chosen[int(np.argmax(np.mean(runs, axis=1)))]
+    assert len({str(each) for each in runs}) == 2
+    assert test in [each["test_acc"] for each in landscape(winner.params)]
+    took, _ = script("confirming").confirm(ledger, 2, 2, landscape, 2, 0.2 * until)
+    seconds = [sum(e["epoch_seconds"] for e in landscape(t.params)) for t in chosen]
+    assert took == pytest.approx(2 * max(seconds), rel=0.5)
+    assert script("confirming").confirm(ours.open("digits", 3)[0], 2, 2, landscape, 2, 9.0) is None
+
+
+def test_in_turn_a_model_and_the_neighbours_of_the_best_propose(script: Import) -> None:
+    contestants, proposers = script("contestants"), script("proposers")
+    model = contestants.SamplerConfig(name="joint_tpe", seed=1)
+    near = proposers.Perturbed(1)
+    ranges = {key: optuna.distributions.FloatDistribution(0, 1) for key in "ab"}
+    found = []
+    for sampler in (proposers.InTurn(model, near), near, proposers.RepeatableSampler(model)):
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for number in range(12):
+            params = {"a": number / 12, "b": 0.5}
+            told = {1: number / 12}
+            study.add_trial(
+                optuna.create_trial(
+                    params=params,
+                    distributions=ranges,
+                    value=told[1],
+                    intermediate_values=told,
+                )
+            )
+        found.append([study.ask(ranges).params for _ in range(2)])
+    in_turn, nearest, modelled = found
+    assert in_turn == [modelled[0], nearest[1]]  # the even ones by the model
+    assert in_turn not in (nearest, modelled)
+
+
+def test_a_difference_to_the_default_is_of_the_same_seeds(script: Import) -> None:
+    table = script("table")
+    luck = np.random.default_rng(0).normal(size=(20, 1))
+    made = {("digits", "one"): 0.3 + luck, ("digits", "other"): 0.2 + luck}
+    low, high = table.apart(made, ["digits"], "one", "other")
+    assert low == pytest.approx(0.1)
+    assert high == pytest.approx(0.1)
 
 
 def test_stock_tells_stopped_trials_as_complete_with_their_last_value(
