@@ -1,6 +1,6 @@
 """Whole searches of the same wall-clock time, live: the default beside three others.
 
-    TUNE_REAL_DATA=FOLDER python benchmarks/live.py                       # five hours
+    TUNE_REAL_DATA=FOLDER python benchmarks/live.py                       # six hours
     TUNE_REAL_DATA=FOLDER python benchmarks/live.py --tasks digits --seeds 2
     python benchmarks/live.py --quick                                     # digits, one seed, short
 
@@ -12,9 +12,9 @@ Four sides, each a command in an empty folder with an empty store, in turn for e
 - `stock`: Ray's own OptunaSearch and ASHA on our trainable (`versus/stock.py`);
 - `plain`: a plain Ray Tune program (`versus/plain.py`).
 
-All start from the same weights and run two trials at once until the time is over. The first three
-search the preset's space; plain searches the learning rate, weight decay, depth and policy of
-`configs/digits.yaml` as far as the images allow, which is what such programs search. They
+All start from the same weights and run a trial a core until the time is over. The first three
+search the preset's space; plain searches learning rate, weight decay, depth and policy as far as
+the images allow, which is what such programs search. They
 are judged by the test images, which are read once, after that. Prints the test accuracy (mean and
 standard deviation over the seeds), how often ours was better, and p of a paired t-test; last a
 line of JSON. What a side took is printed too: a test or a report after the time is part of it.

@@ -45,7 +45,9 @@ class Seconds:
         self._prepared = defaultdict[tuple[Any, ...], list[float]](list)
         for record in timed:
             policy, depth = prefix_of(record["params"])
-            for epoch in record["epochs"][1:]:  # the first has the validation images with it
+            # The first epoch has the validation images with it, but a fixed policy has no other.
+            epochs = record["epochs"][:1] if policy in FIXED else record["epochs"][1:]
+            for epoch in epochs:
                 for key in ((policy, depth), (policy,), ()):
                     self._prepared[key].append(epoch["prepare_seconds"])
 
@@ -60,13 +62,13 @@ class Seconds:
     def prepare(self, params: Mapping[str, Any]) -> float:
         """Seconds in which a view is computed that the store does not have.
 
-        Of the nearest that was recorded: the same policy and depth, the same policy, or any.
+        Of the nearest that was recorded: the same policy and depth, the same policy, or any. Most
+        were found in the store; those that were not took the longest.
         """
         policy, depth = prefix_of(params)
         for key in ((policy, depth), (policy,), ()):
-            computed = [each for each in self._prepared[key] if each > 0.1]
-            if computed:
-                return float(np.median(computed))
+            if found := self._prepared[key]:
+                return float(np.median([each for each in found if each > max(found) / 2] or [0.0]))
         return 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import optuna
 from answers import Landscape
@@ -16,9 +17,22 @@ from tune.study.search import Search
 from tune.study.trial import TrialLog
 
 
+@dataclass(frozen=True)
+class Confirmed:
+    """What the finalists' runs came to.
+
+    Attributes:
+        seconds: The simulated seconds that they took.
+        test: The winner's test accuracy: of the best run of the finalist with the best mean.
+    """
+
+    seconds: float
+    test: float
+
+
 def confirm(
-    ledger: Ledger, count: int, seeds: int, landscape: Landscape, concurrent: int, until: float
-) -> tuple[float, float] | None:
+    ledger: Ledger, count: int, seeds: int, landscape: Landscape, concurrent: int
+) -> Confirmed | None:
     """Run the best trials of a search again, as a search does.
 
     Args:
@@ -27,22 +41,20 @@ def confirm(
         seeds: Under how many other seeds each runs.
         landscape: What its trials report.
         concurrent: How many trials run at once.
-        until: The simulated seconds that there are for it.
 
     Returns:
-        The simulated seconds that it took, and the test accuracy of the winner: of the best run
-        of the finalist with the best mean. None where no trial has completed.
+        What it came to; None where no trial has completed.
     """
     chosen = finalists(ledger.trials.values(), count)
     if not chosen:
         return None
     runs = _opened(ledger.config, count, seeds, chosen)
     scheduler = build_scheduler(runs.config)
-    end = simulate(runs, scheduler, landscape, concurrent, until=until)
+    seconds = simulate(runs, scheduler, landscape, concurrent)
     winner = ranked(chosen, runs.trials.values())[0]
     run = winner.best_run or winner.trial
     assert run.best is not None
-    return end, landscape(run.params)[run.best - 1]["test_acc"]
+    return Confirmed(seconds, landscape(run.params)[run.best - 1]["test_acc"])
 
 
 def _opened(config: SearchConfig, count: int, seeds: int, chosen: Sequence[TrialLog]) -> Ledger:

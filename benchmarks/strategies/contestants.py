@@ -1,7 +1,7 @@
 """The strategies that are compared: each a sampler, a scheduler and first points.
 
-To add one, add a line to `CONTESTANTS`. What a search's config can say is said by it; the rest
-(a sampler or scheduler that we do not ship) is in `proposers.py`.
+To add one, add a line to `CONTESTANTS`. What a search's config can say is said by it; samplers that
+we do not ship are in `proposers.py`, Ray's way to keep a study and its brackets here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, TPESampler
 from portfolio import recipe
-from proposers import Drawn, InTurn, Perturbed, Prior, ShortFirst, once_drawn
+from proposers import Drawn, InTurn, Prior, ShortFirst, once_drawn
 from tasks import BUNDLED, LENGTHS, SPACE, TASKS
 
 from trainable.seeding import seed_of
@@ -72,10 +72,11 @@ class StockLedger(Ledger):
 
 
 class Brackets(Scheduler):
-    """Asynchronous Hyperband (Li et al. 2020, as Ray's ASHA with `brackets`), trials in turn.
+    """Asynchronous Hyperband (Li et al. 2020), as Ray's ASHA with all `brackets`.
 
     Of each bracket the first rung is later by the factor, and trials are compared with those of
-    their own bracket.
+    their own bracket. A trial's bracket is drawn, one with more rungs the more often, by Ray's
+    softmax of their numbers.
     """
 
     def __init__(self, config: SchedulerConfig, longest: int) -> None:
@@ -89,18 +90,25 @@ class Brackets(Scheduler):
             rungs(config.model_copy(update={"grace_epochs": grace}), longest) for grace in graces
         ]
         self._brackets.append([])  # of which none is stopped
+        weights = np.exp([len(each) for each in self._brackets])
+        self._shares = weights / weights.sum()
 
     def decide(self, study: Ledger, trial: TrialLog, epoch: Epoch) -> Decision:
         """Stop a trial that is among the weaker ones of its bracket at a rung."""
-        rung, count = len(trial.epochs) + 1, len(self._brackets)
-        if rung not in self._brackets[trial.number % count]:
+        seed, rung = study.config.sampler.seed, len(trial.epochs) + 1
+        own = self._bracket(seed, trial.number)
+        if rung not in self._brackets[own]:
             return Decision.GO_ON
         scores = scores_at(study, rung)
-        before = [score for number, score in scores if (number - trial.number) % count == 0]
+        before = [score for number, score in scores if self._bracket(seed, number) == own]
         share = 100 * (1 - 1 / self.config.reduction_factor)
         value = study.objective.signed(study.objective.score(epoch.metrics))
         stops = bool(before) and value < np.nanpercentile(before, share)
         return Decision.STOP if stops else Decision.GO_ON
+
+    def _bracket(self, seed: int, number: int) -> int:
+        drawn = np.random.default_rng(seed_of("bracket", seed, number))
+        return int(drawn.choice(len(self._brackets), p=self._shares))
 
 
 @dataclass(frozen=True)
@@ -114,11 +122,13 @@ class Contestant:
         learned: How many points come first: the recipe, and the portfolio learned on other tasks.
         recipe: Whether the recipe comes first.
         samples: The number of trials; by default as many as there is time for.
+        fitted: Whether the number is, of such trials, what fits into the time on average: where all
+            begin before the best of them go on.
         own: Makes the scheduler, where none of ours is meant.
         confirm: How many finalists run again, within the time, each under two other seeds.
         space: What is searched besides what the task has; or a function of the task that says it.
         ledger: The study's class.
-        ours: Whether it is one that we could ship as the default.
+        ours: Whether no other tool has it: it has a portfolio, or proposes by our own sampler.
         default: Whether it is what we do ship, or propose to.
         slow: Whether it is left out unless it is asked for.
     """
@@ -129,6 +139,7 @@ class Contestant:
     learned: int = 0
     recipe: bool = False
     samples: int = ENDLESS
+    fitted: bool = False
     own: Make | None = None
     confirm: int = 0
     space: Mapping[str, Any] | Callable[[str], Mapping[str, Any]] = field(default_factory=dict)
@@ -147,7 +158,7 @@ class Contestant:
             seed: Of the proposals.
             learned: The portfolio that was learned on the other tasks.
         """
-        # Not the seed itself: the first configs that were recorded are what a sampler draws by 0.
+        # Not the seed itself: small ones are what anybody's search has.
         seed = seed_of("search", seed, num_bytes=3)
         config = _config(task, self, seed)
         points = [recipe(task)] if self.recipe or self.learned else []
@@ -231,29 +242,27 @@ def before(task: str) -> dict[str, Any]:
     return {**fixed, **{key: SEARCHED[key] for key in keys}}
 
 
+def _stock(_: str, seed: int) -> BaseSampler:
+    return TPESampler(seed=seed)  # of all keys together, and away from what runs, by default
+
+
 def _prior(task: str, seed: int) -> BaseSampler:
     return Prior(seed, recipe(task))
 
 
-def _near_the_best(_: str, seed: int) -> BaseSampler:
-    return Perturbed(seed)
-
-
 def _in_turn(_: str, seed: int) -> BaseSampler:
-    return InTurn(SamplerConfig(name="joint_tpe", seed=seed), Perturbed(seed))
+    even, odd = (SamplerConfig(name=name, seed=seed) for name in ("joint_tpe", "local"))
+    return InTurn(even, odd)
 
 
 CONTESTANTS: Final = (
     Contestant("random", "random"),
     Contestant("random + ASHA", "random", asha()),
-    Contestant(STOCK, lambda _, seed: TPESampler(seed=seed), asha(4), ledger=StockLedger),
-    Contestant(
-        f"{STOCK}, {PRESETS}",
-        lambda _, seed: TPESampler(seed=seed),
-        asha(4),
-        samples=PRESETS,
-        ledger=StockLedger,
-    ),
+    Contestant(STOCK, _stock, asha(4), ledger=StockLedger),
+    Contestant(f"{STOCK}, {PRESETS}", _stock, asha(4), samples=PRESETS, ledger=StockLedger),
+    Contestant("stock, by a factor of 3", _stock, asha(), ledger=StockLedger),
+    Contestant("stock, stopped ones as pruned", _stock, asha(4)),
+    Contestant("stock, the recipe first", _stock, asha(4), recipe=True, ledger=StockLedger),
     Contestant("TPE, each key + ASHA", "tpe", asha(), recipe=True),
     Contestant("space before, TPE each + ASHA", "tpe", asha(), recipe=True, space=before),
     Contestant("space before, TPE joint + ASHA", "joint_tpe", asha(), recipe=True, space=before),
@@ -266,9 +275,9 @@ CONTESTANTS: Final = (
         lambda task, seed: Drawn(seed, recipe(task)),
         space={"train.seed": {"low": 0, "high": 100_000}},
     ),
-    Contestant("one epoch, then 1 of 15", "random", halving(15), samples=90),
-    Contestant("one epoch, then 1 of 6", "random", halving(FULL), samples=60),
-    Contestant("two epochs, then 1 of 3", "random", halving(3, 2), samples=36),
+    Contestant("one epoch, then 1 of 15", "random", halving(15), fitted=True),
+    Contestant("one epoch, then 1 of 6", "random", halving(FULL), fitted=True),
+    Contestant("two epochs, then 1 of 3", "random", halving(3, 2), fitted=True),
     Contestant(
         "schedules of 2 epochs, then 6",
         lambda _, seed: ShortFirst(seed, 30, SHORT, FULL),
@@ -288,6 +297,7 @@ CONTESTANTS: Final = (
         asha(),
         learned=6,
         samples=PRESETS,
+        confirm=2,
         ours=True,
     ),
     Contestant("portfolio, then TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=6, ours=True),
@@ -296,25 +306,22 @@ CONTESTANTS: Final = (
     Contestant("portfolio, TPE + ASHA, factor 2", "joint_tpe", asha(2), learned=6, ours=True),
     Contestant("portfolio, TPE + ASHA, factor 4", "joint_tpe", asha(4), learned=6, ours=True),
     Contestant("portfolio, PriorBand-like", _prior, asha(), learned=6, ours=True),
-    Contestant("portfolio, halved 60, 10", "joint_tpe", halving(FULL), 6, samples=60, ours=True),
-    Contestant("portfolio, then near the best", _near_the_best, learned=6, ours=True),
-    Contestant("portfolio, near the best, ASHA", _near_the_best, asha(), learned=6, ours=True),
-    Contestant(
-        "portfolio, near the best, ASHA(2)", _near_the_best, asha(2, 2), learned=6, ours=True
-    ),
-    Contestant("portfolio of 8, near the best, ASHA", _near_the_best, asha(), 8, ours=True),
+    Contestant("portfolio, halved, 1 of 6", "joint_tpe", halving(FULL), 6, fitted=True, ours=True),
+    Contestant("portfolio, then near the best", "local", learned=6, ours=True),
+    Contestant("portfolio, near the best, ASHA", "local", asha(), learned=6, ours=True),
+    Contestant("portfolio, near the best, ASHA(2)", "local", asha(2, 2), learned=6, ours=True),
+    Contestant("portfolio of 8, near the best, ASHA", "local", asha(), 8, ours=True),
     Contestant("portfolio, in turn, ASHA", _in_turn, asha(), learned=6, ours=True),
     Contestant(
         "portfolio, TPE + ASHA, confirmed", "joint_tpe", asha(), learned=6, confirm=2, ours=True
     ),
     Contestant(
-        "portfolio, near, ASHA, confirmed", _near_the_best, asha(), learned=6, confirm=2, ours=True
+        "portfolio, near, ASHA, confirmed", "local", asha(), learned=6, confirm=2, ours=True
     ),
-    Contestant(
-        "portfolio, near, ASHA, confirmed 3", _near_the_best, asha(), 6, confirm=3, ours=True
-    ),
-    Contestant("PriorBand-like, confirmed", _prior, asha(), recipe=True, confirm=2, ours=True),
-    Contestant("portfolio, halved 60, 20, 6", "joint_tpe", halving(3), 6, samples=60, ours=True),
-    Contestant("portfolio, halved 34, 17, 8", "joint_tpe", halving(2, 2), 6, samples=34, ours=True),
+    Contestant("portfolio, near, ASHA, confirmed 3", "local", asha(), 6, confirm=3, ours=True),
+    Contestant("PriorBand-like, confirmed", _prior, asha(), recipe=True, confirm=2),
+    Contestant("stock, confirmed", _stock, asha(4), ledger=StockLedger, confirm=2),
+    Contestant("portfolio, halved by 3", "joint_tpe", halving(3), 6, fitted=True, ours=True),
+    Contestant("portfolio, halved by 2", "joint_tpe", halving(2, 2), 6, fitted=True, ours=True),
 )
 """All of them."""

@@ -9,8 +9,9 @@ nothing is won by asking again. What a run adds to it is noise as it was recorde
 
 - of configs that were recorded under several seeds, what one run had more or less than the mean
   of its config's runs, in validation and test together;
-- without these, how far validation and test were apart, in a run of about the same accuracy, from
-  what the forest expects; shared between the two by the numbers of their images.
+- without these, validation's part of how far validation and test were apart, in a run of about the
+  same accuracy, from what the forest expects. Runs of one config under several seeds then have
+  more of their own than they would, being judged by the same images.
 """
 
 from __future__ import annotations
@@ -181,11 +182,12 @@ class Noise:
 def _repeated(records: Sequence[Record]) -> tuple[Array, Array] | None:
     """Of what was recorded under several seeds, the mean of each run's config, and the rest.
 
-    A rest is made larger by what taking the mean has made it smaller.
+    A rest is made larger by what taking the mean has made it smaller. The first run of each config
+    is left out: by its score it was chosen to be recorded again.
     """
     found = defaultdict[int, list[Record]](list)
     for record in records:
-        if record["length"] == FULL:
+        if record["length"] == FULL and record.get("again"):
             found[record["number"]].append(record)
     means, rests = list[Array](), list[Array]()
     for runs in (runs for runs in found.values() if len(runs) > 1):

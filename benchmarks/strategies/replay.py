@@ -48,7 +48,9 @@ from rows import Array, file_of, read
 from table import GRID, print_table, regrets, summary
 from tasks import TASKS, teachers
 
+from tune.engine.allowance import CONFIRM_SHARE
 from tune.strategy.simulation import simulate
+from tune.study.ledger import Ledger
 from tune.study.trial import TrialLog
 
 Work = tuple[str, tuple[str, ...], int, range]
@@ -58,6 +60,8 @@ TRIALS: Final = 20
 """Trials to their end that the time is enough for."""
 LARGEST_PORTFOLIO: Final = 8
 QUICK_SEEDS: Final = 8
+MARGIN: Final = 1.1
+"""What is held back for finalists, over what others took."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -154,6 +158,35 @@ def search(
         The simulated seconds until its last report, and the steps: simulated seconds, and the
         test accuracy of what was the best by validation from then on.
     """
+
+    def searched(last: float) -> tuple[Ledger, float, list[tuple[float, float]]]:
+        return _searched(task, landscape, contestant, seed, concurrent, last, learned)
+
+    # Held back is what the finalists will take, as a search with a time budget does: of so many
+    # trials at first, and once these finalists are known to take longer, of them.
+    held = contestant.confirm * CONFIRM_SEEDS / TRIALS * until if until < math.inf else 0.0
+    for _ in range(2 if contestant.confirm else 0):
+        ledger, end, steps = searched(until - held)
+        found = confirm(ledger, contestant.confirm, CONFIRM_SEEDS, landscape, concurrent)
+        if found is None or found.seconds > CONFIRM_SHARE * until:
+            break
+        if (last := end + found.seconds) <= until:
+            return last, [*steps, (last, found.test)]
+        held = MARGIN * found.seconds
+    _, end, steps = searched(until)  # what does not fit is left out
+    return end, steps
+
+
+def _searched(
+    task: str,
+    landscape: Landscape,
+    contestant: Contestant,
+    seed: int,
+    concurrent: int,
+    until: float,
+    learned: Sequence[Mapping[str, Any]],
+) -> tuple[Ledger, float, list[tuple[float, float]]]:
+    """The trials of a search: its ledger, when they ended, and the steps."""
     ledger, scheduler = contestant.open(task, seed, learned)
     best, steps = (-math.inf, -math.inf), list[tuple[float, float]]()
 
@@ -164,16 +197,8 @@ def search(
             best = rank
             steps.append((now, landscape(log.params)[len(log.epochs) - 1]["test_acc"]))
 
-    share = 1 - contestant.confirm * CONFIRM_SEEDS / TRIALS
-    end = simulate(ledger, scheduler, landscape, concurrent, until=share * until, watch=watch)
-    if contestant.confirm:
-        left = until - end
-        took, test = confirm(
-            ledger, contestant.confirm, CONFIRM_SEEDS, landscape, concurrent, left
-        ) or (0.0, None)
-        end += took
-        steps += [] if test is None else [(end, test)]
-    return end, steps
+    end = simulate(ledger, scheduler, landscape, concurrent, until=until, watch=watch)
+    return ledger, end, steps
 
 
 def tasks_in(folder: Path) -> list[str]:
@@ -205,7 +230,9 @@ def _of_seed(
         for each in chosen:
             landscape = known.landscape(seed)
             learned = _learned(folder, task) if each.learned else ()
-            _, steps = search(task, landscape, each, seed, concurrent, until, learned)
+            samples = fitting(folder, task, each.name, concurrent) if each.fitted else each.samples
+            sized = replace(each, samples=samples)
+            _, steps = search(task, landscape, sized, seed, concurrent, until, learned)
             yield (task, each.name), regrets(landscape, spread, steps, until)
 
 
@@ -239,6 +266,23 @@ def _time(folder: str, task: str, concurrent: int) -> float:
     return float(
         np.mean([search(task, known.landscape(s), trials, s, concurrent)[0] for s in seeds])
     )
+
+
+@cache
+def fitting(folder: str, task: str, name: str, concurrent: int) -> int:
+    """How many trials of a contestant fit into the time on average."""
+    (contestant,) = (each for each in CONTESTANTS if each.name == name)
+    known, until = _surrogates(folder)[task], _time(folder, task, concurrent)
+    learned = _learned(folder, task) if contestant.learned else ()
+    samples = 2 * TRIALS
+    for _ in range(3):  # the time is nearly a multiple of the trials
+        tried = replace(contestant, samples=samples)
+        taken = [
+            search(task, known.landscape(s), tried, s, concurrent, learned=learned)[0]
+            for s in range(2_000_000, 2_000_008)
+        ]
+        samples = max(2, int(samples * until / float(np.mean(taken))))
+    return samples
 
 
 def _quietly() -> None:

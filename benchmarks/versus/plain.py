@@ -184,7 +184,7 @@ def report(
 
 
 def searched(settings: dict[str, Any]) -> dict[str, Any]:
-    """The space: by default that of `configs/digits.yaml`."""
+    """The space: what such programs search, on the digits unless told otherwise."""
     return {
         "lr": tune.loguniform(1e-4, 1e-2),
         "weight_decay": tune.loguniform(1e-5, 1e-1),
@@ -203,6 +203,7 @@ def search_config(settings: dict[str, Any]) -> tune.TuneConfig:
             max_t=settings["epochs"], grace_period=settings["grace_epochs"], reduction_factor=3
         ),
         num_samples=settings["num_samples"],
+        reuse_actors=settings["reuse_actors"],
         time_budget_s=settings["until"] - time.time() if "until" in settings else None,
     )
 

@@ -22,6 +22,7 @@ from tune.config.schema import SearchConfig
 from tune.config.sections import SamplerConfig
 from tune.strategy.distinct import DistinctSampler
 from tune.strategy.failures import Taught
+from tune.strategy.local import LocalSampler
 
 Make = Callable[[SamplerConfig, int], BaseSampler]
 """Makes a sampler of a config and a seed."""
@@ -67,7 +68,8 @@ def tpe(config: SamplerConfig, seed: int) -> BaseSampler:
 def joint_tpe(config: SamplerConfig, seed: int) -> BaseSampler:
     """TPE over all keys together (Falkner et al. 2018), away from what is running.
 
-    Of a space with conditions, it is over the keys together that the same trials have.
+    Optuna's own default. Of a space with conditions, it is over the keys together
+    that the same trials have.
     """
     with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
         return TPESampler(
@@ -77,6 +79,12 @@ def joint_tpe(config: SamplerConfig, seed: int) -> BaseSampler:
             group=True,
             constant_liar=True,
         )
+
+
+@sampler("local", joint=False)
+def local(config: SamplerConfig, seed: int) -> BaseSampler:
+    """Values round those of one of the best three trials so far."""
+    return LocalSampler(seed, config.seed, config.startup_trials)
 
 
 @sampler("gp", joint=True, reads_pruned=False)
