@@ -58,16 +58,14 @@ class StockLedger(Ledger):
         cut_short: bool = False,
     ) -> None:
         """Note what became of a trial."""
-        stopped = state is TrialState.PRUNED
+        stopped = state is TrialState.PRUNED and self.trials[number].epochs
         super().end(number, TrialState.COMPLETE if stopped else state, error, cut_short=cut_short)
 
     def _write_end(
         self, number: int, state: TrialState, value: float | None, attrs: Mapping[str, Any]
     ) -> int:
-        epochs = self.trials[number].epochs
         if state is TrialState.COMPLETE:
-            value = self.objective.score(epochs[-1].metrics) if epochs else None
-            state = state if epochs else TrialState.FAIL
+            value = self.objective.score(self.trials[number].epochs[-1].metrics)
         return super()._write_end(number, state, value, attrs)
 
 

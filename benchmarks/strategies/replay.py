@@ -75,7 +75,8 @@ def main(words: Sequence[str] | None = None) -> None:
     seeds = given.seeds or (QUICK_SEEDS if given.quick else 1000)
     chosen = [each for each in CONTESTANTS if given.all or _is_chosen(each, given.only)]
     start = time.time()
-    table = replay(given.curves, chosen, given.concurrent, seeds, given.processes)
+    span = range(given.first, given.first + seeds)
+    table = replay(given.curves, chosen, given.concurrent, span, given.processes)
     tasks = tasks_in(given.curves)
     print_table(tasks, chosen, table)
     if given.figure:
@@ -95,6 +96,9 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_SEEDS} seeds")
     parser.add_argument("--seeds", type=int, help="by default 1,000")
+    parser.add_argument(
+        "--first", type=int, default=0, help="the first seed: others judge a choice"
+    )
     parser.add_argument("--concurrent", type=int, default=2, help="trials at once")
     parser.add_argument("--curves", type=Path, default=CURVES)
     parser.add_argument("--only", nargs="*", default=[], help="contestants, by the name's start")
@@ -106,7 +110,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def replay(
-    folder: Path, chosen: Sequence[Contestant], concurrent: int, seeds: int, processes: int = 1
+    folder: Path, chosen: Sequence[Contestant], concurrent: int, seeds: range, processes: int = 1
 ) -> dict[tuple[str, str], Array]:
     """The regrets of contestants over time.
 
@@ -114,15 +118,15 @@ def replay(
         folder: Where the curves are.
         chosen: The contestants.
         concurrent: How many trials run at once.
-        seeds: The number of searches of each on each task.
+        seeds: The seeds of the searches of each on each task.
         processes: How many searches are simulated at once.
 
     Returns:
         By task and contestant an array of seeds x :data:`GRID`.
     """
     names = tuple(each.name for each in chosen)
-    size = max(1, min(25, seeds // (4 * processes)))
-    blocks = [range(first, min(first + size, seeds)) for first in range(0, seeds, size)]
+    size = max(1, min(25, len(seeds) // (4 * processes)))
+    blocks = [seeds[place : place + size] for place in range(0, len(seeds), size)]
     work: list[Work] = [(str(folder), names, concurrent, block) for block in blocks]
     if processes == 1:
         _quietly()
