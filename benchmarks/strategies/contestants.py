@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, TPESampler
 from portfolio import recipe
-from proposers import Drawn, InTurn, Prior, ShortFirst, once_drawn
+from proposers import Drawn, InTurn, Prior, PriorBand, ShortFirst, once_drawn
 from tasks import BUNDLED, LENGTHS, SPACE, TASKS
 
 from trainable.seeding import seed_of
@@ -317,6 +317,12 @@ CONTESTANTS: Final = (
         "portfolio, near, ASHA, confirmed", "local", asha(), learned=6, confirm=2, ours=True
     ),
     Contestant("portfolio, near, ASHA, confirmed 3", "local", asha(), 6, confirm=3, ours=True),
+    Contestant(
+        "PriorBand, ASHA",
+        lambda task, seed: PriorBand(seed, recipe(task)),
+        asha(),
+        recipe=True,
+    ),
     Contestant("PriorBand-like, confirmed", _prior, asha(), recipe=True, confirm=2),
     Contestant("stock, confirmed", _stock, asha(4), ledger=StockLedger, confirm=2),
     Contestant("portfolio, halved by 3", "joint_tpe", halving(3), 6, fitted=True, ours=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any, Final
@@ -23,6 +24,10 @@ ROUND: Final = 0.15
 """The standard deviation of a value that is drawn round another, as a share of its range."""
 KEPT: Final = 0.75
 """How probably a choice is that of the config that it is drawn round."""
+WIDE: Final = 0.25
+"""The same as `ROUND` in the paper on PriorBand."""
+FEWEST: Final = 3
+"""The trials at a rung from which on they tell a prior from an incumbent."""
 
 
 class Drawn(BaseSampler):
@@ -66,12 +71,10 @@ class Drawn(BaseSampler):
 
 
 class Prior(Drawn):
-    """Draws at random, round a prior, or round the best so far (PriorBand, arXiv 2306.12370).
+    """Draws evenly, round a prior, or round the best so far, after PriorBand (arXiv 2306.12370).
 
     A third is drawn evenly; the others round the prior and round the best so far, the latter the
-    more often the more trials there are. The paper's weighs the two by how well each explains the
-    best trials, so that a bad prior is given up; draws evenly by a share that depends on the rung;
-    changes about half of the incumbent's values, with a deviation of 0.25; and runs Hyperband.
+    more often the more trials there are: greedier than the paper's (:class:`PriorBand`).
 
     Args:
         seed: The search's.
@@ -91,6 +94,46 @@ class Prior(Drawn):
         near = known if known is not None and source < trusted else self._prior
         value = within(values, near[key])
         return round_about(values, value, self._generator(trial, key))
+
+
+class PriorBand(Drawn):
+    """Draws evenly, round a prior, or by mutation of the best so far (PriorBand, arXiv 2306.12370).
+
+    As in the paper: a half is drawn evenly, as at its lowest rung, where all trials begin; the rest
+    round the prior and from the incumbent, by how well each explains the best third of those that
+    came the furthest. Otherwise than there, ASHA is its scheduler and not Hyperband.
+
+    Args:
+        seed: The search's.
+        prior: A config that is believed to be good.
+    """
+
+    def __init__(self, seed: int, prior: Mapping[str, Any]) -> None:
+        super().__init__(seed)
+        self._prior = prior
+
+    def _value(self, study: Study, trial: FrozenTrial, key: str, values: BaseDistribution) -> Any:
+        drawn = self._generator(trial)
+        if drawn.random() < 1 / 2:
+            return evenly(self._seed, trial.number, key, values)
+        known, own = best(study), self._generator(trial, key)
+        if known is None or drawn.random() < self._trust(study, known):
+            return round_about(values, within(values, self._prior[key]), own, WIDE)
+        if own.random() < 1 / 2:  # a half of its values are changed
+            return known[key]
+        return round_about(values, known[key], own, WIDE, kept=0.0)
+
+    def _trust(self, study: Study, known: Mapping[str, Any]) -> float:
+        """The share of the prior, beside that of the incumbent."""
+        trials = ranked(study)
+        furthest = max(len(each.intermediate_values) for each in trials)
+        last = [each for each in trials if len(each.intermediate_values) == furthest]
+        if len(last) < FEWEST:
+            return 1 / 2
+        top = last[: max(len(last) // 3, 1)]
+        logs = np.array([[_density(each, near) for each in top] for near in (self._prior, known)])
+        likely = np.exp(logs - logs.max()) @ np.arange(len(top), 0, -1)  # the best counts the most
+        return float(likely[0] / likely.sum())
 
 
 class InTurn(RepeatableSampler):
@@ -223,14 +266,37 @@ def within(distribution: BaseDistribution, value: Any) -> Any:
     return value if isinstance(distribution, FloatDistribution) else round(value)
 
 
-def round_about(distribution: BaseDistribution, value: Any, drawn: np.random.Generator) -> Any:
+def _density(trial: FrozenTrial, near: Mapping[str, Any]) -> float:
+    """The logarithm of how likely a trial's values are to be drawn round others."""
+    found = 0.0
+    for key, value in trial.params.items():
+        distribution = trial.distributions[key]
+        center = within(distribution, near[key])
+        if isinstance(distribution, CategoricalDistribution):
+            other = (1 - KEPT) / len(distribution.choices)
+            found += math.log(other + KEPT * (value == center))
+        elif distribution.high > distribution.low:
+            low, high, one, two = distribution.low, distribution.high, value, center
+            if distribution.log:
+                low, high, one, two = map(math.log, (low, high, one, two))
+            found -= ((one - two) / (high - low) / WIDE) ** 2 / 2
+    return found
+
+
+def round_about(
+    distribution: BaseDistribution,
+    value: Any,
+    drawn: np.random.Generator,
+    width: float = ROUND,
+    kept: float = KEPT,
+) -> Any:
     """A value that is drawn round another."""
     if isinstance(distribution, CategoricalDistribution):
-        if drawn.random() < KEPT:
+        if drawn.random() < kept:
             return value
         return distribution.choices[int(drawn.integers(len(distribution.choices)))]
     low, high, log = distribution.low, distribution.high, distribution.log
-    step = drawn.normal() * ROUND
+    step = drawn.normal() * width
     if log:
         return within(distribution, float(value * (high / low) ** step))
     return within(distribution, value + (high - low) * step)

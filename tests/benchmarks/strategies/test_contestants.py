@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 import yaml
@@ -128,3 +129,25 @@ def test_stock_tells_stopped_trials_as_complete_with_their_last_value(
     assert {each.state.name for each in ended} == {"COMPLETE"}
     for each in ended:
         assert each.value == each.intermediate_values[max(each.intermediate_values)]
+
+
+def test_a_bad_prior_is_given_up(script: Import) -> None:
+    proposers = script("proposers")
+    ranges = {key: optuna.distributions.FloatDistribution(0, 1) for key in "ab"}
+    sampler = proposers.PriorBand(1, {"a": 0.1, "b": 0.1})
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    trusts = []
+    for good in (0.1, 0.9):
+        for number in range(12):
+            told = {1: good - abs(number / 100)}
+            params = {"a": good, "b": good - number / 100 + 0.05}
+            study.add_trial(
+                optuna.create_trial(
+                    params=params, distributions=ranges, value=told[1], intermediate_values=told
+                )
+            )
+        trusts.append(sampler._trust(study, proposers.best(study)))
+    assert trusts[0] == pytest.approx(0.5, abs=0.1)  # the prior and the incumbent are alike
+    assert trusts[1] < 0.01
+    proposed = [study.ask(ranges).params["a"] for _ in range(200)]
+    assert np.mean([value == 0.9 for value in proposed]) == pytest.approx(1 / 4, abs=0.08)
