@@ -239,6 +239,7 @@ def summed(lines: Sequence[Mapping[str, Any]], task: str) -> dict[str, dict[str,
             pairs = np.array([(scores["ours"][seed], by_seed[seed]) for seed in shared])
             found[side] |= {
                 "ours_better": int((pairs[:, 0] > pairs[:, 1]).sum()),
+                "pairs": len(shared),
                 "p": float(ttest_rel(pairs[:, 0], pairs[:, 1]).pvalue),
             }
     return found
@@ -252,7 +253,7 @@ def table(task: str, figures: Mapping[str, Mapping[str, float]]) -> str:
     ]
     for side in sorted(figures, key=SIDES.index):
         one = figures[side]
-        better = f"{one['ours_better']} of {one['seeds']}" if "p" in one else ""
+        better = f"{one['ours_better']} of {one['pairs']}" if "p" in one else ""
         p = f"{one['p']:.3f}" if "p" in one else ""
         rows.append(f"| {side} | {one['mean']:.2%} | {100 * one['std']:.2f} | {better} | {p} |")
     return "\n".join(rows)

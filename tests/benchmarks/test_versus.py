@@ -83,7 +83,7 @@ def _material(versus: ModuleType, *, mirror: bool) -> Any:
 def test_live_sides_are_summed_over_their_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
     live = importlib.import_module("live")
-    scores = {"ours": (0.9, 0.8, 0.85), "stock": (0.7, 0.75, 0.72), "plain": (0.9, 0.79)}
+    scores = {"ours": (0.9, 0.8, 0.85), "stock": (0.7, 0.75, 0.72), "plain": (0.9, 0.79, 0.8, 0.8)}
     lines = [
         {"task": "digits", "seed": seed, "side": side, "test_acc": score, "seconds": 1.0}
         for side, each in scores.items()
@@ -91,7 +91,8 @@ def test_live_sides_are_summed_over_their_seeds(monkeypatch: pytest.MonkeyPatch)
     ]
     found = live.summed(lines, "digits")
     assert found["ours"] == {"mean": pytest.approx(0.85), "std": pytest.approx(0.05), "seeds": 3}
-    assert (found["stock"]["ours_better"], found["plain"]["ours_better"]) == (3, 1)
+    assert (found["stock"]["ours_better"], found["plain"]["ours_better"]) == (3, 2)
+    assert (found["plain"]["pairs"], found["plain"]["seeds"]) == (3, 4)  # the fourth has no pair
     t = 0.126667 / (0.075056 / 3**0.5)
     assert found["stock"]["p"] == pytest.approx(1 - t / (2 + t * t) ** 0.5, abs=1e-4)
     assert "| stock | 72.33% | 2.52 | 3 of 3 | 0.100 |" in live.table("digits", found)
@@ -107,7 +108,9 @@ def test_live_sides_have_the_policies_and_depths_of_the_task(
     material = _material(versus, mirror=True)
     for name, task in live.TASKS.items():
         config = loading.load_config(Path(task.preset), task.overrides(material))
-        known = plain.searched(live.plain_settings(task, material))
+        settings = live.plain_settings(task, material)
+        known = plain.searched(settings)
+        assert plain.search_config({**settings, "num_samples": 2}).reuse_actors
         assert list(known["policy"].categories) == list(config.space["augment.policy"].choices), (
             name
         )
