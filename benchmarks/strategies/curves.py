@@ -6,12 +6,16 @@ any task, but on a *landscape*: a few trees of the forest, drawn anew for each s
 make landscapes differ by what the forest is wrong by (`Surrogate.breadth`). Within a search a
 config has one expected curve, however often and under whatever seed it is asked for, so that
 nothing is won by asking again. What a run adds to it is noise as it was recorded:
+validation's part of how far validation and test were apart, in a run of about the same accuracy,
+from
 
-- of configs that were recorded under several seeds, what one run had more or less than the mean
-  of its config's runs, in validation and test together;
-- without these, validation's part of how far validation and test were apart, in a run of about the
-  same accuracy, from what the forest expects. Runs of one config under several seeds then have
-  more of their own than they would, being judged by the same images.
+- the mean of its config's runs, where configs were recorded under several seeds;
+- else what the forest expects. Runs of one config under several seeds then have more of their own
+  than they would, being judged by the same images.
+
+Test accuracies are those that configs are expected to reach, without luck: a few dozen recorded
+runs do not tell how much of a run's luck validation and test share, and the luckiest of them, which
+searches choose again and again, would decide who wins.
 """
 
 from __future__ import annotations
@@ -159,17 +163,14 @@ class Noise:
         lent = _repeated(records)
         if lent is not None:
             expected, rest = lent
-            return cls(levels_of(expected), rest, images)
-        expected = np.nanmean(unseen, axis=0)
-        known = ~np.isnan(expected).any(1)
-        expected, rest = expected[known], (curves - np.nan_to_num(np.nanmean(unseen, 0)))[known]
-        added = np.zeros_like(rest)
-        share = images[1] / (images[0] + images[1])  # validation's, of a variance as 1 / images
-        share = math.sqrt(share * (1 - 1 / breadth))
-        for length in LENGTHS:
-            apart = rest[:, columns_of(length, "val_acc")] - rest[:, columns_of(length, "test_acc")]
-            added[:, columns_of(length, "val_acc")] = share * apart
-        return cls(levels_of(expected), added, images)
+            share = 1.0
+        else:
+            expected = np.nanmean(unseen, axis=0)
+            known = ~np.isnan(expected).any(1)
+            expected, rest = expected[known], (curves - np.nan_to_num(np.nanmean(unseen, 0)))[known]
+            share = 1 - 1 / breadth
+        share *= images[1] / (images[0] + images[1])  # validation's, of a variance as 1 / images
+        return cls(levels_of(expected), _of_validation(rest, math.sqrt(share)), images)
 
     def draw(self, level: float, drawn: np.random.Generator) -> Array:
         """What a run adds whose expected test logit is `level`."""
@@ -177,6 +178,23 @@ class Noise:
             return np.zeros(self.added.shape[1])
         alike = np.argsort(np.abs(self.levels - level), kind="stable")[:ALIKE]
         return self.added[drawn.choice(alike)]
+
+
+def _of_validation(rest: Array, share: float) -> Array:
+    """What runs have more or less in validation alone, in accuracy and, by it, in loss.
+
+    What they have in validation and test together is that they learned sooner or later: it is no
+    luck of the images, and of another config with the same end it would be another.
+    """
+    added = np.zeros_like(rest)
+    for length in LENGTHS:
+        accuracies, losses = (columns_of(length, name) for name in ("val_acc", "val_loss"))
+        apart = rest[:, accuracies] - rest[:, columns_of(length, "test_acc")]
+        added[:, accuracies] = share * apart
+        last = rest[:, accuracies[-1]]
+        slope = last @ rest[:, losses[-1]] / max(float(last @ last), 1e-9)
+        added[:, losses] = slope * added[:, accuracies]
+    return added
 
 
 def _repeated(records: Sequence[Record]) -> tuple[Array, Array] | None:

@@ -81,6 +81,30 @@ def test_noise_is_that_of_configs_that_were_recorded_under_several_seeds(
     assert len({str([(e["val_acc"], e["test_acc"]) for e in run]) for run in runs}) == 1
 
 
+def test_noise_is_of_validation_and_no_test_image_is_lucky(
+    records: list[dict[str, object]], script: Import
+) -> None:
+    full = [r for r in records if r["length"] == max(LENGTHS) and r["number"] < 6]  # type: ignore[operator]
+    again = [
+        {
+            **r,
+            "again": time,
+            "epochs": [
+                {k: v * (0.8 + time / 10) if k != "val_loss" else v + time for k, v in e.items()}
+                for e in r["epochs"]  # type: ignore[attr-defined]
+            ],
+        }
+        for r in full
+        for time in (1, 2)
+    ]
+    known = script("curves").Surrogate([*records, *again])
+    landscape, params = known.landscape(0), known.params[0]
+    runs = [landscape({**params, "train.seed": seed})[5] for seed in range(20)]
+    assert len({run["val_loss"] for run in runs}) > 1
+    assert len({run["val_acc"] for run in runs}) > 1
+    assert len({run["test_acc"] for run in runs}) == 1
+
+
 def test_the_run_by_which_a_config_was_chosen_lends_no_noise(
     records: list[dict[str, object]], script: Import
 ) -> None:
