@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, TPESampler
 from portfolio import recipe
-from proposers import Drawn, InTurn, Prior, PriorBand, ShortFirst, once_drawn
+from proposers import Drawn, InTurn, Perturbed, Prior, PriorBand, ShortFirst, once_drawn
 from tasks import BUNDLED, LENGTHS, SPACE, TASKS
 
 from trainable.seeding import seed_of
@@ -248,9 +248,12 @@ def _prior(task: str, seed: int) -> BaseSampler:
     return Prior(seed, recipe(task))
 
 
+def _near_the_best(_: str, seed: int) -> BaseSampler:
+    return Perturbed(seed)
+
+
 def _in_turn(_: str, seed: int) -> BaseSampler:
-    even, odd = (SamplerConfig(name=name, seed=seed) for name in ("joint_tpe", "local"))
-    return InTurn(even, odd)
+    return InTurn(SamplerConfig(name="joint_tpe", seed=seed), Perturbed(seed))
 
 
 CONTESTANTS: Final = (
@@ -286,11 +289,18 @@ CONTESTANTS: Final = (
     Contestant("PriorBand-like", _prior, asha(), recipe=True),
     Contestant("portfolio, then random", "random", learned=6, ours=True),
     Contestant("portfolio, then TPE", "joint_tpe", learned=6, ours=True),
+    Contestant("portfolio, then TPE + ASHA", "joint_tpe", asha(), learned=6, ours=True),
     Contestant(
-        "portfolio, then TPE + ASHA", "joint_tpe", asha(), learned=6, ours=True, default=True
+        "portfolio, TPE + ASHA, confirmed",
+        "joint_tpe",
+        asha(),
+        learned=6,
+        confirm=2,
+        ours=True,
+        default=True,
     ),
     Contestant(
-        f"portfolio, then TPE + ASHA, {PRESETS}",
+        f"portfolio, TPE + ASHA, confirmed, {PRESETS}",
         "joint_tpe",
         asha(),
         learned=6,
@@ -305,18 +315,19 @@ CONTESTANTS: Final = (
     Contestant("portfolio, TPE + ASHA, factor 4", "joint_tpe", asha(4), learned=6, ours=True),
     Contestant("portfolio, PriorBand-like", _prior, asha(), learned=6, ours=True),
     Contestant("portfolio, halved, 1 of 6", "joint_tpe", halving(FULL), 6, fitted=True, ours=True),
-    Contestant("portfolio, then near the best", "local", learned=6, ours=True),
-    Contestant("portfolio, near the best, ASHA", "local", asha(), learned=6, ours=True),
-    Contestant("portfolio, near the best, ASHA(2)", "local", asha(2, 2), learned=6, ours=True),
-    Contestant("portfolio of 8, near the best, ASHA", "local", asha(), 8, ours=True),
+    Contestant("portfolio, then near the best", _near_the_best, learned=6, ours=True),
+    Contestant("portfolio, near the best, ASHA", _near_the_best, asha(), learned=6, ours=True),
+    Contestant(
+        "portfolio, near the best, ASHA(2)", _near_the_best, asha(2, 2), learned=6, ours=True
+    ),
+    Contestant("portfolio of 8, near the best", _near_the_best, asha(), 8, ours=True),
     Contestant("portfolio, in turn, ASHA", _in_turn, asha(), learned=6, ours=True),
     Contestant(
-        "portfolio, TPE + ASHA, confirmed", "joint_tpe", asha(), learned=6, confirm=2, ours=True
+        "portfolio, near, ASHA, confirmed", _near_the_best, asha(), learned=6, confirm=2, ours=True
     ),
     Contestant(
-        "portfolio, near, ASHA, confirmed", "local", asha(), learned=6, confirm=2, ours=True
+        "portfolio, near, ASHA, confirmed 3", _near_the_best, asha(), 6, confirm=3, ours=True
     ),
-    Contestant("portfolio, near, ASHA, confirmed 3", "local", asha(), 6, confirm=3, ours=True),
     Contestant(
         "PriorBand, ASHA",
         lambda task, seed: PriorBand(seed, recipe(task)),

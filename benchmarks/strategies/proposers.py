@@ -136,17 +136,28 @@ class PriorBand(Drawn):
         return float(likely[0] / likely.sum())
 
 
+class Perturbed(Drawn):
+    """Draws round one of the best three so far, or at random while there are none."""
+
+    def _value(self, study: Study, trial: FrozenTrial, key: str, values: BaseDistribution) -> Any:
+        rank = int(self._generator(trial).choice(3, p=[0.6, 0.25, 0.15]))
+        near = best(study, rank)
+        if near is None:
+            return evenly(self._seed, trial.number, key, values)
+        return round_about(values, near[key], self._generator(trial, key))
+
+
 class InTurn(RepeatableSampler):
-    """Proposes by one sampler and by another in turn.
+    """Proposes by a model of the trials and near the best of them, in turn.
 
     Args:
-        even: The one, whose trials are even.
-        odd: The other, which draws key by key.
+        model: The model's config.
+        near: Proposes the odd trials.
     """
 
-    def __init__(self, even: SamplerConfig, odd: SamplerConfig) -> None:
-        super().__init__(even)
-        self._other = RepeatableSampler(odd)
+    def __init__(self, model: SamplerConfig, near: Drawn) -> None:
+        super().__init__(model)
+        self._near = near
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> Space:
         """What is proposed together."""
@@ -162,7 +173,7 @@ class InTurn(RepeatableSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """One value by itself."""
-        asked = self._other if trial.number % 2 else super()
+        asked = self._near if trial.number % 2 else super()
         return asked.sample_independent(study, trial, param_name, param_distribution)
 
 
@@ -225,10 +236,10 @@ def ranked(study: Study) -> list[FrozenTrial]:
     return sorted(reported, key=lambda each: -max(each.intermediate_values.values()))
 
 
-def best(study: Study) -> Mapping[str, Any] | None:
-    """The values of the best trial."""
-    found = ranked(study)
-    return found[0].params if found else None
+def best(study: Study, rank: int = 0) -> Mapping[str, Any] | None:
+    """The values of the best trial, or the one that so many are better than."""
+    found = ranked(study)[: rank + 1]
+    return found[-1].params if found else None
 
 
 def evenly(seed: int, number: int, key: str, distribution: BaseDistribution) -> Any:

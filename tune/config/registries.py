@@ -7,7 +7,7 @@ from typing import Any
 from trainable.registries import Registry
 
 SAMPLERS: Registry[Any] = Registry(
-    "sampler.name", "tune.strategy.samplers", ("tpe", "random", "joint_tpe", "local", "gp")
+    "sampler.name", "tune.strategy.samplers", ("tpe", "random", "joint_tpe", "gp")
 )
 SCHEDULERS: Registry[Any] = Registry(
     "scheduler.name", "tune.strategy.schedulers", ("asha", "fifo", "halving", "median")

@@ -30,8 +30,7 @@ class SamplerConfig(Config):
 
     name: Annotated[str, AfterValidator(SAMPLERS.check)] = "tpe"
     """`tpe` is the Tree-structured Parzen Estimator (Bergstra et al. 2011), key by key;
-    `joint_tpe` is the same over all keys together, `local` draws round one of the best three trials
-    so far, `gp` is a Gaussian process, `random` uniform."""
+    `joint_tpe` is the same over all keys together, `gp` a Gaussian process, `random` uniform."""
 
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     """The seed of the proposals."""

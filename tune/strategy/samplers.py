@@ -22,7 +22,6 @@ from tune.config.schema import SearchConfig
 from tune.config.sections import SamplerConfig
 from tune.strategy.distinct import DistinctSampler
 from tune.strategy.failures import Taught
-from tune.strategy.local import LocalSampler
 
 Make = Callable[[SamplerConfig, int], BaseSampler]
 """Makes a sampler of a config and a seed."""
@@ -68,8 +67,7 @@ def tpe(config: SamplerConfig, seed: int) -> BaseSampler:
 def joint_tpe(config: SamplerConfig, seed: int) -> BaseSampler:
     """TPE over all keys together (Falkner et al. 2018), away from what is running.
 
-    Optuna's own default. Of a space with conditions, it is over the keys together
-    that the same trials have.
+    Of a space with conditions, it is over the keys together that the same trials have.
     """
     with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
         return TPESampler(
@@ -79,12 +77,6 @@ def joint_tpe(config: SamplerConfig, seed: int) -> BaseSampler:
             group=True,
             constant_liar=True,
         )
-
-
-@sampler("local", joint=False)
-def local(config: SamplerConfig, seed: int) -> BaseSampler:
-    """Values round those of one of the best three trials so far."""
-    return LocalSampler(seed, config.seed, config.startup_trials)
 
 
 @sampler("gp", joint=True, reads_pruned=False)

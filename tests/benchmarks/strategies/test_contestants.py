@@ -93,11 +93,12 @@ def test_a_bracket_with_more_rungs_has_more_trials(script: Import) -> None:
 
 def test_in_turn_a_model_and_the_neighbours_of_the_best_propose(script: Import) -> None:
     contestants, proposers = script("contestants"), script("proposers")
-    model, local = (contestants.SamplerConfig(name=name, seed=1) for name in ("joint_tpe", "local"))
-    in_turn = proposers.InTurn(model, local)
+    model = contestants.SamplerConfig(name="joint_tpe", seed=1)
+    near = proposers.Perturbed(1)
+    in_turn = proposers.InTurn(model, near)
     ranges = {key: optuna.distributions.FloatDistribution(0, 1) for key in "ab"}
     found = []
-    for sampler in (in_turn, *map(proposers.RepeatableSampler, (local, model))):
+    for sampler in (in_turn, near, proposers.RepeatableSampler(model)):
         study = optuna.create_study(direction="maximize", sampler=sampler)
         for number in range(12):
             params = {"a": number / 12, "b": 0.5}

@@ -48,7 +48,7 @@ def test_finalists_that_take_too_long_are_given_their_time_or_left_out(
     replay, contestants = script("replay"), script("contestants")
     known = script("curves").Surrogate(script("rows").read(folder / "digits.jsonl"))
     (ours,) = (e for e in contestants.CONTESTANTS if e.name == "portfolio, TPE + ASHA, confirmed")
-    (without,) = (e for e in contestants.CONTESTANTS if e.default)
+    (without,) = (e for e in contestants.CONTESTANTS if e.name == "portfolio, then TPE + ASHA")
     landscape, until = known.landscape(2), 200.0
     asked, took = list[float](), [70.0, 60.0]
     real = replay.simulate
@@ -138,7 +138,7 @@ def test_the_command_prints_a_table_and_last_a_line_of_json(
     folder: Path, tmp_path: Path, script: Import, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--curves", folder, "--seeds", "2", "--processes", "1", "--only", "random"]
-    words += ["stock", "portfolio, then TPE + ASHA", "--figure", tmp_path / "figure.png"]
+    words += ["stock", "portfolio, TPE + ASHA, confirmed", "--figure", tmp_path / "figure.png"]
     script("replay").main([str(word) for word in words])
     out = capsys.readouterr().out
     line = json.loads(out.splitlines()[-1])

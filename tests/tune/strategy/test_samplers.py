@@ -22,7 +22,7 @@ from tune.study.distributions import distributions
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision
 
-ALL = ("tpe", "random", "joint_tpe", "local", "gp")
+ALL = ("tpe", "random", "joint_tpe", "gp")
 
 
 def proposals(config: SearchConfig, url: str, *, again: bool) -> list[dict[str, Any]]:
@@ -80,9 +80,7 @@ def test_tpe_learns_where_it_is_good() -> None:
     assert late.count(4) > 7  # by chance it would be 3
 
 
-@pytest.mark.parametrize(
-    ("name", "joint"), [("tpe", False), ("local", False), ("joint_tpe", True), ("gp", True)]
-)
+@pytest.mark.parametrize(("name", "joint"), [("tpe", False), ("joint_tpe", True), ("gp", True)])
 def test_a_joint_sampler_is_asked_for_all_keys_at_once(
     name: str, joint: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +141,7 @@ def test_keys_with_conditions_are_proposed_where_these_hold(name: str) -> None:
         decay = params.get("optim.layer_decay")
         assert (decay is not None) == (params["model.unfreeze_depth"] >= 3)
         assert ("augment.mixup" in params) == (decay is not None and decay < 0.8)
-    assert 5 in {len(params) for params in first} != {5}
+    assert {len(params) for params in first} >= {4, 5}
 
 
 def test_with_conditions_too_a_proposal_is_a_function_of_the_study(tmp_path: Path) -> None:
