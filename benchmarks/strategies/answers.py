@@ -106,7 +106,7 @@ class Landscape:
         expected = self._surrogate.curve(self._trees, params)
         drawn = np.random.default_rng(seed_of("run", self._surrogate.task, self._seed, key))
         noise = self._surrogate.noise
-        curve = expected + noise.draw(float(expected[columns_of(FULL, "test_acc")[-1]]), drawn)
+        curve = expected + noise.draw(expected, drawn)
         images = noise.images[0]
         right = np.round(images * share_of(curve[columns_of(length, "val_acc")])) / images
         losses = np.exp(curve[columns_of(length, "val_loss")])

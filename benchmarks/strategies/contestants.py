@@ -126,9 +126,11 @@ class Contestant:
         confirm: How many finalists run again, within the time, each under two other seeds.
         space: What is searched besides what the task has; or a function of the task that says it.
         ledger: The study's class.
+        oracle: Whether its winner is chosen by the test images, which no search sees: what is left
+            then is what the search has not found, and the rest is chosen wrongly.
         ours: Whether no other tool has it: it has a portfolio, or proposes by our own sampler.
         default: Whether it is what we do ship, or propose to.
-        slow: Whether it is left out unless it is asked for.
+        slow: Whether it is left out unless it is asked for: it is slow, or no contestant at all.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Contestant:
     fitted: bool = False
     own: Make | None = None
     confirm: int = 0
+    oracle: bool = False
     space: Mapping[str, Any] | Callable[[str], Mapping[str, Any]] = field(default_factory=dict)
     ledger: type[Ledger] = Ledger
     ours: bool = False
@@ -333,6 +336,12 @@ CONTESTANTS: Final = (
         lambda task, seed: PriorBand(seed, recipe(task)),
         asha(),
         recipe=True,
+    ),
+    Contestant(
+        "portfolio, TPE + ASHA, oracle", "joint_tpe", asha(), 6, oracle=True, ours=True, slow=True
+    ),
+    Contestant(
+        "stock, oracle", _stock, asha(4), ledger=StockLedger, oracle=True, ours=True, slow=True
     ),
     Contestant("PriorBand-like, confirmed", _prior, asha(), recipe=True, confirm=2),
     Contestant("stock, confirmed", _stock, asha(4), ledger=StockLedger, confirm=2),

@@ -140,12 +140,12 @@ class Noise:
     """What runs add to what their config is expected to report.
 
     Attributes:
-        levels: The expected test logits of the runs that lend it.
-        added: What each adds to its curves.
+        expected: The curves that are expected of the runs that lend it.
+        added: What each adds to them.
         images: The numbers of validation and test images.
     """
 
-    levels: Array
+    expected: Array
     added: Array
     images: tuple[int, int]
 
@@ -170,14 +170,25 @@ class Noise:
             expected, rest = expected[known], (curves - np.nan_to_num(np.nanmean(unseen, 0)))[known]
             share = 1 - 1 / breadth
         share *= images[1] / (images[0] + images[1])  # validation's, of a variance as 1 / images
-        return cls(levels_of(expected), _of_validation(rest, math.sqrt(share)), images)
+        return cls(expected, _of_validation(rest, math.sqrt(share)), images)
 
-    def draw(self, level: float, drawn: np.random.Generator) -> Array:
-        """What a run adds whose expected test logit is `level`."""
-        if not len(self.levels):
+    def draw(self, expected: Array, drawn: np.random.Generator) -> Array:
+        """What a run adds of which a curve is expected.
+
+        A logit's noise is the larger the nearer an accuracy is to 0 or 1, as the binomial's is.
+        """
+        if not len(self.expected):
             return np.zeros(self.added.shape[1])
-        alike = np.argsort(np.abs(self.levels - level), kind="stable")[:ALIKE]
-        return self.added[drawn.choice(alike)]
+        apart = np.abs(levels_of(self.expected) - levels_of(expected[None]))
+        lender = drawn.choice(np.argsort(apart, kind="stable")[:ALIKE])
+        found = self.added[lender].copy()
+        for length in LENGTHS:
+            accuracies, losses = (columns_of(length, name) for name in ("val_acc", "val_loss"))
+            lent, own = (share_of(curve[accuracies]) for curve in (self.expected[lender], expected))
+            scale = np.sqrt(lent * (1 - lent) / (own * (1 - own)))
+            found[accuracies] *= scale
+            found[losses] *= scale
+        return found
 
 
 def _of_validation(rest: Array, share: float) -> Array:

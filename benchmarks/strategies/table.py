@@ -98,7 +98,7 @@ def print_table(tasks: Sequence[str], chosen: Sequence[Contestant], table: Table
     ours = next((each.name for each in chosen if each.default), None)
     last = "less the default's" if ours else ""
     print(
-        f"{'mean regret at the end':35s} {heads}   mean photos  95 % of the mean  {last}".rstrip()
+        f"{'mean regret at the end':39s} {heads}   mean photos  95 % of the mean  {last}".rstrip()
     )
     ends = final(chosen, table)
     photographs = final(chosen, table, [task for task in teachers() if task in tasks] or tasks)
@@ -108,7 +108,7 @@ def print_table(tasks: Sequence[str], chosen: Sequence[Contestant], table: Table
         mark = "*" if each.default else "+" if each.ours else " "
         values = " ".join(f"{values.mean():12.3f}" for values in row)
         means = f"{ends[each.name]:6.3f} {photographs[each.name]:6.3f}"
-        line = f"{mark} {each.name:33s} {values} {means}  {low:.3f} to {high:.3f}"
+        line = f"{mark} {each.name:37s} {values} {means}  {low:.3f} to {high:.3f}"
         if ours and each.name != ours:
             low, high = apart(table, tasks, each.name, ours)
             line += f"   {low:+.3f} to {high:+.3f}"

@@ -105,6 +105,24 @@ def test_noise_is_of_validation_and_no_test_image_is_lucky(
     assert len({run["test_acc"] for run in runs}) == 1
 
 
+def test_luck_is_as_many_images_however_many_are_right(
+    records: list[dict[str, object]], script: Import
+) -> None:
+    known, rows = script("curves").Surrogate(records), script("rows")
+    column = rows.columns_of(6, "val_acc")[-1]
+
+    def points(share: float) -> float:
+        """The standard deviation of an accuracy, over what is expected, as a share of chance's."""
+        expected = np.full(known.noise.added.shape[1], rows.logit(share))
+        drawn = [
+            known.noise.draw(expected, np.random.default_rng(seed))[column] for seed in range(300)
+        ]
+        return float(np.std(drawn) * np.sqrt(share * (1 - share)))
+
+    assert points(0.97) == pytest.approx(points(0.6), rel=0.6)
+    assert points(0.03) == pytest.approx(points(0.6), rel=0.6)
+
+
 def test_the_run_by_which_a_config_was_chosen_lends_no_noise(
     records: list[dict[str, object]], script: Import
 ) -> None:

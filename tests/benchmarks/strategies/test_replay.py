@@ -75,6 +75,26 @@ def test_finalists_that_take_too_long_are_given_their_time_or_left_out(
     assert script("confirming").confirm(nothing, 2, 2, landscape, 2) is None
 
 
+def test_an_oracle_chooses_the_best_that_was_found(folder: Path, script: Import) -> None:
+    replay, contestants = script("replay"), script("contestants")
+    known = script("curves").Surrogate(script("rows").read(folder / "digits.jsonl"))
+    (oracle,) = (e for e in contestants.CONTESTANTS if e.name == "stock, oracle")
+    (stock,) = (e for e in contestants.CONTESTANTS if e.name == contestants.STOCK)
+    known.noise.added[:] *= 10  # luck alone decides
+    lasts = []
+    for seed in range(8):
+        landscape = known.landscape(seed)
+        found = [
+            replay.search("digits", landscape, each, seed, until=100.0) for each in (oracle, stock)
+        ]
+        assert found[0][0] == found[1][0]  # the same search
+        tests = [test for _, test in found[0][1]]
+        assert tests == sorted(tests)
+        lasts.append((tests[-1], found[1][1][-1][1]))
+    assert all(best >= chosen for best, chosen in lasts)
+    assert any(best > chosen for best, chosen in lasts)
+
+
 def test_what_begins_all_trials_at_once_has_as_many_as_fit(folder: Path, script: Import) -> None:
     replay, contestants = script("replay"), script("contestants")
     replay._quietly()
