@@ -159,7 +159,7 @@ class Contestant:
             seed: Of the proposals.
             learned: The portfolio that was learned on the other tasks.
         """
-        # Not the seed itself: small ones are what anybody's search has.
+        # Hashed, so that none is the seed by which configs were recorded.
         seed = seed_of("search", seed, num_bytes=3)
         config = _config(task, self, seed)
         points = [recipe(task)] if self.recipe or self.learned else []

@@ -96,21 +96,13 @@ class Prior(Drawn):
         return round_about(values, value, self._generator(trial, key))
 
 
-class PriorBand(Drawn):
+class PriorBand(Prior):
     """Draws evenly, round a prior, or by mutation of the best so far (PriorBand, arXiv 2306.12370).
 
     As in the paper: a half is drawn evenly, as at its lowest rung, where all trials begin; the rest
     round the prior and from the incumbent, by how well each explains the best third of those that
     came the furthest. Otherwise than there, ASHA is its scheduler and not Hyperband.
-
-    Args:
-        seed: The search's.
-        prior: A config that is believed to be good.
     """
-
-    def __init__(self, seed: int, prior: Mapping[str, Any]) -> None:
-        super().__init__(seed)
-        self._prior = prior
 
     def _value(self, study: Study, trial: FrozenTrial, key: str, values: BaseDistribution) -> Any:
         drawn = self._generator(trial)

@@ -76,6 +76,19 @@ def test_both_plain_sides_learn() -> None:
     assert min(summary["accuracy_of_tuned"], summary["accuracy_of_tutorial"]) > 20  # chance is 10
 
 
+def test_a_diverged_trial_of_stocks_has_nothing_right(
+    monkeypatch: pytest.MonkeyPatch, versus: ModuleType
+) -> None:
+    """Ray ends a whole search over a trial that lacks the metric."""
+    stock = importlib.import_module("versus.stock")
+    for told, accuracy in (
+        ({"error": "DivergedError", "done": True}, 0.0),
+        ({"val_acc": 0.7}, 0.7),
+    ):
+        monkeypatch.setattr(stock.FineTuneTrainable, "step", lambda _, told=told: told)
+        assert stock.Trial.step(stock.Trial.__new__(stock.Trial)) == {**told, "val_acc": accuracy}
+
+
 def _material(versus: ModuleType, *, mirror: bool) -> Any:
     return versus.Material(Path(), Path(), 48, 8, mirror=mirror)
 
