@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -121,6 +120,8 @@ class Machine:
         )
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == "ready\n"
+        # Held open: the number of a network that is gone is given to another.
+        self._network = Path(f"/proc/{self._holder.pid}/ns/net").open("rb")  # noqa: SIM115
         self._plug_in(bridge)
 
     def _plug_in(self, bridge: str) -> None:
@@ -171,31 +172,36 @@ class Machine:
 
     def kill(self) -> None:
         """Switch it off: all its processes end at once, and its files are gone."""
-        for process in self._processes():
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        with suppress(ProcessLookupError):
-            os.killpg(self._holder.pid, signal.SIGKILL)
+        if self._network.closed:
+            return
+        wait_until(self._none_is_left, seconds=20)
+        self._network.close()
         self._holder.wait()
         assert self._holder.stdout is not None
         self._holder.stdout.close()
-        wait_until(lambda: not self._processes(), seconds=20)
+
+    def _none_is_left(self) -> bool:
+        """Whether no process is; those that are, some of them started since, are killed."""
+        left = [p for p in psutil.process_iter() if self._is_of_it(p.pid)]
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return not left
 
     def inside(self, words: tuple[str, ...]) -> list[str]:
         """A command that runs another there."""
         there = ["nsenter", f"--target={self._holder.pid}", "--mount", "--net", "--uts"]
         return [*there, "env", f"--chdir={self.folder}/desk", *words]
 
-    def _processes(self) -> list[psutil.Process]:
-        own = _network_of(self._holder.pid) or getattr(self, "_network", None)
-        self._network = own
-        return [p for p in psutil.process_iter() if own and _network_of(p.pid) == own]
-
-
-def _network_of(pid: int) -> str | None:
-    with suppress(OSError):
-        return str(Path(f"/proc/{pid}/ns/net").readlink())
-    return None
+    def _is_of_it(self, pid: int) -> bool:
+        """Whether a process is in its network, or about to enter it."""
+        with suppress(OSError):
+            its = Path(f"/proc/{pid}/ns/net").stat()
+            if os.path.samestat(its, os.fstat(self._network.fileno())):
+                return True
+            entering = "\0".join(self.inside(())[:2]).encode()
+            return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(entering + b"\0")
+        return False
 
 
 def _call(*words: str) -> None:

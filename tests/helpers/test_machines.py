@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import psutil
 import pytest
@@ -44,6 +45,16 @@ def test_machines_see_each_other_and_none_of_each_others_files(wires: Network) -
             other.kill()
             sleeping.wait(timeout=5)
             assert not psutil.pid_exists(sleeping.pid)
+
+
+def test_none_of_a_machines_processes_outlives_it_not_even_those_that_just_started(
+    wires: Network,
+) -> None:
+    with ExitStack() as stack:
+        machine = stack.enter_context(wires.machine({"PATH": os.environ["PATH"]}))
+        started = [stack.enter_context(machine.running("sleep", "600")) for _ in range(40)]
+        machine.kill()
+        assert all(process.wait(timeout=5) for process in started)
 
 
 def test_a_node_finds_this_package_nowhere_but_where_a_driver_does(wires: Network) -> None:
