@@ -3,12 +3,14 @@
     TUNE_REAL_DATA=FOLDER python benchmarks/strategies/record.py --configs 200
     python benchmarks/strategies/record.py digits --configs 4      # a look, two minutes
     python benchmarks/strategies/record.py --again 4               # the best under more seeds
+    python benchmarks/strategies/record.py --folds                 # the best on folds and refitted
 
 The configs are drawn at random, others for each task. Each is trained to its end, once for each of
 `tasks.LENGTHS` epochs and under a seed of its own, by `FineTuner` as a search runs it, on one core
 and with the store of activations, and `--processes` at once. Nothing is stopped early. A record is
 a line of JSON in `TASK.jsonl`; what is there is not computed again, so that the recording may be
-interrupted. `pack.py` compresses them.
+interrupted. Runs on folds, where there are few validation images, and refits to all images are in
+a folder of their own, `folds`. `pack.py` compresses them.
 
 Of each epoch there are the metrics of training and validation, `test_acc` and `test_loss` where
 the epoch is the best so far (by the rule of a search), `seconds`, and `prepare_seconds`, in which
@@ -28,26 +30,48 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import optuna
+from rows import images_of, read
 from tasks import LENGTHS, TASKS
 
+from trainable.base.folds import ALL
 from trainable.config import TrialConfig
 from trainable.finetuner import DivergedError, FineTuner
 from trainable.seeding import seed_of
 from tune.config.schema import SearchConfig
+from tune.strategy.folds import FOLD, FOLDS, SMALL, fold_names
 from tune.strategy.samplers import RepeatableSampler
 from tune.study.distributions import distributions, suggest
 
+FOLDED: Final = "folds"
+"""The folder of what is not trained on the training split."""
 REAL: Final = Path(os.environ.get("TUNE_REAL_DATA", "TUNE_REAL_DATA is not set"))
 
-Job = tuple[str, int, int, int]
-"""A task, the number of a config, the epochs that it is trained for, and how often it was before:
-0 but for what `--again` records."""
+
+class Job(NamedTuple):
+    """A run that is recorded.
+
+    Attributes:
+        task: What it is trained on.
+        number: Its config's.
+        length: The epochs that it is trained for.
+        again: How often the config was before: 0 but for the best, which are recorded again.
+        fold: Which images it is trained on, if not those of the training split.
+    """
+
+    task: str
+    number: int
+    length: int
+    again: int = 0
+    fold: str = ""
+
 
 BEST: Final = 8
 """The configs of a task that are recorded again, the best: their noise decides who is chosen."""
+REFITS: Final = 2
+"""How often each of them is refitted."""
 
 
 def main() -> None:
@@ -56,26 +80,29 @@ def main() -> None:
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}")
     parser.add_argument("--configs", type=int, default=200)
     parser.add_argument("--again", type=int, default=0, help="the best, under so many more seeds")
+    parser.add_argument("--folds", action="store_true", help="the best on folds, and refitted")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("curves"))
     parser.add_argument("--minutes", type=float, default=math.inf, help="start none after these")
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / FOLDED).mkdir(parents=True, exist_ok=True)
     until = time.time() + 60 * given.minutes
     names = given.tasks or list(TASKS)
     for name in names:  # before the processes would unpack them side by side
         TASKS[name].unpack(_folder(name, given.out), REAL)
     # Config by config, so that an interrupted recording has as many of each task.
     numbered = product(range(given.configs), names, LENGTHS)
-    jobs: Iterator[Job] = ((name, number, length, 0) for number, name, length in numbered)
+    jobs: Iterator[Job] = (Job(name, number, length) for number, name, length in numbered)
     if given.again:
         jobs = _again(names, given.again, given.out)
+    if given.folds:
+        jobs = _on_folds(names, given.out)
     context = multiprocessing.get_context("spawn")
     with context.Pool(given.processes, initializer=_quietly, maxtasksperchild=100) as pool:
         work = ((job, given.out, until) for job in _missing(jobs, given.out))
         for line in filter(None, pool.imap_unordered(_record, work)):
-            task = line["task"]
-            with (given.out / f"{task}.jsonl").open("a") as file:
+            task, folder = line["task"], FOLDED if "fold" in line else ""
+            with (given.out / folder / f"{task}.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
             best = max((epoch["val_acc"] for epoch in line["epochs"]), default=math.nan)
             print(f"{task} {line['number']} {line['length']}: {best:.4f}", flush=True)
@@ -108,6 +135,7 @@ def curve(config: SearchConfig, trial: TrialConfig) -> tuple[list[dict[str, floa
     epochs: list[dict[str, float]] = []
     tuner = FineTuner.on(config.runtime(), trial)
     best = (-math.inf, -math.inf)
+    blind = trial.data.fold == ALL  # what it is trained on chooses no epoch
     while not tuner.finished:
         start = time.process_time()
         tuner.inputs.set_epoch(tuner.epoch)
@@ -120,7 +148,9 @@ def curve(config: SearchConfig, trial: TrialConfig) -> tuple[list[dict[str, floa
         del metrics["epoch_seconds"]
         end = time.process_time()
         epochs.append({**metrics, "prepare_seconds": ready - start, "seconds": end - ready})
-        if (rank := tuner.objective.rank(metrics)) > best:
+        rank = tuner.objective.rank(metrics)
+        is_judged = tuner.finished if blind else rank > best
+        if is_judged:
             best = rank
             test = tuner.evaluate("test")
             epochs[-1] |= {"test_acc": test.accuracy, "test_loss": test.loss}
@@ -130,40 +160,53 @@ def curve(config: SearchConfig, trial: TrialConfig) -> tuple[list[dict[str, floa
 def _missing(jobs: Iterator[Job], out: Path) -> Iterator[Job]:
     """The jobs that no file has."""
     known = set()
-    for path in out.glob("*.jsonl"):
-        for line in path.read_text().splitlines():
-            record = json.loads(line)
-            known.add((record["task"], record["number"], record["length"], record.get("again", 0)))
+    for path in (*out.glob("*.jsonl"), *(out / FOLDED).glob("*.jsonl")):
+        for record in read(path):
+            known.add(Job(**{key: record[key] for key in Job._fields if key in record}))
     return (job for job in jobs if job not in known)
 
 
 def _again(names: Sequence[str], count: int, out: Path) -> Iterator[Job]:
     """The best configs of each task, under other seeds than before."""
-    best: dict[str, list[int]] = {}
-    for name in names:
-        lines = (out / f"{name}.jsonl").read_text().splitlines()
-        full = [each for each in map(json.loads, lines) if each["length"] == max(LENGTHS)]
-        score = {
-            each["number"]: max((epoch["val_acc"] for epoch in each["epochs"]), default=0.0)
-            for each in full
-            if not each.get("again")
-        }
-        best[name] = sorted(score, key=lambda number: -score[number])[:BEST]
+    best = {name: _best(name, out) for name in names}
     for again, place, name in product(range(1, count + 1), range(BEST), names):
         if place < len(best[name]):
-            yield name, best[name][place], max(LENGTHS), again
+            yield Job(name, best[name][place], max(LENGTHS), again)
+
+
+def _on_folds(names: Sequence[str], out: Path) -> Iterator[Job]:
+    """The same on all images but those of the test; and on folds, where a search might run them."""
+    for name in names:
+        few = images_of(read(out / f"{name}.jsonl"), "val_acc") < SMALL
+        for fold, number in product(fold_names(FOLDS) if few else (), _best(name, out)):
+            yield Job(name, number, max(LENGTHS), fold=fold)
+        for again, number in product(range(REFITS), _best(name, out)):
+            yield Job(name, number, max(LENGTHS), again, ALL)
+
+
+def _best(name: str, out: Path) -> list[int]:
+    """The numbers of a task's best configs by validation accuracy, the best first."""
+    score = {
+        each["number"]: max((epoch["val_acc"] for epoch in each["epochs"]), default=0.0)
+        for each in read(out / f"{name}.jsonl")
+        if each["length"] == max(LENGTHS) and not each.get("again")
+    }
+    return sorted(score, key=lambda number: -score[number])[:BEST]
 
 
 def _record(work: tuple[Job, Path, float]) -> dict[str, Any] | None:
-    (task, number, length, again), out, until = work
+    job, out, until = work
     if time.time() > until:
         return None
+    task, number, length, again, fold = job
     config = config_of(task, out)
     params = proposal(task, number, config)
-    seed = seed_of("curve", task, number, length, *([again] if again else []), num_bytes=3)
+    varied = [each for each in (again, fold) if each]
+    seed = seed_of("curve", task, number, length, *varied, num_bytes=3)
+    images = {FOLD: fold} if fold else {}
     start = time.process_time()
     epochs, error = curve(
-        config, config.trial({**params, "train.epochs": length, "train.seed": seed})
+        config, config.trial({**params, **images, "train.epochs": length, "train.seed": seed})
     )
     return {
         "task": task,
@@ -176,6 +219,7 @@ def _record(work: tuple[Job, Path, float]) -> dict[str, Any] | None:
         "epochs": [{key: float(f"{value:.5g}") for key, value in e.items()} for e in epochs],
         "error": error,
         **({"again": again} if again else {}),
+        **({"fold": fold} if fold else {}),
     }
 
 
