@@ -37,8 +37,9 @@ from rows import images_of, read
 from tasks import LENGTHS, TASKS
 
 from trainable.base.folds import ALL
-from trainable.config import TrialConfig
 from trainable.finetuner import DivergedError, FineTuner
+from trainable.network.soup import average
+from trainable.runtime import Runtime
 from trainable.seeding import seed_of
 from tune.config.schema import SearchConfig
 from tune.strategy.folds import FOLD, FOLDS, SMALL, fold_names
@@ -70,8 +71,6 @@ class Job(NamedTuple):
 
 BEST: Final = 8
 """The configs of a task that are recorded again, the best: their noise decides who is chosen."""
-REFITS: Final = 2
-"""How often each of them is refitted."""
 
 
 def main() -> None:
@@ -130,12 +129,11 @@ def proposal(task: str, number: int, config: SearchConfig) -> dict[str, Any]:
     return dict(trial.params)
 
 
-def curve(config: SearchConfig, trial: TrialConfig) -> tuple[list[dict[str, float]], str | None]:
+def curve(tuner: FineTuner) -> tuple[list[dict[str, float]], str | None]:
     """Train a trial to its end; its epochs, and why it has no more of them."""
     epochs: list[dict[str, float]] = []
-    tuner = FineTuner.on(config.runtime(), trial)
     best = (-math.inf, -math.inf)
-    blind = trial.data.fold == ALL  # what it is trained on chooses no epoch
+    blind = tuner.config.data.keeps_no_validation  # what it is trained on chooses no epoch
     while not tuner.finished:
         start = time.process_time()
         tuner.inputs.set_epoch(tuner.epoch)
@@ -149,12 +147,30 @@ def curve(config: SearchConfig, trial: TrialConfig) -> tuple[list[dict[str, floa
         end = time.process_time()
         epochs.append({**metrics, "prepare_seconds": ready - start, "seconds": end - ready})
         rank = tuner.objective.rank(metrics)
-        is_judged = tuner.finished if blind else rank > best
-        if is_judged:
+        is_tested = tuner.finished if blind else rank > best
+        if is_tested:
             best = rank
             test = tuner.evaluate("test")
             epochs[-1] |= {"test_acc": test.accuracy, "test_loss": test.loss}
     return epochs, None
+
+
+def refitted_again(tuner: FineTuner, runtime: Runtime) -> dict[str, float]:
+    """Train a refit again under another seed, and average the two networks.
+
+    Returns:
+        The test accuracies of the other (`other_acc`) and of the average (`soup_acc`); nothing
+        where it diverged.
+    """
+    config = tuner.config
+    train = config.train.model_copy(update={"seed": config.train.seed + 1})
+    other = FineTuner.on(runtime, config.model_copy(update={"train": train}))
+    epochs, error = curve(other)
+    if error is not None:
+        return {}
+    other.network.load_tail_state(average([each.network.tail_state() for each in (tuner, other)]))
+    other.reestimate_statistics()
+    return {"other_acc": epochs[-1]["test_acc"], "soup_acc": other.evaluate("test").accuracy}
 
 
 def _missing(jobs: Iterator[Job], out: Path) -> Iterator[Job]:
@@ -180,8 +196,8 @@ def _on_folds(names: Sequence[str], out: Path) -> Iterator[Job]:
         few = images_of(read(out / f"{name}.jsonl"), "val_acc") < SMALL
         for fold, number in product(fold_names(FOLDS) if few else (), _best(name, out)):
             yield Job(name, number, max(LENGTHS), fold=fold)
-        for again, number in product(range(REFITS), _best(name, out)):
-            yield Job(name, number, max(LENGTHS), again, ALL)
+        for number in _best(name, out):
+            yield Job(name, number, max(LENGTHS), fold=ALL)
 
 
 def _best(name: str, out: Path) -> list[int]:
@@ -205,9 +221,11 @@ def _record(work: tuple[Job, Path, float]) -> dict[str, Any] | None:
     seed = seed_of("curve", task, number, length, *varied, num_bytes=3)
     images = {FOLD: fold} if fold else {}
     start = time.process_time()
-    epochs, error = curve(
-        config, config.trial({**params, **images, "train.epochs": length, "train.seed": seed})
-    )
+    trial = config.trial({**params, **images, "train.epochs": length, "train.seed": seed})
+    tuner = FineTuner.on(config.runtime(), trial)
+    epochs, error = curve(tuner)
+    is_refit = trial.data.keeps_no_validation and error is None
+    others = refitted_again(tuner, config.runtime()) if is_refit else {}
     return {
         "task": task,
         "number": number,
@@ -218,6 +236,7 @@ def _record(work: tuple[Job, Path, float]) -> dict[str, Any] | None:
         "total_seconds": round(time.process_time() - start, 3),
         "epochs": [{key: float(f"{value:.5g}") for key, value in e.items()} for e in epochs],
         "error": error,
+        **{key: float(f"{value:.5g}") for key, value in others.items()},
         **({"again": again} if again else {}),
         **({"fold": fold} if fold else {}),
     }
