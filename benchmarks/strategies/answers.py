@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
+from folding import images_on
 from numpy.typing import NDArray
-from rows import FULL, Array, Record, columns_of, prefix_of, share_of
+from rows import FULL, Array, Record, columns_of, logits_of, prefix_of, share_of
 from sklearn.ensemble import ExtraTreesRegressor
 
+from trainable.base.folds import ALL
 from trainable.seeding import seed_of
 
 if TYPE_CHECKING:
     from curves import Surrogate
+    from folding import Folding
 
 FIXED: Final = ("none", "flip")
 """Policies whose renditions are few: once computed, every epoch finds them in the store."""
@@ -95,43 +98,90 @@ class Landscape:
         self._trials: dict[str, Trial] = {}
 
     def __call__(self, params: Mapping[str, Any]) -> Trial:
-        """The epochs of a config; `train.epochs` and `train.seed` may be among its values."""
+        """The epochs of a config.
+
+        `train.epochs`, `train.seed` and `data.fold` may be among its values. Its refit is without
+        luck in its validation too, by which nothing is chosen.
+        """
         key = repr(sorted(params.items()))
         if key not in self._trials:
-            self._trials[key] = Trial(self._report(params, key), self._times(params))
+            self._trials[key] = Trial(self._report(params), self._times(params))
         return self._trials[key]
 
-    def _report(self, params: Mapping[str, Any], key: str) -> list[dict[str, float]]:
-        length = int(params.get("train.epochs", FULL))
-        expected = self._surrogate.curve(self._trees, params)
-        drawn = np.random.default_rng(seed_of("run", self._surrogate.task, self._seed, key))
+    @property
+    def folding(self) -> Folding | None:
+        """What the task's folds and refits are like; None where none were recorded."""
+        return self._surrogate.folding
+
+    def _report(self, params: Mapping[str, Any]) -> list[dict[str, float]]:
+        config, fold = images_on(params)
+        length = int(config.get("train.epochs", FULL))
+        curve = self._surrogate.curve(self._trees, config)
+        tests = share_of(curve[columns_of(length, "test_acc")])
+        if fold is None:
+            right, losses = self._validated(curve, config, length)
+        else:
+            right = tests if fold == ALL else self._on_fold(tests, config, fold)
+            losses = np.exp(curve[columns_of(length, "val_loss")])
+        columns = {
+            "train_loss": losses,
+            "train_acc": right,
+            "val_loss": losses,
+            "val_acc": right,
+            "test_acc": tests,
+        }
+        if fold == ALL:
+            columns |= self._refitted(tests)
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def _validated(
+        self, expected: Array, config: Mapping[str, Any], length: int
+    ) -> tuple[Array, Array]:
+        """The accuracies and losses of the validation split."""
         noise = self._surrogate.noise
-        curve = expected + noise.draw(expected, drawn)
+        curve = expected + noise.draw(expected, self._drawn("run", config))
         images = noise.images[0]
         right = np.round(images * share_of(curve[columns_of(length, "val_acc")])) / images
-        losses = np.exp(curve[columns_of(length, "val_loss")])
-        tests = share_of(curve[columns_of(length, "test_acc")])
-        return [
-            {
-                "train_loss": loss,
-                "train_acc": acc,
-                "val_loss": loss,
-                "val_acc": acc,
-                "test_acc": test,
-            }
-            for acc, loss, test in zip(right.tolist(), losses.tolist(), tests.tolist(), strict=True)
-        ]
+        return right, np.exp(curve[columns_of(length, "val_loss")])
+
+    def _on_fold(self, tests: Array, config: Mapping[str, Any], fold: str) -> Array:
+        """The validation accuracies on a fold."""
+        folding = self._surrogate.folding
+        assert folding is not None
+        place = folding.folds.index(fold)
+        added = folding.draw(tests, self._drawn("folds", config))[:, place]
+        images = folding.images[place]
+        return np.round(images * share_of(logits_of(tests) + added)) / images
+
+    def _refitted(self, tests: Array) -> dict[str, Array]:
+        """The test accuracies of a refit, and of the average of two."""
+        folding = self._surrogate.folding
+        assert folding is not None
+        return {
+            "test_acc": share_of(logits_of(tests) + folding.gain),
+            "soup_acc": share_of(logits_of(tests) + folding.soup_gain),
+        }
+
+    def _drawn(self, what: str, config: Mapping[str, Any]) -> np.random.Generator:
+        key = repr(sorted(config.items()))
+        return np.random.default_rng(seed_of(what, self._surrogate.task, self._seed, key))
 
     def _times(self, params: Mapping[str, Any]) -> Iterator[float]:
-        """The seconds of the epochs, each looked up in the store when it begins."""
-        seconds = self._surrogate.seconds
-        policy, depth = prefix_of(params)
+        """The seconds of the epochs, each looked up in the store when it begins.
+
+        The views of folds and of refits are those of training and validation images together.
+        """
+        seconds, folding = self._surrogate.seconds, self._surrogate.folding
+        config, fold = images_on(params)
+        policy, depth = prefix_of(config)
+        more = 1.0 if fold is None or folding is None else folding.growth
         start = START_SECONDS
         for epoch in range(FULL):
-            view = (policy, depth, 0 if policy in FIXED else epoch)
-            computed = 0.0 if view in self._stored else seconds.prepare(params)
+            view = (policy, depth, 0 if policy in FIXED else epoch, fold is None)
+            computed = 0.0 if view in self._stored else more * seconds.prepare(config)
             self._stored.add(view)
-            yield start + computed + seconds.epoch(params)
+            yield start + computed + (more if fold == ALL else 1.0) * seconds.epoch(config)
             start = 0.0
 
 

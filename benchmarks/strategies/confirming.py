@@ -1,66 +1,129 @@
-"""What a search does once its trials are over: the finalists run again, and the best mean wins."""
+"""What a search does once its trials are over: finalists run again, and the winner is refitted.
+
+Through the code of a search, but for the refit: that is a single run.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import optuna
 from answers import Landscape
 
+from trainable.base.folds import ALL
 from tune.config.schema import SearchConfig
-from tune.strategy.confirmation import confirmation_plan, finalists, ranked
+from tune.strategy.confirmation import (
+    Finalist,
+    confirmation_plan,
+    finalists,
+    losers_stopped,
+    ranked,
+)
+from tune.strategy.folds import FOLD
 from tune.strategy.scheduling import build_scheduler
 from tune.strategy.simulation import simulate
 from tune.study.ledger import Ledger
 from tune.study.search import Search
 from tune.study.trial import TrialLog
 
+SEEDS: Final = 2
+"""Under how many other seeds the presets run a finalist again."""
+
 
 @dataclass(frozen=True)
-class Confirmed:
-    """What the finalists' runs came to.
+class Finish:
+    """How a search ends.
 
     Attributes:
-        seconds: The simulated seconds that they took.
-        test: The winner's test accuracy: of the best run of the finalist with the best mean.
+        top_k: How many finalists run again, each under two other seeds; 0 takes the best trial.
+        folds: On how many folds each runs instead, where a task has some: there the validation
+            images are few.
+        refits: How often the winner is trained on all images then; of two, the average is taken.
+        few: Whether it is only where a task has folds.
+    """
+
+    top_k: int = 0
+    folds: int = 0
+    refits: int = 0
+    few: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.top_k or self.refits)
+
+    def on(self, landscape: Landscape) -> Finish:
+        """What it comes to on a task."""
+        folding = landscape.folding
+        if folding is None:  # nothing was recorded of it
+            return Finish(self.top_k)
+        has_folds = bool(folding.folds)
+        refits = self.refits if has_folds or not self.few else 0
+        return Finish(self.top_k, self.folds if has_folds else 0, refits)
+
+    @property
+    def runs(self) -> int:
+        """How many runs it is, at most."""
+        return self.top_k * (self.folds or SEEDS) + self.refits
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the end of a search came to.
+
+    Attributes:
+        seconds: The simulated seconds that it took.
+        test: The test accuracy of what is registered: the refit; of runs under other seeds the
+            best of the finalist with the best mean; else the winning trial.
     """
 
     seconds: float
     test: float
 
 
-def confirm(
-    ledger: Ledger, count: int, seeds: int, landscape: Landscape, concurrent: int
-) -> Confirmed | None:
-    """Run the best trials of a search again, as a search does.
+def finished(
+    ledger: Ledger, finish: Finish, landscape: Landscape, concurrent: int
+) -> Finished | None:
+    """Finish a search.
 
     Args:
         ledger: The search's, with its trials.
-        count: How many finalists there are.
-        seeds: Under how many other seeds each runs.
+        finish: How; as it is on the task.
         landscape: What its trials report.
         concurrent: How many trials run at once.
 
     Returns:
         What it came to; None where no trial has completed.
     """
-    chosen = finalists(ledger.trials.values(), count)
+    chosen = finalists(ledger.trials.values(), max(finish.top_k, 1))
     if not chosen:
         return None
-    runs = _opened(ledger.config, count, seeds, chosen)
-    scheduler = build_scheduler(runs.config)
-    seconds = simulate(runs, scheduler, landscape, concurrent)
-    winner = ranked(chosen, runs.trials.values())[0]
+    winner, seconds = Finalist(chosen[0]), 0.0
+    if finish.top_k:
+        runs = _opened(ledger.config, finish, chosen)
+        config = runs.config
+        on_folds = config.confirm.over_folds
+        scheduler = losers_stopped(config, chosen) if on_folds else build_scheduler(config)
+        seconds = simulate(runs, scheduler, landscape, concurrent)
+        winner = ranked(chosen, runs.trials.values())[0]
+    if finish.refits:
+        again = landscape({**winner.trial.params, FOLD: ALL})
+        one = sum(epoch["epoch_seconds"] for epoch in again)
+        key = "test_acc" if finish.refits == 1 else "soup_acc"
+        last = again[len(again) - 1]
+        return Finished(seconds + one * math.ceil(finish.refits / concurrent), last[key])
     run = winner.best_run or winner.trial
     assert run.best is not None
-    return Confirmed(seconds, landscape(run.params)[run.best - 1]["test_acc"])
+    return Finished(seconds, landscape(run.params)[run.best - 1]["test_acc"])
 
 
-def _opened(config: SearchConfig, count: int, seeds: int, chosen: Sequence[TrialLog]) -> Ledger:
-    """The ledger of the finalists' runs, in memory; none of them is stopped."""
+def _opened(config: SearchConfig, finish: Finish, chosen: Sequence[TrialLog]) -> Ledger:
+    """The ledger of the finalists' runs, in memory; under other seeds, none of them is stopped."""
+    asked = {"top_k": finish.top_k, "seeds": SEEDS, "folds": finish.folds}
     parts: Mapping[str, object] = {
-        "confirm": config.confirm.model_copy(update={"top_k": count, "seeds": seeds}),
+        "confirm": config.confirm.model_copy(update=asked),
         "scheduler": config.scheduler.model_copy(update={"name": "fifo"}),
     }
     config = config.model_copy(update=parts)

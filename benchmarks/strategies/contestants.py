@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import optuna
+from confirming import Finish
 from optuna.samplers import BaseSampler, TPESampler
 from portfolio import recipe
 from proposers import Drawn, InTurn, Perturbed, Prior, PriorBand, ShortFirst, once_drawn
@@ -35,9 +36,6 @@ ENDLESS: Final = 400
 """More trials than any search has time for."""
 PRESETS: Final = 20
 """The trials of the presets for images."""
-
-CONFIRM_SEEDS: Final = 2
-"""Under how many other seeds the presets run a finalist again."""
 
 STOCK: Final = "stock OptunaSearch + ASHA"
 
@@ -123,7 +121,7 @@ class Contestant:
         fitted: Whether the number is, of such trials, what fits into the time on average: where all
             begin before the best of them go on.
         own: Makes the scheduler, where none of ours is meant.
-        confirm: How many finalists run again, within the time, each under two other seeds.
+        finish: What follows the trials, within the time.
         space: What is searched besides what the task has; or a function of the task that says it.
         ledger: The study's class.
         oracle: Whether its winner is chosen by the test images, which no search sees: what is left
@@ -141,7 +139,7 @@ class Contestant:
     samples: int = ENDLESS
     fitted: bool = False
     own: Make | None = None
-    confirm: int = 0
+    finish: Finish = field(default_factory=Finish)
     oracle: bool = False
     space: Mapping[str, Any] | Callable[[str], Mapping[str, Any]] = field(default_factory=dict)
     ledger: type[Ledger] = Ledger
@@ -259,6 +257,17 @@ def _in_turn(_: str, seed: int) -> BaseSampler:
     return InTurn(SamplerConfig(name="joint_tpe", seed=seed), Perturbed(seed))
 
 
+FINISHES: Final = {
+    "refit": Finish(refits=1),
+    "refitted": Finish(refits=2),
+    "confirmed, refit": Finish(2, refits=1),
+    "confirmed, refitted": Finish(2, refits=2),
+    "on folds": Finish(2, folds=5),
+    "on folds, refit": Finish(2, folds=5, refits=1),
+    "on folds, refitted": Finish(2, folds=5, refits=2),
+}
+"""Other ends of a search. Of two refits (`refitted`), the average is taken."""
+
 CONTESTANTS: Final = (
     Contestant("random", "random"),
     Contestant("random + ASHA", "random", asha()),
@@ -298,9 +307,17 @@ CONTESTANTS: Final = (
         "joint_tpe",
         asha(),
         learned=6,
-        confirm=2,
+        finish=Finish(2),
         ours=True,
         default=True,
+    ),
+    *(
+        Contestant(f"portfolio, TPE + ASHA, {name}", "joint_tpe", asha(), 6, finish=how, ours=True)
+        for name, how in FINISHES.items()
+    ),
+    *(
+        Contestant(f"PriorBand-like, {name}", _prior, asha(), recipe=True, finish=how, ours=True)
+        for name, how in FINISHES.items()
     ),
     Contestant(
         f"portfolio, TPE + ASHA, confirmed, {PRESETS}",
@@ -308,7 +325,7 @@ CONTESTANTS: Final = (
         asha(),
         learned=6,
         samples=PRESETS,
-        confirm=2,
+        finish=Finish(2),
         ours=True,
     ),
     Contestant("portfolio, then TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=6, ours=True),
@@ -326,10 +343,15 @@ CONTESTANTS: Final = (
     Contestant("portfolio of 8, near the best", _near_the_best, asha(), 8, ours=True),
     Contestant("portfolio, in turn, ASHA", _in_turn, asha(), learned=6, ours=True),
     Contestant(
-        "portfolio, near, ASHA, confirmed", _near_the_best, asha(), learned=6, confirm=2, ours=True
+        "portfolio, near, ASHA, confirmed",
+        _near_the_best,
+        asha(),
+        learned=6,
+        finish=Finish(2),
+        ours=True,
     ),
     Contestant(
-        "portfolio, near, ASHA, confirmed 3", _near_the_best, asha(), 6, confirm=3, ours=True
+        "portfolio, near, ASHA, confirmed 3", _near_the_best, asha(), 6, finish=Finish(3), ours=True
     ),
     Contestant(
         "PriorBand, ASHA",
@@ -343,8 +365,8 @@ CONTESTANTS: Final = (
     Contestant(
         "stock, oracle", _stock, asha(4), ledger=StockLedger, oracle=True, ours=True, slow=True
     ),
-    Contestant("PriorBand-like, confirmed", _prior, asha(), recipe=True, confirm=2),
-    Contestant("stock, confirmed", _stock, asha(4), ledger=StockLedger, confirm=2),
+    Contestant("PriorBand-like, confirmed", _prior, asha(), recipe=True, finish=Finish(2)),
+    Contestant("stock, confirmed", _stock, asha(4), ledger=StockLedger, finish=Finish(2)),
     Contestant("portfolio, halved by 3", "joint_tpe", halving(3), 6, fitted=True, ours=True),
     Contestant("portfolio, halved by 2", "joint_tpe", halving(2, 2), 6, fitted=True, ours=True),
 )

@@ -28,6 +28,7 @@ from typing import Any, Final
 
 import numpy as np
 from answers import Landscape, Seconds
+from folding import Folding
 from numpy.typing import NDArray
 from rows import (
     COLUMNS,
@@ -62,6 +63,7 @@ class Surrogate:
 
     Args:
         records: Its recorded trials.
+        folded: Its recorded runs on folds and refits, if there are any.
         engineered: Whether the trees see what configs have in common (:func:`features`).
         forest: What kind of forest: `extra` for extremely randomized trees, or `random`.
 
@@ -70,10 +72,16 @@ class Surrogate:
         curves: What each reported, by length and column, as numbers of the whole line.
         breadth: The trees of a landscape.
         expected: The test accuracy that each recorded config is expected to reach, by tree.
+        folding: What its folds and refits are like; None where none were recorded.
     """
 
     def __init__(
-        self, records: Sequence[Record], *, engineered: bool = True, forest: str = "extra"
+        self,
+        records: Sequence[Record],
+        folded: Sequence[Record] = (),
+        *,
+        engineered: bool = True,
+        forest: str = "extra",
     ) -> None:
         self.task, self._engineered = str(records[0]["task"]), engineered
         runs = whole_runs(records)
@@ -95,6 +103,7 @@ class Surrogate:
         self.breadth = self._breadth(by_tree, unseen)
         self.noise = Noise.of(records, self.curves, unseen, self.breadth)
         self.seconds = Seconds(records, self._features)
+        self.folding = Folding.of(records, folded) if folded else None
 
     def expected_test(self, params: Sequence[Mapping[str, Any]]) -> Array:
         """The test accuracy that configs are expected to reach at full length."""

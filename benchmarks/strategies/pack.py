@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from portfolio import CURVES
+from rows import FOLDED, read
 
 
 def pack(source: Path, target: Path) -> None:
@@ -20,17 +21,17 @@ def pack(source: Path, target: Path) -> None:
     What the tasks and the strategies do not need (how long a trial took in all) is left out, and
     seconds have four digits.
     """
-    target.mkdir(parents=True, exist_ok=True)
     size = 0
-    for path in sorted(source.glob("*.jsonl")):
-        records = [json.loads(line) for line in path.read_text().splitlines()]
+    for path in sorted((*source.glob("*.jsonl"), *(source / FOLDED).glob("*.jsonl"))):
+        records = read(path)
         records.sort(key=lambda each: (each["number"], each["length"], each["seed"]))
         lines = "".join(json.dumps(_packed(each)) + "\n" for each in records)
-        packed = target / f"{path.stem}.jsonl.gz"
+        packed = target / path.relative_to(source).with_suffix(".jsonl.gz")
+        packed.parent.mkdir(parents=True, exist_ok=True)
         packed.write_bytes(gzip.compress(lines.encode(), mtime=0))
         size += packed.stat().st_size
         commits = ", ".join(sorted({each["commit"] for each in records}))
-        print(f"{path.stem}: {len(records)} records of commit {commits}")
+        print(f"{path.relative_to(source)}: {len(records)} records of commit {commits}")
     print(f"{size / 1e6:.2f} MB in all")
 
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import optuna
-from rows import images_of, read
+from rows import FOLDED, images_of, read
 from tasks import LENGTHS, TASKS
 
 from trainable.base.folds import ALL
@@ -46,8 +46,6 @@ from tune.strategy.folds import FOLD, FOLDS, SMALL, fold_names
 from tune.strategy.samplers import RepeatableSampler
 from tune.study.distributions import distributions, suggest
 
-FOLDED: Final = "folds"
-"""The folder of what is not trained on the training split."""
 REAL: Final = Path(os.environ.get("TUNE_REAL_DATA", "TUNE_REAL_DATA is not set"))
 
 

@@ -40,11 +40,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # each process works for itself
 import numpy as np
 import optuna
 from answers import Landscape
-from confirming import confirm
-from contestants import CONFIRM_SEEDS, CONTESTANTS, Contestant
+from confirming import finished
+from contestants import CONTESTANTS, Contestant
 from curves import Surrogate
 from portfolio import CURVES, Teacher, learn
-from rows import Array, file_of, read
+from rows import FOLDED, Array, file_of, read
 from table import GRID, print_table, regrets, summary
 from tasks import TASKS, teachers
 
@@ -168,10 +168,12 @@ def search(
 
     # Held back is what the finalists will take, as a search with a time budget does: of so many
     # trials at first, and once these finalists are known to take longer, of them.
-    held = contestant.confirm * CONFIRM_SEEDS / TRIALS * until if until < math.inf else 0.0
-    for _ in range(2 if contestant.confirm else 0):
+    finish = contestant.finish.on(landscape)
+    held = finish.runs / TRIALS * until if until < math.inf else 0.0
+    held = min(held, CONFIRM_SHARE * until)
+    for _ in range(2 if finish else 0):
         ledger, end, steps = searched(until - held)
-        found = confirm(ledger, contestant.confirm, CONFIRM_SEEDS, landscape, concurrent)
+        found = finished(ledger, finish, landscape, concurrent)
         if found is None or found.seconds > CONFIRM_SHARE * until:
             break
         if (last := end + found.seconds) <= until:
@@ -242,10 +244,16 @@ def _of_seed(
             yield (task, each.name), regrets(landscape, spread, steps, until)
 
 
+def surrogate_of(folder: Path, task: str) -> Surrogate:
+    """What is known of a task, from a folder of curves."""
+    folded = file_of(folder / FOLDED, task)
+    return Surrogate(read(file_of(folder, task)), read(folded) if folded.exists() else ())
+
+
 @cache
 def _surrogates(folder: str) -> dict[str, Surrogate]:
     path = Path(folder)
-    return {task: Surrogate(read(file_of(path, task))) for task in tasks_in(path)}
+    return {task: surrogate_of(path, task) for task in tasks_in(path)}
 
 
 @cache

@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 Record = Mapping[str, Any]
 
 FULL: Final = max(LENGTHS)
+FOLDED: Final = "folds"
+"""The folder, among the curves, of what is not trained on the training split."""
 COLUMNS: Final = ("val_acc", "val_loss", "test_acc")
 """Of each epoch: accuracies as logits, losses as logarithms."""
 _EDGE: Final = 0.002
@@ -132,3 +134,8 @@ def logit(share: float) -> float:
 def share_of(logits: Array) -> Array:
     """The shares that logits are of."""
     return 1 / (1 + np.exp(-logits))
+
+
+def logits_of(shares: Array) -> Array:
+    """The logits of shares that are neither 0 nor 1."""
+    return np.log(shares / (1 - shares))

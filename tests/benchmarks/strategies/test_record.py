@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,16 @@ def test_configs_are_drawn_as_they_were_recorded_for_each_task(
 def test_packed_records_are_read_as_the_others(
     folder: Path, tmp_path: Path, script: Import, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    script("pack").pack(folder, tmp_path)
-    assert "48 records of commit 0000000" in capsys.readouterr().out
+    source, on_fold = tmp_path / "source", "folds/digits.jsonl"
+    shutil.copytree(folder, source)
+    (source / "folds").mkdir()
+    line = json.dumps({**script("rows").read(folder / "digits.jsonl")[0], "fold": "1/5"})
+    (source / on_fold).write_text(line + "\n")
+    script("pack").pack(source, tmp_path)
+    told = capsys.readouterr().out
+    assert "digits.jsonl: 48 records of commit 0000000" in told
+    assert f"{on_fold}: 1 records of commit 0000000" in told
+    assert script("rows").read(tmp_path / f"{on_fold}.gz")[0]["fold"] == "1/5"
     packed = script("rows").read(script("rows").file_of(tmp_path, "digits"))
     plain = script("rows").read(script("rows").file_of(folder, "digits"))
     assert [each["epochs"] for each in packed] == [each["epochs"] for each in plain]

@@ -25,7 +25,8 @@ def test_finalists_run_again_within_the_time_and_the_best_mean_wins(
     assert before < at == end <= until
     ledger, scheduler = ours.open("digits", 2)
     last = replay.simulate(ledger, scheduler, landscape, 2, until=0.8 * until)
-    found = script("confirming").confirm(ledger, 2, 2, landscape, 2)
+    finish = script("confirming").Finish(2)
+    found = script("confirming").finished(ledger, finish, landscape, 2)
     assert (at, test) == (last + found.seconds, found.test)
     chosen = script("confirming").finalists(ledger.trials.values(), 2)
     runs = [
@@ -57,11 +58,11 @@ def test_finalists_that_take_too_long_are_given_their_time_or_left_out(
         asked.append(until)
         return float(real(*words, until=until, **given))
 
-    def confirm(*_: object) -> object:
-        return script("confirming").Confirmed(took[len(asked) - 1], 0.5)
+    def finished(*_: object) -> object:
+        return script("confirming").Finished(took[len(asked) - 1], 0.5)
 
     monkeypatch.setattr(replay, "simulate", spy)
-    monkeypatch.setattr(replay, "confirm", confirm)
+    monkeypatch.setattr(replay, "finished", finished)
     end, steps = replay.search("digits", landscape, ours, 2, until=until)
     assert asked == pytest.approx([160, 200 - 1.1 * 70])
     assert steps[-1] == (end, 0.5)
@@ -72,7 +73,7 @@ def test_finalists_that_take_too_long_are_given_their_time_or_left_out(
         "digits", landscape, without, 2, until=until
     )
     nothing = ours.open("digits", 3)[0]
-    assert script("confirming").confirm(nothing, 2, 2, landscape, 2) is None
+    assert script("confirming").finished(nothing, ours.finish, landscape, 2) is None
 
 
 def test_an_oracle_chooses_the_best_that_was_found(folder: Path, script: Import) -> None:

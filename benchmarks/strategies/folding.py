@@ -1,0 +1,144 @@
+"""What runs on folds report, and what a refit is worth, as the best configs of a task recorded it.
+
+A config has no luck on folds that its test accuracy has: what it is expected to report on one is
+its expected test accuracy, moved as the fold is easier or harder than the test, and noise as one of
+the recorded configs had it on all folds. Of what the mean over folds and the test were apart, the
+folds have their part, of a variance as one over their images.
+
+A refit, or the average of two, reaches as much more than its config's expected test accuracy as it
+did on average over the recorded configs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rows import FULL, Array, Record, curve_of, images_of, logit, share_of
+
+from trainable.base.folds import ALL
+from tune.strategy.folds import FOLD
+
+
+@dataclass(frozen=True)
+class Folding:
+    """What a task's folds and refits are like.
+
+    Attributes:
+        folds: The names of the folds; none where the validation images are many.
+        reached: The logits of the test accuracy that the recorded configs reached, one each.
+        added: What each had more on each fold, configs x folds, in logits.
+        images: The number of validation images of each fold.
+        gain: What a refit's test accuracy has more, in logits.
+        soup_gain: What the average of two refits has more.
+        growth: How much longer an epoch of a refit is.
+    """
+
+    folds: tuple[str, ...]
+    reached: Array
+    added: Array
+    images: tuple[int, ...]
+    gain: float
+    soup_gain: float
+    growth: float
+
+    @classmethod
+    def of(cls, records: Sequence[Record], folded: Sequence[Record]) -> Folding:
+        """Read it from a task's records.
+
+        Args:
+            records: Those of the training split; some configs under several seeds.
+            folded: Those of folds and refits of the same configs.
+        """
+        reached, usual = _reached(records), _seconds(records)
+        refits = [each for each in folded if each["fold"] == ALL and "soup_acc" in each]
+        ones = [
+            (logit(each["epochs"][-1]["test_acc"]) + logit(each["other_acc"])) / 2
+            for each in refits
+        ]
+        before = np.array([reached[each["number"]] for each in refits])
+        soups = [logit(each["soup_acc"]) for each in refits]
+        longer = [_median(each) / usual[each["number"]] for each in refits]
+        names, numbers, values = _by_fold(folded, reached)
+        tested = images_of(records, "test_acc")
+        on = [[each for each in folded if each["fold"] == name] for name in names]
+        images = tuple(images_of(each, "val_acc") for each in on)
+        return cls(
+            names,
+            np.array([reached[number] for number in numbers]),
+            _validations(values, tested / (tested + sum(images))),
+            images,
+            float(np.mean(ones - before)),
+            float(np.mean(soups - before)),
+            float(np.median(longer)),
+        )
+
+    def draw(self, expected: Array, drawn: np.random.Generator) -> Array:
+        """What a config has more on each fold, by epoch and fold.
+
+        Args:
+            expected: The accuracies that it is expected to reach, by epoch.
+            drawn: Draws the config that lends it.
+        """
+        lender = drawn.integers(len(self.added))
+        lent = share_of(self.reached[lender])
+        scale = np.sqrt(lent * (1 - lent) / (expected * (1 - expected)))
+        return scale[:, None] * self.added[lender][None, :]
+
+
+def images_on(params: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """A run's config, and the fold that it is trained on, if it is."""
+    own = dict(params)
+    return own, own.pop(FOLD, None)
+
+
+def _reached(records: Sequence[Record]) -> dict[int, float]:
+    """The logit of the test accuracy of each config under the seeds that did not choose it."""
+    found = defaultdict[int, list[float]](list)
+    for record in records:
+        if record.get("again"):
+            found[record["number"]].append(float(curve_of(record)[-1]))
+    return {number: float(np.mean(logits)) for number, logits in found.items()}
+
+
+def _seconds(records: Sequence[Record]) -> dict[int, float]:
+    again = [record for record in records if record.get("again")]
+    return {record["number"]: _median(record) for record in again}
+
+
+def _median(record: Record) -> float:
+    return float(np.median([epoch["seconds"] for epoch in record["epochs"]]))
+
+
+def _by_fold(
+    folded: Sequence[Record], reached: Mapping[int, float]
+) -> tuple[tuple[str, ...], list[int], Array]:
+    """The folds, the configs that ran on all of them, and how far their logits were from the test.
+
+    Returns:
+        Names, numbers, and numbers x names.
+    """
+    last = {
+        (each["number"], each["fold"]): logit(each["epochs"][-1]["val_acc"])
+        for each in folded
+        if each["fold"] != ALL and len(each["epochs"]) == FULL
+    }
+    names = tuple(sorted({fold for _, fold in last}))
+    numbers = sorted({number for number, _ in last})
+    whole = [number for number in numbers if all((number, name) in last for name in names)]
+    apart = [[last[number, name] - reached[number] for name in names] for number in whole]
+    return names, whole, np.array(apart).reshape(len(whole), len(names))
+
+
+def _validations(apart: Array, share: float) -> Array:
+    """What is of the folds' images in how far validation and test were apart, configs x folds."""
+    if not apart.size:
+        return apart
+    usual = apart.mean(0)
+    rest = (apart - usual) * math.sqrt(len(apart) / (len(apart) - 1))
+    own = rest.mean(1, keepdims=True)
+    return usual + own * math.sqrt(share) + (rest - own)
