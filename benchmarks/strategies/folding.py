@@ -52,9 +52,10 @@ class Folding:
 
         Args:
             records: Those of the training split; some configs under several seeds.
-            folded: Those of folds and refits of the same configs.
+            folded: Those of folds and refits; of the same configs, or they are left out.
         """
         reached, usual = _reached(records), _seconds(records)
+        folded = [each for each in folded if each["number"] in reached]
         refits = [each for each in folded if each["fold"] == ALL and "soup_acc" in each]
         ones = [
             (logit(each["epochs"][-1]["test_acc"]) + logit(each["other_acc"])) / 2

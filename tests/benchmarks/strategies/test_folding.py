@@ -43,7 +43,8 @@ def folded_of(again: list[Record], soup: float = 0.88, refit: float = 0.85) -> l
 @pytest.fixture(scope="module")
 def known(records: list[Record], script: Import) -> object:
     again = again_of(records)
-    return script("curves").Surrogate([*records, *again], folded_of(again))
+    unknown = {**folded_of(again)[-1], "number": 23, "soup_acc": 0.0}  # not recorded again
+    return script("curves").Surrogate([*records, *again], [*folded_of(again), unknown])
 
 
 def test_what_is_read_of_folds_and_refits(known: object, script: Import) -> None:
