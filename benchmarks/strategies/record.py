@@ -9,8 +9,8 @@ The configs are drawn at random, others for each task. Each is trained to its en
 `tasks.LENGTHS` epochs and under a seed of its own, by `FineTuner` as a search runs it, on one core
 and with the store of activations, and `--processes` at once. Nothing is stopped early. A record is
 a line of JSON in `TASK.jsonl`; what is there is not computed again, so that the recording may be
-interrupted. Runs on folds, where there are few validation images, and refits to all images are in
-a folder of their own, `folds`. `pack.py` compresses them.
+interrupted. Runs on folds, where there are few validation images, refits to all images and soups
+are in a folder of their own, `folds`. `pack.py` compresses them.
 
 Of each epoch there are the metrics of training and validation, `test_acc` and `test_loss` where
 the epoch is the best so far (by the rule of a search), `seconds`, and `prepare_seconds`, in which
@@ -35,11 +35,9 @@ from typing import Any, Final, NamedTuple
 import optuna
 from rows import FOLDED, images_of, read
 from tasks import LENGTHS, TASKS
+from training import trained
 
 from trainable.base.folds import ALL
-from trainable.finetuner import DivergedError, FineTuner
-from trainable.network.soup import average
-from trainable.runtime import Runtime
 from trainable.seeding import seed_of
 from tune.config.schema import SearchConfig
 from tune.strategy.folds import FOLD, FOLDS, SMALL, fold_names
@@ -57,7 +55,8 @@ class Job(NamedTuple):
         number: Its config's.
         length: The epochs that it is trained for.
         again: How often the config was before: 0 but for the best, which are recorded again.
-        fold: Which images it is trained on, if not those of the training split.
+        fold: Which images it is trained on, if not those of the training split: of a fold, or all.
+            Or it is a soup of several runs.
     """
 
     task: str
@@ -67,6 +66,8 @@ class Job(NamedTuple):
     fold: str = ""
 
 
+SOUP: Final = "soup"
+"""Instead of a fold's name: several runs of a config, mixed."""
 BEST: Final = 8
 """The configs of a task that are recorded again, the best: their noise decides who is chosen."""
 
@@ -127,50 +128,6 @@ def proposal(task: str, number: int, config: SearchConfig) -> dict[str, Any]:
     return dict(trial.params)
 
 
-def curve(tuner: FineTuner) -> tuple[list[dict[str, float]], str | None]:
-    """Train a trial to its end; its epochs, and why it has no more of them."""
-    epochs: list[dict[str, float]] = []
-    best = (-math.inf, -math.inf)
-    blind = tuner.config.data.keeps_no_validation  # what it is trained on chooses no epoch
-    while not tuner.finished:
-        start = time.process_time()
-        tuner.inputs.set_epoch(tuner.epoch)
-        tuner.inputs.of("val")
-        ready = time.process_time()
-        try:
-            metrics = tuner.train_epoch()
-        except DivergedError as error:
-            return epochs, str(error)
-        del metrics["epoch_seconds"]
-        end = time.process_time()
-        epochs.append({**metrics, "prepare_seconds": ready - start, "seconds": end - ready})
-        rank = tuner.objective.rank(metrics)
-        is_tested = tuner.finished if blind else rank > best
-        if is_tested:
-            best = rank
-            test = tuner.evaluate("test")
-            epochs[-1] |= {"test_acc": test.accuracy, "test_loss": test.loss}
-    return epochs, None
-
-
-def refitted_again(tuner: FineTuner, runtime: Runtime) -> dict[str, float]:
-    """Train a refit again under another seed, and average the two networks.
-
-    Returns:
-        The test accuracies of the other (`other_acc`) and of the average (`soup_acc`); nothing
-        where it diverged.
-    """
-    config = tuner.config
-    train = config.train.model_copy(update={"seed": config.train.seed + 1})
-    other = FineTuner.on(runtime, config.model_copy(update={"train": train}))
-    epochs, error = curve(other)
-    if error is not None:
-        return {}
-    other.network.load_tail_state(average([each.network.tail_state() for each in (tuner, other)]))
-    other.reestimate_statistics()
-    return {"other_acc": epochs[-1]["test_acc"], "soup_acc": other.evaluate("test").accuracy}
-
-
 def _missing(jobs: Iterator[Job], out: Path) -> Iterator[Job]:
     """The jobs that no file has."""
     known = set()
@@ -189,13 +146,13 @@ def _again(names: Sequence[str], count: int, out: Path) -> Iterator[Job]:
 
 
 def _on_folds(names: Sequence[str], out: Path) -> Iterator[Job]:
-    """The same on all images but those of the test; and on folds, where a search might run them."""
+    """The same on all images but those of the test, and mixed; on folds where a search may."""
     for name in names:
         few = images_of(read(out / f"{name}.jsonl"), "val_acc") < SMALL
         for fold, number in product(fold_names(FOLDS) if few else (), _best(name, out)):
             yield Job(name, number, max(LENGTHS), fold=fold)
-        for number in _best(name, out):
-            yield Job(name, number, max(LENGTHS), fold=ALL)
+        for what, number in product((ALL, SOUP), _best(name, out)):
+            yield Job(name, number, max(LENGTHS), fold=what)
 
 
 def _best(name: str, out: Path) -> list[int]:
@@ -217,13 +174,10 @@ def _record(work: tuple[Job, Path, float]) -> dict[str, Any] | None:
     params = proposal(task, number, config)
     varied = [each for each in (again, fold) if each]
     seed = seed_of("curve", task, number, length, *varied, num_bytes=3)
-    images = {FOLD: fold} if fold else {}
+    images = {FOLD: fold} if fold and fold != SOUP else {}
     start = time.process_time()
     trial = config.trial({**params, **images, "train.epochs": length, "train.seed": seed})
-    tuner = FineTuner.on(config.runtime(), trial)
-    epochs, error = curve(tuner)
-    is_refit = trial.data.keeps_no_validation and error is None
-    others = refitted_again(tuner, config.runtime()) if is_refit else {}
+    epochs, error, others = trained(trial, config.runtime(), is_soup=fold == SOUP)
     return {
         "task": task,
         "number": number,

@@ -55,7 +55,7 @@ def test_the_best_configs_are_recorded_again_under_other_seeds(
         sorted(scores, key=lambda number: -scores[number])[: record.BEST]
     )
     assert list(record._missing(iter(jobs), folder)) == jobs  # a first run is no second
-    monkeypatch.setattr(record, "curve", lambda tuner: ([], None))
+    monkeypatch.setattr(record, "trained", lambda *_, **__: ([], None, {}))
     seeds = [record._record((job, folder, np.inf))["seed"] for job in jobs[:2]]
     assert len({*seeds, *(r["seed"] for r in full)}) == len(full) + 2
 
@@ -65,25 +65,27 @@ def test_few_validation_images_are_made_folds_of_and_all_tasks_are_refitted(
 ) -> None:
     record, rows = script("record"), script("rows")
     jobs = list(record._on_folds(["digits"], folder))
-    names = [*record.fold_names(5), "all"]
+    names = [*record.fold_names(5), "all", "soup"]
     assert [job.fold for job in jobs] == [name for name in names for _ in range(record.BEST)]
     assert len({*jobs}) == len(jobs)
     assert {job.number for job in jobs} == {j.number for j in record._again(["digits"], 1, folder)}
     many = [{**r, "epochs": [{"val_acc": 1 / 251}]} for r in rows.read(folder / "digits.jsonl")]
     (tmp_path / "digits.jsonl").write_text("".join(json.dumps(each) + "\n" for each in many))
-    assert {job.fold for job in record._on_folds(["digits"], tmp_path)} == {"all"}
+    assert {job.fold for job in record._on_folds(["digits"], tmp_path)} == {"all", "soup"}
 
 
 @pytest.mark.slow
-def test_a_refit_is_tested_at_its_end_alone_and_averaged_with_another(
+def test_a_refit_is_tested_at_its_end_alone_and_runs_are_mixed(
     folder: Path, tmp_path: Path, script: Import
 ) -> None:
     record = script("record")
     (tmp_path / "folds").mkdir()
-    jobs = [record.Job("digits", 0, 2, fold=fold) for fold in ("1/5", "all")]
-    fold, refit = (record._record((job, tmp_path, np.inf)) for job in jobs)
+    jobs = [record.Job("digits", 0, 2, fold=fold) for fold in ("1/5", "all", "soup")]
+    fold, refit, soup = (record._record((job, tmp_path, np.inf)) for job in jobs)
     assert "soup_acc" not in fold
     assert [("test_acc" in epoch) for epoch in refit["epochs"]] == [False, True]
-    assert {refit["soup_acc"], refit["other_acc"]} <= {float(f"{n / 371:.5g}") for n in range(372)}
+    shares = {float(f"{n / 371:.5g}") for n in range(372)}
+    assert {refit["soup_acc"], refit["other_acc"], soup["best_acc"], soup["taken_acc"]} <= shares
+    assert (soup["mixed"] > 1) or soup["best_acc"] == soup["taken_acc"]
     (tmp_path / "folds" / "digits.jsonl").write_text(json.dumps(fold) + "\n")
     assert list(record._missing(iter(jobs), tmp_path)) == jobs[1:]
