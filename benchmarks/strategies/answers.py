@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from curves import Surrogate
     from folding import Folding
 
+    from tune.study.trial import TrialLog
+
 FIXED: Final = ("none", "flip")
 """Policies whose renditions are few: once computed, every epoch finds them in the store."""
 START_SECONDS: Final = 0.5
@@ -113,16 +115,29 @@ class Landscape:
         """What the task's folds and refits are like; None where none were recorded."""
         return self._surrogate.folding
 
+    def mixed(self, trial: TrialLog) -> float:
+        """The test accuracy of what is taken of a trial and its runs under other seeds."""
+        assert trial.best is not None
+        test = np.array([self(trial.params)[trial.best - 1]["test_acc"]])
+        return float(share_of(logits_of(test) + self._folding.mixed_gain)[0])
+
+    @property
+    def _folding(self) -> Folding:
+        assert self._surrogate.folding is not None
+        return self._surrogate.folding
+
     def _report(self, params: Mapping[str, Any]) -> list[dict[str, float]]:
         config, fold = images_on(params)
         length = int(config.get("train.epochs", FULL))
         curve = self._surrogate.curve(self._trees, config)
         tests = share_of(curve[columns_of(length, "test_acc")])
+        losses = np.exp(curve[columns_of(length, "val_loss")])
         if fold is None:
             right, losses = self._validated(curve, config, length)
+        elif fold == ALL:
+            right = tests = share_of(logits_of(tests) + self._folding.gain)
         else:
-            right = tests if fold == ALL else self._on_fold(tests, config, fold)
-            losses = np.exp(curve[columns_of(length, "val_loss")])
+            right = self._on_fold(tests, config, fold)
         columns = {
             "train_loss": losses,
             "train_acc": right,
@@ -130,8 +145,6 @@ class Landscape:
             "val_acc": right,
             "test_acc": tests,
         }
-        if fold == ALL:
-            columns |= self._refitted(tests)
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
@@ -147,21 +160,10 @@ class Landscape:
 
     def _on_fold(self, tests: Array, config: Mapping[str, Any], fold: str) -> Array:
         """The validation accuracies on a fold."""
-        folding = self._surrogate.folding
-        assert folding is not None
-        place = folding.folds.index(fold)
-        added = folding.draw(tests, self._drawn("folds", config))[:, place]
-        images = folding.images[place]
+        place = self._folding.folds.index(fold)
+        added = self._folding.draw(tests, self._drawn("folds", config))[:, place]
+        images = self._folding.images[place]
         return np.round(images * share_of(logits_of(tests) + added)) / images
-
-    def _refitted(self, tests: Array) -> dict[str, Array]:
-        """The test accuracies of a refit, and of the average of two."""
-        folding = self._surrogate.folding
-        assert folding is not None
-        return {
-            "test_acc": share_of(logits_of(tests) + folding.gain),
-            "soup_acc": share_of(logits_of(tests) + folding.soup_gain),
-        }
 
     def _drawn(self, what: str, config: Mapping[str, Any]) -> np.random.Generator:
         key = repr(sorted(config.items()))

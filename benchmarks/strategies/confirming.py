@@ -5,7 +5,6 @@ Through the code of a search, but for the refit: that is a single run.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +14,7 @@ from answers import Landscape
 
 from trainable.base.folds import ALL
 from tune.config.schema import SearchConfig
+from tune.strategy.budget import soup_seconds
 from tune.strategy.confirmation import (
     Finalist,
     confirmation_plan,
@@ -41,32 +41,31 @@ class Finish:
         top_k: How many finalists run again, each under two other seeds; 0 takes the best trial.
         folds: On how many folds each runs instead, where a task has some: there the validation
             images are few.
-        refits: How often the winner is trained on all images then; of two, the average is taken.
-        few: Whether it is only where a task has folds.
+        soup: Whether the soup of the finalists' runs under other seeds is a candidate too.
+        refit: Whether the winner is trained on all images then; so there is no soup.
     """
 
     top_k: int = 0
     folds: int = 0
-    refits: int = 0
-    few: bool = False
+    soup: bool = False
+    refit: bool = False
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.top_k or self.refits)
+        return bool(self.top_k or self.refit)
 
     def on(self, landscape: Landscape) -> Finish:
         """What it comes to on a task."""
         folding = landscape.folding
         if folding is None:  # nothing was recorded of it
             return Finish(self.top_k)
-        has_folds = bool(folding.folds)
-        refits = self.refits if has_folds or not self.few else 0
-        return Finish(self.top_k, self.folds if has_folds else 0, refits)
+        folds = self.folds if folding.folds else 0
+        return Finish(self.top_k, folds, self.soup and not folds and not self.refit, self.refit)
 
     @property
     def runs(self) -> int:
         """How many runs it is, at most."""
-        return self.top_k * (self.folds or SEEDS) + self.refits
+        return self.top_k * (self.folds or SEEDS) + self.refit
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,7 @@ class Finished:
 
     Attributes:
         seconds: The simulated seconds that it took.
-        test: The test accuracy of what is registered: the refit; of runs under other seeds the
-            best of the finalist with the best mean; else the winning trial.
+        test: The test accuracy of what is registered.
     """
 
     seconds: float
@@ -103,17 +101,18 @@ def finished(
     winner, seconds = Finalist(chosen[0]), 0.0
     if finish.top_k:
         runs = _opened(ledger.config, finish, chosen)
-        config = runs.config
-        on_folds = config.confirm.over_folds
-        scheduler = losers_stopped(config, chosen) if on_folds else build_scheduler(config)
+        whole = build_scheduler(runs.config)
+        scheduler = losers_stopped(runs.config, chosen) if finish.folds else whole
         seconds = simulate(runs, scheduler, landscape, concurrent)
         winner = ranked(chosen, runs.trials.values())[0]
-    if finish.refits:
+    if finish.refit:
         again = landscape({**winner.trial.params, FOLD: ALL})
-        one = sum(epoch["epoch_seconds"] for epoch in again)
-        key = "test_acc" if finish.refits == 1 else "soup_acc"
-        last = again[len(again) - 1]
-        return Finished(seconds + one * math.ceil(finish.refits / concurrent), last[key])
+        seconds += sum(epoch["epoch_seconds"] for epoch in again)
+        return Finished(seconds, again[len(again) - 1]["test_acc"])
+    if finish.soup:
+        return Finished(
+            seconds + soup_seconds(chosen, runs.config.confirm), landscape.mixed(winner.trial)
+        )
     run = winner.best_run or winner.trial
     assert run.best is not None
     return Finished(seconds, landscape(run.params)[run.best - 1]["test_acc"])

@@ -258,15 +258,13 @@ def _in_turn(_: str, seed: int) -> BaseSampler:
 
 
 FINISHES: Final = {
-    "refit": Finish(refits=1),
-    "refitted": Finish(refits=2),
-    "confirmed, refit": Finish(2, refits=1),
-    "confirmed, refitted": Finish(2, refits=2),
+    "single": Finish(2),
+    "refit": Finish(refit=True),
+    "confirmed, refit": Finish(2, refit=True),
     "on folds": Finish(2, folds=5),
-    "on folds, refit": Finish(2, folds=5, refits=1),
-    "on folds, refitted": Finish(2, folds=5, refits=2),
+    "on folds, refit": Finish(2, folds=5, refit=True),
 }
-"""Other ends of a search. Of two refits (`refitted`), the average is taken."""
+"""Other ends of a search."""
 
 CONTESTANTS: Final = (
     Contestant("random", "random"),
@@ -307,7 +305,7 @@ CONTESTANTS: Final = (
         "joint_tpe",
         asha(),
         learned=6,
-        finish=Finish(2),
+        finish=Finish(2, soup=True),
         ours=True,
         default=True,
     ),
@@ -325,7 +323,7 @@ CONTESTANTS: Final = (
         asha(),
         learned=6,
         samples=PRESETS,
-        finish=Finish(2),
+        finish=Finish(2, soup=True),
         ours=True,
     ),
     Contestant("portfolio, then TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=6, ours=True),
@@ -347,11 +345,16 @@ CONTESTANTS: Final = (
         _near_the_best,
         asha(),
         learned=6,
-        finish=Finish(2),
+        finish=Finish(2, soup=True),
         ours=True,
     ),
     Contestant(
-        "portfolio, near, ASHA, confirmed 3", _near_the_best, asha(), 6, finish=Finish(3), ours=True
+        "portfolio, near, ASHA, confirmed 3",
+        _near_the_best,
+        asha(),
+        6,
+        finish=Finish(3, soup=True),
+        ours=True,
     ),
     Contestant(
         "PriorBand, ASHA",
@@ -365,8 +368,12 @@ CONTESTANTS: Final = (
     Contestant(
         "stock, oracle", _stock, asha(4), ledger=StockLedger, oracle=True, ours=True, slow=True
     ),
-    Contestant("PriorBand-like, confirmed", _prior, asha(), recipe=True, finish=Finish(2)),
-    Contestant("stock, confirmed", _stock, asha(4), ledger=StockLedger, finish=Finish(2)),
+    Contestant(
+        "PriorBand-like, confirmed", _prior, asha(), recipe=True, finish=Finish(2, soup=True)
+    ),
+    Contestant(
+        "stock, confirmed", _stock, asha(4), ledger=StockLedger, finish=Finish(2, soup=True)
+    ),
     Contestant("portfolio, halved by 3", "joint_tpe", halving(3), 6, fitted=True, ours=True),
     Contestant("portfolio, halved by 2", "joint_tpe", halving(2, 2), 6, fitted=True, ours=True),
 )

@@ -1,12 +1,12 @@
-"""What runs on folds report, and what a refit is worth, as the best configs of a task recorded it.
+"""What runs on folds report, and what refits and soups are worth: as the best configs recorded it.
 
 A config has no luck on folds that its test accuracy has: what it is expected to report on one is
 its expected test accuracy, moved as the fold is easier or harder than the test, and noise as one of
 the recorded configs had it on all folds. Of what the mean over folds and the test were apart, the
 folds have their part, of a variance as one over their images.
 
-A refit, or the average of two, reaches as much more than its config's expected test accuracy as it
-did on average over the recorded configs.
+A refit, and what a search takes of a config's runs, the best of them or their soup, reach as much
+more than the config's expected test accuracy as they did on average over the recorded configs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Folding:
         added: What each had more on each fold, configs x folds, in logits.
         images: The number of validation images of each fold.
         gain: What a refit's test accuracy has more, in logits.
-        soup_gain: What the average of two refits has more.
+        mixed_gain: What is taken of runs under three seeds has more.
         growth: How much longer an epoch of a refit is.
     """
 
@@ -43,7 +43,7 @@ class Folding:
     added: Array
     images: tuple[int, ...]
     gain: float
-    soup_gain: float
+    mixed_gain: float
     growth: float
 
     @classmethod
@@ -56,13 +56,14 @@ class Folding:
         """
         reached, usual = _reached(records), _seconds(records)
         folded = [each for each in folded if each["number"] in reached]
-        refits = [each for each in folded if each["fold"] == ALL and "soup_acc" in each]
-        ones = [
-            (logit(each["epochs"][-1]["test_acc"]) + logit(each["other_acc"])) / 2
-            for each in refits
-        ]
-        before = np.array([reached[each["number"]] for each in refits])
-        soups = [logit(each["soup_acc"]) for each in refits]
+        refits = [each for each in folded if "soup_acc" in each]
+        mixed = [each for each in folded if "taken_acc" in each]
+
+        def gains(records: Sequence[Record], accuracy: str) -> list[float]:
+            return [logit(each[accuracy]) - reached[each["number"]] for each in records]
+
+        again = gains(refits, "other_acc")
+        ones = [logit(r["epochs"][-1]["test_acc"]) - reached[r["number"]] for r in refits]
         longer = [_median(each) / usual[each["number"]] for each in refits]
         names, numbers, values = _by_fold(folded, reached)
         tested = images_of(records, "test_acc")
@@ -73,8 +74,8 @@ class Folding:
             np.array([reached[number] for number in numbers]),
             _validations(values, tested / (tested + sum(images))),
             images,
-            float(np.mean(ones - before)),
-            float(np.mean(soups - before)),
+            float(np.mean([*ones, *again])),
+            float(np.mean(gains(mixed, "taken_acc"))) if mixed else 0.0,
             float(np.median(longer)),
         )
 
