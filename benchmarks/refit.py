@@ -14,9 +14,11 @@ drawn anew, `--draws` times, with other images for the test. On each, for each d
 - *soup*: the weights of the seeds averaged, of singles and of refits.
 
 Test accuracies are means over the seeds; gains are paired over draws and depths. And beside them
-how far off the single's test accuracy an estimate is: its best validation accuracy, and the mean
-over folds. `--short` leaves the folds, the soup and the second seed out. The images for the test
-are drawn from the archive's training images (for hymenoptera, from all), and serve this page alone.
+how far off the single's test accuracy an estimate is, its best validation accuracy and the mean
+over folds; and what a refit's probabilities are worth (cross-entropy, expected calibration error),
+by itself and with the temperature of the single. `--short` leaves the folds, the soup and the
+second seed out. The images for the test are drawn from the archive's training images (for
+hymenoptera, from all), and serve this page alone.
 """
 
 from __future__ import annotations
@@ -42,6 +44,8 @@ from torch import Tensor
 
 from trainable.base.folds import ALL
 from trainable.config import TrialConfig
+from trainable.inference.calibration import calibrate
+from trainable.judging.predictions import Predictions
 from trainable.network.soup import average
 
 SEEDS: Final = 2
@@ -95,6 +99,7 @@ def measure(
         "refit_by_own": mean(one.tests[own] for one in refits),
         "soup": soup(config(0), [one.weights for one in singles], store),
         "soup_of_refits": soup(config(0, ALL), [one.weights for one in refits], store),
+        **calibrated(singles[0], refits[0]),
         "error_of_validation": abs(singles[0].val - singles[0].test),
         "error_of_folds": abs(over[best]["val_acc"] - singles[0].test),
     }
@@ -114,6 +119,22 @@ def measure_short(
         "single_last": single.last,
         "refit": refit.last,
         "refit_by_own": refit.tests[single.best],
+        **calibrated(single, refit),
+    }
+
+
+def calibrated(single: Trained, refit: Trained) -> Point:
+    """What a refit's probabilities are worth: by itself, and with the single's temperature.
+
+    That is fitted on the validation images, which the single was not trained on.
+    """
+    lent = calibrate(single.validated).of(refit.tested)
+    raw = refit.tested
+    return {
+        "refit_loss": raw.loss,
+        "refit_loss_lent": lent.loss,
+        "refit_error": raw.calibration_error(),
+        "refit_error_lent": lent.calibration_error(),
     }
 
 
@@ -126,12 +147,16 @@ class Trained:
         val: Its validation accuracy after that.
         tests: Its test accuracy after some epochs, by index.
         weights: Those of the best epoch.
+        validated: Its answers for the validation images then.
+        tested: And for those of the test.
     """
 
     best: int
     val: float
     tests: dict[int, float]
     weights: dict[str, Tensor]
+    validated: Predictions
+    tested: Predictions
 
     @property
     def test(self) -> float:
@@ -152,11 +177,13 @@ def trained(config: TrialConfig, store: Path, *also: int) -> Trained:
         states.append({k: v.clone() for k, v in tuner.network.tail_state().items()})
     last = len(epochs) - 1
     best = last if config.data.keeps_no_validation else best_of(epochs)
-    tests = {}
-    for epoch in {best, last, *also}:
+    answers = {}
+    for epoch in sorted({best, last, *also}, key=lambda epoch: epoch == best):
         tuner.network.load_tail_state(states[epoch])
-        tests[epoch] = tuner.evaluate("test").accuracy
-    return Trained(best, epochs[best]["val_acc"], tests, states[best])
+        answers[epoch] = tuner.evaluate("test")
+    tests = {epoch: found.accuracy for epoch, found in answers.items()}
+    validated, tested = tuner.evaluate("val"), answers[best]  # the best's are loaded
+    return Trained(best, epochs[best]["val_acc"], tests, states[best], validated, tested)
 
 
 def soup(config: TrialConfig, states: list[dict[str, Tensor]], store: Path) -> float:
@@ -184,6 +211,8 @@ def summary(points: list[Point]) -> list[dict[str, float | str]]:
         ("refit", "soup"),
         ("soup_of_refits", "refit"),
         ("error_of_folds", "error_of_validation"),
+        ("refit_loss_lent", "refit_loss"),
+        ("refit_error_lent", "refit_error"),
     ]
     known = [(a, b) for a, b in pairs if {a, b} <= points[0].keys()]
     return [paired(f"{a} - {b}", of(a), of(b)) for a, b in known]

@@ -182,9 +182,9 @@ class RefitConfig(Config):
 
     enabled: bool | Literal["auto"] = False
     """Whether it is, and registered instead of the best run or the soup. No images are left to
-    judge it by. `auto` does so where the finalists ran on folds. It trains for all epochs where the
-    learning rate falls to nothing (`one_cycle`, `cosine`), else for as many as were the best on
-    average when it was confirmed."""
+    judge it by. `auto` does so where there are fewer than 250 validation images, or the finalists
+    ran on folds. It trains for all epochs where the learning rate falls to nothing (`one_cycle`,
+    `cosine`), else for as many as were the best on average when it was confirmed."""
 
 
 class CacheConfig(Config):

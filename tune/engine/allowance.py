@@ -95,8 +95,7 @@ class Allowance:
             return self.remaining + TOLERANCE * self.total + TOLERANCE_SECONDS + slow
         complete = [log for log in logs if log.state is TrialState.COMPLETE]  # no others can be
         chosen = finalists(complete, self._config.confirm.top_k)
-        confirming = self._confirming(chosen) + soup_seconds(chosen, self._config.confirm)
-        confirming += self._refitting(chosen[0]) if chosen else 0.0
+        confirming = self._confirming(chosen) + self._making(chosen)
         kept = confirming if confirming <= CONFIRM_SHARE * self.total else 0.0
         return self.remaining - self._end(logs) - kept
 
@@ -119,9 +118,7 @@ class Allowance:
             searched: The search's trials.
             chosen: The finalists; none after the winner's refit.
         """
-        merging = soup_seconds(chosen, self._config.confirm)
-        refitting = self._refitting(chosen[0]) if chosen else 0.0
-        return merging + refitting + self._end(list(searched.trials.values()))
+        return self._making(chosen) + self._end(list(searched.trials.values()))
 
     def lacks_confirmation(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
         """Why the finalists cannot be run again in what is left; None if they can.
@@ -159,6 +156,11 @@ class Allowance:
         growth = load.of_fold if config.confirm.over_folds else 1.0
         longest = longest_trial(config)
         return confirmation_seconds(chosen, longest, config.confirm, load.concurrent, growth, runs)
+
+    def _making(self, chosen: Sequence[TrialLog]) -> float:
+        """The seconds for the refit; where there is none, for the soup."""
+        refitting = self._refitting(chosen[0]) if chosen else 0.0
+        return refitting or soup_seconds(chosen, self._config.confirm)
 
     def _refitting(self, winner: TrialLog) -> float:
         config = self._config

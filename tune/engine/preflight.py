@@ -32,6 +32,7 @@ from tune.strategy.facts import facts_of
 from tune.strategy.folds import fold_names, folds_of
 from tune.strategy.memory import remembered
 from tune.strategy.portfolio import choose
+from tune.strategy.refit import decided
 from tune.study.fingerprints import hash_classes, hash_searched, hash_weights
 from tune.study.search import Search
 
@@ -74,11 +75,16 @@ def resolve(config: SearchConfig, name: str, console: Console) -> Search:
         console.print(f"cost     {UNITS[config.strategy.cost]}, {shown}", soft_wrap=True)
     model = ModelConfig(**{**config.model.model_dump(), "weights": choices[0]})
     confirm = config.confirm.model_copy(update={"folds": folds})
+    refit = config.refit.model_copy(update={"enabled": decided(config, folds, sizes["val"])})
+    if refit.enabled is True and config.refit.enabled == "auto":
+        console.print(
+            f"refit    of the winner, since only {sizes['val']} images are for validation"
+        )
     resources = config.resources.model_copy(update={"cpu_precision": _precision(config.resources)})
     return Search(
         name=name,
         config=config.model_copy(
-            update={"model": model, "confirm": confirm, "resources": resources}
+            update={"model": model, "confirm": confirm, "refit": refit, "resources": resources}
         ),
         data_fingerprint=dataset.fingerprint,
         weights_hash=weights_hash,

@@ -183,7 +183,7 @@ def _run(
         order = choice.ranked(chosen, confirmed.trials.values() if confirmed is not None else ())
         refitted = reruns.refit(order)
         no_soup = allowance.lacks_soup(ledger, chosen) if confirmed is not None else None
-        if no_soup is not None:
+        if no_soup is not None and refitted is None:
             console.print(f"soup     skipped: {no_soup}")
         ledgers = Ledgers(ledger, confirmed, refitted)
         with_soup = no_soup is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from statistics import mean
-from typing import Final
+from typing import Final, Literal
 
 from optuna.samplers import RandomSampler
 
@@ -12,8 +12,9 @@ from trainable.base.folds import ALL
 from tune.base.errors import ConfigError
 from tune.config.schema import SearchConfig
 from tune.config.space import Choices, Range
+from tune.config.walk import possible
 from tune.strategy.confirmation import Finalist, reopened
-from tune.strategy.folds import FOLD
+from tune.strategy.folds import FOLD, SMALL
 from tune.strategy.scheduling import longest_trial
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.opening import read_ledger
@@ -26,11 +27,26 @@ _ANNEALED: Final = ("one_cycle", "cosine")
 """Schedules at whose end the learning rate is nothing."""
 
 
+def decided(config: SearchConfig, folds: int, validated: int) -> bool | Literal["auto"]:
+    """Whether the winner is trained again, as far as that is known before the first trial.
+
+    Args:
+        config: The search's.
+        folds: How many the finalists run on. After these, `auto` is for the winner to decide.
+        validated: The number of validation images.
+    """
+    asked = config.refit.enabled
+    if asked != "auto" or folds:
+        return asked
+    schedules = possible(config.space, config.own, "schedule.name")
+    return validated < SMALL and config.data.fold is None and "plateau" not in schedules
+
+
 def is_refitted(config: SearchConfig, winner: Finalist) -> bool:
     """Whether a winner is to be trained again.
 
-    With `auto` it is where it ran on folds: there, the validation images are few, so that they
-    tell little of a single model, and are many of all the images that there are.
+    With `auto` it is where it ran on folds, or where the validation images are few
+    (:func:`decided`): they tell little of a single model, and are many of all that there are.
     """
     if winner.trial.state is not TrialState.COMPLETE:
         return False

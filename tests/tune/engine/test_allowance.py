@@ -208,6 +208,17 @@ def test_time_is_kept_for_runs_on_folds_and_for_the_refit(tmp_path: Path) -> Non
     assert bench.for_trials == pytest.approx(600 - end - confirming - refitting)
 
 
+def test_time_is_kept_for_the_refit_or_for_the_soup(tmp_path: Path) -> None:
+    words = ("budget.time=600s", "confirm.top_k=1", "train.epochs=6")
+    kept = []
+    for place, more in enumerate(("refit.enabled=true", "refit.enabled=false")):
+        bench = Bench(tmp_path / str(place), *words, more, load=GROWN)
+        bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+        confirming, end = 3 + 6 * 4.0, 6 + 4 * (4.0 * 100 / 400)
+        kept.append(600 - end - confirming - bench.for_trials)
+    assert kept == pytest.approx([3 + 1.5 * (4.0 + 6 * 4.0), 3 * 0.5 * 4.0])
+
+
 def test_runs_on_folds_begin_if_there_is_time_for_some(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "budget.time=300s", *FOLDS, load=GROWN)
     for _ in range(2):

@@ -213,6 +213,19 @@ def test_folds_are_decided_on_before_the_first_trial(words: tuple[str, ...], fol
     assert resolve(config, "one", Console(quiet=True)).config.confirm.folds == folds
 
 
+@pytest.mark.parametrize(
+    ("words", "refitted"),
+    [(("data.limit=300",), True), ((), False), (("data.limit=300", "confirm.folds=5"), "auto")],
+)
+def test_a_refit_is_decided_on_and_told(words: tuple[str, ...], refitted: bool | str) -> None:
+    stream, own = io.StringIO(), ["data.image_size=16", "model.weights=random", "confirm.top_k=2"]
+    config = load_config(DIGITS, [*own, "refit.enabled=auto", *words])
+    found = resolve(config, "one", Console(file=stream, width=200))
+    assert found.config.refit.enabled == refitted
+    few = f"refit    of the winner, since only {found.sizes['val']} images are for validation\n"
+    assert (few in stream.getvalue()) is (refitted is True)
+
+
 def test_a_search_without_validation_images_is_refused() -> None:
     words = ["data.image_size=16", "model.weights=random", "data.fold=all"]
     with pytest.raises(ConfigError, match=r"data\.fold=all trains on the validation images"):

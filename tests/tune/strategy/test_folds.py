@@ -15,6 +15,7 @@ from tune.strategy.confirmation import losers_stopped, open_confirmation, ranked
 from tune.strategy.folds import fold_names, folds_of, has_lost
 from tune.strategy.refit import (
     chosen_epochs,
+    decided,
     is_refitted,
     open_refit,
     refit_of,
@@ -219,6 +220,29 @@ def test_with_auto_the_winner_is_refitted_where_it_ran_on_folds() -> None:
     assert not is_refitted(load_config(DIGITS, []), on_few), "off by default"
     assert is_refitted(load_config(DIGITS, ["refit.enabled=true"]), on_many)
     assert not is_refitted(load_config(DIGITS, ["refit.enabled=false"]), on_few)
+
+
+@pytest.mark.parametrize(
+    ("words", "folds", "validated", "refitted"),
+    [
+        (("refit.enabled=auto",), 0, 249, True),
+        (("refit.enabled=auto",), 0, 250, False),
+        (("refit.enabled=auto",), 5, 249, "auto"),  # of whose runs some may fail
+        (("refit.enabled=auto", "data.fold=1/5"), 0, 10, False),
+        (("refit.enabled=auto", "schedule.name=plateau"), 0, 10, False),
+        (("refit.enabled=auto", "space.schedule.name=[plateau,cosine]"), 0, 10, False),
+        (("refit.enabled=true",), 0, 9999, True),
+        (("refit.enabled=false",), 0, 10, False),
+    ],
+)
+def test_with_auto_the_winner_is_refitted_where_the_validation_images_are_few(
+    words: tuple[str, ...], folds: int, validated: int, refitted: bool | str
+) -> None:
+    config = load_config(DIGITS, list(words))
+    found = decided(config, folds, validated)
+    assert found == refitted
+    # What was decided is read again where a search goes on.
+    load_config(DIGITS, [*words, f"refit.enabled={str(found).lower()}"])
 
 
 def test_a_refit_is_one_trial_on_all_images_and_is_found_again(tmp_path: Path) -> None:
