@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import optuna
 from answers import Landscape
@@ -42,13 +42,14 @@ class Finish:
         folds: On how many folds each runs instead, where a task has some: there the validation
             images are few.
         soup: Whether the soup of the finalists' runs under other seeds is a candidate too.
-        refit: Whether the winner is trained on all images then; so there is no soup.
+        refit: Whether the winner is trained on all images then, so that there is no soup; with
+            `auto` it is where a task has folds.
     """
 
     top_k: int = 0
     folds: int = 0
     soup: bool = False
-    refit: bool = False
+    refit: bool | Literal["auto"] = False
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
@@ -59,13 +60,15 @@ class Finish:
         folding = landscape.folding
         if folding is None:  # nothing was recorded of it
             return Finish(self.top_k)
-        folds = self.folds if folding.folds else 0
-        return Finish(self.top_k, folds, self.soup and not folds and not self.refit, self.refit)
+        few = bool(folding.folds)
+        folds = self.folds if few else 0
+        refit = few if self.refit == "auto" else self.refit
+        return Finish(self.top_k, folds, self.soup and not folds and not refit, refit)
 
     @property
     def runs(self) -> int:
         """How many runs it is, at most."""
-        return self.top_k * (self.folds or SEEDS) + self.refit
+        return self.top_k * (self.folds or SEEDS) + bool(self.refit)
 
 
 @dataclass(frozen=True)

@@ -257,8 +257,11 @@ def _in_turn(_: str, seed: int) -> BaseSampler:
     return InTurn(SamplerConfig(name="joint_tpe", seed=seed), Perturbed(seed))
 
 
+SHIPPED: Final = Finish(2, soup=True, refit="auto")
+"""How the preset for one's own images ends a search."""
 FINISHES: Final = {
     "single": Finish(2),
+    "confirmed": Finish(2, soup=True),
     "refit": Finish(refit=True),
     "confirmed, refit": Finish(2, refit=True),
     "on folds": Finish(2, folds=5),
@@ -301,31 +304,39 @@ CONTESTANTS: Final = (
     Contestant("portfolio, then TPE", "joint_tpe", learned=6, ours=True),
     Contestant("portfolio, then TPE + ASHA", "joint_tpe", asha(), learned=6, ours=True),
     Contestant(
-        "portfolio, TPE + ASHA, confirmed",
+        "portfolio, TPE + ASHA, as shipped",
         "joint_tpe",
         asha(),
         learned=6,
-        finish=Finish(2, soup=True),
+        finish=SHIPPED,
         ours=True,
         default=True,
     ),
-    *(
-        Contestant(f"portfolio, TPE + ASHA, {name}", "joint_tpe", asha(), 6, finish=how, ours=True)
-        for name, how in FINISHES.items()
-    ),
-    *(
-        Contestant(f"PriorBand-like, {name}", _prior, asha(), recipe=True, finish=how, ours=True)
-        for name, how in FINISHES.items()
-    ),
     Contestant(
-        f"portfolio, TPE + ASHA, confirmed, {PRESETS}",
+        f"portfolio, TPE + ASHA, as shipped, {PRESETS}",
         "joint_tpe",
         asha(),
         learned=6,
         samples=PRESETS,
-        finish=Finish(2, soup=True),
+        finish=SHIPPED,
         ours=True,
     ),
+    *(
+        Contestant(
+            f"portfolio, TPE + ASHA, {name}",
+            "joint_tpe",
+            asha(),
+            6,
+            finish=how,
+            ours=True,
+            slow=True,
+        )
+        for name, how in FINISHES.items()
+    ),
+    Contestant(
+        "PriorBand-like, as shipped", _prior, asha(), recipe=True, finish=SHIPPED, ours=True
+    ),
+    Contestant("stock, as shipped", _stock, asha(4), ledger=StockLedger, finish=SHIPPED, ours=True),
     Contestant("portfolio, then TPE + ASHA(2)", "joint_tpe", asha(2, 2), learned=6, ours=True),
     Contestant("portfolio of 4, TPE + ASHA", "joint_tpe", asha(), learned=4, ours=True),
     Contestant("portfolio of 8, TPE + ASHA", "joint_tpe", asha(), learned=8, ours=True),

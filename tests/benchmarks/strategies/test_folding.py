@@ -156,4 +156,7 @@ def test_where_nothing_was_recorded_of_folds_a_search_ends_with_other_seeds(
     many = script("curves").Surrogate([*records, *again], refits).landscape(0)
     assert asked.on(many) == finish(2, refit=True)
     assert finish(2, folds=5, soup=True).on(many) == finish(2, soup=True)
+    shipped = script("contestants").SHIPPED
+    assert shipped.on(known.landscape(0)) == finish(2, refit=True)  # type: ignore[attr-defined]
+    assert shipped.on(many) == finish(2, soup=True)
     assert not finish()

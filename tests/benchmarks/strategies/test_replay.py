@@ -18,7 +18,7 @@ def test_finalists_run_again_within_the_time_and_the_best_mean_wins(
 ) -> None:
     replay, contestants = script("replay"), script("contestants")
     known = script("curves").Surrogate(script("rows").read(folder / "digits.jsonl"))
-    (ours,) = (e for e in contestants.CONTESTANTS if e.name == "portfolio, TPE + ASHA, confirmed")
+    (ours,) = (e for e in contestants.CONTESTANTS if e.name == "portfolio, TPE + ASHA, as shipped")
     landscape, until = known.landscape(2), 200.0
     end, steps = replay.search("digits", landscape, ours, 2, until=until)
     (at, test), (before, _) = steps[-1], steps[-2]
@@ -48,7 +48,7 @@ def test_finalists_that_take_too_long_are_given_their_time_or_left_out(
 ) -> None:
     replay, contestants = script("replay"), script("contestants")
     known = script("curves").Surrogate(script("rows").read(folder / "digits.jsonl"))
-    (ours,) = (e for e in contestants.CONTESTANTS if e.name == "portfolio, TPE + ASHA, confirmed")
+    (ours,) = (e for e in contestants.CONTESTANTS if e.name == "portfolio, TPE + ASHA, as shipped")
     (without,) = (e for e in contestants.CONTESTANTS if e.name == "portfolio, then TPE + ASHA")
     landscape, until = known.landscape(2), 200.0
     asked, took = list[float](), [70.0, 60.0]
@@ -159,7 +159,7 @@ def test_the_command_prints_a_table_and_last_a_line_of_json(
     folder: Path, tmp_path: Path, script: Import, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--curves", folder, "--seeds", "2", "--processes", "1", "--only", "random"]
-    words += ["stock", "portfolio, TPE + ASHA, confirmed", "--figure", tmp_path / "figure.png"]
+    words += ["stock", "portfolio, TPE + ASHA, as shipped", "--figure", tmp_path / "figure.png"]
     script("replay").main([str(word) for word in words])
     out = capsys.readouterr().out
     line = json.loads(out.splitlines()[-1])
