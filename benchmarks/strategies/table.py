@@ -11,6 +11,14 @@ from contestants import PRESETS, STOCK, Contestant
 from rows import Array
 from tasks import teachers
 
+NOTES: Final = f"""\
+* our default, given the time; + others of ours; photos: the mean without the digits, whose preset
+takes no portfolio; '{PRESETS}': of so many trials, as the presets have, which take less than the
+time that the others have; confirmed: within the time, finalists run again under two other seeds
+each, and the best run or the soup is taken; as shipped: the same, and where the validation images
+are few the winner is trained on all images instead; single: without the soup; refit: so trained on
+every task; oracle: chosen by the test images"""
+
 Table = Mapping[tuple[str, str], Array]
 """Regrets by task and contestant, seeds x times."""
 
@@ -113,17 +121,4 @@ def print_table(tasks: Sequence[str], chosen: Sequence[Contestant], table: Table
             low, high = apart(table, tasks, each.name, ours)
             line += f"   {low:+.3f} to {high:+.3f}"
         print(line)
-    print("* our default, given the time; + others of ours; photos: the mean without the digits,")
-    print(f"whose preset takes no portfolio; '{PRESETS}': of so many trials, as the presets have,")
-    print(
-        "which take less than the time that the others have; confirmed: within the time, finalists"
-    )
-    print(
-        "run again under two other seeds each, and the best run or the soup is taken; as shipped: the"
-    )
-    print(
-        "same, and where the validation images are few the winner is trained on all images instead;"
-    )
-    print(
-        "single: without the soup; refit: so trained on every task; oracle: chosen by the test images"
-    )
+    print(NOTES)
