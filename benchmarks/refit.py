@@ -16,7 +16,7 @@ drawn anew, `--draws` times, with other images for the test. On each, for each d
 Test accuracies are means over the seeds; gains are paired over draws and depths. And beside them
 how far off the single's test accuracy an estimate is, its best validation accuracy and the mean
 over folds; and what a refit's probabilities are worth (cross-entropy, expected calibration error),
-by itself and with the temperature of the single. `--short` leaves the folds, the soup and the
+by itself and with the single's temperature. `--short` leaves the folds, the soup and the
 second seed out. The images for the test are drawn from the archive's training images (for
 hymenoptera, from all), and serve this page alone.
 """
@@ -44,9 +44,10 @@ from torch import Tensor
 
 from trainable.base.folds import ALL
 from trainable.config import TrialConfig
-from trainable.inference.calibration import calibrate
+from trainable.inference.calibration import NONE
 from trainable.judging.predictions import Predictions
 from trainable.network.soup import average
+from tune.models.candidates import lent_calibration
 
 SEEDS: Final = 2
 FOLDS: Final = 5
@@ -124,17 +125,17 @@ def measure_short(
 
 
 def calibrated(single: Trained, refit: Trained) -> Point:
-    """What a refit's probabilities are worth: by itself, and with the single's temperature.
-
-    That is fitted on the validation images, which the single was not trained on.
-    """
-    lent = calibrate(single.validated).of(refit.tested)
-    raw = refit.tested
+    """What a refit's probabilities are worth: by itself, and with what a search lends it."""
+    raw, lent = refit.tested, lent_calibration(single.validated, single.best + 1, refit.best + 1)
+    calibrated, sure = lent.of(raw), lent.is_sure(raw)
     return {
         "refit_loss": raw.loss,
-        "refit_loss_lent": lent.loss,
+        "refit_loss_lent": calibrated.loss,
         "refit_error": raw.calibration_error(),
-        "refit_error_lent": lent.calibration_error(),
+        "refit_error_lent": calibrated.calibration_error(),
+        "is_lent": lent != NONE,
+        "sure": float(sure.mean()),
+        "sure_acc": raw.at(sure).accuracy if sure.any() else 1.0,
     }
 
 

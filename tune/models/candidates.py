@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from trainable.checkpoints import BEST, CheckpointError, Checkpoints
 from trainable.config import TrialConfig
@@ -17,12 +17,16 @@ from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 from trainable.network.soup import StateDict, greedy_soup
 from tune.config.schema import SearchConfig
+from tune.models.comparison import compare_predictions
 from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.search import Kind, run_name
 from tune.study.shared import TrialFolders
 from tune.study.trial import TrialLog
+
+_ALPHA: Final = 0.05
+"""How likely it is at most that a refit which knows as much as the single run is refused."""
 
 Folders: TypeAlias = SearchFolder | TrialFolders
 """What says where a run's checkpoints are."""
@@ -77,6 +81,7 @@ class Candidate:
         tuner: Holds the model.
         val: Its predictions on the validation images, on which a refit has trained.
         runs: The runs whose weights are in it: one, or those of a soup, the best first.
+        lent: What a refit's probabilities are worth, by the single run of its recipe.
     """
 
     name: str
@@ -84,6 +89,7 @@ class Candidate:
     tuner: FineTuner
     val: Predictions
     runs: tuple[Run, ...]
+    lent: Calibration = NONE
 
     @property
     def ingredients(self) -> tuple[str, ...]:
@@ -94,14 +100,31 @@ class Candidate:
     def calibration(self) -> Calibration:
         """What its probabilities are worth, by the validation images.
 
-        A refit has trained on those: nothing says how often it is right, so it has none.
+        A refit has trained on those, and has what it is lent.
         """
-        return NONE if self.name == "refit" else calibrate(self.val)
+        return self.lent if self.name == "refit" else calibrate(self.val)
 
     @property
     def rank(self) -> tuple[float, float]:
         """What makes it better than another."""
         return self.objective.rank_of(self.val)
+
+
+def lent_calibration(val: Predictions, epoch: int, epochs: int) -> Calibration:
+    """What a refit's probabilities are worth, as far as the single run of its recipe tells.
+
+    After half of the epochs or more, that was as certain of what it had not seen as the refit is;
+    before, it was less so (`benchmarks/refit.py`).
+
+    Args:
+        val: The single's predictions on the validation images.
+        epoch: The number of the epoch after which it was taken.
+        epochs: Those of the refit.
+
+    Returns:
+        :data:`NONE` where it was taken earlier.
+    """
+    return calibrate(val) if 2 * epoch >= epochs else NONE
 
 
 def is_better(soup: Candidate, single: Candidate) -> bool:
@@ -120,12 +143,17 @@ def refit(
 ) -> Candidate | None:
     """A winner that was trained on the validation images too.
 
-    No images are left to judge it by. None if it knows those that it was trained on less well than
-    the single run does, which was not: something has gone wrong then.
+    No images are left to judge it by. None if it clearly knows those that it was trained on less
+    well than the single run does, which was not: something has gone wrong then. That of few images
+    it knows a few less says nothing: by these, the single was chosen.
     """
     tuner = trained(run, home, memory_fraction)
-    found = Candidate("refit", tuner.objective, tuner, tuner.evaluate("val"), (run,))
-    return found if found.rank >= single.rank else None
+    val = tuner.evaluate("val")
+    compared = compare_predictions(tuner.objective, single.val, val, _ALPHA)
+    if compared.is_significant and not compared.is_better:
+        return None
+    lent = lent_calibration(single.val, single.runs[0].epoch, run.epoch)
+    return Candidate("refit", tuner.objective, tuner, val, (run,), lent)
 
 
 def soup(

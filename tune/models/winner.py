@@ -32,8 +32,8 @@ from tune.models.contest import Contest
 from tune.tracking.client import FAILURES, why
 
 REFUSED: Final = (
-    "the winner trained on all images is not taken: it knows the validation images less well than "
-    "the run that has not trained on them"
+    "the winner trained on all images is not taken: it knows the validation images clearly less "
+    "well than the run that has not trained on them"
 )
 
 

@@ -13,6 +13,8 @@ from tune.reporting.predictions import calibration, reliability_axes, reliabilit
 from tune.reporting.results import SearchResults
 
 _BINS: Final = 15
+_NO_SINGLE: Final = "the single run of its recipe was taken early, or they are too few"
+_BY_SINGLE: Final = ", for the single run of the same recipe, which was not trained on them"
 
 
 def reliability(results: SearchResults) -> go.Figure | None:
@@ -61,13 +63,16 @@ def reliability_caption(results: SearchResults) -> str:
     bars = f"On the test images, {whose} stands on each bar."
     if test is None or found is None:
         return bars
-    if results.model is not None and results.model.is_refit:
-        return f"{bars} Not calibrated: the model has trained on the validation images too."
+    is_refit = results.model is not None and results.model.is_refit
     if found == NONE:
-        return f"{bars} Not calibrated: there are too few validation images."
+        why = "there are too few validation images"
+        if is_refit:
+            why = f"the model has trained on the validation images too, and {_NO_SINGLE}"
+        return f"{bars} Not calibrated: {why}."
     fitted = (
         "On the test images, before and after the temperature "
-        f"({found.temperature:.3g}) that was fitted on the validation images."
+        f"({found.temperature:.3g}) that was fitted on the validation images"
+        f"{_BY_SINGLE if is_refit else ''}."
     )
     return f"{fitted} {_of_sure(results, test)}"
 

@@ -27,6 +27,7 @@ from trainable.inference.scoring import score
 from tune.config.loading import load_config
 from tune.engine.conclusion import _Problems
 from tune.engine.known_by import scores_of
+from tune.models import candidates
 from tune.models.lookup import load_registered
 from tune.models.registration import add_file
 from tune.models.replay import read_trial, rebuild, replay
@@ -448,9 +449,12 @@ def test_the_winner_on_folds_is_registered_as_it_was_trained_on_all_images(
 ) -> None:
     results, parent = on_folds.results, on_folds.parent
     assert results.unfinished is None
-    assert results.calibration == NONE  # no image is left to measure it on
-    assert parent.data.metrics["temperature"] == 1
     winner = results.finalists[0]
+    # No image is left to measure it on: it is that of the search's own trial.
+    trial = candidates.Run.of(winner.trial, on_folds.ended.searched)
+    own = candidates.single(trial, on_folds.ended.home)
+    assert results.calibration == own.calibration != NONE
+    assert parent.data.metrics["temperature"] == results.calibration.temperature
     assert (winner.over, len(winner.runs)) == ("3 folds", 3)
     assert parent.data.tags["tune.confirmed_over"] == "3 folds"
     assert parent.data.metrics["confirmed_val_acc"] == pytest.approx(winner.mean)
@@ -517,4 +521,4 @@ def test_a_refit_that_knows_its_own_images_less_well_is_not_registered(
     assert log.state.name == "COMPLETE"
     assert results.model.candidate == "single"
     assert results.judged_by == ""
-    assert "less well than the run that has not trained on them" in results.remark
+    assert "clearly less well than the run that has not trained on them" in results.remark

@@ -3,7 +3,8 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,11 +17,13 @@ from trainable.checkpoints import BEST
 from trainable.config.costs import cost_rows
 from trainable.data.datasets import load_dataset
 from trainable.finetuner import FineTuner
+from trainable.inference.calibration import NONE, calibrate
 from trainable.judging.objective import Objective
 from trainable.judging.predictions import Predictions
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 from tune.config.loading import load_config
-from tune.models.candidates import Candidate, Run, single, soup, trained
+from tune.models import candidates
+from tune.models.candidates import Candidate, Run, lent_calibration, single, soup, trained
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.trial import FACTS, Epoch, TrialLog
@@ -235,3 +238,35 @@ def test_runs_of_another_architecture_are_left_out_of_the_soup(
     assert mixed is not None
     assert mixed.ingredients == ("trial-000", "trial-000")
     assert mixed.tuner.config.model.arch == "resnet18"
+
+
+def test_a_refit_is_lent_the_calibration_of_a_single_that_was_not_taken_early() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (60,), generator=drawn)
+    logits = torch.randn(60, 3, generator=drawn) + 3 * torch.eye(3)[labels]
+    val = Predictions(logits, labels)
+    lent = lent_calibration(val, 3, 6)
+    assert lent == calibrate(val) != NONE
+    assert lent_calibration(val, 2, 6) == NONE
+    assert lent_calibration(val.drawn(torch.arange(29)), 6, 6) == NONE, "too few images"
+
+
+@pytest.mark.parametrize(("right", "taken"), [(34, True), (33, True), (30, True), (20, False)])
+def test_a_refit_is_refused_only_where_it_clearly_knows_less(
+    right: int, taken: bool, ledger: Ledger, home: SearchFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The single of 42 validation images was chosen by them, so its score is partly luck."""
+
+    def answers(right: int, certainty: float) -> Predictions:
+        labels = torch.zeros(42, dtype=torch.int64)
+        logits = torch.zeros(42, 2)
+        logits[:right, 0] = logits[right:, 1] = certainty
+        return Predictions(logits, labels)
+
+    log = TrialLog(0, {}, 0, [Epoch({"val_acc": 0.5, "val_loss": 1.0}, 0)])
+    one = Run.of(log, ledger)
+    objective = Objective.named("val_acc")
+    found = SimpleNamespace(objective=objective, evaluate=lambda _: answers(right, 0.5))
+    monkeypatch.setattr(candidates, "trained", lambda *_: found)
+    own = Candidate("single", objective, cast("FineTuner", found), answers(33, 2.0), (one,))
+    assert (candidates.refit(one, home, own) is not None) is taken

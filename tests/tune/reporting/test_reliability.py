@@ -63,5 +63,12 @@ def test_a_refit_is_told_to_be_not_calibrated(results: SearchResults) -> None:
     assert sum(map(int, bars.text)) == len(refit.test.labels)
 
 
+def test_of_a_refit_it_is_told_whose_calibration_it_has(results: SearchResults) -> None:
+    told = "for the single run of the same recipe, which was not trained on them. Below"
+    assert told not in reliability_caption(results)
+    refit = replace(results, model=Model(("refit-000",), 6, None))
+    assert told in reliability_caption(refit)
+
+
 def test_there_is_none_without_a_test(results: SearchResults) -> None:
     assert reliability(replace(results, test=None)) is None
