@@ -135,7 +135,7 @@ def calibrated(single: Trained, refit: Trained) -> Point:
         "refit_error_lent": calibrated.calibration_error(),
         "is_lent": lent != NONE,
         "sure": float(sure.mean()),
-        "sure_acc": raw.at(sure).accuracy if sure.any() else 1.0,
+        **({"sure_acc": raw.at(sure).accuracy} if sure.any() else {}),
     }
 
 
@@ -212,11 +212,28 @@ def summary(points: list[Point]) -> list[dict[str, float | str]]:
         ("refit", "soup"),
         ("soup_of_refits", "refit"),
         ("error_of_folds", "error_of_validation"),
-        ("refit_loss_lent", "refit_loss"),
-        ("refit_error_lent", "refit_error"),
     ]
     known = [(a, b) for a, b in pairs if {a, b} <= points[0].keys()]
-    return [paired(f"{a} - {b}", of(a), of(b)) for a, b in known]
+    return [*(paired(f"{a} - {b}", of(a), of(b)) for a, b in known), *lending(points)]
+
+
+def lending(points: list[Point]) -> list[dict[str, float | str]]:
+    """What the refits that are lent a calibration have of it; losses are in 0.01 nats."""
+    lent = [point for point in points if point["is_lent"]]
+    if len(lent) < 2:
+        return []
+    found = []
+    for name in ("refit_loss", "refit_error"):
+        after, before = ([point[key] for point in lent] for key in (f"{name}_lent", name))
+        worse = sum(a > b for a, b in zip(after, before, strict=True))
+        found.append({**paired(f"{name}, lent - own", after, before), "worse": worse})
+    sure = [point["sure"] for point in lent]
+    right = [point["sure_acc"] for point in lent if "sure_acc" in point]
+    shares = {"sure": mean(sure), "sure_right": mean(right) if right else 0.0}
+    return [
+        *found,
+        {"what": "sure answers", "none_sure": sum(each == 0 for each in sure), **shares},
+    ]
 
 
 if __name__ == "__main__":

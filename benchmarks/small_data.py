@@ -123,6 +123,7 @@ def options(description: str | None, draws: int, quick: str) -> argparse.Argumen
     parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--only", choices=TASKS, help="one task")
     parser.add_argument("--draws", type=int, default=draws)
+    parser.add_argument("--first", type=int, default=0, help="the first draw: others judge a rule")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     return parser
 
@@ -151,7 +152,7 @@ def compare(
     for name in [given.only] if given.only else TASKS:
         points: list[Point] = []
         with tempfile.TemporaryDirectory() as folder:
-            for number in range(draws):
+            for number in range(given.first, given.first + draws):
                 found = drawing(TASKS[name], Path(folder), Path(real), number)
                 print(name, json.dumps(found), flush=True)
                 points += found

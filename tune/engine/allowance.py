@@ -94,21 +94,26 @@ class Allowance:
             slow = startup if startup > SLOW_START * self.total else 0.0
             return self.remaining + TOLERANCE * self.total + TOLERANCE_SECONDS + slow
         complete = [log for log in logs if log.state is TrialState.COMPLETE]  # no others can be
-        chosen = finalists(complete, self._config.confirm.top_k)
-        confirming = self._confirming(chosen) + self._making(chosen)
-        kept = confirming if confirming <= CONFIRM_SHARE * self.total else 0.0
-        return self.remaining - self._end(logs) - kept
+        chosen = finalists(complete, max(1, self._config.confirm.top_k))
+        return self.remaining - self._end(logs) - self._kept(chosen)
 
-    def for_runs(self, searched: Ledger) -> float:
-        """The seconds for which the finalists' runs, or the winner's refit, may go on."""
+    def for_runs(self, searched: Ledger, chosen: Sequence[TrialLog] = ()) -> float:
+        """The seconds for which the finalists' runs, or the winner's refit, may go on.
+
+        Args:
+            searched: The search's trials.
+            chosen: The finalists, as long as a refit of one of them is to come.
+        """
         if self.total == math.inf:
             return math.inf
-        return self.remaining - self._end(searched.trials.values())
+        left = self.remaining - self._end(searched.trials.values())
+        return left - (self._refitting(chosen[0]) if chosen else 0.0)
 
     def after_trials(self, searched: Ledger) -> float:
         """The seconds from the end of a search's trials to its own, as it looks now."""
         trained = [log for log in list(searched.trials.values()) if log.epochs]
-        chosen = sorted(trained, key=lambda log: log.rank)[::-1][: self._config.confirm.top_k]
+        count = max(1, self._config.confirm.top_k)
+        chosen = sorted(trained, key=lambda log: log.rank)[::-1][:count]
         return self._confirming(chosen) + self.after_runs(searched, chosen)
 
     def after_runs(self, searched: Ledger, chosen: Sequence[TrialLog] = ()) -> float:
@@ -123,7 +128,8 @@ class Allowance:
     def lacks_confirmation(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
         """Why the finalists cannot be run again in what is left; None if they can.
 
-        On folds, it is enough if they can on some, in the order in which they run.
+        On folds, it is enough if they can on some, in the order in which they run. A refit goes
+        before: it is worth more.
         """
         if self.total == math.inf or not chosen or self._config.confirm.top_k == 0:
             return None
@@ -131,7 +137,7 @@ class Allowance:
             return "no trial has finished its epochs"
         least = min(LEAST_PAIRS, self._config.confirm.runs)
         runs = least if self._config.confirm.over_folds else None
-        return self._lack(self._confirming(chosen, runs), self.for_runs(searched))
+        return self._lack(self._confirming(chosen, runs), self.for_runs(searched, chosen))
 
     def lacks_refit(self, searched: Ledger, winner: TrialLog) -> str | None:
         """Why the winner cannot be trained once more in what is left; None if it can."""
@@ -156,6 +162,16 @@ class Allowance:
         growth = load.of_fold if config.confirm.over_folds else 1.0
         longest = longest_trial(config)
         return confirmation_seconds(chosen, longest, config.confirm, load.concurrent, growth, runs)
+
+    def _kept(self, chosen: Sequence[TrialLog]) -> float:
+        """The seconds that are kept from the trials for what follows them.
+
+        If all of it is more than may be kept, it is the refit's alone; or nothing.
+        """
+        refitting = self._refitting(chosen[0]) if chosen else 0.0
+        whole = self._confirming(chosen) + self._making(chosen)
+        fits = (each for each in (whole, refitting) if each <= CONFIRM_SHARE * self.total)
+        return next(fits, 0.0)
 
     def _making(self, chosen: Sequence[TrialLog]) -> float:
         """The seconds for the refit; where there is none, for the soup."""

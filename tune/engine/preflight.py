@@ -76,10 +76,6 @@ def resolve(config: SearchConfig, name: str, console: Console) -> Search:
     model = ModelConfig(**{**config.model.model_dump(), "weights": choices[0]})
     confirm = config.confirm.model_copy(update={"folds": folds})
     refit = config.refit.model_copy(update={"enabled": decided(config, folds, sizes["val"])})
-    if refit.enabled is True and config.refit.enabled == "auto":
-        console.print(
-            f"refit    of the winner, since only {sizes['val']} images are for validation"
-        )
     resources = config.resources.model_copy(update={"cpu_precision": _precision(config.resources)})
     return Search(
         name=name,
@@ -116,6 +112,13 @@ def choose_points(search: Search, console: Console) -> Search:
         if point.name in {each.name for each in earlier}:
             console.print(f"         {point.name}: {point.why}", soft_wrap=True)
     return search.model_copy(update={"facts": facts, "points": portfolio.points})
+
+
+def say_refit(asked: SearchConfig, search: Search, console: Console) -> None:
+    """Say so where it was decided that the winner is to be trained on all images."""
+    if asked.refit.enabled == "auto" and search.config.refit.enabled is True:
+        few = f"only {search.sizes['val']} images are for validation"
+        console.print(f"refit    of the winner, since {few}")
 
 
 def check_unchanged(before: Search, now: Search) -> None:

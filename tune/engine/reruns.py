@@ -77,7 +77,7 @@ class Reruns:
         """Run a ledger; with `chosen`, the soup of these and a refit are still to come."""
         self.writer.ledgers.append(ledger)
         budget = TimeBudget(
-            lambda: self.allowance.for_runs(self.searched),
+            lambda: self.allowance.for_runs(self.searched, chosen),
             lambda: self.allowance.after_runs(self.searched, chosen),
             lambda: self.allowance.remaining,
         )

@@ -19,7 +19,7 @@ from tune.base.errors import ConfigError, first_line
 from tune.config.schema import SearchConfig
 from tune.engine.allowance import Allowance, measure_load, undone
 from tune.engine.node_images import check_images
-from tune.engine.preflight import check_unchanged, choose_points, resolve
+from tune.engine.preflight import check_unchanged, choose_points, resolve, say_refit
 from tune.engine.readiness import prepare, share_of_each
 from tune.engine.reruns import Reruns
 from tune.engine.resources import TrialResources
@@ -32,7 +32,7 @@ from tune.reporting.soundness import write_data_page
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import Finalist
 from tune.strategy.portfolio import open_search
-from tune.strategy.refit import is_refitted
+from tune.strategy.refit import is_refitted, refit_of
 from tune.strategy.scheduling import build_scheduler
 from tune.study.away import halting
 from tune.study.folder import SearchFolder
@@ -70,7 +70,9 @@ def start_search(
     """
     watch = watch or Stopwatch(home)
     prepare(config, console)
-    search = choose_points(resolve(config, home.name, console), console)
+    search = resolve(config, home.name, console)
+    say_refit(config, search, console)
+    search = choose_points(search, console)
     check_images(search, console)
     resources = share_of_each(search.config, console)
     check_name(search)
@@ -183,7 +185,8 @@ def _run(
         order = choice.ranked(chosen, confirmed.trials.values() if confirmed is not None else ())
         refitted = reruns.refit(order)
         no_soup = allowance.lacks_soup(ledger, chosen) if confirmed is not None else None
-        if no_soup is not None and refitted is None:
+        is_refit = refitted is not None and refit_of(order[0], refitted) is not None
+        if no_soup is not None and not is_refit:
             console.print(f"soup     skipped: {no_soup}")
         ledgers = Ledgers(ledger, confirmed, refitted)
         with_soup = no_soup is None

@@ -149,7 +149,7 @@ def refit(
     """
     tuner = trained(run, home, memory_fraction)
     val = tuner.evaluate("val")
-    compared = compare_predictions(tuner.objective, single.val, val, _ALPHA)
+    compared = compare_predictions(tuner.objective, single.val, val, 2 * _ALPHA)  # of two sides
     if compared.is_significant and not compared.is_better:
         return None
     lent = lent_calibration(single.val, single.runs[0].epoch, run.epoch)

@@ -13,7 +13,6 @@ from tune.reporting.predictions import calibration, reliability_axes, reliabilit
 from tune.reporting.results import SearchResults
 
 _BINS: Final = 15
-_NO_SINGLE: Final = "the single run of its recipe was taken early, or they are too few"
 _BY_SINGLE: Final = ", for the single run of the same recipe, which was not trained on them"
 
 
@@ -67,7 +66,7 @@ def reliability_caption(results: SearchResults) -> str:
     if found == NONE:
         why = "there are too few validation images"
         if is_refit:
-            why = f"the model has trained on the validation images too, and {_NO_SINGLE}"
+            why = "the model has trained on the validation images too"
         return f"{bars} Not calibrated: {why}."
     fitted = (
         "On the test images, before and after the temperature "

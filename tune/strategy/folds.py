@@ -24,8 +24,8 @@ from tune.study.trial import Decision, Epoch, TrialLog, TrialState
 
 FOLD: Final = "data.fold"
 SMALL: Final = 250
-"""Validation images below which finalists run on folds: at 90 % right, the standard error of an
-accuracy is 1.9 points there, more than finalists differ by."""
+"""Validation images below which finalists run on folds, and the winner is refitted, with `auto`: at
+90 % right, the standard error of an accuracy is 1.9 points there, more than finalists differ by."""
 FOLDS: Final = 5
 """Parts of a division. So a fold trains on about as many images as the search did."""
 LEAST_PAIRS: Final = 3

@@ -32,14 +32,16 @@ def decided(config: SearchConfig, folds: int, validated: int) -> bool | Literal[
 
     Args:
         config: The search's.
-        folds: How many the finalists run on. After these, `auto` is for the winner to decide.
+        folds: How many the finalists run on. Of many images, `auto` waits for what comes of these.
         validated: The number of validation images.
     """
     asked = config.refit.enabled
-    if asked != "auto" or folds:
+    if asked != "auto":
         return asked
     schedules = possible(config.space, config.own, "schedule.name")
-    return validated < SMALL and config.data.fold is None and "plateau" not in schedules
+    if validated < SMALL and config.data.fold is None and "plateau" not in schedules:
+        return True
+    return "auto" if folds else False
 
 
 def is_refitted(config: SearchConfig, winner: Finalist) -> bool:

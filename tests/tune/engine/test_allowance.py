@@ -219,13 +219,36 @@ def test_time_is_kept_for_the_refit_or_for_the_soup(tmp_path: Path) -> None:
     assert kept == pytest.approx([3 + 1.5 * (4.0 + 6 * 4.0), 3 * 0.5 * 4.0])
 
 
+@pytest.mark.parametrize(("seconds", "kept"), [(190, 27 + 45), (170, 45), (110, 0)])
+def test_where_not_all_can_be_kept_it_is_the_refits(
+    seconds: int, kept: float, tmp_path: Path
+) -> None:
+    words = (f"budget.time={seconds}s", "confirm.top_k=1", "train.epochs=6", "refit.enabled=true")
+    bench = Bench(tmp_path, *words, load=GROWN)
+    bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    end = 6 + 4 * (4.0 * 100 / 400)
+    assert bench.for_trials == pytest.approx(seconds - end - kept)
+    runs = bench.allowance.for_runs(bench.ledger)
+    chosen = list(bench.ledger.trials.values())
+    assert bench.allowance.for_runs(bench.ledger, chosen) == pytest.approx(runs - 45)
+
+
+def test_without_finalists_time_is_kept_for_the_refit(tmp_path: Path) -> None:
+    words = ("budget.time=600s", "confirm.top_k=0", "train.epochs=6", "refit.enabled=true")
+    bench = Bench(tmp_path, *words, load=GROWN)
+    bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    end = 6 + 4 * (4.0 * 100 / 400)
+    assert bench.for_trials == pytest.approx(600 - end - 45)
+    assert bench.allowance.after_trials(bench.ledger) == pytest.approx(end + 45)
+
+
 def test_runs_on_folds_begin_if_there_is_time_for_some(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "budget.time=300s", *FOLDS, load=GROWN)
     for _ in range(2):
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     chosen = list(bench.ledger.trials.values())
-    some = 3 + 3 * 1.2 * 6 * 4.0
-    bench.now = 300 - 10 - some - 1
+    some, refitting = 3 + 3 * 1.2 * 6 * 4.0, 3 + 1.5 * (4.0 + 6 * 4.0)
+    bench.now = 300 - 10 - some - refitting - 1
     assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is None
     bench.now += 2
     assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is not None

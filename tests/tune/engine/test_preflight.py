@@ -20,7 +20,7 @@ from trainable.data.datasets import Dataset, load_dataset
 from trainable.data.splitting.folding import fold_of
 from tune.base.errors import ConfigError
 from tune.config.loading import check_files, load_config
-from tune.engine.preflight import _folds, check_unchanged, choose_points, resolve
+from tune.engine.preflight import _folds, check_unchanged, choose_points, resolve, say_refit
 from tune.strategy.portfolio import open_search
 from tune.study.fingerprints import hash_of, hash_of_arch
 from tune.study.search import Search
@@ -215,12 +215,15 @@ def test_folds_are_decided_on_before_the_first_trial(words: tuple[str, ...], fol
 
 @pytest.mark.parametrize(
     ("words", "refitted"),
-    [(("data.limit=300",), True), ((), False), (("data.limit=300", "confirm.folds=5"), "auto")],
+    [(("data.limit=300",), True), ((), False), (("confirm.folds=5",), "auto")],
 )
 def test_a_refit_is_decided_on_and_told(words: tuple[str, ...], refitted: bool | str) -> None:
     stream, own = io.StringIO(), ["data.image_size=16", "model.weights=random", "confirm.top_k=2"]
     config = load_config(DIGITS, [*own, "refit.enabled=auto", *words])
-    found = resolve(config, "one", Console(file=stream, width=200))
+    console = Console(file=stream, width=200)
+    found = resolve(config, "one", console)
+    assert "refit" not in stream.getvalue()  # nor where a search goes on: it was decided before
+    say_refit(config, found, console)
     assert found.config.refit.enabled == refitted
     few = f"refit    of the winner, since only {found.sizes['val']} images are for validation\n"
     assert (few in stream.getvalue()) is (refitted is True)

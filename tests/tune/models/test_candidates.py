@@ -251,22 +251,40 @@ def test_a_refit_is_lent_the_calibration_of_a_single_that_was_not_taken_early() 
     assert lent_calibration(val.drawn(torch.arange(29)), 6, 6) == NONE, "too few images"
 
 
-@pytest.mark.parametrize(("right", "taken"), [(34, True), (33, True), (30, True), (20, False)])
+@pytest.mark.parametrize(
+    ("right", "images", "metric", "taken"),
+    [
+        (34, 42, "val_acc", True),
+        (33, 42, "val_acc", True),
+        (30, 42, "val_acc", True),
+        (20, 42, "val_acc", False),
+        (5, 10, "val_acc", False),  # all of one class
+        (33, 42, "val_loss", True),
+        (5, 42, "val_loss", False),
+    ],
+)
 def test_a_refit_is_refused_only_where_it_clearly_knows_less(
-    right: int, taken: bool, ledger: Ledger, home: SearchFolder, monkeypatch: pytest.MonkeyPatch
+    right: int,
+    images: int,
+    metric: str,
+    taken: bool,
+    ledger: Ledger,
+    home: SearchFolder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The single of 42 validation images was chosen by them, so its score is partly luck."""
+    """By the validation images the single was chosen, so that its score is partly luck."""
 
     def answers(right: int, certainty: float) -> Predictions:
-        labels = torch.zeros(42, dtype=torch.int64)
-        logits = torch.zeros(42, 2)
+        labels = torch.zeros(images, dtype=torch.int64)
+        logits = torch.zeros(images, 2)
         logits[:right, 0] = logits[right:, 1] = certainty
         return Predictions(logits, labels)
 
+    own = 33 if images == 42 else images
     log = TrialLog(0, {}, 0, [Epoch({"val_acc": 0.5, "val_loss": 1.0}, 0)])
     one = Run.of(log, ledger)
-    objective = Objective.named("val_acc")
-    found = SimpleNamespace(objective=objective, evaluate=lambda _: answers(right, 0.5))
+    objective = Objective.named(metric)
+    found = SimpleNamespace(objective=objective, evaluate=lambda _: answers(right, 0.9))
     monkeypatch.setattr(candidates, "trained", lambda *_: found)
-    own = Candidate("single", objective, cast("FineTuner", found), answers(33, 2.0), (one,))
-    assert (candidates.refit(one, home, own) is not None) is taken
+    best = Candidate("single", objective, cast("FineTuner", found), answers(own, 1.0), (one,))
+    assert (candidates.refit(one, home, best) is not None) is taken

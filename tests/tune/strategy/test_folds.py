@@ -227,7 +227,9 @@ def test_with_auto_the_winner_is_refitted_where_it_ran_on_folds() -> None:
     [
         (("refit.enabled=auto",), 0, 249, True),
         (("refit.enabled=auto",), 0, 250, False),
-        (("refit.enabled=auto",), 5, 249, "auto"),  # of whose runs some may fail
+        (("refit.enabled=auto",), 5, 249, True),  # whatever comes of the folds
+        (("refit.enabled=auto",), 5, 250, "auto"),
+        (("refit.enabled=auto", "space.schedule.name=[plateau,cosine]"), 5, 249, "auto"),
         (("refit.enabled=auto", "data.fold=1/5"), 0, 10, False),
         (("refit.enabled=auto", "schedule.name=plateau"), 0, 10, False),
         (("refit.enabled=auto", "space.schedule.name=[plateau,cosine]"), 0, 10, False),
