@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from curves import Surrogate
     from folding import Folding
 
-    from tune.study.trial import TrialLog
-
 FIXED: Final = ("none", "flip")
 """Policies whose renditions are few: once computed, every epoch finds them in the store."""
 START_SECONDS: Final = 0.5
@@ -115,11 +113,10 @@ class Landscape:
         """What the task's folds and refits are like; None where none were recorded."""
         return self._surrogate.folding
 
-    def mixed(self, trial: TrialLog) -> float:
-        """The test accuracy of what is taken of a trial and its runs under other seeds."""
-        assert trial.best is not None
-        test = np.array([self(trial.params)[trial.best - 1]["test_acc"]])
-        return float(share_of(logits_of(test) + self._folding.mixed_gain)[0])
+    def forget(self) -> None:
+        """Begin anew, with an empty store."""
+        self._stored.clear()
+        self._trials.clear()
 
     @property
     def _folding(self) -> Folding:

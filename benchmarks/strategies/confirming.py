@@ -41,7 +41,7 @@ class Finish:
         top_k: How many finalists run again, each under two other seeds; 0 takes the best trial.
         folds: On how many folds each runs instead, where a task has some: there the validation
             images are few.
-        soup: Whether the soup of the finalists' runs under other seeds is a candidate too.
+        soup: Whether the soup of the finalists' runs under other seeds is made, which takes time.
         refit: Whether the winner is trained on all images then, so that there is no soup; with
             `auto` it is where a task has folds.
     """
@@ -113,22 +113,24 @@ def finished(
         seconds += sum(epoch["epoch_seconds"] for epoch in again)
         return Finished(seconds, again[len(again) - 1]["test_acc"])
     if finish.soup:
-        return Finished(
-            seconds + soup_seconds(chosen, runs.config.confirm), landscape.mixed(winner.trial)
-        )
+        seconds += soup_seconds(chosen, _of(ledger.config, finish).confirm)
     run = winner.best_run or winner.trial
     assert run.best is not None
     return Finished(seconds, landscape(run.params)[run.best - 1]["test_acc"])
 
 
-def _opened(config: SearchConfig, finish: Finish, chosen: Sequence[TrialLog]) -> Ledger:
-    """The ledger of the finalists' runs, in memory; under other seeds, none of them is stopped."""
+def _of(config: SearchConfig, finish: Finish) -> SearchConfig:
     asked = {"top_k": finish.top_k, "seeds": SEEDS, "folds": finish.folds}
     parts: Mapping[str, object] = {
         "confirm": config.confirm.model_copy(update=asked),
         "scheduler": config.scheduler.model_copy(update={"name": "fifo"}),
     }
-    config = config.model_copy(update=parts)
+    return config.model_copy(update=parts)
+
+
+def _opened(config: SearchConfig, finish: Finish, chosen: Sequence[TrialLog]) -> Ledger:
+    """The ledger of the finalists' runs, in memory; under other seeds, none of them is stopped."""
+    config = _of(config, finish)
     search = Search(name="replayed", config=config, data_fingerprint="", weights_hash=None)
     plan = confirmation_plan(search, chosen)
     study = optuna.create_study(direction="maximize", sampler=plan.sampler)

@@ -126,7 +126,8 @@ class Contestant:
         ledger: The study's class.
         oracle: Whether its winner is chosen by the test images, which no search sees: what is left
             then is what the search has not found, and the rest is chosen wrongly.
-        ours: Whether no other tool has it: it has a portfolio, or proposes by our own sampler.
+        ours: Whether no other tool has it: it has a portfolio, proposes by our own sampler, or ends
+            as our searches do.
         default: Whether it is what we do ship, or propose to.
         slow: Whether it is left out unless it is asked for: it is slow, or no contestant at all.
     """

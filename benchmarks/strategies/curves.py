@@ -103,7 +103,7 @@ class Surrogate:
         self.breadth = self._breadth(by_tree, unseen)
         self.noise = Noise.of(records, self.curves, unseen, self.breadth)
         self.seconds = Seconds(records, self._features)
-        self.folding = Folding.of(records, folded) if folded else None
+        self.folding = Folding.of(records, folded)
 
     def expected_test(self, params: Sequence[Mapping[str, Any]]) -> Array:
         """The test accuracy that configs are expected to reach at full length."""

@@ -5,8 +5,9 @@ its expected test accuracy, moved as the fold is easier or harder than the test,
 the recorded configs had it on all folds. Of what the mean over folds and the test were apart, the
 folds have their part, of a variance as one over their images.
 
-A refit, and what a search takes of a config's runs, the best of them or their soup, reach as much
-more than the config's expected test accuracy as they did on average over the recorded configs.
+A refit reaches as much more than its config's expected test accuracy as it did on average over the
+recorded configs. What a search takes of a config's runs, the best of them or their soup, reached no
+more than the mean of the runs (`ends.py`), and is given nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from rows import FULL, Array, Record, curve_of, images_of, logit, share_of
 
 from trainable.base.folds import ALL
 from tune.strategy.folds import FOLD
+
+LEAST: Final = 2
+"""Configs on all folds without which it is not known what those are like."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,6 @@ class Folding:
         added: What each had more on each fold, configs x folds, in logits.
         images: The number of validation images of each fold.
         gain: What a refit's test accuracy has more, in logits.
-        mixed_gain: What is taken of runs under three seeds has more.
         growth: How much longer an epoch of a refit is.
     """
 
@@ -43,27 +46,29 @@ class Folding:
     added: Array
     images: tuple[int, ...]
     gain: float
-    mixed_gain: float
     growth: float
 
     @classmethod
-    def of(cls, records: Sequence[Record], folded: Sequence[Record]) -> Folding:
+    def of(cls, records: Sequence[Record], folded: Sequence[Record]) -> Folding | None:
         """Read it from a task's records.
 
         Args:
             records: Those of the training split; some configs under several seeds.
             folded: Those of folds and refits; of the same configs, or they are left out.
+
+        Returns:
+            None where there are no refits.
         """
         reached, usual = _reached(records), _seconds(records)
         folded = [each for each in folded if each["number"] in reached]
         refits = [each for each in folded if "soup_acc" in each]
-        mixed = [each for each in folded if "taken_acc" in each]
-
-        def gains(records: Sequence[Record], accuracy: str) -> list[float]:
-            return [logit(each[accuracy]) - reached[each["number"]] for each in records]
-
-        again = gains(refits, "other_acc")
-        ones = [logit(r["epochs"][-1]["test_acc"]) - reached[r["number"]] for r in refits]
+        if not refits:
+            return None
+        gains = [
+            logit(accuracy) - reached[each["number"]]
+            for each in refits
+            for accuracy in (each["epochs"][-1]["test_acc"], each["other_acc"])
+        ]
         longer = [_median(each) / usual[each["number"]] for each in refits]
         names, numbers, values = _by_fold(folded, reached)
         tested = images_of(records, "test_acc")
@@ -74,8 +79,7 @@ class Folding:
             np.array([reached[number] for number in numbers]),
             _validations(values, tested / (tested + sum(images))),
             images,
-            float(np.mean([*ones, *again])),
-            float(np.mean(gains(mixed, "taken_acc"))) if mixed else 0.0,
+            float(np.mean(gains)),
             float(np.median(longer)),
         )
 
@@ -132,6 +136,8 @@ def _by_fold(
     names = tuple(sorted({fold for _, fold in last}))
     numbers = sorted({number for number, _ in last})
     whole = [number for number in numbers if all((number, name) in last for name in names)]
+    if len(whole) < LEAST:
+        return (), [], np.zeros((0, 0))
     apart = [[last[number, name] - reached[number] for name in names] for number in whole]
     return names, whole, np.array(apart).reshape(len(whole), len(names))
 

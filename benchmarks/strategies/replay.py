@@ -40,7 +40,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # each process works for itself
 import numpy as np
 import optuna
 from answers import Landscape
-from confirming import finished
+from confirming import Finish, finished
 from contestants import CONTESTANTS, Contestant
 from curves import Surrogate
 from portfolio import CURVES, Teacher, learn
@@ -166,19 +166,21 @@ def search(
     def searched(last: float) -> tuple[Ledger, float, list[tuple[float, float]]]:
         return _searched(task, landscape, contestant, seed, concurrent, last, learned)
 
-    # Held back is what the finalists will take, as a search with a time budget does: of so many
-    # trials at first, and once these finalists are known to take longer, of them.
-    finish = contestant.finish.on(landscape)
-    held = finish.runs / TRIALS * until if until < math.inf else 0.0
-    held = min(held, CONFIRM_SHARE * until)
-    for _ in range(2 if finish else 0):
-        ledger, end, steps = searched(until - held)
-        found = finished(ledger, finish, landscape, concurrent)
-        if found is None or found.seconds > CONFIRM_SHARE * until:
-            break
-        if (last := end + found.seconds) <= until:
-            return last, [*steps, (last, found.test)]
-        held = MARGIN * found.seconds
+    # Held back is what the end will take, as a search with a time budget does: of so many trials at
+    # first, and once these finalists are known to take longer, of them. If that is more than a
+    # search holds back, it is the refit's alone, if there is to be one.
+    whole = contestant.finish.on(landscape)
+    for finish in filter(None, dict.fromkeys((whole, Finish(refit=whole.refit)))):
+        held = finish.runs / TRIALS * until if until < math.inf else 0.0
+        held = min(held, CONFIRM_SHARE * until)
+        for _ in range(2):
+            ledger, end, steps = searched(until - held)
+            found = finished(ledger, finish, landscape, concurrent)
+            if found is None or found.seconds > CONFIRM_SHARE * until:
+                break
+            if (last := end + found.seconds) <= until:
+                return last, [*steps, (last, found.test)]
+            held = MARGIN * found.seconds
     _, end, steps = searched(until)  # what does not fit is left out
     return end, steps
 
@@ -193,6 +195,7 @@ def _searched(
     learned: Sequence[Mapping[str, Any]],
 ) -> tuple[Ledger, float, list[tuple[float, float]]]:
     """The trials of a search: its ledger, when they ended, and the steps."""
+    landscape.forget()
     ledger, scheduler = contestant.open(task, seed, learned)
     best, steps = (-math.inf, -math.inf), list[tuple[float, float]]()
 

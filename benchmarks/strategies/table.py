@@ -15,7 +15,7 @@ NOTES: Final = f"""\
 * our default, given the time; + others of ours; photos: the mean without the digits, whose preset
 takes no portfolio; '{PRESETS}': of so many trials, as the presets have, which take less than the
 time that the others have; confirmed: within the time, finalists run again under two other seeds
-each, and the best run or the soup is taken; as shipped: the same, and where the validation images
+each, and a soup is made; as shipped: the same, and where the validation images
 are few the winner is trained on all images instead; single: without the soup; refit: so trained on
 every task; oracle: chosen by the test images"""
 
@@ -37,7 +37,10 @@ def regrets(
 
 
 def summary(chosen: Sequence[Contestant], table: Table, seeds: int) -> dict[str, Any]:
-    """The last line: our default against stock and against the best that is not ours."""
+    """The last line: our default against stock and against the best that is not ours.
+
+    Beside these, against the others' proposals if their searches ended as ours do.
+    """
     ends = final(chosen, table)
     ours = next((each.name for each in chosen if each.default), None)
     others = {each.name: ends[each.name] for each in chosen if not each.ours}
@@ -48,6 +51,8 @@ def summary(chosen: Sequence[Contestant], table: Table, seeds: int) -> dict[str,
     tasks = sorted({task for task, _ in table})
     times = {task: time_to(table[task, ours], table[task, STOCK]) for task in tasks}
     reached = [ratio for ratio in times.values() if ratio is not None]
+    finish = next(each.finish for each in chosen if each.default)
+    alike = [each for each in chosen if each.finish == finish and not each.learned]
     return {
         "regret_over_stock": round(ends[ours] / ends[STOCK], 4),
         "regret_over_best_other": round(ends[ours] / others[best_other], 4),
@@ -56,6 +61,7 @@ def summary(chosen: Sequence[Contestant], table: Table, seeds: int) -> dict[str,
         "behind_stock": [t for t in tasks if _end(table, t, ours) > _end(table, t, STOCK)],
         "ours": ours,
         "best_other": best_other,
+        "regret_over_same_end": {e.name: round(ends[ours] / ends[e.name], 4) for e in alike},
         **line,
     }
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,7 +56,6 @@ def test_what_is_read_of_folds_and_refits(known: object, script: Import) -> None
     assert folding.folds == tuple(f"{fold}/5" for fold in range(1, FOLDS + 1))
     assert folding.images == (PER_FOLD,) * FOLDS
     assert folding.gain == pytest.approx(logit(0.85) - logit(0.8))
-    assert folding.mixed_gain == pytest.approx(logit(0.82) - logit(0.8))
     assert folding.growth == pytest.approx(1.5)
 
 
@@ -109,7 +111,7 @@ def test_folds_share_their_views_with_each_other_and_the_refit(known: object) ->
 def test_a_search_ends_as_it_is_asked_to(
     folds: int, last: str, known: object, script: Import
 ) -> None:
-    confirming, contestants, rows = script("confirming"), script("contestants"), script("rows")
+    confirming, contestants = script("confirming"), script("contestants")
     (ours,) = (e for e in contestants.CONTESTANTS if e.name == "portfolio, then TPE + ASHA")
     landscape = known.landscape(3)  # type: ignore[attr-defined]
     ledger, scheduler = ours.open("digits", 3)
@@ -131,11 +133,10 @@ def test_a_search_ends_as_it_is_asked_to(
     ]
     winner = chosen[int(np.argmax(means))]
     single = landscape(winner.params)[winner.best - 1]["test_acc"]
-    mixed = rows.logit(single) + rows.logit(0.82) - rows.logit(0.8)
     assert found.test == pytest.approx(
         {
             "single": single,
-            "soup": 1 / (1 + np.exp(-mixed)) if finish.soup else single,
+            "soup": single,
             "refit": landscape({**winner.params, "data.fold": "all"})[5]["test_acc"],
         }[last]
     )
@@ -160,3 +161,35 @@ def test_where_nothing_was_recorded_of_folds_a_search_ends_with_other_seeds(
     assert shipped.on(known.landscape(0)) == finish(2, refit=True)  # type: ignore[attr-defined]
     assert shipped.on(many) == finish(2, soup=True)
     assert not finish()
+
+
+def test_what_ends_are_worth_is_printed(
+    records: list[Record],
+    tmp_path: Path,
+    script: Import,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    again = again_of(records)
+    (tmp_path / "folds").mkdir()
+    for path, lines in (("", [*records, *again]), ("folds", folded_of(again))):
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (tmp_path / path / "digits.jsonl").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["ends.py", "--curves", str(tmp_path)])
+    script("ends").main()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].split() == [
+        "digits",
+        "0.800",
+        "+5.00",
+        "+-",
+        "0.00",
+        "-30.00",
+        "+-",
+        "0.00",
+        "+2.00",
+        "+-",
+        "0.00",
+    ]
+    assert printed[2].startswith("refit          +5.00 points on average")
+    assert printed[-1].startswith("digits")
