@@ -11,7 +11,7 @@ that a real search has, for as long as twenty random trials take to their end, t
 task that is searched and without those that share images with it. A contestant's regret is how far
 the test accuracy of its best epoch (by validation) is from the best that a recorded config is
 expected to reach, as a share of what lies between that and a random config: 0 is the best, 1 is a
-config at random.
+config at random; a refit may be below 0.
 
 Prints the mean regret at the end by task and contestant, with a 95 % interval of the mean over
 tasks (bootstrap over the seeds; the tasks are given), draws the regret against time, and prints
