@@ -59,7 +59,7 @@ Work = tuple[str, tuple[str, ...], int, range]
 TRIALS: Final = 20
 """Trials to their end that the time is enough for."""
 LARGEST_PORTFOLIO: Final = 8
-QUICK_SEEDS: Final = 4
+QUICK_SEEDS: Final = 3
 MARGIN: Final = 1.1
 """What is held back for finalists, over what others took."""
 
