@@ -75,7 +75,7 @@ def test_the_learned_portfolio_is_what_the_script_prints(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "teachers"), [("hymenoptera", 3), ("cifar10_5000", 1)])
+@pytest.mark.parametrize(("task", "teachers"), [("hymenoptera", 4), ("cifar10_5000", 1)])
 def test_a_live_search_tries_a_portfolio_that_was_learned_without_its_images(
     task: str, teachers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -511,11 +511,17 @@ def test_a_refit_that_knows_its_own_images_less_well_is_not_registered(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    one = ended_search(tmp_path, "confirm.folds=2", "confirm.soup=false", "refit.enabled=true")
+    network = ("model.arch=resnet18", "model.weights=bundled")
+    learning = (*network, "data.image_size=32", "train.batch_size=32")
+    words = ("confirm.folds=2", "confirm.soup=false", "refit.enabled=true", *learning)
+    one = ended_search(tmp_path, *words)
     (log,) = one.refitted.trials.values()
     state = torch.load(one.home.trial(0, "refit") / "best.pt", weights_only=True)
-    head = state["tuner"]["tail"]
-    state["tuner"]["tail"] = {name: torch.zeros_like(value) for name, value in head.items()}
+    tail = state["tuner"]["tail"]
+    (name,) = (name for name, value in tail.items() if value.ndim == 2)
+    # So that it answers what is least likely.
+    head = {key: -tail[key] for key in (name, name.replace("weight", "bias"))}
+    state["tuner"]["tail"] = {**tail, **head}
     torch.save(state, one.home.trial(0, "refit") / "best.pt")
     results = one.conclude()
     assert log.state.name == "COMPLETE"
