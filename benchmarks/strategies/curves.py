@@ -21,7 +21,6 @@ searches choose again and again, would decide who wins.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,6 +34,7 @@ from rows import (
     FULL,
     Array,
     Record,
+    again_runs,
     columns_of,
     curve_of,
     features,
@@ -223,12 +223,8 @@ def _repeated(records: Sequence[Record]) -> tuple[Array, Array] | None:
     A rest is made larger by what taking the mean has made it smaller. The first run of each config
     is left out: by its score it was chosen to be recorded again.
     """
-    found = defaultdict[int, list[Record]](list)
-    for record in records:
-        if record["length"] == FULL and record.get("again"):
-            found[record["number"]].append(record)
     means, rests = list[Array](), list[Array]()
-    for runs in (runs for runs in found.values() if len(runs) > 1):
+    for runs in (runs for runs in again_runs(records).values() if len(runs) > 1):
         curves = np.zeros((len(runs), len(COLUMNS) * sum(LENGTHS)))
         for length in LENGTHS:  # those that are shorter begin as the full one does
             columns = np.concatenate([columns_of(length, name) for name in COLUMNS])

@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from portfolio import CURVES
-from rows import FOLDED, FULL, Record, file_of, read
+from rows import FOLDED, FULL, Record, again_runs, file_of, read
 from scipy.stats import ConstantInputWarning, spearmanr, ttest_1samp
 from tasks import TASKS
 
@@ -70,7 +70,7 @@ ENDS = {"refit": _refit, "averaged": _averaged, "taken": _taken}
 def gains(folder: Path, task: str) -> tuple[list[float], dict[str, list[float]]]:
     """Of each config the accuracy of a run, and what each end has more."""
     plain, folded = read(file_of(folder, task)), read(file_of(folder / FOLDED, task))
-    runs = {number: mean(_tests(again)) for number, again in _again(plain).items()}
+    runs = {number: mean(_tests(again)) for number, again in again_runs(plain).items()}
     by_end: dict[str, list[float]] = {name: [] for name in ENDS}
     for number, run in runs.items():
         own = [record for record in folded if record["number"] == number]
@@ -86,10 +86,10 @@ def correlations(folder: Path, task: str) -> list[float]:
         number: [
             r["epochs"][-1]["val_acc"] for r in folded if r["number"] == number and "/" in r["fold"]
         ]
-        for number in _again(plain)
+        for number in again_runs(plain)
     }
     has_folds = any(on_folds.values())
-    again = {n: runs for n, runs in _again(plain).items() if on_folds[n] or not has_folds}
+    again = {n: runs for n, runs in again_runs(plain).items() if on_folds[n] or not has_folds}
     tests = [mean(_tests(runs)) for runs in again.values()]
     first = {r["number"]: _best(r) for r in plain if r["length"] == FULL and not r.get("again")}
     scores = [
@@ -100,15 +100,6 @@ def correlations(folder: Path, task: str) -> list[float]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantInputWarning)
         return [float(spearmanr(s, tests).statistic) if s else float("nan") for s in scores]
-
-
-def _again(records: Sequence[Record]) -> dict[int, list[Record]]:
-    """The runs under other seeds, by their config."""
-    found: dict[int, list[Record]] = {}
-    for record in records:
-        if record.get("again"):
-            found.setdefault(record["number"], []).append(record)
-    return found
 
 
 def _best(run: Record) -> float:

@@ -1,4 +1,4 @@
-"""What runs on folds report, and what refits and soups are worth: as the best configs recorded it.
+"""What runs on folds report, and what a refit is worth: as the best configs recorded it.
 
 A config has no luck on folds that its test accuracy has: what it is expected to report on one is
 its expected test accuracy, moved as the fold is easier or harder than the test, and noise as one of
@@ -13,13 +13,12 @@ more than the mean of the runs (`ends.py`), and is given nothing.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from rows import FULL, Array, Record, curve_of, images_of, logit, share_of
+from rows import FULL, Array, Record, again_runs, curve_of, images_of, logit, share_of
 
 from trainable.base.folds import ALL
 from tune.strategy.folds import FOLD
@@ -104,16 +103,14 @@ def images_on(params: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
 
 def _reached(records: Sequence[Record]) -> dict[int, float]:
     """The logit of the test accuracy of each config under the seeds that did not choose it."""
-    found = defaultdict[int, list[float]](list)
-    for record in records:
-        if record.get("again"):
-            found[record["number"]].append(float(curve_of(record)[-1]))
-    return {number: float(np.mean(logits)) for number, logits in found.items()}
+    return {
+        number: float(np.mean([curve_of(run)[-1] for run in runs]))
+        for number, runs in again_runs(records).items()
+    }
 
 
 def _seconds(records: Sequence[Record]) -> dict[int, float]:
-    again = [record for record in records if record.get("again")]
-    return {record["number"]: _median(record) for record in again}
+    return {number: _median(runs[-1]) for number, runs in again_runs(records).items()}
 
 
 def _median(record: Record) -> float:

@@ -85,6 +85,15 @@ def whole_runs(records: Sequence[Record]) -> list[list[Record]]:
     return [[of[n] for n in LENGTHS] for _, of in sorted(found.items()) if len(of) == len(LENGTHS)]
 
 
+def again_runs(records: Sequence[Record]) -> dict[int, list[Record]]:
+    """The runs of each config that was recorded again: not the one by which it was chosen."""
+    found = defaultdict[int, list[Record]](list)
+    for record in records:
+        if record.get("again"):
+            found[record["number"]].append(record)
+    return dict(found)
+
+
 def row_of(runs: Sequence[Record]) -> Array:
     """The curves of a config, of all lengths in one line."""
     return np.concatenate([curve_of(run) for run in runs])

@@ -74,7 +74,7 @@ class Reruns:
         return refitted
 
     def _run(self, ledger: Ledger, scheduler: Scheduler, chosen: Sequence[TrialLog] = ()) -> None:
-        """Run a ledger; with `chosen`, the soup of these and a refit are still to come."""
+        """Run a ledger; with `chosen`, the refit of one of these or their soup is still to come."""
         self.writer.ledgers.append(ledger)
         budget = TimeBudget(
             lambda: self.allowance.for_runs(self.searched, chosen),

@@ -113,8 +113,8 @@ class Candidate:
 def lent_calibration(val: Predictions, epoch: int, epochs: int) -> Calibration:
     """What a refit's probabilities are worth, as far as the single run of its recipe tells.
 
-    After half of the epochs or more, that was as certain of what it had not seen as the refit is;
-    before, it was less so (`benchmarks/refit.py`).
+    Of one that was taken after half of the epochs or more, the refit's cross-entropy was the lower
+    for it; of an earlier one, as often the higher (`benchmarks/refit.py`).
 
     Args:
         val: The single's predictions on the validation images.
