@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,13 +14,15 @@ from tests.helpers.commands import DIGITS
 from tests.helpers.results import add_trial
 from tests.helpers.studies import search_of
 from tune.config.loading import load_config
-from tune.config.sections import BudgetConfig
+from tune.config.sections import BudgetConfig, RefitConfig
 from tune.engine.allowance import Allowance, undone
 from tune.engine.reruns import Reruns
+from tune.engine.stopping import TimeBudget
 from tune.strategy.confirmation import finalists, ranked, read_confirmation
 from tune.strategy.portfolio import open_search
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.search import Search
+from tune.study.trial import TrialLog
 from tune.tracking.writer import RecordWriter
 
 
@@ -131,3 +134,24 @@ def test_after_seeds_there_is_no_refit_by_default(search: Search, searched: Ledg
     order = ranked(finalists(searched.trials.values(), 1), confirmed.trials.values())
     nothing: Any = None
     assert Reruns(search, searched, nothing, nothing, nothing, nothing).refit(order) is None
+
+
+def test_the_finalists_runs_leave_a_refit_its_time(search: Search, searched: Ledger) -> None:
+    chosen, left = finalists(searched.trials.values(), 1), list[float]()
+
+    def for_runs(_: Ledger, finalists: Sequence[TrialLog] = ()) -> float:
+        return 50.0 - 20.0 * len(finalists)
+
+    given = {"lacks_confirmation": lambda *_: None, "lacks_refit": lambda *_: None}
+    allowance = cast("Allowance", SimpleNamespace(for_runs=for_runs, **given))
+    writer = cast("RecordWriter", SimpleNamespace(ledgers=[]))
+    wanted = search.config.model_copy(update={"refit": RefitConfig(enabled=True)})
+    refitting = search.model_copy(update={"config": wanted})
+
+    def run(_: Ledger, __: object, budget: TimeBudget) -> None:
+        left.append(budget.remaining())
+
+    reruns = Reruns(refitting, searched, allowance, writer, run, Console(file=io.StringIO()))
+    reruns.confirm(chosen)
+    reruns.refit(ranked(chosen, []))
+    assert left == pytest.approx([30, 50], abs=1)
