@@ -1,6 +1,6 @@
 """Whole searches of the same wall-clock time, live: the default beside three others.
 
-    TUNE_REAL_DATA=FOLDER python benchmarks/live.py                       # six hours
+    TUNE_REAL_DATA=FOLDER python benchmarks/live.py                       # what live.jsonl lacks
     TUNE_REAL_DATA=FOLDER python benchmarks/live.py --tasks digits --seeds 2
     python benchmarks/live.py --quick                                     # digits, one seed, short
 
@@ -8,9 +8,13 @@ Four sides, each a command in an empty folder with an empty store, in turn for e
 
 - `ours`: a search of the preset as it comes, confirmation, soup and report included, but for a
   portfolio that was learned without the task and without what shares images with it;
-- `random`: the same with random trials that none stops, and no confirmation;
+- `random`: the same with random trials that none stops, and no confirmation; it ends as ours does,
+  so that what its winner gains by a refit counts for it too;
 - `stock`: Ray's own OptunaSearch and ASHA on our trainable (`versus/stock.py`);
 - `plain`: a plain Ray Tune program (`versus/plain.py`).
+
+Six hours in all: each run is a line of `live.jsonl`, with its commit and machine, and is not run
+again while it stands there. A pair, two sides with one seed, is of one machine.
 
 All start from the same weights and run a trial a core until the time is over. The first three
 search the preset's space; plain searches learning rate, weight decay, depth and policy as far as
@@ -35,13 +39,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from scipy.stats import ttest_rel
 from versus.material import Material, cifar10, digits, hymenoptera
 from versus.sides import REPOSITORY, TUNED, settings_file
 
+from trainable.device import available_cores, cpu_precision
 from tune.config.loading import config_text
 
 SIDES: Final = ("ours", "random", "stock", "plain")
+RUNS: Final = REPOSITORY / "benchmarks" / "live.jsonl"
 ENDLESS: Final = 1000
 """More trials than any side has time for."""
 RANDOM: Final = {
@@ -113,7 +120,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("live.jsonl"), help="goes on from there")
+    parser.add_argument("--out", type=Path, default=RUNS, help="goes on from there")
     parser.add_argument("--quick", action="store_true", help="digits, one seed, 60 s a side")
     given = parser.parse_args()
     tasks, seeds = (["digits"], 1) if given.quick else (given.tasks, given.seeds)
@@ -123,13 +130,12 @@ def main() -> None:
             seconds = 60 if given.quick else TASKS[task].seconds
             material = material_of(task, Path(name) / task)
             for seed in range(seeds):
-                for side in given.sides:
-                    if (task, seed, side) not in {_key(line) for line in read(out)}:
-                        where = Path(name) / f"{task}-{seed}-{side}"
-                        line = run(side, task, material, seed, seconds, where)
-                        with out.open("a") as file:
-                            file.write(json.dumps(line) + "\n")
-                        print(json.dumps(line), flush=True)
+                for side in lacking(read(out), task, seed, given.sides):
+                    where = Path(name) / f"{task}-{seed}-{side}"
+                    line = run(side, task, material, seed, seconds, where)
+                    with out.open("a") as file:
+                        file.write(json.dumps(line) + "\n")
+                    print(json.dumps(line), flush=True)
         summary = {task: summed(read(out), task) for task in tasks}
     for task, figures in summary.items():
         print(table(task, figures))
@@ -176,7 +182,20 @@ def run(
         sys.exit(f"{side} on {task} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     found = json.loads(done.stdout.splitlines()[-1])
     taken = round(time.time() - start, 1)
-    return {"task": task, "seed": seed, "side": side, **found, "seconds": taken}
+    line = {"task": task, "seed": seed, "side": side, **found, "seconds": taken}
+    return {**line, "commit": commit(), "machine": machine()}
+
+
+def commit() -> str:
+    """What was measured."""
+    words = ["git", "-C", str(REPOSITORY), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def machine() -> str:
+    """Where: the number of cores, and how they compute."""
+    kind = torch.backends.cpu.get_cpu_capability()
+    return f"{available_cores()} cores, {kind}, {cpu_precision('auto')}"
 
 
 def portfolio_without(task: str, folder: Path) -> Path:
@@ -219,8 +238,19 @@ def read(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
 
 
-def _key(line: Mapping[str, Any]) -> tuple[str, int, str]:
-    return line["task"], line["seed"], line["side"]
+def lacking(
+    lines: Sequence[Mapping[str, Any]], task: str, seed: int, sides: Sequence[str]
+) -> list[str]:
+    """The sides that were not run yet with a seed; an exit where the others ran elsewhere."""
+    there = {
+        line["side"]: line["machine"]
+        for line in lines
+        if (line["task"], line["seed"]) == (task, seed)
+    }
+    left = [side for side in sides if side not in there]
+    if left and there and set(there.values()) != {machine()}:
+        sys.exit(f"{task}, seed {seed}: begun on another machine; remove its lines to run it here")
+    return left
 
 
 def summed(lines: Sequence[Mapping[str, Any]], task: str) -> dict[str, dict[str, float]]:

@@ -112,6 +112,18 @@ def test_live_sides_are_summed_over_their_seeds(monkeypatch: pytest.MonkeyPatch)
     assert live.summed(lines, "hymenoptera") == {}
 
 
+def test_a_seed_of_the_live_sides_is_run_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    live = importlib.import_module("live")
+    here = {"task": "digits", "seed": 0, "side": "ours", "machine": live.machine()}
+    assert live.lacking([here], "digits", 0, live.SIDES) == ["random", "stock", "plain"]
+    assert live.lacking([here], "digits", 1, live.SIDES) == list(live.SIDES)
+    there = {**here, "machine": "another"}
+    assert live.lacking([there], "digits", 0, ["ours"]) == []
+    with pytest.raises(SystemExit, match="digits, seed 0: begun on another machine"):
+        live.lacking([there], "digits", 0, live.SIDES)
+
+
 def test_live_sides_have_the_policies_and_depths_of_the_task(
     monkeypatch: pytest.MonkeyPatch, versus: ModuleType
 ) -> None:
