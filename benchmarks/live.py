@@ -159,7 +159,7 @@ def run(
     known = TASKS[task]
     words = [f"sampler.seed={seed}", f"train.seed={seed}"]
     if side == "ours" and known.preset != "digits":
-        words.append(f"strategy.portfolio={portfolio_without(task, folder)}")
+        words.append(f"strategy.portfolio={portfolio_without(task, folder.parent)}")
     if side == "random":
         words += [f"{key}={value}" for key, value in RANDOM.items()]
     settings = plain_settings(known, material) if side == "plain" else {}
@@ -204,8 +204,7 @@ def portfolio_without(task: str, folder: Path) -> Path:
     words = [sys.executable, str(script), "--without", task]
     variables = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(words, env=variables, capture_output=True, text=True, check=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "portfolio.yaml"
+    path = folder / f"{task}-portfolio.yaml"
     path.write_text(done.stdout)
     return path
 
