@@ -57,3 +57,17 @@ def test_the_best_so_far_is_registered_and_with_more_time_it_goes_on(tmp_path: P
     epochs = [sum(len(trial.intermediate_values) for trial in each) for each in (before, after)]
     assert epochs[1] > epochs[0]
     assert len(registered(tmp_path)) in {1, 2}, "one again if the best epoch is the same"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_time_is_kept_for_is_done_when_the_time_ends_the_trials(tmp_path: Path) -> None:
+    words = (*SMALL, "train.epochs=6", "confirm.top_k=2", "confirm.seeds=1", "refit.enabled=true")
+    command = ("--config", str(DIGITS), *words, "--num-samples=1000", "--name=many")
+    done = run_module("tune.search", *command, "--time-budget=60s", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    assert "were not started" in done.stdout, "the time ended the trials"
+    assert "skipped" not in done.stdout
+    folder = tmp_path / "mlruns" / "searches" / "many"
+    assert (folder / "refit-000").is_dir()
+    assert {path.name for path in folder.glob("confirm-*")} == {"confirm-000", "confirm-001"}

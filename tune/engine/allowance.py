@@ -16,11 +16,13 @@ from tune.config.durations import duration_text
 from tune.config.schema import SearchConfig
 from tune.strategy.budget import (
     CONFIRM_SHARE,
+    STOP_SECONDS,
     confirmation_seconds,
     end_seconds,
     refit_seconds,
     slowest_epoch,
     soup_seconds,
+    worker_seconds,
 )
 from tune.strategy.confirmation import finalists
 from tune.strategy.folds import FOLDS, LEAST_PAIRS
@@ -95,7 +97,7 @@ class Allowance:
             return self.remaining + TOLERANCE * self.total + TOLERANCE_SECONDS + slow
         complete = [log for log in logs if log.state is TrialState.COMPLETE]  # no others can be
         chosen = finalists(complete, max(1, self._config.confirm.top_k))
-        return self.remaining - self._end(logs) - self._kept(chosen)
+        return self.remaining - self._end(logs) - self._kept(logs, chosen)
 
     def for_runs(self, searched: Ledger, chosen: Sequence[TrialLog] = ()) -> float:
         """The seconds for which the finalists' runs, or the winner's refit, may go on.
@@ -106,15 +108,17 @@ class Allowance:
         """
         if self.total == math.inf:
             return math.inf
-        left = self.remaining - self._end(searched.trials.values())
-        return left - (self._refitting(chosen[0]) if chosen else 0.0)
+        logs = list(searched.trials.values())
+        refitting = self._refitting(logs, chosen)
+        return self.remaining - self._end(logs) - (refitting and STOP_SECONDS + refitting)
 
     def after_trials(self, searched: Ledger) -> float:
         """The seconds from the end of a search's trials to its own, as it looks now."""
-        trained = [log for log in list(searched.trials.values()) if log.epochs]
+        logs = list(searched.trials.values())
+        trained = [log for log in logs if log.epochs]
         count = max(1, self._config.confirm.top_k)
         chosen = sorted(trained, key=lambda log: log.rank)[::-1][:count]
-        return self._confirming(chosen) + self.after_runs(searched, chosen)
+        return self._confirming(logs, chosen) + self.after_runs(searched, chosen)
 
     def after_runs(self, searched: Ledger, chosen: Sequence[TrialLog] = ()) -> float:
         """The seconds from the end of the finalists' runs to the search's, as it looks now.
@@ -123,27 +127,30 @@ class Allowance:
             searched: The search's trials.
             chosen: The finalists; none after the winner's refit.
         """
-        return self._making(chosen) + self._end(list(searched.trials.values()))
+        logs = list(searched.trials.values())
+        return self._making(logs, chosen) + self._end(logs)
 
     def lacks_confirmation(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
         """Why the finalists cannot be run again in what is left; None if they can.
 
-        On folds, it is enough if they can on some, in the order in which they run. A refit goes
-        before: it is worth more.
+        It is enough if each can once, or on the least folds that tell something, in the order in
+        which they run. A refit goes before: it is worth more.
         """
         if self.total == math.inf or not chosen or self._config.confirm.top_k == 0:
             return None
         if chosen[0].state is not TrialState.COMPLETE:
             return "no trial has finished its epochs"
-        least = min(LEAST_PAIRS, self._config.confirm.runs)
-        runs = least if self._config.confirm.over_folds else None
-        return self._lack(self._confirming(chosen, runs), self.for_runs(searched, chosen))
+        folds = self._config.confirm.over_folds
+        least = min(LEAST_PAIRS, self._config.confirm.runs) if folds else 1
+        needed = self._confirming(list(searched.trials.values()), chosen, least)
+        return self._lack(needed, self.for_runs(searched, chosen))
 
     def lacks_refit(self, searched: Ledger, winner: TrialLog) -> str | None:
         """Why the winner cannot be trained once more in what is left; None if it can."""
         if self.total == math.inf:
             return None
-        return self._lack(self._refitting(winner), self.for_runs(searched))
+        needed = self._refitting(list(searched.trials.values()), [winner])
+        return self._lack(needed, self.for_runs(searched))
 
     def lacks_soup(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
         """Why the finalists' weights cannot be averaged in what is left; None if they can."""
@@ -157,32 +164,40 @@ class Allowance:
         remain = duration_text(round(max(0.0, left)))
         return f"about {duration_text(round(needed))}, and {remain} of the time budget remain"
 
-    def _confirming(self, chosen: Sequence[TrialLog], runs: int | None = None) -> float:
+    def _confirming(
+        self, logs: Sequence[TrialLog], chosen: Sequence[TrialLog], runs: int | None = None
+    ) -> float:
         config, load = self._config, self._load
         growth = load.of_fold if config.confirm.over_folds else 1.0
-        longest = longest_trial(config)
-        return confirmation_seconds(chosen, longest, config.confirm, load.concurrent, growth, runs)
+        longest, start = longest_trial(config), worker_seconds(logs, load.startup)
+        return confirmation_seconds(
+            chosen, longest, config.confirm, load.concurrent, start, growth, runs
+        )
 
-    def _kept(self, chosen: Sequence[TrialLog]) -> float:
-        """The seconds that are kept from the trials for what follows them.
+    def _kept(self, logs: Sequence[TrialLog], chosen: Sequence[TrialLog]) -> float:
+        """The seconds that are kept from the trials for what follows them, until each has stopped.
 
         If all of it is more than may be kept, it is the refit's alone; or nothing.
         """
-        refitting = self._refitting(chosen[0]) if chosen else 0.0
-        whole = self._confirming(chosen) + self._making(chosen)
-        fits = (each for each in (whole, refitting) if each <= CONFIRM_SHARE * self.total)
-        return next(fits, 0.0)
+        confirming, refitting = self._confirming(logs, chosen), self._refitting(logs, chosen)
+        stops = STOP_SECONDS * sum(seconds > 0 for seconds in (confirming, refitting))
+        whole = confirming + self._making(logs, chosen) + stops
+        alone = refitting and refitting + STOP_SECONDS
+        return next((each for each in (whole, alone) if each <= CONFIRM_SHARE * self.total), 0.0)
 
-    def _making(self, chosen: Sequence[TrialLog]) -> float:
+    def _making(self, logs: Sequence[TrialLog], chosen: Sequence[TrialLog]) -> float:
         """The seconds for the refit; where there is none, for the soup."""
-        refitting = self._refitting(chosen[0]) if chosen else 0.0
-        return refitting or soup_seconds(chosen, self._config.confirm)
+        return self._refitting(logs, chosen) or soup_seconds(chosen, self._config.confirm)
 
-    def _refitting(self, winner: TrialLog) -> float:
-        config = self._config
+    def _refitting(self, logs: Sequence[TrialLog], chosen: Sequence[TrialLog]) -> float:
+        """The seconds for the refit of the first of the finalists; 0 if there is to be none."""
+        config, load = self._config, self._load
         folds = bool(config.confirm.top_k) and config.confirm.over_folds
         wanted = folds if config.refit.enabled == "auto" else config.refit.enabled
-        return refit_seconds(winner, longest_trial(config), self._load.of_all) if wanted else 0.0
+        if not wanted or not chosen:
+            return 0.0
+        start = worker_seconds(logs, load.startup)
+        return refit_seconds(chosen[0], longest_trial(config), start, load.of_all)
 
     def _end(self, logs: Iterable[TrialLog]) -> float:
         load = self._load

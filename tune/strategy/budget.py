@@ -21,8 +21,10 @@ CONFIRM_SHARE: Final = 0.4
 """The share of a time budget that is kept for the confirmation, at the most."""
 SOUP_SHARE: Final = 0.5
 """What measuring a network's normalization again takes of the time of an epoch."""
+STOP_SECONDS: Final = 4.0
+"""Seconds from the time at which trials are to stop until all have."""
 START_SECONDS: Final = 3.0
-"""Seconds until the worker of a confirmation's trial has loaded what it needs."""
+"""Seconds until a new worker has loaded what it needs, at the least."""
 
 
 def slowest_epoch(trials: Iterable[TrialLog]) -> float:
@@ -59,11 +61,27 @@ def trial_seconds(log: TrialLog, epochs: int) -> float:
     return usual_epoch([log]) * epochs
 
 
+def worker_seconds(trials: Iterable[TrialLog], startup: float) -> float:
+    """How long a new worker takes until it trains, as the first ones of a search did.
+
+    That is the longest that a trial waited. One that was begun in a run before this one waited
+    between the two as well; but what a worker does at its start, the command does too.
+
+    Args:
+        trials: The search's.
+        startup: Seconds from the start of the command to the first trial.
+    """
+    begun = ((log, log.epochs[0]) for log in trials if log.epochs)
+    waits = ((one.at - log.started) / 1000 - one.metrics["epoch_seconds"] for log, one in begun)
+    return max(START_SECONDS, min(startup, max(waits, default=0.0)))
+
+
 def confirmation_seconds(
     chosen: Sequence[TrialLog],
     epochs: int,
     config: ConfirmConfig,
     concurrent: int,
+    start: float,
     growth: float = 1.0,
     runs: int | None = None,
 ) -> float:
@@ -74,6 +92,7 @@ def confirmation_seconds(
         epochs: How many epochs the longest of them has.
         config: Says how often.
         concurrent: How many trials run at once.
+        start: Seconds that their workers take to start.
         growth: The images that a run trains on, over those that the search's trials did.
         runs: How often each, if not as often as the config says.
     """
@@ -82,13 +101,13 @@ def confirmation_seconds(
     each = growth * max(trial_seconds(log, epochs) for log in chosen)
     count = config.runs if runs is None else runs
     rounds = math.ceil(len(chosen) * count / concurrent)
-    return START_SECONDS + rounds * each
+    return start + rounds * each
 
 
-def refit_seconds(winner: TrialLog, epochs: int, growth: float) -> float:
+def refit_seconds(winner: TrialLog, epochs: int, start: float, growth: float) -> float:
     """How long it takes to train a winner once more, on so many times the images."""
     first = slowest_epoch([winner])  # of images whose frozen layers' outputs are not cached
-    return START_SECONDS + growth * (first + trial_seconds(winner, epochs))
+    return start + growth * (first + trial_seconds(winner, epochs))
 
 
 def soup_seconds(chosen: Sequence[TrialLog], config: ConfirmConfig) -> float:

@@ -118,14 +118,12 @@ def finalists(trials: Iterable[TrialLog], count: int, *, timed: bool = False) ->
 def confirmation_plan(search: Search, chosen: Sequence[TrialLog]) -> Plan:
     """What runs the finalists again.
 
-    Each under every seed, one after the other; or all on a fold, then all on the next, so that
-    they can be compared before each has run on all.
+    All under a seed or on a fold, then all under the next, so that they can be compared before
+    each has run under all, and where there is no time for that.
     """
     config = search.config
     key, values = _varied(config)
-    pairs = [(trial, value) for trial in chosen for value in values]
-    if config.confirm.over_folds:
-        pairs.sort(key=lambda pair: values.index(pair[1]))
+    pairs = [(trial, value) for value in values for trial in chosen]
     return Plan(
         kind="confirm",
         study=f"{search.name}/confirm",  # which no search can be called

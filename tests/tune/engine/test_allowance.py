@@ -15,6 +15,7 @@ from trainable.data.datasets import load_dataset
 from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.engine.allowance import Allowance, Load, measure_load
+from tune.strategy.budget import STOP_SECONDS
 from tune.study import stopwatch
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
@@ -83,7 +84,7 @@ def test_time_is_kept_for_the_confirmation_if_that_leaves_most_for_the_search(
     long = Bench(tmp_path, "budget.time=300s", *words)
     long.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     long.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
-    assert long.for_trials == pytest.approx(300 - end - confirming)
+    assert long.for_trials == pytest.approx(300 - end - confirming - STOP_SECONDS)
     short = Bench(tmp_path, "budget.time=60s", *words)
     short.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     short.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
@@ -91,8 +92,60 @@ def test_time_is_kept_for_the_confirmation_if_that_leaves_most_for_the_search(
     chosen = list(short.ledger.trials.values())
     short.now = 40.0
     lack = short.allowance.lacks_confirmation(short.ledger, chosen)
-    assert lack == "about 51 s, and 10 s of the time budget remain"
+    assert lack == "about 27 s, and 10 s of the time budget remain"
     assert long.allowance.lacks_confirmation(long.ledger, chosen) is None
+
+
+@pytest.mark.parametrize("refit", ["refit.enabled=true", "refit.enabled=false"])
+def test_what_is_kept_for_the_confirmation_suffices_when_the_trials_have_stopped(
+    refit: str, tmp_path: Path
+) -> None:
+    """They stop a few seconds after the time for them is up."""
+    words = ("confirm.top_k=2", "confirm.seeds=2", "confirm.soup=false", "train.epochs=6", refit)
+    bench = Bench(tmp_path, "budget.time=300s", *words)
+    for _ in range(2):
+        bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    bench.now = bench.for_trials + 3.0
+    chosen = list(bench.ledger.trials.values())
+    whole = 3 + 2 * 6 * 4.0
+    assert bench.allowance.for_runs(bench.ledger, chosen) >= whole
+    assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is None
+
+
+def test_a_confirmation_that_is_cut_short_leaves_the_refit_its_time(tmp_path: Path) -> None:
+    words = ("confirm.top_k=1", "confirm.seeds=9", "train.epochs=6", "refit.enabled=true")
+    bench = Bench(tmp_path, "budget.time=300s", *words)
+    bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    chosen = list(bench.ledger.trials.values())
+    bench.now = bench.allowance.for_runs(bench.ledger, chosen) + 3.0
+    assert bench.allowance.lacks_refit(bench.ledger, chosen[0]) is None
+
+
+def test_time_is_kept_for_workers_that_start_as_slowly_as_the_first(tmp_path: Path) -> None:
+    """Of a trial that an earlier run began, no more than the command's own start."""
+    words = ("confirm.top_k=1", "confirm.seeds=1", "confirm.soup=false", "train.epochs=6")
+    kept = []
+    for wait in (0, 5_000, 3_600_000):
+        bench = Bench(tmp_path / str(wait), "budget.time=300s", *words)
+        bench.trial(epochs=6, seconds=2.0, state=TrialState.COMPLETE)
+        log = bench.ledger.trials[0]
+        log.started = log.epochs[0].at - 2_000 - wait
+        kept.append(300 - 6 - 4 * (2.0 * 100 / 400) - STOP_SECONDS - bench.for_trials)
+    assert kept == [6 * 2.0 + 3, 6 * 2.0 + 5, 6 * 2.0 + 7]
+
+
+def test_the_finalists_run_again_if_there_is_time_for_one_run_of_each(tmp_path: Path) -> None:
+    words = ("confirm.top_k=2", "confirm.seeds=2", "confirm.soup=false", "train.epochs=6")
+    bench = Bench(tmp_path, "budget.time=300s", *words)
+    for _ in range(2):
+        bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    chosen = list(bench.ledger.trials.values())
+    once, end = 3 + 6 * 4.0, 6 + 4 * (4.0 * 100 / 400)
+    bench.now = 300 - end - once - 1
+    assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is None
+    bench.now += 2
+    lack = bench.allowance.lacks_confirmation(bench.ledger, chosen)
+    assert lack == "about 27 s, and 26 s of the time budget remain"
 
 
 def test_as_long_as_no_trial_has_completed_no_time_is_kept_to_confirm_it(tmp_path: Path) -> None:
@@ -111,7 +164,8 @@ def test_the_first_epoch_of_a_cold_cache_is_not_taken_for_the_others(tmp_path: P
         bench.ledger.add_epoch(number, epoch, result, Decision.GO_ON)
     bench.ledger.end(number, TrialState.COMPLETE)
     confirming = 3 + 6 * 1.0
-    assert bench.for_trials == pytest.approx(60 - 6 - 4 * (20.0 * 100 / 400) - confirming)
+    ending = 6 + 4 * (20.0 * 100 / 400)
+    assert bench.for_trials == pytest.approx(60 - ending - confirming - STOP_SECONDS)
 
 
 def test_the_soup_is_left_out_where_there_is_no_time_for_it(tmp_path: Path) -> None:
@@ -205,21 +259,23 @@ def test_time_is_kept_for_runs_on_folds_and_for_the_refit(tmp_path: Path) -> Non
     confirming = 3 + 5 * 1.2 * 6 * 4.0  # five rounds of two runs at once
     refitting = 3 + 1.5 * (4.0 + 6 * 4.0)
     end = 6 + 4 * (4.0 * 100 / 400)
-    assert bench.for_trials == pytest.approx(600 - end - confirming - refitting)
+    assert bench.for_trials == pytest.approx(600 - end - confirming - refitting - 2 * STOP_SECONDS)
 
 
 def test_time_is_kept_for_the_refit_or_for_the_soup(tmp_path: Path) -> None:
     words = ("budget.time=600s", "confirm.top_k=1", "train.epochs=6")
     kept = []
-    for place, more in enumerate(("refit.enabled=true", "refit.enabled=false")):
-        bench = Bench(tmp_path / str(place), *words, more, load=GROWN)
+    for stops, more in ((2, "refit.enabled=true"), (1, "refit.enabled=false")):
+        bench = Bench(tmp_path / str(stops), *words, more, load=GROWN)
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
         confirming, end = 3 + 6 * 4.0, 6 + 4 * (4.0 * 100 / 400)
-        kept.append(600 - end - confirming - bench.for_trials)
+        kept.append(600 - end - confirming - stops * STOP_SECONDS - bench.for_trials)
     assert kept == pytest.approx([3 + 1.5 * (4.0 + 6 * 4.0), 3 * 0.5 * 4.0])
 
 
-@pytest.mark.parametrize(("seconds", "kept"), [(190, 27 + 45), (170, 45), (110, 0)])
+@pytest.mark.parametrize(
+    ("seconds", "kept"), [(201, 27 + 45 + 2 * STOP_SECONDS), (170, 45 + STOP_SECONDS), (110, 0)]
+)
 def test_where_not_all_can_be_kept_it_is_the_refits(
     seconds: int, kept: float, tmp_path: Path
 ) -> None:
@@ -230,7 +286,7 @@ def test_where_not_all_can_be_kept_it_is_the_refits(
     assert bench.for_trials == pytest.approx(seconds - end - kept)
     runs = bench.allowance.for_runs(bench.ledger)
     chosen = list(bench.ledger.trials.values())
-    assert bench.allowance.for_runs(bench.ledger, chosen) == pytest.approx(runs - 45)
+    assert bench.allowance.for_runs(bench.ledger, chosen) == pytest.approx(runs - 45 - STOP_SECONDS)
 
 
 def test_without_finalists_time_is_kept_for_the_refit(tmp_path: Path) -> None:
@@ -238,7 +294,7 @@ def test_without_finalists_time_is_kept_for_the_refit(tmp_path: Path) -> None:
     bench = Bench(tmp_path, *words, load=GROWN)
     bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     end = 6 + 4 * (4.0 * 100 / 400)
-    assert bench.for_trials == pytest.approx(600 - end - 45)
+    assert bench.for_trials == pytest.approx(600 - end - 45 - STOP_SECONDS)
     assert bench.allowance.after_trials(bench.ledger) == pytest.approx(end + 45)
 
 
@@ -248,7 +304,7 @@ def test_runs_on_folds_begin_if_there_is_time_for_some(tmp_path: Path) -> None:
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     chosen = list(bench.ledger.trials.values())
     some, refitting = 3 + 3 * 1.2 * 6 * 4.0, 3 + 1.5 * (4.0 + 6 * 4.0)
-    bench.now = 300 - 10 - some - refitting - 1
+    bench.now = 300 - 10 - some - STOP_SECONDS - refitting - 1
     assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is None
     bench.now += 2
     assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is not None

@@ -77,7 +77,7 @@ def test_equals_come_in_the_order_of_the_search() -> None:
     assert [trial.number for trial in finalists(trials, 2)] == [0, 1]
 
 
-def test_each_finalist_is_run_under_each_other_seed(tmp_path: Path) -> None:
+def test_all_finalists_are_run_under_a_seed_then_all_under_the_next(tmp_path: Path) -> None:
     words = ["confirm.seeds=2", "train.seed=1", "confirm.top_k=2"]
     config = load_config(DIGITS, [*words, "augment.policy=none", "optim.weight_decay=0"])
     chosen = [ended(7, [0.9]), ended(3, [0.8])]
@@ -87,7 +87,7 @@ def test_each_finalist_is_run_under_each_other_seed(tmp_path: Path) -> None:
     assert (ledger.kind, ledger.asked) == ("confirm", 4)
     found = [config.trial(ledger.begin().params) for _ in range(ledger.asked)]
     assert [(trial.optim.lr, trial.train.seed) for trial in found] == [
-        (8e-3, 0), (8e-3, 2), (4e-3, 0), (4e-3, 2),
+        (8e-3, 0), (4e-3, 0), (8e-3, 2), (4e-3, 2),
     ]  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def test_a_search_that_grew_runs_its_new_finalists_and_not_the_others(tmp_path: 
             begun.append((log.number, log.params["optim.lr"]))
         return begun
 
-    assert begin(chosen[:2]) == [(0, 1e-3), (1, 1e-3), (2, 2e-3), (3, 2e-3)]
+    assert begin(chosen[:2]) == [(0, 1e-3), (1, 2e-3), (2, 1e-3), (3, 2e-3)]
     assert begin(chosen[:2]) == []
     assert begin([chosen[2], chosen[0]]) == [(4, 3e-3), (5, 3e-3)]
     found = read_confirmation(search, chosen)
