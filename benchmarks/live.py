@@ -180,6 +180,7 @@ def run(
     )
     if done.returncode:
         sys.exit(f"{side} on {task} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    (folder / "output.txt").write_text(done.stdout)
     found = json.loads(done.stdout.splitlines()[-1])
     taken = round(time.time() - start, 1)
     line = {"task": task, "seed": seed, "side": side, **found, "seconds": taken}

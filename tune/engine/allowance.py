@@ -190,19 +190,24 @@ class Allowance:
         return self._refitting(logs, chosen) or soup_seconds(chosen, self._config.confirm)
 
     def _refitting(self, logs: Sequence[TrialLog], chosen: Sequence[TrialLog]) -> float:
-        """The seconds for the refit of the first of the finalists; 0 if there is to be none."""
-        config, load = self._config, self._load
-        folds = bool(config.confirm.top_k) and config.confirm.over_folds
-        wanted = folds if config.refit.enabled == "auto" else config.refit.enabled
-        if not wanted or not chosen:
+        """The seconds for the refit of any of the finalists; 0 if there is to be none."""
+        if not self._is_refitted:
             return 0.0
+        longest, load = longest_trial(self._config), self._load
         start = worker_seconds(logs, load.startup)
-        return refit_seconds(chosen[0], longest_trial(config), start, load.of_all)
+        each = (refit_seconds(log, longest, start, load.of_all) for log in chosen)
+        return max(each, default=0.0)
+
+    @property
+    def _is_refitted(self) -> bool:
+        confirm, wanted = self._config.confirm, self._config.refit.enabled
+        return bool(confirm.top_k) and confirm.over_folds if wanted == "auto" else wanted
 
     def _end(self, logs: Iterable[TrialLog]) -> float:
         load = self._load
         by_epochs = slowest_epoch(logs) * load.tested / load.trained
-        return end_seconds(load.startup, load.pass_seconds or by_epochs)
+        testing = load.pass_seconds or by_epochs
+        return end_seconds(load.startup, testing, with_soup=not self._is_refitted)
 
 
 def measure_load(

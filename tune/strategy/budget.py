@@ -14,14 +14,14 @@ LEAST_END: Final = 6.0
 """Seconds in which the smallest winner is tested, packaged, registered and reported."""
 END_SHARE: Final = 0.6
 """What the rest of the end takes of the time that the start took, also on a busy machine."""
-PASSES: Final = 4
-"""How often the test images pass the network at the end: of the winner, of the soup, of the model
-as it is packaged, and of the champion."""
+PASSES: Final = 3
+"""How often the test images pass the network at the end: of the winner, of the model as it is
+packaged, and of the champion; once more of a soup."""
 CONFIRM_SHARE: Final = 0.4
 """The share of a time budget that is kept for the confirmation, at the most."""
 SOUP_SHARE: Final = 0.5
 """What measuring a network's normalization again takes of the time of an epoch."""
-STOP_SECONDS: Final = 4.0
+STOP_SECONDS: Final = 2.0
 """Seconds from the time at which trials are to stop until all have."""
 START_SECONDS: Final = 3.0
 """Seconds until a new worker has loaded what it needs, at the least."""
@@ -42,15 +42,16 @@ def usual_epoch(trials: Iterable[TrialLog]) -> float:
     return median(seconds) if seconds else 0.0
 
 
-def end_seconds(startup: float, testing: float) -> float:
+def end_seconds(startup: float, testing: float, *, with_soup: bool) -> float:
     """How long it takes to test, register and report a winner.
 
     Args:
         startup: Seconds from the start of the command to the first trial: the end loads as many
             libraries, and opens as many files.
         testing: Seconds in which the test images pass the network.
+        with_soup: Whether there may be a soup to test.
     """
-    return max(LEAST_END, END_SHARE * startup) + PASSES * testing
+    return max(LEAST_END, END_SHARE * startup) + (PASSES + with_soup) * testing
 
 
 def trial_seconds(log: TrialLog, epochs: int) -> float:
@@ -65,7 +66,8 @@ def worker_seconds(trials: Iterable[TrialLog], startup: float) -> float:
     """How long a new worker takes until it trains, as the first ones of a search did.
 
     That is the longest that a trial waited. One that was begun in a run before this one waited
-    between the two as well; but what a worker does at its start, the command does too.
+    between the two as well; but what a worker does at its start, the command does too, and twice
+    as fast at the most.
 
     Args:
         trials: The search's.
@@ -73,7 +75,7 @@ def worker_seconds(trials: Iterable[TrialLog], startup: float) -> float:
     """
     begun = ((log, log.epochs[0]) for log in trials if log.epochs)
     waits = ((one.at - log.started) / 1000 - one.metrics["epoch_seconds"] for log, one in begun)
-    return max(START_SECONDS, min(startup, max(waits, default=0.0)))
+    return max(START_SECONDS, min(2 * startup, max(waits, default=0.0)))
 
 
 def confirmation_seconds(
