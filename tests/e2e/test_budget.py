@@ -59,7 +59,7 @@ def test_the_best_so_far_is_registered_and_with_more_time_it_goes_on(tmp_path: P
     assert len(registered(tmp_path)) in {1, 2}, "one again if the best epoch is the same"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # beside other work, what is estimated from the trials is too little
 @pytest.mark.timeout(300)
 def test_what_time_is_kept_for_is_done_when_the_time_ends_the_trials(tmp_path: Path) -> None:
     words = (*SMALL, "train.epochs=6", "confirm.top_k=2", "confirm.seeds=1", "refit.enabled=true")
