@@ -5,13 +5,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
 from tests.helpers.studies import ledger_in_memory, reported
 from trainable.data.datasets import load_dataset
+from trainable.network.cut_network import build
 from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.engine.allowance import Allowance, Load, measure_load
@@ -348,3 +351,23 @@ def test_what_follows_the_trials_is_known_without_a_budget_too(tmp_path: Path) -
     soup.trial(epochs=1, seconds=2.0)
     runs = list(soup.ledger.trials.values())
     assert soup.allowance.after_runs(soup.ledger, runs) == end + 3 * 0.5 * 2.0
+
+
+def test_the_pass_of_an_image_is_timed_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    def built(*args: Any, **options: Any) -> Any:
+        used.append(torch.get_num_threads())
+        return build(*args, **options)
+
+    monkeypatch.setattr("tune.engine.allowance.build", built)
+    config = load_config(DIGITS, ["budget.time=60s"])
+    dataset = load_dataset(config.data)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        watch = Stopwatch(SearchFolder("one", Path("unused")), lambda: 0.0)
+        measure_load(config, dataset, watch, 1, on_gpu=False)
+        assert (used, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
