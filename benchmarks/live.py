@@ -134,10 +134,10 @@ def main() -> None:
                 for side in lacking(read(out), task, seed, given.sides):
                     where = Path(name) / f"{task}-{seed}-{side}"
                     line = run(side, task, material, seed, seconds, where)
-                    shutil.rmtree(where)  # of up to 24 GB: plain keeps every checkpoint
                     with out.open("a") as file:
                         file.write(json.dumps(line) + "\n")
                     print(json.dumps(line), flush=True)
+                    shutil.rmtree(where)  # of up to 24 GB: plain keeps every checkpoint
         summary = {task: summed(read(out), task) for task in tasks}
     for task, figures in summary.items():
         print(table(task, figures))
