@@ -80,7 +80,7 @@ def test_a_live_search_tries_a_portfolio_that_was_learned_without_its_images(
     task: str, teachers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    path = importlib.import_module("live").portfolio_without(task, tmp_path / "side")
+    path = importlib.import_module("live").portfolio_without(task, tmp_path)
     assert len(Points.model_validate(yaml.safe_load(path.read_text())).points) == 5
     (learned,) = (line for line in path.read_text().splitlines() if "configs on" in line)
     assert task not in learned.partition(" on ")[2]
