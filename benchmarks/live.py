@@ -8,8 +8,8 @@ Four sides, each a command in an empty folder with an empty store, in turn for e
 
 - `ours`: a search of the preset as it comes, confirmation, soup and report included, but for a
   portfolio that was learned without the task and without what shares images with it;
-- `random`: the same with random trials that none stops, and no confirmation; it ends as ours does,
-  so that what its winner gains by a refit counts for it too;
+- `random`: the same with random trials that none stops, and no confirmation, so no soup either;
+  where ours trains its winner once more on all images (`hymenoptera`), it does too;
 - `stock`: Ray's own OptunaSearch and ASHA on our trainable (`versus/stock.py`);
 - `plain`: a plain Ray Tune program (`versus/plain.py`).
 

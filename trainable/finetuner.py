@@ -142,7 +142,7 @@ class FineTuner:
         train, judged = self.config.train, not self.config.data.keeps_no_validation
         patience = train.early_stopping if judged else None
         stopped = patience is not None and self._epochs_without_gain >= patience
-        return stopped or self.epoch >= min(train.epochs, train.stop_after or train.epochs)
+        return stopped or self.epoch >= train.last_epoch
 
     @torch.no_grad()
     def evaluate(self, split: SplitName) -> Predictions:

@@ -99,8 +99,13 @@ class DataConfig(Config):
     @property
     def origin(self) -> str:
         """Where the images come from: the source, and its name and root where it has them."""
-        root = self.root.resolve() if isinstance(self.root, Path) else self.root
-        return " ".join(str(part) for part in (self.source, self.name, root) if part is not None)
+        parts = (self.source, self.name, self.place)
+        return " ".join(str(part) for part in parts if part is not None)
+
+    @property
+    def place(self) -> Path | str | None:
+        """`root`, as it is from whatever folder."""
+        return self.root.resolve() if isinstance(self.root, Path) else self.root
 
     @property
     def mirrors(self) -> bool:

@@ -126,6 +126,11 @@ class TrainConfig(Config):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     """The seed of the head's first weights, the order of the batches and the mixing."""
 
+    @property
+    def last_epoch(self) -> int:
+        """The number of a trial's last epoch, if nothing stops it before."""
+        return min(self.epochs, self.stop_after or self.epochs)
+
 
 class PredictConfig(Config):
     """How a trained network answers."""

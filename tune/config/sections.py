@@ -36,8 +36,9 @@ class SamplerConfig(Config):
     """The seed of the proposals."""
 
     startup_trials: Annotated[int, Unit("trials")] = Field(default=6, ge=1)
-    """The trials that have ended, the first points among them, before the sampler models them. What
-    is proposed until then is random."""
+    """The trials that have ended, the first points among them, before the sampler models them; with
+    `gp` those that have completed, which are few where a scheduler stops the others. What is
+    proposed until then is random."""
 
     points: tuple[Annotated[dict[str, Any], BeforeValidator(_flat)], ...] = ()
     """The points tried first, each as values of searched keys (keys that are left out are
@@ -156,8 +157,9 @@ class ConfirmConfig(Config):
     than 250 validation images."""
 
     soup: bool = True
-    """Whether the average of all these runs' weights is a candidate too (Wortsman et al.
-    2022); of runs on folds, which no images are left to judge by, the search's own are taken."""
+    """Whether an average of these runs' weights is a candidate too: of the best, and of each
+    further one that improves it (Wortsman et al. 2022). Of runs on folds, which no images are left
+    to judge by, the search's own are taken."""
 
     @field_validator("folds", mode="after")
     @classmethod
@@ -183,8 +185,10 @@ class RefitConfig(Config):
     enabled: bool | Literal["auto"] = False
     """Whether it is, and registered instead of the best run or the soup. No images are left to
     judge it by. `auto` does so where there are fewer than 250 validation images, or the finalists
-    ran on folds. It trains for all epochs where the learning rate falls to nothing (`one_cycle`,
-    `cosine`), else for as many as were the best on average when it was confirmed."""
+    ran on folds; not where `data.fold` is set, nor without folds in a space with the schedule
+    `plateau`. It trains for all epochs where the learning rate falls to nothing (`one_cycle`,
+    `cosine`) and no run of the winner was stopped early, else for as many as were the best on
+    average when it was confirmed."""
 
 
 class CacheConfig(Config):

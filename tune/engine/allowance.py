@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
 
 from trainable.data.datasets import Dataset
+from trainable.data.decoding.image_file import ImageError, read_square
+from trainable.data.hashing import hash_file
+from trainable.data.sizes import stored_side
+from trainable.device import available_cores
 from trainable.network.cut_network import build
 from tune.config.durations import duration_text
 from tune.config.schema import SearchConfig
+from tune.config.walk import possible
 from tune.strategy.budget import (
     CONFIRM_SHARE,
     STOP_SECONDS,
@@ -24,9 +31,9 @@ from tune.strategy.budget import (
     soup_seconds,
     worker_seconds,
 )
-from tune.strategy.confirmation import finalists
+from tune.strategy.choice import Choice
 from tune.strategy.folds import FOLDS, LEAST_PAIRS
-from tune.strategy.scheduling import build_scheduler, longest_trial
+from tune.strategy.scheduling import build_scheduler
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.stopwatch import Stopwatch
 from tune.study.trial import TrialLog, TrialState
@@ -38,6 +45,10 @@ SLOW_START: Final = 0.5
 """The share of the time budget from which on a start is slow."""
 _PROBED: Final = 16
 """Images whose pass through the network is timed."""
+_SIDE: Final = 128
+"""Of larger images, in pixels a side, fewer are timed."""
+_CORES_FED: Final = 0.5
+"""The share of the cores that a pass of many images keeps busy, at the least."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,8 @@ class Load:
 
     Attributes:
         startup: Seconds from the start of the command to its first trial.
-        pass_seconds: Seconds in which the test images pass the network; 0 if that was not measured.
+        pass_seconds: Seconds in which the test images are read and pass the network, on the CPU; 0
+            if that was not measured.
         tested: The number of test images.
         trained: The number of training and validation images.
         concurrent: How many trials run at once.
@@ -67,13 +79,14 @@ class Allowance:
     """What is left of a search's time budget.
 
     Args:
-        config: The search's.
+        choice: How the search, whose config it has, chooses its finalists.
         watch: How long it has taken, over all its runs.
         load: What its end has to compute.
     """
 
-    def __init__(self, config: SearchConfig, watch: Stopwatch, load: Load) -> None:
-        self._config, self._watch, self._load = config, watch, load
+    def __init__(self, choice: Choice, watch: Stopwatch, load: Load) -> None:
+        self._config, self._choice, self._watch, self._load = choice.config, choice, watch, load
+        config = choice.config
         self.total = math.inf if config.budget.time is None else config.budget.time
 
     @property
@@ -96,7 +109,7 @@ class Allowance:
             slow = startup if startup > SLOW_START * self.total else 0.0
             return self.remaining + TOLERANCE * self.total + TOLERANCE_SECONDS + slow
         complete = [log for log in logs if log.state is TrialState.COMPLETE]  # no others can be
-        chosen = finalists(complete, max(1, self._config.confirm.top_k))
+        chosen = self._choice.finalists(complete, max(1, self._config.confirm.top_k))
         return self.remaining - self._end(logs) - self._kept(logs, chosen)
 
     def for_runs(self, searched: Ledger, chosen: Sequence[TrialLog] = ()) -> float:
@@ -115,9 +128,11 @@ class Allowance:
     def after_trials(self, searched: Ledger) -> float:
         """The seconds from the end of a search's trials to its own, as it looks now."""
         logs = list(searched.trials.values())
-        trained = [log for log in logs if log.epochs]
+        trained = [log for log in logs if log.epochs and log.state is not TrialState.FAIL]
         count = max(1, self._config.confirm.top_k)
         chosen = sorted(trained, key=lambda log: log.rank)[::-1][:count]
+        if self._choice.costs:
+            chosen = self._choice.finalists(trained, count) or chosen
         return self._confirming(logs, chosen) + self.after_runs(searched, chosen)
 
     def after_runs(self, searched: Ledger, chosen: Sequence[TrialLog] = ()) -> float:
@@ -140,9 +155,7 @@ class Allowance:
             return None
         if chosen[0].state is not TrialState.COMPLETE:
             return "no trial has finished its epochs"
-        folds = self._config.confirm.over_folds
-        least = min(LEAST_PAIRS, self._config.confirm.runs) if folds else 1
-        needed = self._confirming(list(searched.trials.values()), chosen, least)
+        needed = self._confirming(list(searched.trials.values()), chosen, self._least_runs)
         return self._lack(needed, self.for_runs(searched, chosen))
 
     def lacks_refit(self, searched: Ledger, winner: TrialLog) -> str | None:
@@ -154,7 +167,7 @@ class Allowance:
 
     def lacks_soup(self, searched: Ledger, chosen: Sequence[TrialLog]) -> str | None:
         """Why the finalists' weights cannot be averaged in what is left; None if they can."""
-        if self.total == math.inf:
+        if self.total == math.inf or not self._config.confirm.soup:
             return None
         return self._lack(soup_seconds(chosen, self._config.confirm), self.for_runs(searched))
 
@@ -168,22 +181,40 @@ class Allowance:
         self, logs: Sequence[TrialLog], chosen: Sequence[TrialLog], runs: int | None = None
     ) -> float:
         config, load = self._config, self._load
-        growth = load.of_fold if config.confirm.over_folds else 1.0
-        longest, start = longest_trial(config), worker_seconds(logs, load.startup)
+        start, epochs = worker_seconds(logs, load.startup), list(map(self._epochs_of, chosen))
+        # Other seeds read what the search has cached; of the images of folds nothing is.
+        folds = config.confirm.over_folds
+        growth, first = (load.of_fold, slowest_epoch(logs)) if folds else (1.0, 0.0)
         return confirmation_seconds(
-            chosen, longest, config.confirm, load.concurrent, start, growth, runs
+            chosen, epochs, config.confirm, load.concurrent, start, growth, runs, first
         )
 
     def _kept(self, logs: Sequence[TrialLog], chosen: Sequence[TrialLog]) -> float:
         """The seconds that are kept from the trials for what follows them, until each has stopped.
 
-        If all of it is more than may be kept, it is the refit's alone; or nothing.
+        If all of it is more than may be kept, the finalists run again as often as tells anything;
+        if that is too, it is the refit's alone; or nothing.
         """
-        confirming, refitting = self._confirming(logs, chosen), self._refitting(logs, chosen)
-        stops = STOP_SECONDS * sum(seconds > 0 for seconds in (confirming, refitting))
-        whole = confirming + self._making(logs, chosen) + stops
+        making, refitting = self._making(logs, chosen), self._refitting(logs, chosen)
+
+        def whole(runs: int | None) -> float:
+            confirming = self._confirming(logs, chosen, runs)
+            stops = sum(seconds > 0 for seconds in (confirming, refitting))
+            return confirming + making + STOP_SECONDS * stops
+
         alone = refitting and refitting + STOP_SECONDS
-        return next((each for each in (whole, alone) if each <= CONFIRM_SHARE * self.total), 0.0)
+        wanted = (whole(None), whole(self._least_runs), alone)
+        return next((each for each in wanted if each <= CONFIRM_SHARE * self.total), 0.0)
+
+    @property
+    def _least_runs(self) -> int:
+        """How often each finalist runs again for that to tell anything."""
+        confirm = self._config.confirm
+        return min(LEAST_PAIRS, confirm.runs) if confirm.over_folds else 1
+
+    def _epochs_of(self, log: TrialLog) -> int:
+        """The epochs of a trial that nothing stops."""
+        return self._config.trial(log.params).train.last_epoch
 
     def _making(self, logs: Sequence[TrialLog], chosen: Sequence[TrialLog]) -> float:
         """The seconds for the refit; where there is none, for the soup."""
@@ -193,9 +224,11 @@ class Allowance:
         """The seconds for the refit of any of the finalists; 0 if there is to be none."""
         if not self._is_refitted:
             return 0.0
-        longest, load = longest_trial(self._config), self._load
+        load, first = self._load, slowest_epoch(logs)
         start = worker_seconds(logs, load.startup)
-        each = (refit_seconds(log, longest, start, load.of_all) for log in chosen)
+        each = (
+            refit_seconds(log, self._epochs_of(log), start, load.of_all, first) for log in chosen
+        )
         return max(each, default=0.0)
 
     @property
@@ -207,7 +240,7 @@ class Allowance:
         load = self._load
         by_epochs = slowest_epoch(logs) * load.tested / load.trained
         testing = load.pass_seconds or by_epochs
-        return end_seconds(load.startup, testing, with_soup=not self._is_refitted)
+        return end_seconds(load.startup, testing)
 
 
 def measure_load(
@@ -220,10 +253,12 @@ def measure_load(
         dataset: Its images.
         watch: How long it has taken.
         concurrent: How many trials run at once.
-        on_gpu: Whether trials, and with them the end, have a GPU, which is not probed.
+        on_gpu: Whether trials have a GPU: their epochs say nothing then of the test, which is the
+            CPU's, as in a server.
     """
     tested = len(dataset.test)
-    each = 0.0 if config.budget.time is None or on_gpu else _seconds_an_image(config)
+    is_measured = config.budget.time is not None or on_gpu
+    each = _seconds_an_image(config, dataset.test.files) if is_measured else 0.0
     trained = len(dataset.train) + len(dataset.val)
     of_all = trained / len(dataset.train)
     of_fold = of_all * (1 - 1 / FOLDS)
@@ -231,7 +266,12 @@ def measure_load(
 
 
 def undone(
-    config: SearchConfig, chosen: Sequence[TrialLog], ledgers: Ledgers, *, refits: bool = False
+    config: SearchConfig,
+    chosen: Sequence[TrialLog],
+    ledgers: Ledgers,
+    *,
+    refits: bool = False,
+    lacks_soup: bool = False,
 ) -> str:
     """What there was no time for, in words; empty where all was done.
 
@@ -240,6 +280,7 @@ def undone(
         chosen: Its finalists.
         ledgers: All its trials.
         refits: Whether the winner was to be trained once more.
+        lacks_soup: Whether their soup was left out.
     """
     if config.budget.time is None:
         return ""
@@ -254,32 +295,40 @@ def undone(
     if config.confirm.top_k and chosen and chosen[0].state is TrialState.COMPLETE:
         if confirmed is None:
             left.append("the finalists were not confirmed")
-        elif confirmed.ended < confirmed.asked or any(
-            log.cut_short for log in confirmed.trials.values()
-        ):
+        elif _is_cut(confirmed):
             left.append("the confirmation was cut short")
-    if refits and (refitted is None or any(log.cut_short for log in refitted.trials.values())):
+    if refits and (refitted is None or _is_cut(refitted)):
         left.append("the winner was not trained on all images")
+    if lacks_soup:
+        left.append("the finalists' weights were not averaged")
     return ", ".join(filter(None, left))
 
 
-def _seconds_an_image(config: SearchConfig) -> float:
-    """The seconds in which an image passes the largest network of the space.
+def _is_cut(ledger: Ledger) -> bool:
+    """Whether not all of a ledger has run to its end."""
+    return ledger.ended < ledger.asked or any(log.cut_short for log in ledger.trials.values())
 
-    In one thread: several wait for each other beside a Ray that starts, up to 25 times as long.
+
+def _seconds_an_image(config: SearchConfig, files: Sequence[Path]) -> float:
+    """The seconds in which a test image is read and passes the largest network of the space.
+
+    In one thread: several wait for each other beside a Ray that starts, up to 25 times as long. Of
+    several cores, half are counted on.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _timed(config)
+        alone = _pass_seconds(config) + _read_seconds(config, files)
     finally:
         torch.set_num_threads(threads)
+    return alone / max(1.0, _CORES_FED * available_cores())
 
 
 @torch.no_grad()
-def _timed(config: SearchConfig) -> float:
-    side, longest = config.data.image_size, 0.0
-    images = torch.zeros(_PROBED, 3, side, side).to(memory_format=torch.channels_last)
+def _pass_seconds(config: SearchConfig) -> float:
+    side, longest = _largest(config), 0.0
+    count = min(_PROBED, max(1, _PROBED * _SIDE**2 // side**2))
+    images = torch.zeros(count, 3, side, side).to(memory_format=torch.channels_last)
     for arch in config.archs:
         network = build(arch, num_classes=2, depth=0, weights="random").net.eval()
         network(images)  # the first takes longer
@@ -288,5 +337,22 @@ def _timed(config: SearchConfig) -> float:
             start = time.perf_counter()
             network(images)
             times.append(time.perf_counter() - start)
-        longest = max(longest, min(times) / _PROBED)
-    return longest
+        longest = max(longest, min(times) / count)
+    mirrored = any(possible(config.space, config.own, "predict.flips"))
+    return longest * (2 if mirrored else 1)
+
+
+def _read_seconds(config: SearchConfig, files: Sequence[Path]) -> float:
+    """The seconds in which a file is read and decoded, as often as the test does."""
+    some = files[:: max(1, len(files) // _PROBED)][:_PROBED]
+    side = stored_side(_largest(config))
+    start = time.perf_counter()
+    for file in some:
+        with suppress(ImageError, OSError):  # of which the test complains
+            hash_file(file)
+            read_square(file, side)
+    return (time.perf_counter() - start) / max(1, len(some))
+
+
+def _largest(config: SearchConfig) -> int:
+    return int(max(possible(config.space, config.own, "data.image_size")))

@@ -16,6 +16,7 @@ from tune.base.errors import ConfigError
 from tune.config.durations import duration_text
 from tune.config.points import Point
 from tune.config.portfolios import read_portfolio
+from tune.config.registries import SAMPLERS
 from tune.config.schema import SearchConfig
 from tune.config.walk import in_words
 from tune.engine.preflight import hash_first_weights
@@ -96,7 +97,8 @@ def _say_points(config: SearchConfig, dataset: Dataset | None, say: Say) -> None
     for name, reason in (*portfolio.dropped, *late):
         say(f"     -   {name}: not tried, {reason}")
     sampler = config.sampler
-    starts = f", which draws at random until {sampler.startup_trials} trials have ended"
+    ended = "ended" if SAMPLERS[sampler.name].reads_pruned else "completed (stopped ones are none)"
+    starts = f", which draws at random until {sampler.startup_trials} trials have {ended}"
     say(f"then     by {sampler.name}{starts if sampler.name != 'random' else ''}")
 
 

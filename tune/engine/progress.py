@@ -52,6 +52,8 @@ class Progress:
     ) -> None:
         self._config, self._ledger = ledger.config, ledger
         self._objective = ledger.objective
+        # A refit trains on the validation images, of which its scores then say nothing.
+        self._is_judged = ledger.kind != "refit"
         self._console, self._remaining, self._clock = console, remaining, clock
         self._elapsed = elapsed
         self._next = self._known_at = -math.inf
@@ -81,8 +83,9 @@ class Progress:
     def _line(self, trial: TrialLog) -> str:
         params = " ".join(f"{key}={_short(value)}" for key, value in trial.params.items())
         objective, kind, state = self._objective, self._ledger.kind, self._state(trial)
-        score = f"{objective.name}={objective.show(trial.score)} epoch {len(trial.epochs)}"
-        return f"{kind} {trial.number:3d} {state:8s} {trial.error or score} {params}"
+        score = f"{objective.name}={objective.show(trial.score)} " if self._is_judged else ""
+        reached = f"{score}epoch {len(trial.epochs)}"
+        return f"{kind} {trial.number:3d} {state:8s} {trial.error or reached} {params}"
 
     def _state(self, trial: TrialLog) -> str:
         paused = any(log.number == trial.number for log in self._ledger.paused)
@@ -94,11 +97,12 @@ class Progress:
         waiting = f", {paused} paused" if paused else ""
         seconds = self._left()
         remaining = "?" if seconds is None else f"about {as_clock(seconds)}"
+        best = f"best {self._objective.name} {self._objective.show(self._best())}, "
         return (
             f"{ended}/{total} ended ({counts[TrialState.COMPLETE]} complete, "
             f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed), "
             f"{counts[TrialState.RUNNING] - paused} running{waiting}, "
-            f"best {self._objective.name} {self._objective.show(self._best())}, "
+            f"{best if self._is_judged else ''}"
             f"{as_clock(self._elapsed())} elapsed, {remaining} remaining"
         )
 
@@ -158,12 +162,15 @@ class Progress:
         show, name = self._objective.show, self._objective.name
         last = [trial.epochs[-1].metrics if trial.epochs else {} for trial in trials]
         epochs = (f"{len(trial.epochs)}/{self._config.train.epochs}" for trial in trials)
+        scores = [
+            Column(name, tuple(show(each.get(name)) for each in last), spare=1),
+            Column("best", tuple(show(trial.score) for trial in trials)),
+        ]
         return [
             Column("trial", tuple(str(trial.number) for trial in trials)),
             Column(_STATE, tuple(map(self._state, trials))),
             Column("epoch", tuple(epochs)),
-            Column(name, tuple(show(each.get(name)) for each in last), spare=1),
-            Column("best", tuple(show(trial.score) for trial in trials)),
+            *(scores if self._is_judged else []),
             Column("train_acc", tuple(_percent(each.get("train_acc")) for each in last), spare=2),
         ]
 

@@ -153,7 +153,8 @@ def _run(
     whole = load_dataset(config.data.unfolded, config.cache.of_images)
     page = partial(_data_page, home, config.data, whole)
     writer = RecordWriter(search, ledger, at_start=page)
-    allowance, choice = _allowance(config, resources, watch), Choice.of(search)
+    choice = Choice.of(search)
+    allowance = _allowance(choice, resources, watch)
     run = partial(
         run_trials,
         choice=choice,
@@ -186,7 +187,8 @@ def _run(
         refitted = reruns.refit(order)
         no_soup = allowance.lacks_soup(ledger, chosen) if confirmed is not None else None
         is_refit = refitted is not None and refit_of(order[0], refitted) is not None
-        if no_soup is not None and not is_refit:
+        lacks_soup = no_soup is not None and not is_refit
+        if lacks_soup:
             console.print(f"soup     skipped: {no_soup}")
         ledgers = Ledgers(ledger, confirmed, refitted)
         with_soup = no_soup is None
@@ -198,7 +200,8 @@ def _run(
         if not recorded:
             _close_record(writer, home)
     refits = bool(order) and is_refitted(config, order[0])
-    results = replace(results, undone=undone(config, chosen, ledgers, refits=refits))
+    left = undone(config, chosen, ledgers, refits=refits, lacks_soup=lacks_soup)
+    results = replace(results, undone=left)
     if results.unfinished is None:
         _note_end(search, home, ledger, is_cut_short=bool(results.undone), has_reached=reached)
         if confirmed is not None:
@@ -228,11 +231,11 @@ def _data_page(home: SearchFolder, data: DataConfig, dataset: Dataset) -> list[P
         return []
 
 
-def _allowance(config: SearchConfig, resources: TrialResources, watch: Stopwatch) -> Allowance:
-    # It has been loaded before.
-    dataset, on_gpu = load_dataset(config.data, config.cache.of_images), resources.gpu > 0
+def _allowance(choice: Choice, resources: TrialResources, watch: Stopwatch) -> Allowance:
+    config, on_gpu = choice.config, resources.gpu > 0
+    dataset = load_dataset(config.data, config.cache.of_images)  # which has been loaded before
     load = measure_load(config, dataset, watch, resources.concurrent, on_gpu=on_gpu)
-    return Allowance(config, watch, load)
+    return Allowance(choice, watch, load)
 
 
 def _conclude(

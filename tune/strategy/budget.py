@@ -14,11 +14,11 @@ LEAST_END: Final = 6.0
 """Seconds in which the smallest winner is tested, packaged, registered and reported."""
 END_SHARE: Final = 0.6
 """What the rest of the end takes of the time that the start took, also on a busy machine."""
-PASSES: Final = 3
-"""How often the test images pass the network at the end: of the winner, of the model as it is
-packaged, and of the champion; once more of a soup."""
+PASSES: Final = 2
+"""How often the test images pass a network at the end: the winner's, and the champion's, unless
+its answers to them are known. (A third, of the best one so far, is rare, and not counted.)"""
 CONFIRM_SHARE: Final = 0.4
-"""The share of a time budget that is kept for the confirmation, at the most."""
+"""The share of a time budget that is kept for the confirmation and the refit, at the most."""
 SOUP_SHARE: Final = 0.5
 """What measuring a network's normalization again takes of the time of an epoch."""
 STOP_SECONDS: Final = 2.0
@@ -42,22 +42,22 @@ def usual_epoch(trials: Iterable[TrialLog]) -> float:
     return median(seconds) if seconds else 0.0
 
 
-def end_seconds(startup: float, testing: float, *, with_soup: bool) -> float:
+def end_seconds(startup: float, testing: float) -> float:
     """How long it takes to test, register and report a winner.
 
     Args:
         startup: Seconds from the start of the command to the first trial: the end loads as many
             libraries, and opens as many files.
         testing: Seconds in which the test images pass the network.
-        with_soup: Whether there may be a soup to test.
     """
-    return max(LEAST_END, END_SHARE * startup) + (PASSES + with_soup) * testing
+    return max(LEAST_END, END_SHARE * startup) + PASSES * testing
 
 
 def trial_seconds(log: TrialLog, epochs: int) -> float:
     """How long a trial takes that starts now until so many epochs are trained.
 
-    By the median of what it has reported: the first computes what the others find in the cache.
+    By the median of what it has reported: the first may have computed what the others found in the
+    cache, and one that starts now finds it too.
     """
     return usual_epoch([log]) * epochs
 
@@ -80,45 +80,58 @@ def worker_seconds(trials: Iterable[TrialLog], startup: float) -> float:
 
 def confirmation_seconds(
     chosen: Sequence[TrialLog],
-    epochs: int,
+    epochs: Sequence[int],
     config: ConfirmConfig,
     concurrent: int,
     start: float,
     growth: float = 1.0,
     runs: int | None = None,
+    first: float = 0.0,
 ) -> float:
     """How long it takes to train the finalists again, under other seeds or on folds.
 
     Args:
         chosen: The finalists.
-        epochs: How many epochs the longest of them has.
+        epochs: How many epochs each of them has at most.
         config: Says how often.
         concurrent: How many trials run at once.
         start: Seconds that their workers take to start.
         growth: The images that a run trains on, over those that the search's trials did.
         runs: How often each, if not as often as the config says.
+        first: Seconds of an epoch that computes the frozen layers' outputs of other images.
     """
     if not chosen or config.top_k == 0:
         return 0.0
-    each = growth * max(trial_seconds(log, epochs) for log in chosen)
+    times = (trial_seconds(log, most) for log, most in zip(chosen, epochs, strict=True))
     count = config.runs if runs is None else runs
     rounds = math.ceil(len(chosen) * count / concurrent)
-    return start + rounds * each
+    return start + growth * (first + rounds * max(times))
 
 
-def refit_seconds(winner: TrialLog, epochs: int, start: float, growth: float) -> float:
-    """How long it takes to train a winner once more, on so many times the images."""
-    first = slowest_epoch([winner])  # of images whose frozen layers' outputs are not cached
+def refit_seconds(
+    winner: TrialLog, epochs: int, start: float, growth: float, first: float
+) -> float:
+    """How long it takes to train a winner once more.
+
+    Args:
+        winner: The trial.
+        epochs: How many epochs it has at most.
+        start: Seconds that its worker takes to start.
+        growth: The images that it trains on, over those that the search's trials did.
+        first: Seconds of an epoch that computes the frozen layers' outputs too: of these images
+            they are not cached.
+    """
     return start + growth * (first + trial_seconds(winner, epochs))
 
 
 def soup_seconds(chosen: Sequence[TrialLog], config: ConfirmConfig) -> float:
     """How long it takes to average the finalists' weights.
 
-    For each run, the network is built, and its normalization measured again on the training
-    images.
+    For each run, the network is built, as deep as the deepest of them trained, and its
+    normalization measured again on the training images.
     """
     if not config.soup or config.top_k == 0:
         return 0.0
     runs = 1 if config.over_folds else config.seeds + 1
-    return len(chosen) * runs * SOUP_SHARE * usual_epoch(chosen)
+    slowest = max((usual_epoch([log]) for log in chosen), default=0.0)
+    return len(chosen) * runs * SOUP_SHARE * slowest

@@ -71,7 +71,10 @@ class Choice:
 
     def ranked(self, chosen: Sequence[TrialLog], runs: Iterable[TrialLog]) -> list[Finalist]:
         """What :func:`~tune.strategy.confirmation.ranked` gives, by this rule."""
-        return self._cheapest_first(ranked(chosen, runs), lambda one: (one.trial, one.mean))
+        order = ranked(chosen, runs)
+        kept = [one for one in order if not one.has_lost]
+        lost = order[len(kept) :]  # which come last
+        return [*self._cheapest_first(kept, lambda one: (one.trial, one.standing)), *lost]
 
     def as_cheap(self, order: Sequence[Finalist]) -> list[Finalist]:
         """The winner and the finalists that cost no more than it; all, where no cost counts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Any, Final
 
@@ -30,10 +30,14 @@ class Finalist:
     Attributes:
         trial: The search's trial.
         runs: The same under other seeds or on folds, those that completed.
+        shared: Those of them by which it is compared with the others; none is by its trial.
+        has_lost: Whether it was stopped, on folds, since it had clearly lost.
     """
 
     trial: TrialLog
     runs: Sequence[TrialLog] = ()
+    shared: Sequence[TrialLog] = ()
+    has_lost: bool = False
 
     @property
     def mean(self) -> float:
@@ -44,6 +48,11 @@ class Finalist:
         run's epochs would be partly luck again.
         """
         return mean(self.scores)
+
+    @property
+    def standing(self) -> float:
+        """The mean of the scores by which it is compared with the others."""
+        return mean(self._scores_of(self.shared))
 
     @property
     def spread(self) -> float:
@@ -66,7 +75,7 @@ class Finalist:
     @property
     def rank(self) -> tuple[float, float, int]:
         """What makes it better than another: mean score, mean loss, its first rank."""
-        objective, epochs = self.trial.objective, self._epochs()
+        objective, epochs = self.trial.objective, self._epochs(self.shared)
         means = {name: mean(each[name] for each in epochs) for name in objective.ranked_by}
         return *objective.rank(means), -self.trial.number
 
@@ -84,18 +93,24 @@ class Finalist:
     @property
     def scores(self) -> list[float]:
         """The score of each run; without one, that of the search."""
-        return [self.trial.objective.score(epoch) for epoch in self._epochs()]
+        return self._scores_of(self.runs)
 
     @property
     def accuracies(self) -> list[float]:
         """The validation accuracy of each run, whatever the objective is."""
-        return [epoch["val_acc"] for epoch in self._epochs()]
+        return [epoch["val_acc"] for epoch in self._epochs(self.runs)]
 
-    def _epochs(self) -> list[dict[str, float]]:
-        """The metrics of each run at the epoch that the search chose, or at its last before it."""
+    def _scores_of(self, runs: Sequence[TrialLog]) -> list[float]:
+        return [self.trial.objective.score(epoch) for epoch in self._epochs(runs)]
+
+    def _epochs(self, runs: Sequence[TrialLog]) -> list[dict[str, float]]:
+        """The metrics of each run at the epoch that the search chose, or at its last before it.
+
+        Without runs, those of the search's trial.
+        """
         epoch = self.trial.best
         assert epoch is not None
-        return [run.epochs[:epoch][-1].metrics for run in self.runs or [self.trial]]
+        return [run.epochs[:epoch][-1].metrics for run in runs or [self.trial]]
 
 
 def finalists(trials: Iterable[TrialLog], count: int, *, timed: bool = False) -> list[TrialLog]:
@@ -122,23 +137,33 @@ def confirmation_plan(search: Search, chosen: Sequence[TrialLog]) -> Plan:
     each has run under all, and where there is no time for that.
     """
     config = search.config
-    key, values = _varied(config)
+    key, choices, values = _varied(config, chosen)
     pairs = [(trial, value) for value in values for trial in chosen]
     return Plan(
         kind="confirm",
         study=f"{search.name}/confirm",  # which no search can be called
-        space={**config.space, key: Choices(choices=values)},
+        space={**config.space, key: choices},
         points=[{**trial.params, key: value} for trial, value in pairs],
         sampler=RandomSampler(),  # never asked: every trial is a point
     )
 
 
-def _varied(config: SearchConfig) -> tuple[str, tuple[int | str, ...]]:
-    """The key that a finalist's runs differ by, and its values."""
-    if config.confirm.over_folds:
-        return FOLD, fold_names(config.confirm.runs)
-    own, count = config.train.seed, config.confirm.seeds
-    return _SEED, tuple(seed for seed in range(count + 1) if seed != own)[:count]
+def _varied(
+    config: SearchConfig, chosen: Sequence[TrialLog]
+) -> tuple[str, Choices, tuple[int | str, ...]]:
+    """The key that a finalist's runs differ by, what it may be, and what it is for these.
+
+    Of seeds, those that none of them had. What it may be is the same for whichever finalists.
+    """
+    confirm = config.confirm
+    if confirm.over_folds:
+        names = fold_names(confirm.runs)
+        return FOLD, Choices(choices=names), names
+    own = {config.train.seed, *(trial.params.get(_SEED) for trial in chosen)}
+    searched = _SEED in config.space
+    numbers = range(confirm.seeds + 1 + (confirm.top_k if searched else 0))
+    others = [seed for seed in numbers if seed not in own][: confirm.seeds]
+    return _SEED, Choices(choices=tuple(numbers if searched else others)), tuple(others)
 
 
 def open_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | None:
@@ -181,6 +206,10 @@ def read_confirmation(search: Search, chosen: Sequence[TrialLog]) -> Ledger | No
 def ranked(chosen: Sequence[TrialLog], runs: Iterable[TrialLog]) -> list[Finalist]:
     """The finalists by their mean score, the best first; those that clearly lost on folds last.
 
+    The mean is over the seeds, or the folds, that all have completed: one over others is of other
+    images, or of more luck. (Where they have none in common, it is over all that each has.) One
+    that there was no time to run again has its place by the search's own scores.
+
     Args:
         chosen: The finalists.
         runs: The trials of the confirmation; also of former finalists, of a search that grew.
@@ -189,16 +218,29 @@ def ranked(chosen: Sequence[TrialLog], runs: Iterable[TrialLog]) -> list[Finalis
     complete = [run for run in runs if run.state is TrialState.COMPLETE]
     found = [Finalist(trial, _runs_of(trial, complete)) for trial in chosen]
     # One whose every run failed was lucky indeed, and is not taken if there is another.
-    confirmed = [finalist for finalist in found if finalist.runs] or found
-    lost = _lost(confirmed, runs)
-    shared = _shared([each for each in confirmed if id(each) not in lost])
+    able = [one for one in found if one.runs or not _has_failed(one.trial, runs)] or found
+    lost = _lost(able, runs)
+    rivals = [one for one in able if id(one) not in lost]
+    shared = _shared(rivals)
+    order = _by_rank(
+        replace(one, shared=[run for run in one.runs if _value(run) in shared])
+        for one in rivals
+        if one.runs
+    )
+    for one in _by_rank(one for one in rivals if not one.runs):
+        beaten = (place for place, each in enumerate(order) if _first_rank(each) < _first_rank(one))
+        order.insert(next(beaten, len(order)), one)
+    losers = (replace(one, shared=one.runs, has_lost=True) for one in able if id(one) in lost)
+    return [*order, *_by_rank(losers)]
 
-    def place(finalist: Finalist) -> tuple[bool, float, tuple[float, float, int]]:
-        scores = scores_by_fold(finalist.trial, finalist.runs) if shared else {}
-        alike = mean(scores[fold] for fold in shared if fold in scores) if scores else 0.0
-        return id(finalist) not in lost, alike, finalist.rank
 
-    return sorted(confirmed, key=place, reverse=True)
+def _by_rank(finalists: Iterable[Finalist]) -> list[Finalist]:
+    return sorted(finalists, key=lambda one: one.rank, reverse=True)
+
+
+def _first_rank(finalist: Finalist) -> tuple[float, float, int]:
+    """What made it better than another in the search."""
+    return *finalist.trial.rank, -finalist.trial.number
 
 
 def losers_stopped(config: SearchConfig, chosen: Sequence[TrialLog]) -> StopLosers:
@@ -237,11 +279,21 @@ def _was_stopped(trial: TrialLog, runs: Sequence[TrialLog]) -> bool:
     return any(run.state is TrialState.PRUNED and not run.cut_short for run in own)
 
 
+def _has_failed(trial: TrialLog, runs: Sequence[TrialLog]) -> bool:
+    """Whether a run of a finalist failed by itself, rather than for want of time."""
+    failed = (run for run in _runs_of(trial, runs) if run.state is TrialState.FAIL)
+    return any(not run.cut_short for run in failed)
+
+
 def _shared(rivals: Sequence[Finalist]) -> set[str]:
-    """The folds that all of them have run on: a mean over others is one of other images."""
-    if not rivals or not all(rival.is_over_folds for rival in rivals):
-        return set()
-    return set.intersection(*({str(run.params[FOLD]) for run in one.runs} for one in rivals))
+    """The seeds or folds by which rivals are compared: those that all have run under, if any."""
+    each = [{_value(run) for run in one.runs} for one in rivals if one.runs]
+    return (set.intersection(*each) or set.union(*each)) if each else set()
+
+
+def _value(run: TrialLog) -> str:
+    """What a finalist's run differs by from the others."""
+    return str(run.params.get(FOLD, run.params.get(_SEED)))
 
 
 def _runs_of(trial: TrialLog, runs: Iterable[TrialLog]) -> list[TrialLog]:

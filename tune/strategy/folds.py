@@ -31,7 +31,7 @@ FOLDS: Final = 5
 LEAST_PAIRS: Final = 3
 """Folds that both must have run before one of them can have lost."""
 ALPHA: Final = 0.05
-"""How likely it is at most that one of two equals is given up."""
+"""How likely it is at most that a given one of two equals is given up."""
 
 
 def folds_of(config: SearchConfig, validated: int) -> int:

@@ -26,8 +26,8 @@ MOST_POINTS: Final = 2
 MOST_READ: Final = 20
 """The searches whose trials are read for them, at most."""
 
-_SPLIT: Final = ("val_fraction", "test_fraction", "fold", "group")
-"""Keys that decide which of the same images are tested."""
+_SPLIT: Final = ("name", "val_fraction", "test_fraction", "fold", "group")
+"""Keys that decide which of the same images are tested; a name can have a partition in it."""
 
 
 def remembered(
@@ -81,16 +81,17 @@ def _kin(
 
     yield from filter(alike, read_definitions(url, has_images))
     for search in filter(alike, read_definitions(url, has_classes)):
-        if not _is_split_otherwise(search.config.data, config.data):
+        if not is_split_otherwise(search.config.data, config.data):
             yield search
 
 
-def _is_split_otherwise(earlier: DataConfig, data: DataConfig) -> bool:
+def is_split_otherwise(earlier: DataConfig, data: DataConfig) -> bool:
     """Whether the same images were split in another way: they may have chosen by test images."""
-    if (earlier.source, earlier.root) != (data.source, data.root):
+    if (earlier.source, earlier.place) != (data.source, data.place):
         return False
-    by_place = (earlier.split_rule == 1, data.split_rule == 1)  # the other rules go by content
-    return len(set(by_place)) > 1 or any(getattr(earlier, k) != getattr(data, k) for k in _SPLIT)
+    by_place = {earlier.split_rule == 1, data.split_rule == 1}  # the other rules go by content
+    keys = (*_SPLIT, "limit") if by_place == {True} else _SPLIT
+    return len(by_place) > 1 or any(getattr(earlier, key) != getattr(data, key) for key in keys)
 
 
 def _best(search: Search, config: SearchConfig, name: str, images: int | None) -> Iterator[Point]:

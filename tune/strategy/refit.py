@@ -47,29 +47,32 @@ def decided(config: SearchConfig, folds: int, validated: int) -> bool | Literal[
 def is_refitted(config: SearchConfig, winner: Finalist) -> bool:
     """Whether a winner is to be trained again.
 
-    With `auto` it is where it ran on folds, or where the validation images are few
-    (:func:`decided`): they tell little of a single model, and are many of all that there are.
+    With `auto` it is where finalists run on folds, whether or not there was time for this one, or
+    where the validation images are few (:func:`decided`): they tell little of a single model, and
+    are many of all that there are.
     """
     if winner.trial.state is not TrialState.COMPLETE:
         return False
     if config.trial(winner.trial.params).schedule.name == "plateau":
         return False  # it goes by a validation loss, and there is none
-    asked = config.refit.enabled
-    return winner.is_over_folds if asked == "auto" else asked
+    asked, confirm = config.refit.enabled, config.confirm
+    on_folds = winner.is_over_folds or (confirm.over_folds and confirm.top_k > 0)
+    return on_folds if asked == "auto" else asked
 
 
 def chosen_epochs(config: SearchConfig, winner: Finalist) -> int:
     """For how many epochs a winner is trained again.
 
     All of them, where the learning rate falls to nothing at the end: weights from the middle of
-    such a schedule are worse, however well they validated. Else as many as were the best for its
-    runs, on average.
+    such a schedule are worse, however well they validated. Else, or where one of its runs was
+    stopped early, as many as were the best for them, on average.
     """
     trial = config.trial(winner.trial.params)
-    if trial.schedule.name in _ANNEALED and trial.train.early_stopping is None:
-        return min(trial.train.epochs, trial.train.stop_after or trial.train.epochs)
     objective, runs = winner.trial.objective, winner.runs or [winner.trial]
     common = min(len(run.epochs) for run in runs)
+    stopped = trial.train.early_stopping is not None and common < trial.train.last_epoch
+    if trial.schedule.name in _ANNEALED and not stopped:
+        return trial.train.last_epoch
 
     def rank(epoch: int) -> tuple[float, float]:
         each = [run.epochs[epoch].metrics for run in runs]

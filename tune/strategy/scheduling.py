@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from tune.config.registries import SCHEDULERS
 from tune.config.schema import SearchConfig
@@ -11,6 +12,9 @@ from tune.config.walk import possible
 from tune.strategy.schedulers import Scheduler
 from tune.study.ledger import Ledger
 from tune.study.trial import Decision, Epoch, TrialLog, TrialState
+
+_LENGTHS: Final = ("epochs", "stop_after")
+"""Keys of `train` that say how long a trial is."""
 
 
 class UntilTarget(Scheduler):
@@ -113,7 +117,8 @@ def run_all(config: SearchConfig) -> Scheduler:
 
 def longest_trial(config: SearchConfig) -> int:
     """The epochs of the longest trial in the space."""
-    return int(max(possible(config.space, config.own, "train.epochs")))
+    epochs, stops = (possible(config.space, config.own, f"train.{key}") for key in _LENGTHS)
+    return int(max(epochs) if None in stops else min(max(epochs), max(stops)))
 
 
 def course(config: SearchConfig) -> list[tuple[int, int]]:

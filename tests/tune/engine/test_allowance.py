@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,13 +14,17 @@ import torch
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.images import write_folders
 from tests.helpers.studies import ledger_in_memory, reported
 from trainable.data.datasets import load_dataset
+from trainable.data.decoding.image_file import ImageError
+from trainable.data.sizes import stored_side
 from trainable.network.cut_network import build
 from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.engine.allowance import Allowance, Load, measure_load
 from tune.strategy.budget import STOP_SECONDS
+from tune.strategy.choice import Choice
 from tune.strategy.confirmation import finalists
 from tune.study import stopwatch
 from tune.study.folder import SearchFolder
@@ -37,7 +43,7 @@ class Bench:
         self.config = load_config(DIGITS, words)
         self.ledger: Ledger = ledger_in_memory(self.config)
         self.watch = Stopwatch(SearchFolder("one", tmp_path), lambda: self.now)
-        self.allowance = Allowance(self.config, self.watch, load)
+        self.allowance = Allowance(Choice(self.config), self.watch, load)
 
     def trial(self, epochs: int, seconds: float, state: TrialState | None = None) -> None:
         number = self.ledger.begin().number
@@ -63,7 +69,7 @@ def test_the_first_epoch_is_waited_for_within_the_tolerance(tmp_path: Path) -> N
     bench = Bench(tmp_path, "budget.time=100s", "confirm.top_k=0")
     assert bench.for_trials == 100 + 10 + 15
     bench.trial(epochs=1, seconds=4.0)
-    assert bench.for_trials == 100 - 6 - 4 * (4.0 * 100 / 400)
+    assert bench.for_trials == 100 - 6 - 2 * (4.0 * 100 / 400)
 
 
 def test_a_start_that_took_most_of_the_budget_is_waited_for_once_more(tmp_path: Path) -> None:
@@ -76,7 +82,7 @@ def test_time_is_kept_for_the_test_images(tmp_path: Path) -> None:
     load = Load(startup=1.0, pass_seconds=20.0, tested=100, trained=400, concurrent=2)
     bench = Bench(tmp_path, "budget.time=200s", "confirm.top_k=0", load=load)
     bench.trial(epochs=1, seconds=0.1)
-    assert bench.for_trials == 200 - 6 - 4 * 20
+    assert bench.for_trials == 200 - 6 - 2 * 20
 
 
 def test_time_is_kept_for_the_confirmation_if_that_leaves_most_for_the_search(
@@ -84,7 +90,7 @@ def test_time_is_kept_for_the_confirmation_if_that_leaves_most_for_the_search(
 ) -> None:
     words = ("confirm.top_k=2", "confirm.seeds=2", "confirm.soup=false", "train.epochs=6")
     confirming = 3 + 2 * 6 * 4.0  # two rounds of two runs at once
-    end = 6 + 4 * (4.0 * 100 / 400)
+    end = 6 + 2 * (4.0 * 100 / 400)
     long = Bench(tmp_path, "budget.time=300s", *words)
     long.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     long.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
@@ -96,7 +102,7 @@ def test_time_is_kept_for_the_confirmation_if_that_leaves_most_for_the_search(
     chosen = list(short.ledger.trials.values())
     short.now = 40.0
     lack = short.allowance.lacks_confirmation(short.ledger, chosen)
-    assert lack == "about 27 s, and 10 s of the time budget remain"
+    assert lack == "about 27 s, and 12 s of the time budget remain"
     assert long.allowance.lacks_confirmation(long.ledger, chosen) is None
 
 
@@ -134,7 +140,7 @@ def test_time_is_kept_for_workers_that_start_as_slowly_as_the_first(tmp_path: Pa
         bench.trial(epochs=6, seconds=2.0, state=TrialState.COMPLETE)
         log = bench.ledger.trials[0]
         log.started = log.epochs[0].at - 2_000 - wait
-        kept.append(300 - 6 - 4 * (2.0 * 100 / 400) - STOP_SECONDS - bench.for_trials)
+        kept.append(300 - 6 - 2 * (2.0 * 100 / 400) - STOP_SECONDS - bench.for_trials)
     assert kept == [6 * 2.0 + 3, 6 * 2.0 + 5, 6 * 2.0 + 2 * 7]
 
 
@@ -144,7 +150,7 @@ def test_the_finalists_run_again_if_there_is_time_for_one_run_of_each(tmp_path: 
     for _ in range(2):
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     chosen = list(bench.ledger.trials.values())
-    once, end = 3 + 6 * 4.0, 6 + 4 * (4.0 * 100 / 400)
+    once, end = 3 + 6 * 4.0, 6 + 2 * (4.0 * 100 / 400)
     bench.now = 300 - end - once - 1
     assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is None
     bench.now += 2
@@ -156,7 +162,7 @@ def test_as_long_as_no_trial_has_completed_no_time_is_kept_to_confirm_it(tmp_pat
     words = ("confirm.top_k=2", "confirm.seeds=2", "train.epochs=6")
     bench = Bench(tmp_path, "budget.time=300s", *words)
     bench.trial(epochs=5, seconds=4.0)
-    assert bench.for_trials == pytest.approx(300 - 6 - 4 * (4.0 * 100 / 400))
+    assert bench.for_trials == pytest.approx(300 - 6 - 2 * (4.0 * 100 / 400))
 
 
 def test_the_first_epoch_of_a_cold_cache_is_not_taken_for_the_others(tmp_path: Path) -> None:
@@ -168,7 +174,7 @@ def test_the_first_epoch_of_a_cold_cache_is_not_taken_for_the_others(tmp_path: P
         bench.ledger.add_epoch(number, epoch, result, Decision.GO_ON)
     bench.ledger.end(number, TrialState.COMPLETE)
     confirming = 3 + 6 * 1.0
-    ending = 6 + 4 * (20.0 * 100 / 400)
+    ending = 6 + 2 * (20.0 * 100 / 400)
     assert bench.for_trials == pytest.approx(60 - ending - confirming - STOP_SECONDS)
 
 
@@ -177,8 +183,11 @@ def test_the_soup_is_left_out_where_there_is_no_time_for_it(tmp_path: Path) -> N
     bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     chosen = list(bench.ledger.trials.values())
     assert bench.allowance.lacks_soup(bench.ledger, chosen) is None
-    bench.now = 45.0
+    bench.now = 47.0
     assert bench.allowance.lacks_soup(bench.ledger, chosen) is not None
+    without = Bench(tmp_path / "without", "budget.time=60s", "confirm.soup=false")
+    without.now = 90.0
+    assert without.allowance.lacks_soup(without.ledger, chosen) is None, "none was asked for"
 
 
 def test_what_was_cut_short_is_not_confirmed(tmp_path: Path) -> None:
@@ -243,7 +252,7 @@ def test_the_end_is_measured_only_where_there_is_a_budget(tmp_path: Path) -> Non
     load = measure_load(limited, dataset, watch, 2, on_gpu=False)
     assert 0 < load.pass_seconds < 60
     assert (load.tested, load.trained) == (len(dataset.test), 60)
-    assert measure_load(limited, dataset, watch, 2, on_gpu=True).pass_seconds == 0
+    assert measure_load(config, dataset, watch, 2, on_gpu=True).pass_seconds > 0, "by the CPU"
 
 
 FOLDS = (
@@ -260,9 +269,9 @@ def test_time_is_kept_for_runs_on_folds_and_for_the_refit(tmp_path: Path) -> Non
     bench = Bench(tmp_path, "budget.time=600s", *FOLDS, load=GROWN)
     for _ in range(2):
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
-    confirming = 3 + 5 * 1.2 * 6 * 4.0  # five rounds of two runs at once
+    confirming = 3 + 1.2 * (4.0 + 5 * 6 * 4.0)  # five rounds of two runs at once
     refitting = 3 + 1.5 * (4.0 + 6 * 4.0)
-    end = 6 + 3 * (4.0 * 100 / 400)
+    end = 6 + 2 * (4.0 * 100 / 400)
     assert bench.for_trials == pytest.approx(600 - end - confirming - refitting - 2 * STOP_SECONDS)
 
 
@@ -272,8 +281,7 @@ def test_time_is_kept_for_the_refit_or_for_the_soup(tmp_path: Path) -> None:
     for stops, more in ((2, "refit.enabled=true"), (1, "refit.enabled=false")):
         bench = Bench(tmp_path / str(stops), *words, more, load=GROWN)
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
-        confirming, passes = 3 + 6 * 4.0, 3 + (stops == 1)  # a soup is tested too
-        end = 6 + passes * (4.0 * 100 / 400)
+        confirming, end = 3 + 6 * 4.0, 6 + 2 * (4.0 * 100 / 400)
         kept.append(600 - end - confirming - stops * STOP_SECONDS - bench.for_trials)
     assert kept == pytest.approx([3 + 1.5 * (4.0 + 6 * 4.0), 3 * 0.5 * 4.0])
 
@@ -287,7 +295,7 @@ def test_where_not_all_can_be_kept_it_is_the_refits(
     words = (f"budget.time={seconds}s", "confirm.top_k=1", "train.epochs=6", "refit.enabled=true")
     bench = Bench(tmp_path, *words, load=GROWN)
     bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
-    end = 6 + 3 * (4.0 * 100 / 400)
+    end = 6 + 2 * (4.0 * 100 / 400)
     assert bench.for_trials == pytest.approx(seconds - end - kept)
     runs = bench.allowance.for_runs(bench.ledger)
     chosen = list(bench.ledger.trials.values())
@@ -298,7 +306,7 @@ def test_without_finalists_time_is_kept_for_the_refit(tmp_path: Path) -> None:
     words = ("budget.time=600s", "confirm.top_k=0", "train.epochs=6", "refit.enabled=true")
     bench = Bench(tmp_path, *words, load=GROWN)
     bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
-    end = 6 + 3 * (4.0 * 100 / 400)
+    end = 6 + 2 * (4.0 * 100 / 400)
     assert bench.for_trials == pytest.approx(600 - end - 45 - STOP_SECONDS)
     assert bench.allowance.after_trials(bench.ledger) == pytest.approx(end + 45)
 
@@ -308,8 +316,8 @@ def test_runs_on_folds_begin_if_there_is_time_for_some(tmp_path: Path) -> None:
     for _ in range(2):
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     chosen = list(bench.ledger.trials.values())
-    some, refitting = 3 + 3 * 1.2 * 6 * 4.0, 3 + 1.5 * (4.0 + 6 * 4.0)
-    bench.now = 300 - 9 - some - STOP_SECONDS - refitting - 1
+    some, refitting = 3 + 1.2 * (4.0 + 3 * 6 * 4.0), 3 + 1.5 * (4.0 + 6 * 4.0)
+    bench.now = 300 - 8 - some - STOP_SECONDS - refitting - 1
     assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is None
     bench.now += 2
     assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is not None
@@ -322,7 +330,7 @@ def test_the_refit_is_left_out_where_there_is_no_time_for_it(tmp_path: Path) -> 
     assert bench.allowance.lacks_refit(bench.ledger, winner) is None
     bench.now = 50.0
     lack = bench.allowance.lacks_refit(bench.ledger, winner)
-    assert lack == "about 45 s, and 41 s of the time budget remain"
+    assert lack == "about 45 s, and 42 s of the time budget remain"
 
 
 def test_time_is_kept_for_a_refit_of_any_finalist(tmp_path: Path) -> None:
@@ -340,7 +348,7 @@ def test_what_follows_the_trials_is_known_without_a_budget_too(tmp_path: Path) -
     words = ("confirm.top_k=2", "confirm.seeds=2", "confirm.soup=false", "train.epochs=6")
     bench = Bench(tmp_path, *words)
     bench.trial(epochs=1, seconds=2.0)
-    end = 6 + 4 * (2.0 * 100 / 400)
+    end = 6 + 2 * (2.0 * 100 / 400)
     assert bench.allowance.after_trials(bench.ledger) == 3 + 1 * (2.0 * 6) + end
     bench.trial(epochs=1, seconds=2.0)
     assert bench.allowance.after_trials(bench.ledger) == 3 + 2 * (2.0 * 6) + end
@@ -371,3 +379,109 @@ def test_the_pass_of_an_image_is_timed_in_one_thread(monkeypatch: pytest.MonkeyP
         assert (used, torch.get_num_threads()) == ([1], 2)
     finally:
         torch.set_num_threads(before)
+
+
+def test_where_not_all_is_kept_the_finalists_run_again_once(tmp_path: Path) -> None:
+    words = ("confirm.top_k=2", "confirm.seeds=4", "confirm.soup=false", "train.epochs=6")
+    bench = Bench(tmp_path, "budget.time=100s", *words)
+    for _ in range(2):
+        bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
+    whole, once = 3 + 4 * 6 * 4.0, 3 + 6 * 4.0
+    assert once + STOP_SECONDS < 0.4 * 100 < whole
+    assert bench.for_trials == pytest.approx(100 - 8 - once - STOP_SECONDS)
+
+
+def test_time_is_kept_for_the_finalists_by_the_rule_of_the_search(tmp_path: Path) -> None:
+    """The cheaper one of two that are as good, which takes longer to train."""
+    words = ("confirm.top_k=1", "confirm.soup=false", "train.epochs=6", "budget.time=600s")
+    cost = ("strategy.cost=size", "space.model.arch=[resnet18, resnet50]", "model.weights=random")
+    bench = Bench(tmp_path, *words, *cost)
+    costs = {"resnet18": 45.0, "resnet50": 95.0}
+    bench.allowance = Allowance(Choice(bench.config, costs), bench.watch, LOAD)
+    while {log.params["model.arch"] for log in bench.ledger.trials.values()} != costs.keys():
+        number = len(bench.ledger.trials)
+        bench.trial(epochs=0, seconds=0.0)
+        dear = bench.ledger.trials[number].params["model.arch"] == "resnet50"
+        for epoch in range(1, 7):
+            result = reported(0.505 if dear else 0.5) | {"epoch_seconds": 1.0 if dear else 9.0}
+            bench.ledger.add_epoch(number, epoch, result, Decision.GO_ON)
+        bench.ledger.end(number, TrialState.COMPLETE)
+    end = 6 + 2 * (9.0 * 100 / 400)
+    assert bench.for_trials == pytest.approx(600 - end - (3 + 6 * 9.0) - STOP_SECONDS)
+
+
+def test_a_trial_that_is_to_stop_early_is_not_expected_to_go_on(tmp_path: Path) -> None:
+    words = ("confirm.top_k=1", "train.epochs=500", "train.stop_after=5", "refit.enabled=true")
+    bench = Bench(tmp_path, "budget.time=10m", "confirm.soup=false", *words)
+    bench.trial(epochs=5, seconds=1.0, state=TrialState.COMPLETE)
+    confirming, refitting = 3 + 5 * 1.0, 3 + 1.0 + 5 * 1.0
+    assert bench.for_trials == pytest.approx(
+        600 - 6 - 2 * (1.0 * 100 / 400) - confirming - refitting - 2 * STOP_SECONDS
+    )
+
+
+def test_the_refit_computes_again_what_an_earlier_trial_had_cached_for_the_winner(
+    tmp_path: Path,
+) -> None:
+    words = ("confirm.top_k=0", "train.epochs=6", "refit.enabled=true", "budget.time=600s")
+    bench = Bench(tmp_path, *words)
+    bench.trial(epochs=1, seconds=20.0, state=TrialState.PRUNED)
+    bench.trial(epochs=6, seconds=1.0, state=TrialState.COMPLETE)
+    winner = bench.ledger.trials[1]
+    bench.now = 600 - 6 - 2 * (20.0 * 100 / 400) - (3 + 20.0 + 6 * 1.0)
+    assert bench.allowance.lacks_refit(bench.ledger, winner) is None
+    bench.now += 1
+    assert bench.allowance.lacks_refit(bench.ledger, winner) is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "cores", "seconds"),
+    [
+        ((), 1, 1 / 16),
+        ((), 2, 1 / 16),
+        ((), 16, 1 / 16 / 8),
+        (("data.mirror=true", "space.predict.flips=[true, false]"), 1, 2 / 16),
+    ],
+)
+def test_a_pass_is_that_of_mirrored_images_too_by_half_of_the_cores(
+    words: tuple[str, ...], cores: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: float(next(ticks)))
+    monkeypatch.setattr("tune.engine.allowance.time", clock)
+    monkeypatch.setattr("tune.engine.allowance.available_cores", lambda: cores)
+    monkeypatch.setattr("tune.engine.allowance._read_seconds", lambda *_: 0.0)
+    config = load_config(DIGITS, ["budget.time=60s", "model.weights=random", *words])
+    dataset = load_dataset(config.data)
+    watch = Stopwatch(SearchFolder("one", Path("unused")), lambda: 0.0)
+    load = measure_load(config, dataset, watch, 1, on_gpu=False)
+    assert load.pass_seconds == pytest.approx(seconds * len(dataset.test))
+
+
+def test_a_pass_is_that_of_the_largest_images_and_reads_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides, read = list[int](), list[tuple[str, int]]()
+
+    def built(*args: Any, **options: Any) -> Any:
+        network = build(*args, **options)
+        network.net.register_forward_pre_hook(lambda _, images: sides.append(images[0].shape[-1]))
+        return network
+
+    def read_square(file: Path, side: int) -> None:
+        read.append((file.name, side))
+        raise ImageError(f"{file} cannot be read")
+
+    monkeypatch.setattr("tune.engine.allowance.build", built)
+    monkeypatch.setattr("tune.engine.allowance.read_square", read_square)
+    write_folders(tmp_path / "images", ["a", "b"], 40, side=64)
+    words = ["data.source=image_folder", f"data.root={tmp_path / 'images'}"]
+    sizes = ["data.image_size=16", "space.data.image_size=[16, 48]"]
+    config = load_config(DIGITS, [*words, *sizes, "budget.time=60s", "model.weights=random"])
+    dataset = load_dataset(config.data)
+    watch = Stopwatch(SearchFolder("one", tmp_path), lambda: 0.0)
+    load = measure_load(config, dataset, watch, 1, on_gpu=False)
+    assert load.pass_seconds > 0
+    assert set(sides) == {48}
+    assert 1 <= len(read) <= 2 * 16
+    assert {side for _, side in read} == {stored_side(48)}

@@ -192,3 +192,18 @@ def test_the_table_and_what_is_below_it_fit_a_low_terminal(ledger: Ledger) -> No
     for _ in range(20):
         ledger.begin()
     assert len(screen_of(ledger, 80, height=12)) <= 12
+
+
+def test_no_score_is_shown_of_a_refit_which_has_trained_on_the_validation_images(
+    ledger: Ledger,
+) -> None:
+    ledger.kind = "refit"
+    stream = io.StringIO()
+    with Progress(ledger, Console(file=stream, width=400)) as progress:
+        follow(progress, ledger)
+    (line, *_), screen = stream.getvalue().splitlines(), "\n".join(screen_of(ledger, 160))
+    assert "refit   0 complete epoch 2 optim.lr=0.003" in line
+    assert table_of(screen.splitlines())[0][:4] == ["trial", "state", "epoch", "train_acc"]
+    for shown in (line, screen):
+        assert "val_acc" not in shown
+        assert "best" not in shown

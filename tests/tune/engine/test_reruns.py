@@ -20,6 +20,7 @@ from tune.engine.reruns import Reruns
 from tune.engine.stopping import TimeBudget
 from tune.strategy.confirmation import finalists, ranked, read_confirmation
 from tune.strategy.portfolio import open_search
+from tune.strategy.refit import open_refit
 from tune.study.ledger import Ledger, Ledgers
 from tune.study.search import Search
 from tune.study.trial import TrialLog
@@ -126,6 +127,25 @@ def test_a_refit_that_there_is_no_time_for_is_skipped(on_folds: Search) -> None:
     ledgers = Ledgers(searched, confirmed)
     assert undone(config, chosen, ledgers, refits=True) == (
         "the winner was not trained on all images"
+    )
+
+
+def test_what_there_was_no_time_for_is_told_of_soup_and_refit_too(on_folds: Search) -> None:
+    searched = open_search(on_folds)
+    add_trial(searched, [0.7, 0.9])
+    config = on_folds.config.model_copy(update={"budget": BudgetConfig(time=60, num_samples=1)})
+    chosen = finalists(searched.trials.values(), 1)
+    confirm(on_folds, searched, None, runs=2)
+    confirmed = read_confirmation(on_folds, chosen)
+    assert confirmed is not None
+    begun = open_refit(on_folds, ranked(chosen, confirmed.trials.values())[0])
+    assert (begun.ended, begun.asked) == (0, 1), "and killed before its first epoch"
+    ledgers = Ledgers(searched, confirmed, begun)
+    assert undone(config, chosen, ledgers, refits=True) == (
+        "the winner was not trained on all images"
+    )
+    assert undone(config, chosen, ledgers, lacks_soup=True) == (
+        "the finalists' weights were not averaged"
     )
 
 

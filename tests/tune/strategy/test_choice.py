@@ -71,6 +71,19 @@ def test_what_was_confirmed_to_be_worse_is_not_taken_for_its_cost() -> None:
     assert [one.trial.number for one in choice.ranked(chosen, runs)] == [0, 1]
 
 
+def test_what_ran_on_another_fold_alone_is_not_taken_for_its_cost() -> None:
+    """An easy one: on the fold that both have run on it is far behind."""
+    given = config("strategy.cost=size", "strategy.tolerance=0.01", ARCHS, "confirm.top_k=2")
+    choice = Choice(given, {"resnet18": 45.0, "resnet50": 95.0})
+    chosen = [log(0, 0.95, model__arch="resnet50"), log(1, 0.945, model__arch="resnet18")]
+    scores = {("resnet50", "1/3"): 0.9, ("resnet18", "1/3"): 0.8, ("resnet50", "2/3"): 0.5}
+    runs = [
+        log(number, score, model__arch=arch, data__fold=fold)
+        for number, ((arch, fold), score) in enumerate(scores.items())
+    ]
+    assert [one.trial.number for one in choice.ranked(chosen, runs)] == [0, 1]
+
+
 def test_a_size_is_that_of_the_weights_in_float32() -> None:
     costs = measure_costs(config("strategy.cost=size", ARCHS, SIZES), 10)
     assert set(costs) == {"resnet18", "resnet50"}

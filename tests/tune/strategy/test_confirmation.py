@@ -27,12 +27,13 @@ def ended(
     state: TrialState = TrialState.COMPLETE,
     loss: float = 1.0,
     of: int | None = None,
+    seed: int | None = None,
 ) -> TrialLog:
     epochs = [Epoch({"val_acc": score, "val_loss": loss}, 0) for score in scores]
     lr = 1e-3 * (1 + (number if of is None else of))
     params = {"optim.lr": lr, "model.unfreeze_depth": 1}
     if of is not None:
-        params["train.seed"] = 1 + number
+        params["train.seed"] = 1 + number if seed is None else seed
     return TrialLog(number, params, 0, epochs, ended=1, state=state)
 
 
@@ -48,8 +49,8 @@ def test_the_finalists_are_the_best_completed_trials() -> None:
     assert [trial.number for trial in finalists(trials, 9)] == [1, 4, 0]
 
 
-def cut_short(number: int, scores: list[float]) -> TrialLog:
-    log = ended(number, scores, TrialState.PRUNED if scores else TrialState.FAIL)
+def cut_short(number: int, scores: list[float], of: int | None = None) -> TrialLog:
+    log = ended(number, scores, TrialState.PRUNED if scores else TrialState.FAIL, of=of)
     log.cut_short = True
     return log
 
@@ -191,3 +192,57 @@ def test_a_finalist_whose_every_seed_failed_is_not_taken() -> None:
 def test_without_a_confirmation_the_single_score_decides() -> None:
     order = ranked([ended(7, [0.95])], [])
     assert (order[0].mean, order[0].spread, order[0].best_run) == (0.95, 0.0, None)
+
+
+@pytest.mark.parametrize("scores", [[0.6], []])
+def test_a_finalist_that_there_was_no_time_for_has_not_failed(scores: list[float]) -> None:
+    """The other one, which was the quicker, is no better for it."""
+    chosen = [ended(7, [0.95]), ended(3, [0.90])]
+    runs = [cut_short(0, scores, of=7), ended(1, [0.91], of=3)]
+    assert [finalist.trial.number for finalist in ranked(chosen, runs)] == [7, 3]
+
+
+def test_one_without_runs_leaves_the_others_in_the_order_of_their_runs() -> None:
+    chosen = [ended(7, [0.95]), ended(3, [0.93]), ended(5, [0.92])]
+    runs = [ended(0, [0.80], of=7, seed=1), ended(1, [0.90], of=3, seed=1), cut_short(2, [], of=5)]
+    assert [finalist.trial.number for finalist in ranked(chosen, runs)] == [3, 7, 5]
+    best = [ended(5, [0.94]), *chosen[:2]]
+    assert [finalist.trial.number for finalist in ranked(best, runs)] == [5, 3, 7]
+
+
+def test_without_finalists_there_is_no_order() -> None:
+    assert ranked([], []) == []
+
+
+def test_finalists_are_compared_under_the_seeds_that_both_have_run_under() -> None:
+    """The second seed is an easy one, and there was no time to run both under it."""
+    chosen = [ended(7, [0.95]), ended(3, [0.90])]
+    runs = [
+        ended(0, [0.80], of=7, seed=1),
+        ended(1, [0.85], of=3, seed=1),
+        ended(2, [0.99], of=7, seed=2),
+    ]
+    order = ranked(chosen, runs)
+    assert [finalist.trial.number for finalist in order] == [3, 7]
+    assert [finalist.standing for finalist in order] == [0.85, 0.80]
+    assert order[1].mean == pytest.approx(0.895)
+
+
+def test_where_the_seed_is_searched_the_others_are_none_of_the_finalists(tmp_path: Path) -> None:
+    words = ["confirm.seeds=2", "confirm.top_k=2", "space.train.seed={low: 0, high: 9}"]
+    config = load_config(DIGITS, [*words, "augment.policy=none", "optim.weight_decay=0"])
+    chosen = [ended(7, [0.9], of=7, seed=1), ended(3, [0.8], of=3, seed=3)]
+    search = search_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
+
+    def begun(now: list[TrialLog]) -> list[int]:
+        ledger = open_confirmation(search, now)
+        assert ledger is not None
+        seeds = []
+        while ledger.has_more():
+            log = ledger.begin()
+            ledger.end(log.number, TrialState.FAIL)
+            seeds.append(log.params["train.seed"])
+        return seeds
+
+    assert begun(chosen) == [2, 2, 4, 4]
+    assert begun([ended(9, [0.95], of=9, seed=2), chosen[1]]) == [1, 1, 4]

@@ -208,7 +208,9 @@ def test_a_refit_trains_to_the_end_of_a_schedule_that_ends_at_nothing(name: str)
     words = [f"schedule.name={name}", "train.epochs=3"]
     assert chosen_epochs(load_config(DIGITS, words), winner) == 3
     early = load_config(DIGITS, [*words, "train.early_stopping=1"])
-    assert chosen_epochs(early, winner) == 2
+    assert chosen_epochs(early, winner) == 3, "which it came to the end of"
+    (stopped,) = ranked([trial(7, [0.5, 0.9])], [])
+    assert chosen_epochs(early, stopped) == 2
 
 
 def test_with_auto_the_winner_is_refitted_where_it_ran_on_folds() -> None:
@@ -217,6 +219,8 @@ def test_with_auto_the_winner_is_refitted_where_it_ran_on_folds() -> None:
     auto = load_config(DIGITS, ["refit.enabled=auto"])
     assert is_refitted(auto, on_few)
     assert not is_refitted(auto, on_many)
+    folds = load_config(DIGITS, ["refit.enabled=auto", "confirm.folds=5", "confirm.top_k=1"])
+    assert is_refitted(folds, on_many), "for whose folds there was no time"
     assert not is_refitted(load_config(DIGITS, []), on_few), "off by default"
     assert is_refitted(load_config(DIGITS, ["refit.enabled=true"]), on_many)
     assert not is_refitted(load_config(DIGITS, ["refit.enabled=false"]), on_few)

@@ -7,11 +7,12 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.images import write_folders
 from tests.helpers.studies import reported, search_of
 from trainable.data.datasets import load_dataset
 from tune.config.loading import load_config
 from tune.config.schema import SearchConfig
-from tune.strategy.memory import MOST_POINTS, remembered
+from tune.strategy.memory import MOST_POINTS, is_split_otherwise, remembered
 from tune.strategy.portfolio import choose, open_search
 from tune.study.fingerprints import hash_classes
 from tune.study.search import Search
@@ -110,6 +111,35 @@ def test_images_that_were_split_otherwise_are_no_kin(url: str) -> None:
     """What is tested now may have been validated on then."""
     earlier(url, "more", "data.test_fraction=0.5", data_fingerprint="split otherwise")
     assert names(url) == []
+
+
+def test_a_folder_is_the_same_by_whatever_path(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folders(tmp_path / "images", ["a", "b"], 40)
+    monkeypatch.chdir(tmp_path)
+    source, other = "data.source=image_folder", {"data_fingerprint": "split otherwise"}
+    earlier(url, "more", source, "data.root=images", "data.test_fraction=0.5", **other)
+    assert names(url, source, f"data.root={tmp_path / 'images'}") == []
+    earlier(url, "as-now", source, "data.root=images", **other)
+    assert names(url, source, f"data.root={tmp_path / 'images'}") == ["as-now"]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "is_kin"),
+    [
+        ("data.name=DTD?partition=1", "data.name=DTD?partition=2", False),
+        ("data.name=DTD?partition=2", "data.name=DTD?partition=2", True),
+        ("data.name=DTD data.split_rule=1", "data.name=DTD data.split_rule=1 data.limit=50", False),
+        ("data.name=DTD", "data.name=DTD data.limit=50", True),
+    ],
+)
+def test_images_of_other_parts_of_a_set_are_no_kin(then: str, now: str, is_kin: bool) -> None:
+    earlier, later = (
+        load_config(DIGITS, ["data.source=torchvision", *words.split()]).data
+        for words in (then, now)
+    )
+    assert is_split_otherwise(earlier, later) is not is_kin
 
 
 def test_a_trial_of_a_searched_architecture_is_taken(url: str) -> None:

@@ -53,6 +53,10 @@ def test_the_rungs_reach_to_the_longest_trial_of_the_space() -> None:
     config = load_config(DIGITS, ["space.train.epochs=[4,12]", "scheduler.reduction_factor=2"])
     assert longest_trial(config) == 12
     assert rungs(config.scheduler, 12) == [1, 2, 4, 8]
+    stopped = load_config(DIGITS, ["space.train.epochs=[4,12]", "train.stop_after=5"])
+    assert longest_trial(stopped) == 5
+    some = load_config(DIGITS, ["train.epochs=12", "space.train.stop_after=[3,5]"])
+    assert longest_trial(some) == 5
 
 
 @pytest.mark.parametrize("override", ["scheduler.name=fifo", "train.epochs=1"])
