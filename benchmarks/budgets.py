@@ -6,10 +6,11 @@
 
 Each is `python -m tune.search --time-budget` on the digits in an empty folder with an empty store:
 of the default search; of trials that no budget here is enough for (`train.epochs=500`); of a search
-whose trials all pause; and of one that is killed half way through its budget and resumed. The wall
-time is the command's, from its start to the end of its process, of a resumed search both commands'.
-A command that takes no more than a tenth and 15 s longer, and has registered a model, has kept to
-its budget.
+whose trials all pause; and of one that is killed half way through its budget and resumed. With
+`TUNE_REAL_DATA`, a folder with `data/hymenoptera.tar` and `weights/`, one is of photographs in
+their files, which the test reads, each and its mirror image. The wall time is the command's, from
+its start to the end of its process, of a resumed search both commands'. A command that takes no
+more than a tenth and 15 s longer, and has registered a model, has kept to its budget.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -41,6 +43,7 @@ class Budget:
     seconds: int
     words: tuple[str, ...] = ()
     killed: bool = False
+    config: str = "digits"
 
 
 ALL = [
@@ -52,6 +55,17 @@ ALL = [
     Budget("killed half way", 60, ENDLESS, killed=True),
     Budget("default, 100 trials", 600, ("--num-samples", "100")),
 ]
+PHOTOGRAPHS = Budget(
+    "photographs",
+    120,
+    (
+        "data.image_size=96",
+        "data.test_fraction=0.4",
+        "model.unfreeze_depth=0",
+        "predict.flips=true",
+    ),
+    config="image_folder",
+)
 QUICK = [Budget("500 epochs", 20, ENDLESS), Budget("halving", 40, PAUSING)]
 
 
@@ -63,10 +77,15 @@ def main() -> None:
     given = parser.parse_args()
     budgets = [b for b in (QUICK if given.quick else ALL) if b.name.startswith(given.only)]
     print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {versions()}", flush=True)
-    kept = []
+    real, kept = os.environ.get("TUNE_REAL_DATA"), []
+    if real and not given.quick and PHOTOGRAPHS.name.startswith(given.only):
+        budgets.append(PHOTOGRAPHS)
     for budget in budgets:
         with tempfile.TemporaryDirectory() as folder:
-            taken, code, told = run(budget, Path(folder))
+            words = budget.words
+            if budget is PHOTOGRAPHS:
+                words += photographs(Path(str(real)), Path(folder))
+            taken, code, told = run(replace(budget, words=words), Path(folder))
             models = registered(Path(folder))
         most = budget.seconds * (1 + TOLERANCE) + TOLERANCE_SECONDS
         kept.append(code == 0 and taken <= most and models > 0)
@@ -79,10 +98,19 @@ def main() -> None:
     print(json.dumps({"budgets": len(budgets), "kept": sum(kept)}))
 
 
+def photographs(real: Path, folder: Path) -> tuple[str, ...]:
+    """The words of a search of photographs, which are unpacked into a folder."""
+    with tarfile.open(real / "data" / "hymenoptera.tar") as tar:
+        tar.extractall(folder / "photographs", filter="data")
+    (train,) = (folder / "photographs").rglob("train")
+    weights = real / "weights" / "resnet18-complete.pt"
+    return f"data.root={train}", f"model.weights={weights}"
+
+
 def run(budget: Budget, folder: Path) -> tuple[float, int, str]:
     """The seconds that a search takes, its exit code, and what it says to be undone."""
     taken = 0.0
-    words = ["--config", "digits", "--name", "one", *budget.words]
+    words = ["--config", budget.config, "--name", "one", *budget.words]
     words += ["--time-budget", f"{budget.seconds}s"]
     if budget.killed:
         start = time.monotonic()

@@ -13,8 +13,8 @@ Four sides, each a command in an empty folder with an empty store, in turn for e
 - `stock`: Ray's own OptunaSearch and ASHA on our trainable (`versus/stock.py`);
 - `plain`: a plain Ray Tune program (`versus/plain.py`).
 
-Six hours in all: each run is a line of `live.jsonl`, with its commit and machine, and is not run
-again while it stands there. A pair, two sides with one seed, is of one machine.
+Four and a half hours in all: each run is a line of `live.jsonl`, with its commit and machine, and
+is not run again while it stands there. A pair, two sides with one seed, is of one machine.
 
 All start from the same weights and run a trial a core until the time is over. The first three
 search the preset's space; plain searches learning rate, weight decay, depth and policy as far as
@@ -109,7 +109,7 @@ TASKS: Final = {
         "digits", 150, ("none", "flip_crop", "trivial", "rand"), 0, (), 6, 128, 0.15, 0.2
     ),
     "hymenoptera": Task("image_folder", 300, ALL, epochs=9),
-    "cifar10_5000": Task("image_folder", 600, ALL, least_depth=1, batch_size=64),
+    "cifar10_5000": Task("image_folder", 300, ALL, least_depth=1, batch_size=64),
 }
 
 
