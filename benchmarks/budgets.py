@@ -57,12 +57,10 @@ ALL = [
 ]
 PHOTOGRAPHS = Budget(
     "photographs",
-    120,
+    90,
     (
-        "data.image_size=96",
-        "data.test_fraction=0.4",
-        "model.unfreeze_depth=0",
-        "predict.flips=true",
+        *("data.image_size=96", "data.test_fraction=0.4", "model.unfreeze_depth=0"),
+        *("predict.flips=true", "--num-samples", "500"),
     ),
     config="image_folder",
 )

@@ -23,6 +23,7 @@ from tune.config.schema import SearchConfig
 from tune.config.walk import possible
 from tune.strategy.budget import (
     CONFIRM_SHARE,
+    START_SPARE,
     STOP_SECONDS,
     confirmation_seconds,
     end_seconds,
@@ -123,7 +124,8 @@ class Allowance:
             return math.inf
         logs = list(searched.trials.values())
         refitting = self._refitting(logs, chosen)
-        return self.remaining - self._end(logs) - (refitting and STOP_SECONDS + refitting)
+        kept = refitting and self._between(logs) + refitting
+        return self.remaining - self._end(logs) - kept
 
     def after_trials(self, searched: Ledger) -> float:
         """The seconds from the end of a search's trials to its own, as it looks now."""
@@ -200,11 +202,18 @@ class Allowance:
         def whole(runs: int | None) -> float:
             confirming = self._confirming(logs, chosen, runs)
             stops = sum(seconds > 0 for seconds in (confirming, refitting))
-            return confirming + making + STOP_SECONDS * stops
+            return confirming + making + self._between(logs) * stops
 
-        alone = refitting and refitting + STOP_SECONDS
+        alone = refitting and refitting + self._between(logs)
         wanted = (whole(None), whole(self._least_runs), alone)
         return next((each for each in wanted if each <= CONFIRM_SHARE * self.total), 0.0)
+
+    def _between(self, logs: Sequence[TrialLog]) -> float:
+        """The seconds that are kept until what runs has stopped and what follows has started.
+
+        Beside what that is taken to take: else what is late by a second would be left out.
+        """
+        return STOP_SECONDS + START_SPARE * worker_seconds(logs, self._load.startup)
 
     @property
     def _least_runs(self) -> int:

@@ -23,7 +23,7 @@ from trainable.network.cut_network import build
 from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.engine.allowance import Allowance, Load, measure_load
-from tune.strategy.budget import STOP_SECONDS
+from tune.strategy.budget import START_SECONDS, START_SPARE, STOP_SECONDS
 from tune.strategy.choice import Choice
 from tune.strategy.confirmation import finalists
 from tune.study import stopwatch
@@ -32,6 +32,7 @@ from tune.study.ledger import Ledger
 from tune.study.stopwatch import Stopwatch
 from tune.study.trial import Decision
 
+BETWEEN = STOP_SECONDS + START_SPARE * START_SECONDS
 LOAD = Load(startup=7.0, pass_seconds=0.0, tested=100, trained=400, concurrent=2)
 
 
@@ -94,7 +95,7 @@ def test_time_is_kept_for_the_confirmation_if_that_leaves_most_for_the_search(
     long = Bench(tmp_path, "budget.time=300s", *words)
     long.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     long.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
-    assert long.for_trials == pytest.approx(300 - end - confirming - STOP_SECONDS)
+    assert long.for_trials == pytest.approx(300 - end - confirming - BETWEEN)
     short = Bench(tmp_path, "budget.time=60s", *words)
     short.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     short.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
@@ -110,12 +111,12 @@ def test_time_is_kept_for_the_confirmation_if_that_leaves_most_for_the_search(
 def test_what_is_kept_for_the_confirmation_suffices_when_the_trials_have_stopped(
     refit: str, tmp_path: Path
 ) -> None:
-    """They stop a second or two after the time for them is up."""
+    """They stop a second or two after the time for them is up, and what follows starts late."""
     words = ("confirm.top_k=2", "confirm.seeds=2", "confirm.soup=false", "train.epochs=6", refit)
     bench = Bench(tmp_path, "budget.time=300s", *words)
     for _ in range(2):
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
-    bench.now = bench.for_trials + 1.5
+    bench.now = bench.for_trials + 1.5 + 1.5
     chosen = list(bench.ledger.trials.values())
     whole = 3 + 2 * 6 * 4.0
     assert bench.allowance.for_runs(bench.ledger, chosen) >= whole
@@ -141,7 +142,8 @@ def test_time_is_kept_for_workers_that_start_as_slowly_as_the_first(tmp_path: Pa
         log = bench.ledger.trials[0]
         log.started = log.epochs[0].at - 2_000 - wait
         kept.append(300 - 6 - 2 * (2.0 * 100 / 400) - STOP_SECONDS - bench.for_trials)
-    assert kept == [6 * 2.0 + 3, 6 * 2.0 + 5, 6 * 2.0 + 2 * 7]
+    starts = (3, 5, 2 * 7)
+    assert kept == [6 * 2.0 + (1 + START_SPARE) * start for start in starts]
 
 
 def test_the_finalists_run_again_if_there_is_time_for_one_run_of_each(tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_the_first_epoch_of_a_cold_cache_is_not_taken_for_the_others(tmp_path: P
     bench.ledger.end(number, TrialState.COMPLETE)
     confirming = 3 + 6 * 1.0
     ending = 6 + 2 * (20.0 * 100 / 400)
-    assert bench.for_trials == pytest.approx(60 - ending - confirming - STOP_SECONDS)
+    assert bench.for_trials == pytest.approx(60 - ending - confirming - BETWEEN)
 
 
 def test_the_soup_is_left_out_where_there_is_no_time_for_it(tmp_path: Path) -> None:
@@ -272,7 +274,7 @@ def test_time_is_kept_for_runs_on_folds_and_for_the_refit(tmp_path: Path) -> Non
     confirming = 3 + 1.2 * (4.0 + 5 * 6 * 4.0)  # five rounds of two runs at once
     refitting = 3 + 1.5 * (4.0 + 6 * 4.0)
     end = 6 + 2 * (4.0 * 100 / 400)
-    assert bench.for_trials == pytest.approx(600 - end - confirming - refitting - 2 * STOP_SECONDS)
+    assert bench.for_trials == pytest.approx(600 - end - confirming - refitting - 2 * BETWEEN)
 
 
 def test_time_is_kept_for_the_refit_or_for_the_soup(tmp_path: Path) -> None:
@@ -282,12 +284,12 @@ def test_time_is_kept_for_the_refit_or_for_the_soup(tmp_path: Path) -> None:
         bench = Bench(tmp_path / str(stops), *words, more, load=GROWN)
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
         confirming, end = 3 + 6 * 4.0, 6 + 2 * (4.0 * 100 / 400)
-        kept.append(600 - end - confirming - stops * STOP_SECONDS - bench.for_trials)
+        kept.append(600 - end - confirming - stops * BETWEEN - bench.for_trials)
     assert kept == pytest.approx([3 + 1.5 * (4.0 + 6 * 4.0), 3 * 0.5 * 4.0])
 
 
 @pytest.mark.parametrize(
-    ("seconds", "kept"), [(201, 27 + 45 + 2 * STOP_SECONDS), (170, 45 + STOP_SECONDS), (110, 0)]
+    ("seconds", "kept"), [(201, 27 + 45 + 2 * BETWEEN), (170, 45 + BETWEEN), (110, 0)]
 )
 def test_where_not_all_can_be_kept_it_is_the_refits(
     seconds: int, kept: float, tmp_path: Path
@@ -299,7 +301,7 @@ def test_where_not_all_can_be_kept_it_is_the_refits(
     assert bench.for_trials == pytest.approx(seconds - end - kept)
     runs = bench.allowance.for_runs(bench.ledger)
     chosen = list(bench.ledger.trials.values())
-    assert bench.allowance.for_runs(bench.ledger, chosen) == pytest.approx(runs - 45 - STOP_SECONDS)
+    assert bench.allowance.for_runs(bench.ledger, chosen) == pytest.approx(runs - 45 - BETWEEN)
 
 
 def test_without_finalists_time_is_kept_for_the_refit(tmp_path: Path) -> None:
@@ -307,7 +309,7 @@ def test_without_finalists_time_is_kept_for_the_refit(tmp_path: Path) -> None:
     bench = Bench(tmp_path, *words, load=GROWN)
     bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     end = 6 + 2 * (4.0 * 100 / 400)
-    assert bench.for_trials == pytest.approx(600 - end - 45 - STOP_SECONDS)
+    assert bench.for_trials == pytest.approx(600 - end - 45 - BETWEEN)
     assert bench.allowance.after_trials(bench.ledger) == pytest.approx(end + 45)
 
 
@@ -317,7 +319,7 @@ def test_runs_on_folds_begin_if_there_is_time_for_some(tmp_path: Path) -> None:
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     chosen = list(bench.ledger.trials.values())
     some, refitting = 3 + 1.2 * (4.0 + 3 * 6 * 4.0), 3 + 1.5 * (4.0 + 6 * 4.0)
-    bench.now = 300 - 8 - some - STOP_SECONDS - refitting - 1
+    bench.now = 300 - 8 - some - BETWEEN - refitting - 1
     assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is None
     bench.now += 2
     assert bench.allowance.lacks_confirmation(bench.ledger, chosen) is not None
@@ -387,8 +389,8 @@ def test_where_not_all_is_kept_the_finalists_run_again_once(tmp_path: Path) -> N
     for _ in range(2):
         bench.trial(epochs=6, seconds=4.0, state=TrialState.COMPLETE)
     whole, once = 3 + 4 * 6 * 4.0, 3 + 6 * 4.0
-    assert once + STOP_SECONDS < 0.4 * 100 < whole
-    assert bench.for_trials == pytest.approx(100 - 8 - once - STOP_SECONDS)
+    assert once + BETWEEN < 0.4 * 100 < whole
+    assert bench.for_trials == pytest.approx(100 - 8 - once - BETWEEN)
 
 
 def test_time_is_kept_for_the_finalists_by_the_rule_of_the_search(tmp_path: Path) -> None:
@@ -407,7 +409,7 @@ def test_time_is_kept_for_the_finalists_by_the_rule_of_the_search(tmp_path: Path
             bench.ledger.add_epoch(number, epoch, result, Decision.GO_ON)
         bench.ledger.end(number, TrialState.COMPLETE)
     end = 6 + 2 * (9.0 * 100 / 400)
-    assert bench.for_trials == pytest.approx(600 - end - (3 + 6 * 9.0) - STOP_SECONDS)
+    assert bench.for_trials == pytest.approx(600 - end - (3 + 6 * 9.0) - BETWEEN)
 
 
 def test_a_trial_that_is_to_stop_early_is_not_expected_to_go_on(tmp_path: Path) -> None:
@@ -416,7 +418,7 @@ def test_a_trial_that_is_to_stop_early_is_not_expected_to_go_on(tmp_path: Path) 
     bench.trial(epochs=5, seconds=1.0, state=TrialState.COMPLETE)
     confirming, refitting = 3 + 5 * 1.0, 3 + 1.0 + 5 * 1.0
     assert bench.for_trials == pytest.approx(
-        600 - 6 - 2 * (1.0 * 100 / 400) - confirming - refitting - 2 * STOP_SECONDS
+        600 - 6 - 2 * (1.0 * 100 / 400) - confirming - refitting - 2 * BETWEEN
     )
 
 
