@@ -23,8 +23,8 @@ SOUP_SHARE: Final = 0.5
 """What measuring a network's normalization again takes of the time of an epoch."""
 STOP_SECONDS: Final = 2.0
 """Seconds from the time at which trials are to stop until all have."""
-START_SPARE: Final = 0.5
-"""What is kept besides, as a share of what workers take to start: some take longer."""
+START_SPARE: Final = 1.0
+"""What is kept besides, as a share of what workers take to start: some take twice as long."""
 START_SECONDS: Final = 3.0
 """Seconds until a new worker has loaded what it needs, at the least."""
 
