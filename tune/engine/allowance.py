@@ -18,6 +18,7 @@ from trainable.data.hashing import hash_file
 from trainable.data.sizes import stored_side
 from trainable.device import available_cores
 from trainable.network.cut_network import build
+from trainable.registries import POLICIES
 from tune.config.durations import duration_text
 from tune.config.schema import SearchConfig
 from tune.config.walk import possible
@@ -27,6 +28,7 @@ from tune.strategy.budget import (
     STOP_SECONDS,
     confirmation_seconds,
     end_seconds,
+    fresh_seconds,
     refit_seconds,
     slowest_epoch,
     soup_seconds,
@@ -46,6 +48,14 @@ SLOW_START: Final = 0.5
 """The share of the time budget from which on a start is slow."""
 _PROBED: Final = 16
 """Images whose pass through the network is timed."""
+_CACHED_BY: Final = (
+    "model.arch",
+    "model.unfreeze_depth",
+    "data.image_size",
+    "augment.policy",
+    "augment.num_views",
+)
+"""Keys that decide which outputs of frozen layers a trial needs."""
 _SIDE: Final = 128
 """Of larger images, in pixels a side, fewer are timed."""
 _CORES_FED: Final = 0.5
@@ -185,10 +195,12 @@ class Allowance:
         config, load = self._config, self._load
         start, epochs = worker_seconds(logs, load.startup), list(map(self._epochs_of, chosen))
         # Other seeds read what the search has cached; of the images of folds nothing is.
-        folds = config.confirm.over_folds
-        growth, first = (load.of_fold, slowest_epoch(logs)) if folds else (1.0, 0.0)
+        growth, fresh = 1.0, 0.0
+        if config.confirm.over_folds:
+            growth = load.of_fold
+            fresh = max((self._fresh(log, logs) for log in chosen), default=0.0)
         return confirmation_seconds(
-            chosen, epochs, config.confirm, load.concurrent, start, growth, runs, first
+            chosen, epochs, config.confirm, load.concurrent, start, growth, runs, fresh
         )
 
     def _kept(self, logs: Sequence[TrialLog], chosen: Sequence[TrialLog]) -> float:
@@ -221,6 +233,17 @@ class Allowance:
         confirm = self._config.confirm
         return min(LEAST_PAIRS, confirm.runs) if confirm.over_folds else 1
 
+    def _fresh(self, log: TrialLog, logs: Sequence[TrialLog]) -> float:
+        """What a trial takes longer on images whose outputs of frozen layers are not cached."""
+        trial = self._config.trial(log.params)
+        policy, views = POLICIES[trial.augment.policy](), trial.augment.num_views
+        seen = [policy.renditions_of(epoch, views) for epoch in range(trial.train.last_epoch)]
+        own = self._config.own
+        values = [{**own, **each.params} for each in (log, *logs)]
+        needs = [[each[key] for key in _CACHED_BY] for each in values]
+        alike = [one for one, need in zip(logs, needs[1:], strict=True) if need == needs[0]]
+        return fresh_seconds(log, alike, len(set(seen)))
+
     def _epochs_of(self, log: TrialLog) -> int:
         """The epochs of a trial that nothing stops."""
         return self._config.trial(log.params).train.last_epoch
@@ -233,10 +256,10 @@ class Allowance:
         """The seconds for the refit of any of the finalists; 0 if there is to be none."""
         if not self._is_refitted:
             return 0.0
-        load, first = self._load, slowest_epoch(logs)
-        start = worker_seconds(logs, load.startup)
+        growth, start = self._load.of_all, worker_seconds(logs, self._load.startup)
         each = (
-            refit_seconds(log, self._epochs_of(log), start, load.of_all, first) for log in chosen
+            refit_seconds(log, self._epochs_of(log), start, growth, self._fresh(log, logs))
+            for log in chosen
         )
         return max(each, default=0.0)
 

@@ -23,8 +23,8 @@ SOUP_SHARE: Final = 0.5
 """What measuring a network's normalization again takes of the time of an epoch."""
 STOP_SECONDS: Final = 2.0
 """Seconds from the time at which trials are to stop until all have."""
-START_SPARE: Final = 1.0
-"""What is kept besides, as a share of what workers take to start: some take twice as long."""
+START_SPARE: Final = 0.5
+"""What is kept besides, as a share of what workers take to start: some take longer."""
 START_SECONDS: Final = 3.0
 """Seconds until a new worker has loaded what it needs, at the least."""
 
@@ -88,7 +88,7 @@ def confirmation_seconds(
     start: float,
     growth: float = 1.0,
     runs: int | None = None,
-    first: float = 0.0,
+    fresh: float = 0.0,
 ) -> float:
     """How long it takes to train the finalists again, under other seeds or on folds.
 
@@ -100,18 +100,30 @@ def confirmation_seconds(
         start: Seconds that their workers take to start.
         growth: The images that a run trains on, over those that the search's trials did.
         runs: How often each, if not as often as the config says.
-        first: Seconds of an epoch that computes the frozen layers' outputs of other images.
+        fresh: Seconds that computing the frozen layers' outputs takes, of images of which they are
+            not cached.
     """
     if not chosen or config.top_k == 0:
         return 0.0
     times = (trial_seconds(log, most) for log, most in zip(chosen, epochs, strict=True))
     count = config.runs if runs is None else runs
     rounds = math.ceil(len(chosen) * count / concurrent)
-    return start + growth * (first + rounds * max(times))
+    return start + growth * (fresh + rounds * max(times))
+
+
+def fresh_seconds(log: TrialLog, alike: Iterable[TrialLog], fresh: int) -> float:
+    """How much longer a trial takes that has to compute the frozen layers' outputs itself.
+
+    Args:
+        log: A trial, which may have found them in the cache.
+        alike: The trials that needed the same ones, of which one computed them.
+        fresh: In how many of its epochs there are some to compute.
+    """
+    return fresh * max(0.0, slowest_epoch([log, *alike]) - usual_epoch([log]))
 
 
 def refit_seconds(
-    winner: TrialLog, epochs: int, start: float, growth: float, first: float
+    winner: TrialLog, epochs: int, start: float, growth: float, fresh: float
 ) -> float:
     """How long it takes to train a winner once more.
 
@@ -120,10 +132,10 @@ def refit_seconds(
         epochs: How many epochs it has at most.
         start: Seconds that its worker takes to start.
         growth: The images that it trains on, over those that the search's trials did.
-        first: Seconds of an epoch that computes the frozen layers' outputs too: of these images
-            they are not cached.
+        fresh: Seconds that computing the frozen layers' outputs takes: of these images they are not
+            cached.
     """
-    return start + growth * (first + trial_seconds(winner, epochs))
+    return start + growth * (fresh + trial_seconds(winner, epochs))
 
 
 def soup_seconds(chosen: Sequence[TrialLog], config: ConfirmConfig) -> float:
