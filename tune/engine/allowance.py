@@ -97,8 +97,8 @@ class Allowance:
 
     def __init__(self, choice: Choice, watch: Stopwatch, load: Load) -> None:
         self._config, self._choice, self._watch, self._load = choice.config, choice, watch, load
-        config = choice.config
-        self.total = math.inf if config.budget.time is None else config.budget.time
+        asked = choice.config.budget.time
+        self.total = math.inf if asked is None else asked
 
     @property
     def remaining(self) -> float:

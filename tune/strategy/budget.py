@@ -111,15 +111,15 @@ def confirmation_seconds(
     return start + growth * (fresh + rounds * max(times))
 
 
-def fresh_seconds(log: TrialLog, alike: Iterable[TrialLog], fresh: int) -> float:
+def fresh_seconds(log: TrialLog, alike: Iterable[TrialLog], epochs: int) -> float:
     """How much longer a trial takes that has to compute the frozen layers' outputs itself.
 
     Args:
         log: A trial, which may have found them in the cache.
         alike: The trials that needed the same ones, of which one computed them.
-        fresh: In how many of its epochs there are some to compute.
+        epochs: In how many of its epochs there are some to compute.
     """
-    return fresh * max(0.0, slowest_epoch([log, *alike]) - usual_epoch([log]))
+    return epochs * max(0.0, slowest_epoch([log, *alike]) - usual_epoch([log]))
 
 
 def refit_seconds(

@@ -18,6 +18,7 @@ from tune.strategy import confirmation
 from tune.strategy.confirmation import finalists, open_confirmation, ranked, read_confirmation
 from tune.strategy.portfolio import starting_point
 from tune.study import storage
+from tune.study.search import Search
 from tune.study.trial import Epoch, TrialLog
 
 
@@ -137,20 +138,23 @@ def test_without_finalists_or_seeds_there_is_no_confirmation(tmp_path: Path) -> 
     assert read_confirmation(search, [ended(7, [0.9])]) is None, "it is not that far"
 
 
+def begun(search: Search, now: list[TrialLog]) -> list[TrialLog]:
+    """The runs that a confirmation of these finalists begins, each of which fails."""
+    ledger, logs = open_confirmation(search, now), list[TrialLog]()
+    assert ledger is not None
+    while ledger.has_more():
+        logs.append(ledger.begin())
+        ledger.end(logs[-1].number, TrialState.FAIL)
+    return logs
+
+
 def test_a_search_that_grew_runs_its_new_finalists_and_not_the_others(tmp_path: Path) -> None:
     words = ["augment.policy=none", "optim.weight_decay=0", "confirm.seeds=2", "confirm.top_k=2"]
     search = search_of(load_config(DIGITS, words), f"sqlite:///{tmp_path / 'optuna.db'}")
     chosen = [ended(number, [0.9]) for number in range(3)]
 
     def begin(now: list[TrialLog]) -> list[tuple[int, float]]:
-        ledger = open_confirmation(search, now)
-        assert ledger is not None
-        begun = []
-        while ledger.has_more():
-            log = ledger.begin()
-            ledger.end(log.number, TrialState.FAIL)
-            begun.append((log.number, log.params["optim.lr"]))
-        return begun
+        return [(log.number, log.params["optim.lr"]) for log in begun(search, now)]
 
     assert begin(chosen[:2]) == [(0, 1e-3), (1, 2e-3), (2, 1e-3), (3, 2e-3)]
     assert begin(chosen[:2]) == []
@@ -234,15 +238,8 @@ def test_where_the_seed_is_searched_the_others_are_none_of_the_finalists(tmp_pat
     chosen = [ended(7, [0.9], of=7, seed=1), ended(3, [0.8], of=3, seed=3)]
     search = search_of(config, f"sqlite:///{tmp_path / 'optuna.db'}")
 
-    def begun(now: list[TrialLog]) -> list[int]:
-        ledger = open_confirmation(search, now)
-        assert ledger is not None
-        seeds = []
-        while ledger.has_more():
-            log = ledger.begin()
-            ledger.end(log.number, TrialState.FAIL)
-            seeds.append(log.params["train.seed"])
-        return seeds
+    def seeds(now: list[TrialLog]) -> list[int]:
+        return [log.params["train.seed"] for log in begun(search, now)]
 
-    assert begun(chosen) == [2, 2, 4, 4]
-    assert begun([ended(9, [0.95], of=9, seed=2), chosen[1]]) == [1, 1, 4]
+    assert seeds(chosen) == [2, 2, 4, 4]
+    assert seeds([ended(9, [0.95], of=9, seed=2), chosen[1]]) == [1, 1, 4]
