@@ -141,16 +141,7 @@ def _is_of_full_disk(error: BaseException | None) -> bool:
     return False
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A state that :meth:`Checkpoints.save` wrote; no code is unpickled.
-
-    Raises:
-        CheckpointError: It cannot be read.
-    """
-    return _loaded(path, path)
-
-
-def _loaded(path: Path | str, content: Path | io.BytesIO) -> dict[str, Any]:
+def _loaded(path: Path | str, content: io.BytesIO) -> dict[str, Any]:
     try:
         state = torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # of broken bytes the unpickler makes any error

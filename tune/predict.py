@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -67,7 +66,7 @@ def main(
         check_table(as_csv)
     from trainable.inference.labelling import find_images
 
-    sources, problems = find_images(images or [], sys.stdin.buffer)
+    sources, problems = find_images(images or [])
     if not sources:
         raise ConfigError("; ".join(problems) or "name an image, a folder, or -")
     for problem in problems:

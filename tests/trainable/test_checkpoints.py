@@ -21,7 +21,6 @@ from trainable.checkpoints import (
     Checkpoints,
     NoSpaceError,
     digest_of,
-    read_checkpoint,
 )
 from trainable.config import TrialConfig
 
@@ -44,7 +43,7 @@ def test_the_last_and_the_best_are_kept(folder: Path) -> None:
     assert last is not None
     assert last["epoch"] == 3
     assert torch.equal(last["weight"], torch.full((100,), 3.0))
-    assert read_checkpoint(folder / BEST)["epoch"] == 2
+    assert torch.load(folder / BEST, weights_only=True)["epoch"] == 2
     assert sorted(path.name for path in folder.iterdir()) == [BEST, LAST]
 
 
@@ -67,8 +66,8 @@ def test_without_hard_links_the_best_is_a_copy(folder: Path, no_hard_links: None
     checkpoints = Checkpoints(folder)
     for epoch, best in ((1, True), (2, True), (3, False)):
         checkpoints.save(state(epoch), best=best)
-        assert read_checkpoint(folder / LAST)["epoch"] == epoch
-        assert read_checkpoint(folder / BEST)["epoch"] == min(epoch, 2)
+        assert torch.load(folder / LAST, weights_only=True)["epoch"] == epoch
+        assert torch.load(folder / BEST, weights_only=True)["epoch"] == min(epoch, 2)
     assert not (folder / BEST).samefile(folder / LAST)
     assert sorted(path.name for path in folder.iterdir()) == [BEST, LAST]
 
@@ -92,8 +91,8 @@ def test_that_no_space_is_left_is_said_with_and_without_hard_links(
         checkpoints.save(state(2), best=True)
 
     # The trial goes on from the last one, and comes to the same best one.
-    assert read_checkpoint(folder / LAST)["epoch"] == 1
-    assert read_checkpoint(folder / BEST)["epoch"] == 2
+    assert torch.load(folder / LAST, weights_only=True)["epoch"] == 1
+    assert torch.load(folder / BEST, weights_only=True)["epoch"] == 2
     assert sorted(path.name for path in folder.iterdir()) == [BEST, LAST]
 
 
@@ -128,8 +127,8 @@ def test_on_a_full_disk_those_before_stay(folder: Path) -> None:
             checkpoints.save(state(2), best=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert read_checkpoint(folder / LAST)["epoch"] == 1
-    assert read_checkpoint(folder / BEST)["epoch"] == 1
+    assert torch.load(folder / LAST, weights_only=True)["epoch"] == 1
+    assert torch.load(folder / BEST, weights_only=True)["epoch"] == 1
     assert sorted(path.name for path in folder.iterdir()) == [BEST, LAST]
 
 
@@ -161,7 +160,7 @@ def test_a_kill_while_writing_leaves_those_before(folder: Path) -> None:
     assert last is not None
     assert last["epoch"] == 1
     assert len(list(folder.iterdir())) == 2
-    assert read_checkpoint(folder / BEST)["epoch"] == 1
+    assert torch.load(folder / BEST, weights_only=True)["epoch"] == 1
 
 
 def test_a_checkpoint_of_another_trial_is_not_gone_on_from(folder: Path) -> None:

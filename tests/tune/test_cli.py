@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import subprocess
 import sys
@@ -129,6 +131,21 @@ def test_a_mistake_found_by_the_command_itself_ends_with_2() -> None:
     done = runner.invoke(app, ["9"])
     assert (done.exit_code, done.stderr) == (2, "tune.example: nine is too many\n")
     assert [runner.invoke(app, [str(code)]).exit_code for code in (0, 1, 8)] == [0, 1, 130]
+
+
+def test_a_full_disk_ends_a_command_with_1_and_one_line() -> None:
+    app = Door("tune.example")
+
+    @app.command()
+    def main(number: int) -> int:
+        raise OSError(number, os.strerror(number), "model.onnx")
+
+    runner = typer.testing.CliRunner()
+    done = runner.invoke(app, [str(errno.ENOSPC)])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("tune.example: no space is left on the disk (")
+    assert done.stderr.count("\n") == 1
+    assert isinstance(runner.invoke(app, [str(errno.EIO)]).exception, OSError)
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,6 +178,29 @@ def test_what_cannot_be_read_is_told_and_does_not_stop_the_rest(
     assert [line.split()[1] for line in told] == ["empty", "missing.png", "mixed/a.jpg"]
     assert told[0].startswith("tune.predict: empty holds no image (JPEG,")
     assert "there is no such file" in told[1]
+
+
+def test_a_folder_that_may_not_be_read_does_not_stop_the_rest(
+    model: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = (pictures / "0" / "000.png").read_bytes()
+    for name in ("a", "closed", "z"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.png").write_bytes(good)
+    scan = os.scandir
+
+    def guarded(path: str | Path) -> Any:  # root may read all
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    done = invoke("tune.predict", "photos", f"--model={model}", cwd=tmp_path)
+    assert done.returncode == 1
+    told = [line.split(":")[0] for line in done.stdout.splitlines()]
+    assert told == ["photos/a/1.png", "photos/z/1.png"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("tune.predict: photos/closed cannot be read (Permission denied): give")
 
 
 def test_a_table_has_a_row_for_each_image_that_can_be_read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,22 +43,23 @@ class Upload(io.BytesIO):
         self.name = name
 
 
-def find_images(words: Sequence[str], stdin: BinaryIO) -> tuple[list[ImageSource], list[str]]:
-    """The images that words name, and a line for each word that names none.
+def find_images(words: Sequence[str]) -> tuple[list[ImageSource], list[str]]:
+    """The images that words name, and a line for each word or folder that gives none.
 
     Args:
         words: Paths of files or folders, or `-` for one image on standard input.
-        stdin: Standard input, read only where `-` asks for it.
     """
     sources: list[ImageSource] = []
     problems: list[str] = []
     for word in words:
         if word == STANDARD_INPUT:
-            sources.append(Upload(stdin.read(MAX_BYTES + 1)))
+            sources.append(Upload(sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else b""))
         elif is_folder(Path(word)):
-            found = image_files(Path(word))
+            unread: list[ValueError] = []
+            found = image_files(Path(word), on_error=unread.append)
             sources += found
-            problems += [] if found else [no_image_in(Path(word))]
+            problems += map(str, unread)
+            problems += [] if found or unread else [no_image_in(Path(word))]
         else:
             sources.append(Path(word))
     return sources, problems

@@ -59,14 +59,14 @@ def why_not(address: str) -> str | None:
     """
     if is_here(address):
         return None
-    url, place = address, str(_torchs(address))
-    if address.startswith(HUB):
+    url, place, on_hub = address, str(_torchs(address)), address.startswith(HUB)
+    if on_hub:
         from huggingface_hub import constants  # noqa: PLC0415 - an extra
 
         url, place = constants.ENDPOINT, f"{address} in {constants.HF_HUB_CACHE}"
         if constants.HF_HUB_OFFLINE:
             return f"HF_HUB_OFFLINE is set, and {place} is not there"
-    if (server := _server(url)) is None:
+    if (server := _server(url, takes_all_proxy=on_hub)) is None:
         return f"{url} is no address, https://HOST, and {place} is not there"
     if _answers(*server):
         return None
@@ -132,11 +132,14 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _server(url: str) -> tuple[str, int] | None:
-    """Host and port that a download connects to, which may be a proxy's; None for no address."""
+def _server(url: str, *, takes_all_proxy: bool) -> tuple[str, int] | None:
+    """Host and port that a download connects to, which may be a proxy's; None for no address.
+
+    `ALL_PROXY` is known to the hub's client, and not to urllib, which torch.hub downloads with.
+    """
     parts = urlsplit(url)
     proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or (proxies.get("all") if takes_all_proxy else None)
     if proxy and not proxy_bypass(parts.netloc):
         parts = urlsplit(proxy if "//" in proxy else f"//{proxy}", scheme="http")
     if parts.hostname is None:

@@ -10,12 +10,12 @@ from typing import Final
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from trainable.base.errors import first_line
 from trainable.config import BUNDLED_ARCH
-from trainable.files.places import is_file
+from trainable.files.places import Place, is_file
 from trainable.network import published
 from trainable.registries import ARCHS
 
@@ -50,10 +50,13 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
     Args:
         state: The state dict.
         path: The file; its folder is made if there is none.
+
+    Raises:
+        OSError: It cannot be written; one that was there is as it was.
     """
     halves = {key: v.half() if v.is_floating_point() else v for key, v in state.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.cpu().contiguous() for key, value in halves.items()}, path)
+    content = save({key: value.cpu().contiguous() for key, value in halves.items()})
+    Place(path.parent).write(path.name, content)
 
 
 def _read(weights: str, arch: str) -> object:

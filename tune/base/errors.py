@@ -62,7 +62,7 @@ def is_full(error: OSError) -> bool:
 
 
 def without_space(error: OSError) -> str:
-    """What is said of a search that an error of a full disk has stopped."""
+    """What is said of what an error of a full disk has stopped."""
     return f"no space is left on the disk ({error}); make some"
 
 

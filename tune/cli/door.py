@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from trainable.base.text import printable
 from tune.base.environment import prepare_environment
-from tune.base.errors import MISTAKE, ConfigError, squeeze
+from tune.base.errors import FAILED, MISTAKE, ConfigError, is_full, squeeze, without_space
 from tune.base.passwords import masked
 
 _Main = TypeVar("_Main", bound=Callable[..., Any])
@@ -28,7 +28,7 @@ def open_console(**settings: Any) -> Console:
 class Door(typer.Typer):
     """One command, `python -m NAME`, which returns its exit code.
 
-    A mistake ends it with exit code 2 and one line on standard error.
+    A mistake ends it with exit code 2 and one line on standard error, a full disk with 1 and one.
 
     Args:
         name: The name of its module, such as `tune.search`.
@@ -64,6 +64,11 @@ class _OneLine:
             code = self._mistake(str(error))
         except typer.TyperException as error:
             code = self._mistake(self._one_line(error))
+        except OSError as error:
+            if not is_full(error):
+                raise
+            complain(str(self.name), without_space(error))
+            code = FAILED
         if standalone_mode:
             sys.exit(code)
         return code

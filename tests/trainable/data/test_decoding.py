@@ -383,6 +383,21 @@ def test_the_thumbnail_of_a_raw_file_is_not_taken_for_it() -> None:
             read_square(io.BytesIO(content), 16)
 
 
+@pytest.mark.parametrize(
+    ("tag", "kind", "value"),
+    [(254, 2, "words"), (254, 12, 1.5), (281, 2, "words"), (341, 12, float("inf"))],
+)
+def test_a_tag_of_another_type_makes_a_file_one_that_cannot_be_read(
+    tag: int, kind: int, value: object
+) -> None:
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    info.tagtype[tag] = kind
+    info[tag] = value
+    content = encoded(Image.fromarray(noise(16, 16)), "TIFF", tiffinfo=info)
+    with pytest.raises(ImageError, match="cannot be read as an image"):
+        read_square(io.BytesIO(content), 16)
+
+
 class TestHeic:
     @pytest.fixture
     def lacking(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 from trainable.data.decoding.image_file import ImageError
 from trainable.inference import labelling
 from trainable.inference.classifier import Classifier
-from trainable.inference.labelling import Answer, ImageSource, label
+from trainable.inference.labelling import Answer, ImageSource, find_images, label
 from trainable.inference.spec import Spec
 
 
@@ -36,6 +37,14 @@ def files(
 def probabilities(answer: Answer) -> NDArray[np.float32]:
     assert not isinstance(answer.probabilities, ImageError)
     return answer.probabilities
+
+
+def test_standard_input_may_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert find_images(["a.png"]) == ([Path("a.png")], [])
+    (empty,), problems = find_images(["-"])
+    assert isinstance(empty, io.BytesIO)
+    assert (empty.read(), problems) == (b"", [])
 
 
 def test_answers_come_in_order_and_are_those_of_each_image_alone(

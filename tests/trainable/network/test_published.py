@@ -202,6 +202,16 @@ def test_behind_a_proxy_the_proxy_is_asked(
     assert "nowhere.invalid cannot be reached" in str(published.why_not(address()))
 
 
+def test_a_download_by_urllib_knows_no_proxy_of_all(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", hub.url)
+    why = str(published.why_not("http://nowhere.invalid/resnet18-12345678.pth"))
+    assert why.startswith("nowhere.invalid cannot be reached")
+    monkeypatch.setenv("http_proxy", hub.url)
+    assert published.why_not("http://nowhere.invalid/resnet18-12345678.pth") is None
+
+
 def test_an_address_without_a_scheme_is_told(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "mirror.example")
     with pytest.raises(ValueError, match=r"mirror\.example is no address, https://HOST, and hf:"):

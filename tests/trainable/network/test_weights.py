@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 from tests.trainable.network.test_cut_network import ARCH, cut, write
 from trainable.network import published
-from trainable.network.weights import BUNDLED, resolve_weights
+from trainable.network.weights import BUNDLED, load_weights, resolve_weights, save_weights
 
 
 class Trap:
@@ -186,3 +187,17 @@ class TestResolvingWeights:
         assert resolve_weights(["bundled"], ARCH) == "bundled"
         with pytest.raises(ValueError, match=r"bundled \(the bundled backbone is a resnet18\)"):
             resolve_weights(["bundled"], "resnet34")
+
+
+def test_weights_that_do_not_fit_on_the_disk_leave_those_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    save_weights({"weight": torch.ones(3)}, path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_weights({"weight": torch.ones(3000)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert load_weights(str(path), ARCH)["weight"].tolist() == [1, 1, 1]
+    assert list(tmp_path.iterdir()) == [path]

@@ -37,6 +37,7 @@ Image.core.set_block_size(512 * 2**20)  # type: ignore[attr-defined]
 
 _UNREADABLE = (
     *(OSError, SyntaxError, ValueError, RuntimeError, EOFError, struct.error),
+    *(ArithmeticError, LookupError, TypeError),  # of tags whose values have another type
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
 """What Pillow raises on files that are broken, no images, or too large to be decoded."""

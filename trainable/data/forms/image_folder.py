@@ -11,7 +11,16 @@ import numpy as np
 from trainable.base.text import printable
 from trainable.data.decoding.kinds import NAMES, why_no_image
 from trainable.data.forms.layout import Layout
-from trainable.data.forms.walking import BESIDE, HIDDEN, NO_IMAGE, LeftOut, is_hidden, walk
+from trainable.data.forms.walking import (
+    BESIDE,
+    HIDDEN,
+    NO_IMAGE,
+    LeftOut,
+    OnError,
+    fail,
+    is_hidden,
+    walk,
+)
 from trainable.data.listing import Listing
 from trainable.data.parts import SplitName
 from trainable.data.splitting.grouping import names_by_pattern
@@ -47,15 +56,21 @@ def list_image_folder(root: Path, group: str | None = None) -> Listing:
     )
 
 
-def image_files(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
+def image_files(
+    folder: Path, left_out: LeftOut | None = None, on_error: OnError = fail
+) -> list[Path]:
     """The image files in a folder and in those inside it, sorted.
 
     Args:
         folder: The folder.
         left_out: Gets all else that is there.
+        on_error: Is told of each folder that cannot be read; by default it raises the error.
+
+    Raises:
+        ValueError: A folder cannot be read.
     """
     left_out = left_out or LeftOut(folder)
-    return list(_images(walk(folder, left_out), left_out))
+    return list(_images(walk(folder, left_out, on_error), left_out))
 
 
 def no_image_in(folder: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,9 @@ DEAD: Final = "linked to nothing"
 CIRCULAR: Final = "linked in a circle, or twice"
 BESIDE: Final = "beside the class folders"
 """Why something is left out, before its number."""
+
+OnError = Callable[[ValueError], None]
+"""What is told of a folder that cannot be read."""
 
 _SHOWN: Final = 5
 """Names that are shown for each reason."""
@@ -66,19 +69,26 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _SYSTEMS_OWN
 
 
-def walk(folder: Path, left_out: LeftOut) -> Iterator[Path]:
+def fail(error: ValueError) -> None:
+    """Take no folder that cannot be read for an empty one."""
+    raise error
+
+
+def walk(folder: Path, left_out: LeftOut, on_error: OnError = fail) -> Iterator[Path]:
     """All files in a folder and those below, in the order of their paths; links are followed.
 
     Args:
         folder: The folder.
         left_out: Gets what is hidden, links to nothing, folders that were read already, and links
             to a folder that this one lies in.
+        on_error: Is told of each folder that cannot be read, before the others are; by default it
+            raises the error.
 
     Raises:
         ValueError: A folder cannot be read.
     """
     above = {*folder.absolute().parents, *folder.resolve().parents}
-    return _walk(folder, left_out, {_identity(each) for each in above})
+    return _walk(folder, left_out, {_identity(each) for each in above}, on_error)
 
 
 def folders_in(folder: Path, left_out: LeftOut) -> list[Path]:
@@ -98,18 +108,25 @@ def folders_in(folder: Path, left_out: LeftOut) -> list[Path]:
     return found
 
 
-def _walk(folder: Path, left_out: LeftOut, read: set[tuple[int, int]]) -> Iterator[Path]:
+def _walk(
+    folder: Path, left_out: LeftOut, read: set[tuple[int, int]], on_error: OnError
+) -> Iterator[Path]:
     identity = _identity(folder)
     if identity in read:
         left_out.add(CIRCULAR, folder)
         return
     read.add(identity)
-    for entry in _entries(folder):
+    try:
+        entries = _entries(folder)
+    except ValueError as error:
+        on_error(error)
+        return
+    for entry in entries:
         path = Path(entry.path)
         if is_hidden(entry.name):
             left_out.add(HIDDEN, path)
         elif entry.is_dir():
-            yield from _walk(path, left_out, read)
+            yield from _walk(path, left_out, read, on_error)
         elif entry.is_file():
             yield path
         elif entry.is_symlink():
