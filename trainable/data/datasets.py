@@ -80,7 +80,8 @@ class Dataset:
         every = self.train.with_those_of(self.val)
         groups = every.together if len(every.together) else every.groups
         groups = groups if len(groups) else np.arange(len(every), dtype=np.uint64)
-        train, val = fold_of(name, every.labels.numpy(), groups, len(self.val), self.classes)
+        given = every.labels.numpy(), groups, len(self.val), self.classes, every.targets
+        train, val = fold_of(name, *given)
         digest = hashlib.sha256(f"{self.fingerprint} {name}".encode())
         for indices in (train, val):
             digest.update(indices.astype("<i8").tobytes())

@@ -36,8 +36,8 @@ def hash_pixels(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def hash_text(text: str) -> int:
-    """The hash of a name."""
-    return _first_bytes(hashlib.sha256(text.encode()).digest())
+    """The hash of a name, also of a file's that is no UTF-8."""
+    return _first_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest())
 
 
 def uniform(groups: NDArray[np.uint64], purpose: str) -> NDArray[np.float64]:

@@ -17,6 +17,8 @@ from trainable.data.parts import Parts
 from trainable.registries import SOURCES
 
 if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
+
     from trainable.config import DataConfig
     from trainable.data.forms.torchvision_sets import TorchvisionSet
     from trainable.data.listing import Listing
@@ -98,11 +100,10 @@ def _cifar10_root(config: DataConfig) -> Path:
 def cifar10(config: DataConfig) -> Parts:
     """CIFAR-10 (Krizhevsky 2009), downloaded where it is not there yet."""
     import numpy as np
-    from torchvision.datasets import CIFAR10
 
     root = _cifar10_root(config)
     try:
-        train, test = (CIFAR10(root, train=part, download=True) for part in (True, False))
+        train, test = _cifar10_sets(root)
     except (OSError, RuntimeError) as error:
         raise ValueError(
             f"CIFAR-10 is not in {root} and could not be downloaded ({error}): put "
@@ -113,6 +114,23 @@ def cifar10(config: DataConfig) -> Parts:
         labels={"train": np.array(train.targets), "test": np.array(test.targets)},
         classes=tuple(train.classes),
     )
+
+
+def _cifar10_sets(root: Path) -> tuple[CIFAR10, CIFAR10]:
+    """Those to train on and to test, downloaded by one process where several look for them."""
+    from filelock import FileLock
+    from torchvision.datasets import CIFAR10
+
+    def made(*, download: bool) -> tuple[CIFAR10, CIFAR10]:
+        train = CIFAR10(root, train=True, download=download)
+        return train, CIFAR10(root, train=False)
+
+    try:
+        return made(download=False)
+    except RuntimeError:  # it is not there, or not yet whole
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / ".download.lock"):
+            return made(download=True)
 
 
 def _is_here(config: DataConfig) -> bool:

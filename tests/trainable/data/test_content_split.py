@@ -10,14 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from trainable.config import DataConfig, TrialConfig
 from trainable.data.datasets import Dataset, load_dataset
+from trainable.data.forms.label_sets import rarest
 from trainable.data.hashing import hash_pixels, uniform
 from trainable.data.parts import SPLITS, Parts, SplitName
+from trainable.data.split import Split
 from trainable.data.splitting.content_split import ContentSplit
 
 pytestmark = pytest.mark.usefixtures("no_cached_data")
@@ -277,6 +280,52 @@ class TestGivenSplits:
             ValueError, match=r"in b \(2\), and each class needs 3 \(for training, val"
         ):
             split_of(parts_of([0] * 200 + [1] * 2, classes=2), DataConfig())
+
+
+class TestSeveralLabels:
+    """Images that may have any number of labels, and are split by the rarest."""
+
+    @pytest.fixture
+    def parts(self) -> Parts:
+        """Of all images c is a label, of one the only one, and of one there is none."""
+        targets = np.zeros((62, 3), np.uint8)
+        targets[:30, 0] = targets[30:60, 1] = targets[:61, 2] = 1
+        parts = parts_of([0] * 62)
+        parts.targets = {"train": targets}
+        parts.labels = rarest(parts.targets)
+        assert np.bincount(parts.labels["train"]).tolist() == [30, 30, 2]
+        return parts
+
+    def test_one_that_is_seldom_the_rarest_hinders_no_split(self, parts: Parts) -> None:
+        splits, _ = split_of(parts, DataConfig())
+        assert sum(map(len, splits.values())) == 62
+        for of_split in splits.values():
+            assert parts.targets["train"][list(of_split)].any(0).all()
+        first = range(0, 62, 2), range(1, 62, 2)
+        every = Split(
+            torch.zeros(62, 3, 2, 2, dtype=torch.uint8),
+            torch.from_numpy(parts.labels["train"]),
+            groups=parts.hashes["train"],
+            targets=parts.targets["train"],
+        ).at(np.arange(61))  # of which one has c alone
+        train, val = (every.at(np.array([n for n in each if n < 61])) for each in first)
+        folded = Dataset(train, val, val, parts.classes, "a").folded("1/5")
+        assert len(folded.val) > 0
+
+    def test_one_that_is_rare_is_refused_by_the_images_that_have_it(self, parts: Parts) -> None:
+        parts.targets["train"][2:, 2] = 0
+        parts.labels = rarest(parts.targets)
+        with pytest.raises(ValueError, match=r"in c \(2\), and each class needs 3"):
+            split_of(parts, DataConfig())
+
+    def test_of_given_splits_those_that_have_it_count(self, parts: Parts) -> None:
+        for of in (parts.images, parts.labels, parts.hashes, parts.targets):
+            of["val"] = of["train"][:60]  # type: ignore[index]
+        splits, _ = split_of(parts, DataConfig())
+        assert len(splits["val"]) == 60
+        parts.targets["val"] = parts.targets["val"] * np.array([1, 1, 0], np.uint8)
+        with pytest.raises(ValueError, match="the val images that are given have none of c: put"):
+            split_of(parts, DataConfig())
 
 
 class TestSharedGroups:

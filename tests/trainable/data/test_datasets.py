@@ -7,7 +7,10 @@ import os
 import pickle
 import shutil
 import tarfile
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from torchvision.datasets import CIFAR10
 from trainable.config import DataConfig
 from trainable.data.datasets import Dataset, Split, SplitName, is_local, load_dataset
 from trainable.data.decoding.image_file import ImageError, read_square
+from trainable.registries import SOURCES
 
 pytestmark = pytest.mark.usefixtures("no_cached_data")
 
@@ -541,6 +545,30 @@ class TestCifar10:
         assert is_local(DataConfig())
         monkeypatch.setenv("TORCH_HOME", str(cache.parent))
         assert is_local(DataConfig(source="cifar10"))
+
+    def test_of_processes_that_look_for_it_one_downloads_it(
+        self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "here").mkdir()
+        archive, fetched, download = tmp_path / "here" / CIFAR10.filename, [], CIFAR10.download
+        with tarfile.open(archive, "w:gz") as packed:
+            packed.add(cache / CIFAR10.base_folder, CIFAR10.base_folder)
+        monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+        at_once = threading.Semaphore(1)
+
+        def slow(self: CIFAR10) -> None:
+            assert at_once.acquire(blocking=False), "two download at once"
+            fetched.append(not self._check_integrity())
+            time.sleep(0.2)
+            download(self)
+            at_once.release()
+
+        monkeypatch.setattr(CIFAR10, "download", slow)
+        given, config = SOURCES["cifar10"], DataConfig(source="cifar10", root=tmp_path / "here")
+        with ThreadPoolExecutor() as pool:
+            for parts in pool.map(given, [config] * 3):
+                assert len(parts.images["train"]) == 100
+        assert sum(fetched) == 1
 
     def test_that_it_cannot_be_downloaded_is_said_with_what_to_do(
         self, tmp_path: Path, unreachable: None

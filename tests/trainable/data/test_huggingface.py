@@ -88,6 +88,15 @@ def test_images_within_it_are_written_once(saved: Path) -> None:
     assert list_huggingface(saved).files["train"][3].read_bytes() == png(3)
 
 
+def test_where_the_package_may_keep_sets_in_memory_no_split_has_anothers_images(
+    saved: Path, package: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package.config, "IN_MEMORY_MAX_SIZE", 10**9)
+    found = list_huggingface(saved)
+    assert found.files["val"][0].read_bytes() == png(16)
+    assert found.files["test"][0].read_bytes() == png(24)
+
+
 def test_a_folder_of_parquet_is_one(tmp_path: Path, rows: Callable[..., Any]) -> None:
     for name, first in (("train", 0), ("test", 8)):
         (tmp_path / "parquet" / "data").mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -124,6 +125,28 @@ def test_the_same_files_are_taken_wherever_they_lie(
         [path.relative_to(tmp_path).parts[-2:] for path in each.files["train"]] for each in given
     ]
     assert names[0] == names[1]
+
+
+def test_the_same_files_are_taken_from_within_their_folder(
+    tmp_path: Path, write_classes: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_classes(tmp_path / "all", {"ants": 20, "bees": 20})
+    without = given_by(config(root, limit=12)).files["train"]
+    monkeypatch.chdir(root)
+    within = given_by(config(Path(), limit=12)).files["train"]
+    assert [path.absolute() for path in within] == without
+
+
+def test_names_may_be_no_utf_8(tmp_path: Path, write_classes: Callable[..., Path]) -> None:
+    root = write_classes(tmp_path / "all", {"ants": 20, "bees": 20})
+    for number in range(10):
+        odd = os.fsdecode(b"\xe9t\xe9-%d.png" % number)
+        (root / "ants" / f"{number:03}.png").rename(root / "ants" / odd)
+
+    dataset = load_dataset(config(root, limit=20, group=r"([^/]*)\.png$"))
+
+    assert len(of_all(dataset)) == 20
+    assert any("\udce9" in str(path) for path in of_all(dataset))
 
 
 def test_of_more_files_those_of_before_are_taken_but_for_new_ones() -> None:

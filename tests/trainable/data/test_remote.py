@@ -121,6 +121,50 @@ def test_what_a_killed_process_had_fetched_is_not_fetched_again(
     assert len(list(folder.rglob("*.png"))) == 16
 
 
+def test_a_class_that_is_gone_leaves_no_folder(bucket: MemoryFileSystem) -> None:
+    folder = fetched(URL)
+    bucket.mv("/bucket/photos/ants", "/bucket/photos/wasps", recursive=True)
+
+    load_dataset.cache_clear()
+    dataset = load_dataset(config())
+
+    assert dataset.classes == ("bees", "wasps")
+    assert sorted(path.name for path in folder.iterdir()) == ["bees", "wasps"]
+
+
+def test_a_folder_may_take_a_files_name_and_a_file_a_folders(bucket: MemoryFileSystem) -> None:
+    bucket.pipe("/bucket/photos/ants/more", b"x")
+    bucket.pipe("/bucket/photos/ants/some/1.png", b"x")
+    folder = fetched(URL)
+    bucket.rm("/bucket/photos/ants/more")
+    bucket.rm("/bucket/photos/ants/some", recursive=True)
+    bucket.pipe("/bucket/photos/ants/more/1.png", b"x")
+    bucket.pipe("/bucket/photos/ants/some", b"x")
+
+    fetched(URL)
+
+    assert (folder / "ants" / "more" / "1.png").is_file()
+    assert (folder / "ants" / "some").is_file()
+
+
+def test_what_a_killed_process_fetched_and_did_not_note_goes_with_its_source(
+    bucket: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: Any, marks: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remote._Fetch, "_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fetched(URL)
+    bucket.rm("/bucket/photos/ants/000.png")
+
+    folder = fetched(URL)
+
+    assert not (folder / "ants" / "000.png").exists()
+    assert len(list(folder.rglob("*.png"))) == 15
+
+
 def test_a_copy_that_was_deleted_is_fetched_again(
     bucket: MemoryFileSystem, gets: list[str]
 ) -> None:

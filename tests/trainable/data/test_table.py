@@ -13,8 +13,10 @@ import pytest
 
 from trainable.config import DataConfig
 from trainable.data.datasets import load_dataset
+from trainable.data.decoding import decoded
 from trainable.data.forms.table import list_table
 
+OF_TABLE: Mapping[str, Any] = {"source": "table", "image_size": 12}
 WriteClasses = Callable[..., Path]
 Records = Sequence[Mapping[str, Any]]
 
@@ -88,6 +90,26 @@ def test_a_table_as_a_spreadsheet_writes_it_is_read(photos: Path) -> None:
 def test_paths_of_another_system_are_found(photos: Path) -> None:
     rows = [{**row, "path": row["path"].replace("/", "\\")} for row in records()]
     assert list_table(write(photos / "t.csv", rows)).files["train"][0] == photos / "a" / "000.png"
+
+
+def test_some_paths_may_be_absolute_and_others_not(
+    photos: Path, no_cached_data: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoded, "LEAST_BYTES", 1)
+    here = load_dataset(config := DataConfig(**OF_TABLE, root=write(photos / "t.csv", records())))
+    mixed = [
+        {**row, "path": str(photos / row["path"]) if n % 2 else row["path"]}
+        for n, row in enumerate(records())
+    ]
+    write(photos / "mixed.csv", mixed)
+    monkeypatch.chdir(photos)
+    found = load_dataset(DataConfig(**OF_TABLE, root=Path("mixed.csv")))
+    assert found.fingerprint == here.fingerprint
+    limited = [
+        load_dataset(DataConfig(**OF_TABLE, root=root, limit=8)).fingerprint
+        for root in (config.root, Path("mixed.csv"))
+    ]
+    assert limited[0] == limited[1]
 
 
 @pytest.mark.parametrize("column", ["group", "patient"])

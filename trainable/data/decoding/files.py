@@ -175,7 +175,8 @@ class Files:
 def _folder_of(paths: Sequence[Path]) -> str:
     """The folder that all files are in."""
     folders = {os.path.dirname(path) for path in paths}  # noqa: PTH120 - of many, far faster
-    return str(Path(os.path.commonpath(folders)).absolute())
+    # Of a table some may be absolute, and others not.
+    return os.path.commonpath([Path(folder).absolute() for folder in folders])
 
 
 class Unread:

@@ -75,11 +75,12 @@ def _read(root: Path) -> Mapping[str, Any]:
             "data.source=huggingface needs a package: pip install 'resnet-tune[huggingface]'"
         ) from error
     try:
+        # Not in memory, whatever HF_DATASETS_IN_MEMORY_MAX_SIZE says: its files tell what it is.
         if (root / "state.json").is_file() or (root / "dataset_dict.json").is_file():
-            found = datasets.load_from_disk(str(root))
+            found = datasets.load_from_disk(str(root), keep_in_memory=False)
         else:
             cache = default_root() / FILES / "huggingface"
-            found = datasets.load_dataset(str(root), cache_dir=str(cache))
+            found = datasets.load_dataset(str(root), cache_dir=str(cache), keep_in_memory=False)
     except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         raise ValueError(
             f"data.root={root} cannot be read as a data set ({error}): give a folder that "

@@ -7,7 +7,8 @@ import json
 import mimetypes
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeVar
 
@@ -145,6 +146,7 @@ class _Fetch:
 
     def _take(self, files: Any, found: Mapping[str, Mapping[str, Any]]) -> None:
         marks = {below: _mark(info) for below, info in found.items()}
+        self._delete_all_but(found)
         here = self._here()
         wanted = [below for below in found if here.get(below) != marks[below]]
         self._check_room(sum(int(found[below].get("size") or 0) for below in wanted))
@@ -155,9 +157,21 @@ class _Fetch:
                 here |= {below: marks[below] for below in some}
                 self._write(here)
                 bar.more(len(some))
-        for below in here.keys() - found.keys():
-            (self._folder / below).unlink(missing_ok=True)
         self._write(marks)
+
+    def _delete_all_but(self, found: Collection[str]) -> None:
+        """Delete files of the copy that lie at the URL no longer, and folders that have none then.
+
+        Also those of which it was never noted that they are here, and before others take their
+        place: a folder may be called as a file was.
+        """
+        for folder, _, names in os.walk(self._folder, topdown=False):
+            below = Path(folder).relative_to(self._folder)
+            for name in names:
+                if (below / name).as_posix() not in found:
+                    Path(folder, name).unlink(missing_ok=True)
+            with suppress(OSError):  # it is not empty
+                Path(folder).rmdir()
 
     def _known(self) -> Marks:
         """What was fetched."""

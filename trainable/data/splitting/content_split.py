@@ -39,6 +39,13 @@ class ContentSplit:
     moved: dict[SplitName, list[str]] = field(default_factory=dict)
     limit: int | None = field(default=None, init=False)
 
+    def __post_init__(self) -> None:
+        self._labels = self.parts.labels["train"]
+        if "train" in self.parts.targets:
+            needed = 1 + sum(name not in self.parts.images for name in SPLITS)
+            given = self.groups, self._labels, self.parts.targets["train"]
+            self._labels = with_common_ones(*given, needed)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done otherwise than the fractions say, in a line for each split."""
@@ -76,9 +83,9 @@ class ContentSplit:
         Raises:
             ValueError: One lacks a class, which nobody would notice.
         """
-        present = set(np.unique(self.parts.labels["train"]).tolist())
-        for name, labels in self.parts.labels.items():
-            found = set(np.unique(labels).tolist())
+        present = self._classes_of("train")
+        for name in self.parts.labels:
+            found = self._classes_of(name)
             for where, lacking in ((name, present - found), ("train", found - present)):
                 if lacking:
                     classes = [self.parts.classes[label] for label in sorted(lacking)]
@@ -87,11 +94,17 @@ class ContentSplit:
                         "an image of each class into each split, or give all images without splits"
                     )
 
+    def _classes_of(self, name: SplitName) -> set[int]:
+        """The classes that there are images of in a split which the source gives."""
+        if name in self.parts.targets:
+            return set(np.flatnonzero(self.parts.targets[name].any(0)).tolist())
+        return set(np.unique(self.parts.labels[name]).tolist())
+
     def _held_out(
         self, pool: Indices, name: SplitName, share: float, spare: int
     ) -> tuple[Indices, Indices]:
         """Indices without and with those held out, of each class a group at least."""
-        numbers, labels = uniform(self.groups[pool], name), self.parts.labels["train"][pool]
+        numbers, labels = uniform(self.groups[pool], name), self._labels[pool]
         drawn, of_images = np.unique(numbers, return_inverse=True)
         sides = Sides.of(of_images, labels, drawn < share, spare)
         few = {label: sides.total[label] for label in np.unique(labels)}
@@ -110,7 +123,7 @@ class ContentSplit:
         Raises:
             ValueError: Of a class there would be fewer groups than `needed`.
         """
-        numbers, labels = uniform(self.groups[pool], "limit"), self.parts.labels["train"][pool]
+        numbers, labels = uniform(self.groups[pool], "limit"), self._labels[pool]
         order = np.lexsort((self._hashes("train")[pool], numbers))
         present, sizes = np.unique(labels, return_counts=True)
         classes = [order[labels[order] == label] for label in present]
@@ -175,7 +188,7 @@ class ContentSplit:
 
     def _shared(self, label: int, pool: Indices, of_images: NDArray[np.int64]) -> ValueError:
         """What to say of a class whose duplicates in other classes pull them along."""
-        labels = self.parts.labels["train"][pool]
+        labels = self._labels[pool]
         in_groups = np.isin(of_images, of_images[labels == label])
         others = [
             self.parts.classes[each] for each in np.unique(labels[in_groups & (labels != label)])
@@ -193,6 +206,32 @@ class ContentSplit:
 def _listed(names: list[str], what: str = "classes") -> str:
     more = f" and {len(names) - 3} more {what}" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
+
+
+def with_common_ones(
+    groups: NDArray[np.uint64], labels: Indices, targets: NDArray[np.uint8], needed: int
+) -> Indices:
+    """The class by which each image with any number of labels is split.
+
+    That is its rarest label, unless too few images have that one as their rarest and enough have
+    it: such images count with the largest class, since they would hinder a split for nothing.
+
+    Args:
+        groups: A number for each image, the same for those that stay together, of shape (N,).
+        labels: The rarest label of each, of shape (N,).
+        targets: Which labels each has, of shape (N, classes).
+        needed: How many groups a split needs of each class.
+    """
+    classes = targets.shape[1]
+    _, of_images = np.unique(groups, return_inverse=True)
+
+    def count(images: Indices, kinds: Indices) -> Indices:
+        pairs = np.unique(of_images[images] * classes + kinds)
+        return np.bincount(pairs % classes, minlength=classes)
+
+    rarest, all_of_them = count(np.arange(len(labels)), labels), count(*np.nonzero(targets))
+    hinders = (rarest < needed) & (all_of_them >= needed)
+    return np.where(hinders[labels], rarest.argmax(), labels)
 
 
 def quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -24,6 +24,7 @@ def fold_of(
     groups: NDArray[np.uint64],
     validated: int,
     classes: Sequence[str],
+    targets: NDArray[np.uint8] | None = None,
 ) -> tuple[Indices, Indices]:
     """Indices of a fold's training images, and of its validation images.
 
@@ -33,6 +34,8 @@ def fold_of(
         groups: A number for each, the same for duplicates.
         validated: How many validation images there are.
         classes: The names of the classes.
+        targets: Which labels each has, of shape (N, classes), where it may have any number of them;
+            empty or None where it has one.
 
     Raises:
         ValueError: There are too few images for so many folds.
@@ -41,8 +44,10 @@ def fold_of(
         every = np.arange(len(labels))
         return every, every[len(labels) - validated :]
     fold = Fold.parse(name)
+    has = targets if targets is not None and len(targets) else None
     for label in np.unique(labels):
-        if len(np.unique(groups[labels == label])) < 2:
+        of_label = labels == label if has is None else has[:, label] > 0
+        if len(np.unique(groups[of_label])) < 2:
             raise ValueError(
                 f"data.fold={name}: class {classes[label]} has a single image (or group of "
                 "data.group) to train and validate on that is no duplicate, and folds need 2; "

@@ -42,14 +42,19 @@ def limited(listing: Listing, limit: int) -> Listing:
     labels, files = listing.labels["train"], listing.files["train"]
     if limit >= len(files):
         return listing
-    root = len(os.path.commonpath([path.parent for path in files]))
-    names = (os.fspath(path)[root:].replace(os.sep, "/") for path in files)
+    paths = [path.absolute() for path in files]  # a table may have paths of both kinds
+    root = len(os.path.commonpath([path.parent for path in paths]))
+    names = (os.fspath(path)[root:].replace(os.sep, "/") for path in paths)
     order = np.argsort([hash_text(f"limit {name}") for name in names], kind="stable")
     kinds, of_kind, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     taken = quotas(sizes, limit)
-    _check(listing, [listing.classes[label] for label in kinds], sizes, taken, limit)
     places = [order[of_kind[order] == kind][:count] for kind, count in enumerate(taken)]
-    return listing.at({"train": np.sort(np.concatenate(places))})
+    rows = np.sort(np.concatenate(places))
+    if "train" in listing.targets:  # an image counts for each of its labels
+        has = listing.targets["train"]
+        kinds, sizes, taken = np.arange(has.shape[1]), has.sum(0, int), has[rows].sum(0, int)
+    _check(listing, [listing.classes[label] for label in kinds], sizes, taken, limit)
+    return listing.at({"train": rows})
 
 
 def _check(listing: Listing, names: list[str], sizes: Indices, taken: Indices, limit: int) -> None:
@@ -61,9 +66,10 @@ def _check(listing: Listing, names: list[str], sizes: Indices, taken: Indices, l
     needed = len(SPLITS) - len(listing.files.keys() - {"train"})
     short = np.flatnonzero((taken < needed) & (sizes >= needed))
     if len(short):
-        enough = int(np.ceil(needed * sizes.sum() / sizes[short]).max())
+        files = len(listing.files["train"])
+        enough = int(np.ceil(needed * files / sizes[short]).max())
         raise ValueError(
             f"data.limit={limit} takes {taken[short[0]]} files of class {names[short[0]]}, and "
             f"each class needs {needed}, one for each split; "
-            + (f"give data.limit={enough} or more" if enough < sizes.sum() else "leave it out")
+            + (f"give data.limit={enough} or more" if enough < files else "leave it out")
         )
