@@ -56,8 +56,7 @@ def main(
         raise ConfigError("--rollback and --promote: give one of them")
     check_tracking(tracking_uri(uri))
     client = open_client(uri) if is_there(uri) else None  # which would make a database
-    models = [] if client is None else client.search_registered_models()
-    known = sorted(model.name for model in models)
+    known = [] if client is None else _names(client)
     if name is not None and name not in known:
         raise ConfigError(f"{name}: no such model is registered; {_others(name, known)}")
     if client is None or not known:
@@ -73,6 +72,12 @@ def main(
     for each in [name] if name else known:
         show_versions(client, each, console)
     return DONE
+
+
+def _names(client: Client) -> list[str]:
+    from tune.tracking.queries import find_models
+
+    return sorted(model.name for model in find_models(client))
 
 
 def _others(name: str, known: Sequence[str]) -> str:

@@ -10,7 +10,8 @@ from playwright.sync_api import Browser
 from tests.helpers.commands import run_module
 from tests.helpers.doors import invoke
 from tests.helpers.pages import LAPTOP, SCREENS, opened
-from tests.helpers.searches import FinishedSearch
+from tests.helpers.searches import FinishedSearch, copied
+from tune.study.folder import SearchFolder
 from tune.tracking.notes import plain
 
 TITLES = [
@@ -112,6 +113,18 @@ def test_what_report_cannot_show_is_told(
     done = invoke("tune.report", *words, cwd=finished_search.folder)
     assert done.returncode == 2
     assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["tune.report", "first"], ["tune.data", "--search=first"]])
+def test_answers_are_not_told_of_images_that_have_changed_since(
+    words: list[str], finished_search: FinishedSearch, tmp_path: Path
+) -> None:
+    home = SearchFolder("first", copied(finished_search.folder, tmp_path).folder / "mlruns")
+    home.save(home.load().model_copy(update={"data_fingerprint": "0" * 64}))
+    done = invoke(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("search first: its images have changed since it was started") == 1
     assert len(done.stderr.splitlines()) == 1
 
 

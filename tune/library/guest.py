@@ -99,6 +99,12 @@ class Stop:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), raised)
 
 
+def forget_images() -> None:
+    """Have the images read again: since they were read for a search, they may have changed."""
+    if loaded := sys.modules.get("trainable.data.datasets"):
+        loaded.load_dataset.cache_clear()
+
+
 @contextmanager
 def _interruption() -> Iterator[None]:
     """What stops one search says nothing of the next."""

@@ -22,7 +22,7 @@ from tune.base.errors import (
 from tune.config.keys import nearest
 from tune.config.schema import SearchConfig
 from tune.config.space import flatten_space
-from tune.library.guest import Stop, as_guest, in_pythons_words
+from tune.library.guest import Stop, as_guest, forget_images, in_pythons_words
 from tune.study.lookup import find_folder
 from tune.study.search import HOME
 from tune.study.searches import checked_name, searches_in
@@ -74,6 +74,7 @@ def run(
     if given:
         sections["budget"] = {**_mapping("budget", sections.get("budget", {})), **given}
     with as_guest(), Stop() as stop:
+        forget_images()
         path = None if config is None else Path(config)
         launch = new_search(path, _words(sections), search_name, _BY_KEYWORD, stop)
         return _run(launch, stop, show_progress)
@@ -105,6 +106,7 @@ def resume(
     budget = {"num_samples": num_samples, "time": time_budget, "target": target}
     words = {key: str(value) for key, value in budget.items() if value is not None}
     with as_guest(), Stop() as stop:
+        forget_images()
         launch = resumed_search(name, words, on_loss=stop)
         if launch.finished:
             from tune.library.results import Result

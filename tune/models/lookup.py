@@ -186,12 +186,14 @@ def _why_not_found(client: MlflowClient, uri: str, kinds: str) -> str | None:
     """What is wrong with a URI if no model has its name, or that model has no such alias."""
     from mlflow.exceptions import MlflowException
 
+    from tune.tracking.queries import find_models
+
     parts = _URI.fullmatch(uri)
     if parts is None:
         return None
     name, alias = parts["name"], parts["alias"]
     try:
-        models = {model.name: model for model in client.search_registered_models()}
+        models = {model.name: model for model in find_models(client)}
     except MlflowException:
         return None  # what was raised before says more
     if name not in models:
@@ -207,7 +209,9 @@ def _only_champion(client: MlflowClient) -> str:
     Raises:
         ConfigError: None is, or several are.
     """
-    names = sorted(model.name for model in client.search_registered_models())
+    from tune.tracking.queries import find_models
+
+    names = sorted(model.name for model in find_models(client))
     if not names:
         raise ConfigError(_none_registered())
     uris = [f"{_REGISTERED}{name}@{CHAMPION}" for name in names]

@@ -55,7 +55,7 @@ def register(
 ) -> ModelVersion:
     """Log a challenger's model on its run, and make it a version of the registered model."""
     name, image = config.model_name, challenger.dataset.test.images[0]
-    _delete_unregistered(client, name, run_id)
+    _delete_unregistered(client, run_id)
     logged = log_classifier(client, challenger.classifier, image, run_id)
     _make_model(client, name)
     objective = {Tag.OBJECTIVE: config.objective.metric}
@@ -94,9 +94,12 @@ def _make_model(client: MlflowClient, name: str) -> None:
         make_once(client, lambda: client.create_registered_model(name), existing)
 
 
-def _delete_unregistered(client: MlflowClient, name: str, run_id: str) -> None:
-    """Delete what a process logged on this run that was killed before it could register it."""
-    own = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+def _delete_unregistered(client: MlflowClient, run_id: str) -> None:
+    """Delete what a process logged on this run that was killed before it could register it.
+
+    A registered model may have another name by now than the search gave it.
+    """
+    own = client.search_model_versions(f"run_id = '{run_id}'")
     registered = {found.source for found in own}
     experiment = client.get_run(run_id).info.experiment_id
     for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}'"):

@@ -74,6 +74,9 @@ def check_searched_images(
         folder: For the page, and for a table of all labels.
         complain: Is told why there is no table, where there can be none.
 
+    Returns:
+        What is found. A table that is there and says otherwise stays: this one has another name.
+
     Raises:
         ConfigError: What the search has recorded, or its images, cannot be read.
         OSError: A file cannot be written.
@@ -85,8 +88,7 @@ def check_searched_images(
     if why := why_no_table(account.survey):
         complain(why)
     else:
-        write_labels(folder / LABELS, account.survey, doubts)
-        written["table"] = str(folder / LABELS)
+        written["table"] = str(write_labels(folder / LABELS, account.survey, doubts))
     return DataCheck(account, written, doubts, how)
 
 

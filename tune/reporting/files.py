@@ -57,7 +57,8 @@ def read_results(search: Search, *, judge_again: bool = False) -> SearchResults:
             recorded are restored, or trained again, to give them.
 
     Raises:
-        ConfigError: Its study or its data is not available, or no epoch of it has been reported.
+        ConfigError: Its study or its data is not available, these are other images by now, or no
+            epoch of it has been reported.
     """
     config = search.config
     ledger = read_search(search)
@@ -70,6 +71,11 @@ def read_results(search: Search, *, judge_again: bool = False) -> SearchResults:
         dataset = load_dataset(config.data, config.cache.of_images)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if dataset.fingerprint != search.data_fingerprint:
+        raise ConfigError(
+            f"search {search.name}: its images have changed since it was started, and what its "
+            "models said of them cannot be told of others: put them back as they were"
+        )
     confirmed = read_confirmation(search, chosen)
     test, tags = read_outcome(search)
     order = choice.ranked(chosen, confirmed.trials.values() if confirmed else ())

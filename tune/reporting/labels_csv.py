@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -17,28 +19,25 @@ COLUMNS: Final = ("path", "label", "split", "suggested", "probability")
 """Where there are any, also `doubted`, `group` and `weight`."""
 
 
-def write_labels(path: Path, survey: Survey, doubts: Sequence[Doubt]) -> None:
+def write_labels(path: Path, survey: Survey, doubts: Sequence[Doubt]) -> Path:
     """Write a table with a row an image: its file, its label, its split, and what is suggested.
 
     With the labels corrected it is a table to train from (`data.source=table`), whose images stay
     in their splits, together with those of their group, and count as they did. Any number of
     labels are written `cat|dog`, with the ones that are doubted in a column more.
 
+    Returns:
+        Where it is: `labels-2.csv` and so on where there is a `labels.csv` that says otherwise,
+        which somebody may have corrected by hand.
+
     Raises:
-        OSError: It cannot be written; one that was there is as it was.
+        OSError: It cannot be written.
     """
-    columns = [*COLUMNS, *_more(survey)]
-    order: dict[int, Doubt | None] = {doubt.index: doubt for doubt in doubts}
-    order |= dict.fromkeys(index for index in range(len(survey)) if index not in order)
-    with (
-        Place(path.parent).aside(path.name) as aside,
-        # Names go out byte for byte as they came, also those that are no UTF-8.
-        aside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
-        writer.writeheader()
-        for index, doubt in order.items():
-            writer.writerow(_known(survey, index) | (_suggested(survey, doubt) if doubt else {}))
+    # Names go out byte for byte as they came, also those that are no UTF-8.
+    content = _table(survey, doubts).encode(errors="surrogateescape")
+    place, others = Place(path.parent), (f"{path.stem}-{n}{path.suffix}" for n in count(2))
+    written = next(name for name in chain([path.name], others) if place.create(name, content))
+    return path.with_name(written)
 
 
 def why_no_table(survey: Survey) -> str:
@@ -51,6 +50,18 @@ def why_no_table(survey: Survey) -> str:
                 f"means nothing by blanks around them: no {LABELS} is written; rename the class"
             )
     return ""
+
+
+def _table(survey: Survey, doubts: Sequence[Doubt]) -> str:
+    order: dict[int, Doubt | None] = {doubt.index: doubt for doubt in doubts}
+    order |= dict.fromkeys(index for index in range(len(survey)) if index not in order)
+    text = io.StringIO(newline="")
+    columns = [*COLUMNS, *_more(survey)]
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore")
+    writer.writeheader()
+    for index, doubt in order.items():
+        writer.writerow(_known(survey, index) | (_suggested(survey, doubt) if doubt else {}))
+    return text.getvalue()
 
 
 def _more(survey: Survey) -> list[str]:

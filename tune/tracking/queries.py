@@ -1,11 +1,14 @@
-"""Finding the runs of searches and of their trials."""
+"""Finding the runs of searches and of their trials, and what else there may be many of."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.entities.model_registry import RegisteredModel
+from mlflow.utils import get_results_from_paginated_fn
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from tune.study.search import Search
@@ -13,19 +16,19 @@ from tune.tracking.schema import INTERRUPTED, SEARCH_KIND, Tag
 from tune.tracking.tags import TrialTags
 
 _OPEN: Final = "attributes.status = 'RUNNING'"
+_PAGE: Final = 1000
+"""Answers that are asked for at once: MLflow's servers give no more."""
+_Found = TypeVar("_Found")
 
 
 def find_runs(client: MlflowClient, experiment_id: str, condition: str) -> list[Run]:
     """The runs of an experiment that meet a condition, in MLflow's words, however many."""
-    found: list[Run] = []
-    token: str | None = ""
-    while token is not None:
-        page = client.search_runs(
-            [experiment_id], condition, max_results=1000, page_token=token or None
-        )
-        found += page
-        token = page.token or None
-    return found
+    return _every(lambda **page: client.search_runs([experiment_id], condition, **page))
+
+
+def find_models(client: MlflowClient) -> list[RegisteredModel]:
+    """The registered models, however many."""
+    return _every(client.search_registered_models)
 
 
 def find_parent(client: MlflowClient, search: Search) -> Run | None:
@@ -61,7 +64,7 @@ def open_runs(client: MlflowClient, search: Search) -> list[Run]:
 def open_parents(client: MlflowClient) -> list[Run]:
     """Runs of searches that are not closed, in all experiments."""
     condition = f"{tagged(Tag.KIND, SEARCH_KIND)} and {_OPEN}"
-    experiments = [found.experiment_id for found in client.search_experiments()]
+    experiments = [found.experiment_id for found in _every(client.search_experiments)]
     return [run for each in experiments for run in find_runs(client, each, condition)]
 
 
@@ -70,3 +73,13 @@ def interrupt(client: MlflowClient, run: Run) -> None:
     if TrialTags.of(run) is not None:
         client.set_tag(run.info.run_id, Tag.STATE, INTERRUPTED)
     client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _every(search: Callable[..., list[_Found]]) -> list[_Found]:
+    """What one of MLflow's searches finds, page by page: it gives the first alone."""
+
+    def page(count: int, token: str | None) -> list[_Found]:
+        return search(max_results=count, page_token=token)
+
+    found: list[_Found] = get_results_from_paginated_fn(page, _PAGE)
+    return found

@@ -54,8 +54,9 @@ def _page() -> None:
 def _choose(client: Client) -> tuple[Version, bool] | None:
     """The chosen version, and whether it is the champion; None if there are no models."""
     from tune.models.champion import champion_of, versions_of
+    from tune.tracking.queries import find_models
 
-    models = client.search_registered_models()
+    models = find_models(client)
     names = sorted(model.name for model in models if model.latest_versions)
     if not names:
         return None

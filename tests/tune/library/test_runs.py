@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -14,9 +15,12 @@ from PIL import Image
 from rich.console import Console
 
 import tune
+from tests.helpers.images import write_folders
 from tests.helpers.results import add_trial, dataset_of, results_of
 from tests.helpers.searches import FinishedSearch, copied
 from tests.helpers.studies import search_of
+from trainable.config import DataConfig
+from trainable.data.datasets import load_dataset
 from tune.base.errors import Halt
 from tune.config.loading import load_config
 from tune.config.space import Choices, Range
@@ -112,6 +116,21 @@ def test_a_finished_search_is_read_without_running_anything(
     told = repr(result)
     names = [f"{name}_score=" for name in ("test", "confirmed", "best")]
     assert [told.index(name) for name in names] == sorted(map(told.index, names))
+
+
+@pytest.mark.parametrize(
+    "search", [lambda: tune.run(search_name="../x"), lambda: tune.resume("first")]
+)
+def test_images_that_were_corrected_since_the_last_search_are_read_again(
+    search: Callable[[], object], tmp_path: Path
+) -> None:
+    write_folders(tmp_path / "photos", ["ants", "bees"], 12)
+    config = DataConfig(source="image_folder", root=tmp_path / "photos", image_size=12)
+    before = load_dataset(config)
+    (tmp_path / "photos" / "ants" / "0.png").unlink()
+    with pytest.raises(tune.ConfigError):
+        search()
+    assert load_dataset(config).fingerprint != before.fingerprint
 
 
 def test_a_search_whose_time_is_used_up_names_the_keyword_for_more(

@@ -100,6 +100,17 @@ def test_the_first_is_the_champion(enter: Callable[..., Standing], client: Mlflo
     assert champion(client) == 1
 
 
+def test_a_version_keeps_its_files_when_its_model_is_renamed(
+    enter: Callable[..., Standing], client: MlflowClient
+) -> None:
+    run_id = new_run(client)
+    enter(300, run_id=run_id)
+    client.rename_registered_model(NAME, "in-production")
+    enter(302, run_id=run_id)  # the search went on, and found another model
+    kept = client.get_model_version("in-production", "1")
+    assert load_registered(client, kept).spec.classes
+
+
 @pytest.mark.parametrize(
     ("second", "rule", "promoted"),
     [

@@ -160,6 +160,19 @@ def test_the_table_has_every_image_and_the_doubtful_first(tmp_path: Path, datase
     assert {row[0] for row in rows[1:]} == set(survey.names)
 
 
+def test_a_table_that_was_corrected_stays(tmp_path: Path, dataset: Dataset) -> None:
+    path, survey = tmp_path / "labels.csv", survey_dataset(dataset)
+    assert write_labels(path, survey, []) == path
+    assert write_labels(path, survey, []) == path, "it says the same"
+    path.write_text("corrected")
+    for _ in range(2):
+        assert write_labels(path, survey, []) == tmp_path / "labels-2.csv"
+    doubts = [Doubt(3, (1,), 0.8, 0.02)]
+    assert write_labels(path, survey, doubts) == tmp_path / "labels-3.csv"
+    assert path.read_text() == "corrected"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_the_table_keeps_images_of_a_group_together_and_their_weights(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     rows = ["path,label,group,weight"]
