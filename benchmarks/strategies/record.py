@@ -85,7 +85,8 @@ def main() -> None:
     given = parser.parse_args()
     (given.out / FOLDED).mkdir(parents=True, exist_ok=True)
     until = time.time() + 60 * given.minutes
-    names = given.tasks or list(TASKS)
+    recorded = [name for name in TASKS if (given.out / f"{name}.jsonl").exists()]
+    names = given.tasks or (recorded if given.again or given.folds else list(TASKS))
     for name in names:  # before the processes would unpack them side by side
         TASKS[name].unpack(_folder(name, given.out), REAL)
     # Config by config, so that an interrupted recording has as many of each task.

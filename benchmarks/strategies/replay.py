@@ -6,12 +6,12 @@
     python benchmarks/strategies/replay.py --only GP random --seeds 20
 
 Each contestant searches each task of `curves/` through the sampler, the scheduler and the ledger
-that a real search has, for as long as twenty random trials take to their end, two at once (with
-`--concurrent 8`, eight at once). Whatever was learned was learned from photographs, without the
-task that is searched and without those that share images with it. A contestant's regret is how far
-the test accuracy of its best epoch (by validation) is from the best that a recorded config is
-expected to reach, as a share of what lies between that and a random config: 0 is the best, 1 is a
-config at random; a refit may be below 0.
+that a real search has, for as long as twenty random trials take to their end (with `--trials 6`,
+six), two at once (with `--concurrent 8`, eight at once). Whatever was learned was learned from
+photographs, without the task that is searched and without those that share images with it. A
+contestant's regret is how far the test accuracy of its best epoch (by validation) is from the best
+that a recorded config is expected to reach, as a share of what lies between that and a random
+config: 0 is the best, 1 is a config at random; a refit may be below 0.
 
 Prints the mean regret at the end by task and contestant, with a 95 % interval of the mean over
 tasks (bootstrap over the seeds; the tasks are given), draws the regret against time, and prints
@@ -30,7 +30,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -40,7 +40,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # each process works for itself
 import numpy as np
 import optuna
 from answers import Landscape
-from confirming import Finish, finished
+from confirming import Finish, Finished, finished
 from contestants import CONTESTANTS, Contestant
 from curves import Surrogate
 from portfolio import CURVES, Teacher, learn
@@ -48,20 +48,38 @@ from rows import FOLDED, Array, file_of, read
 from table import GRID, print_table, regrets, summary
 from tasks import TASKS, teachers
 
-from tune.engine.allowance import CONFIRM_SHARE
+from tune.strategy.budget import CONFIRM_SHARE, RUNS_SHARE
 from tune.strategy.simulation import simulate
 from tune.study.ledger import Ledger
 from tune.study.trial import TrialLog
 
-Work = tuple[str, tuple[str, ...], int, range]
-"""The folder of curves, the contestants, how many trials run at once, and the seeds."""
-
 TRIALS: Final = 20
-"""Trials to their end that the time is enough for."""
+"""Trials to their end that the time is enough for, where nothing else is asked for."""
 LARGEST_PORTFOLIO: Final = 8
 QUICK_SEEDS: Final = 3
 MARGIN: Final = 1.1
 """What is held back for finalists, over what others took."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Under which terms all search.
+
+    Attributes:
+        concurrent: How many trials run at once.
+        trials: How many random ones, run to their end, the time is enough for.
+        share: What part of it the finalists' runs may take.
+    """
+
+    concurrent: int = 2
+    trials: int = TRIALS
+    share: float = RUNS_SHARE
+
+
+USUAL: Final = Terms()
+
+Work = tuple[str, tuple[str, ...], Terms, range]
+"""The folder of curves, the contestants, the terms, and the seeds."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -76,7 +94,8 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = [each for each in CONTESTANTS if given.all or _is_chosen(each, given.only)]
     start = time.time()
     span = range(given.first, given.first + seeds)
-    table = replay(given.curves, chosen, given.concurrent, span, given.processes)
+    terms = Terms(given.concurrent, given.trials, given.share)
+    table = replay(given.curves, chosen, terms, span, given.processes)
     tasks = tasks_in(given.curves)
     print_table(tasks, chosen, table)
     if given.figure:
@@ -85,7 +104,7 @@ def main(words: Sequence[str] | None = None) -> None:
         draw(given.figure, tasks, chosen, table, GRID)
     print(
         f"{seeds} seeds of {len(chosen)} contestants on {len(tasks)} tasks, "
-        f"{given.concurrent} trials at once: {time.time() - start:.0f} s"
+        f"{given.concurrent} trials at once, time for {given.trials}: {time.time() - start:.0f} s"
     )
     print(json.dumps(summary(chosen, table, seeds)))
 
@@ -100,6 +119,10 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         "--first", type=int, default=0, help="the first seed: others judge a choice"
     )
     parser.add_argument("--concurrent", type=int, default=2, help="trials at once")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="that there is time for")
+    parser.add_argument(
+        "--share", type=float, default=RUNS_SHARE, help="of the time, for confirming"
+    )
     parser.add_argument("--curves", type=Path, default=CURVES)
     parser.add_argument("--only", nargs="*", default=[], help="contestants, by the name's start")
     parser.add_argument("--all", action="store_true", help="GP and the oracles too")
@@ -110,14 +133,14 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def replay(
-    folder: Path, chosen: Sequence[Contestant], concurrent: int, seeds: range, processes: int = 1
+    folder: Path, chosen: Sequence[Contestant], terms: Terms, seeds: range, processes: int = 1
 ) -> dict[tuple[str, str], Array]:
     """The regrets of contestants over time.
 
     Args:
         folder: Where the curves are.
         chosen: The contestants.
-        concurrent: How many trials run at once.
+        terms: Under which they search.
         seeds: The seeds of the searches of each on each task.
         processes: How many searches are simulated at once.
 
@@ -127,7 +150,7 @@ def replay(
     names = tuple(each.name for each in chosen)
     size = max(1, min(25, len(seeds) // (4 * processes)))
     blocks = [seeds[place : place + size] for place in range(0, len(seeds), size)]
-    work: list[Work] = [(str(folder), names, concurrent, block) for block in blocks]
+    work: list[Work] = [(str(folder), names, terms, block) for block in blocks]
     if processes == 1:
         _quietly()
         found = [_replayed(each) for each in work]
@@ -143,7 +166,7 @@ def search(
     landscape: Landscape,
     contestant: Contestant,
     seed: int,
-    concurrent: int = 2,
+    terms: Terms = USUAL,
     until: float = math.inf,
     learned: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[float, list[tuple[float, float]]]:
@@ -154,7 +177,7 @@ def search(
         landscape: What its trials report.
         contestant: Who searches.
         seed: Of the proposals.
-        concurrent: How many trials run at once.
+        terms: Under which it searches.
         until: The simulated seconds that there are.
         learned: The portfolio.
 
@@ -164,25 +187,31 @@ def search(
     """
 
     def searched(last: float) -> tuple[Ledger, float, list[tuple[float, float]]]:
-        return _searched(task, landscape, contestant, seed, concurrent, last, learned)
+        return _searched(task, landscape, contestant, seed, terms.concurrent, last, learned)
 
     # Held back is what the end will take, as a search with a time budget does: of so many trials at
     # first, and once these finalists are known to take longer, of them. If that is more than a
-    # search holds back, it is the refit's alone, if there is to be one.
+    # search holds back, they run under one other seed, or it is the refit's alone.
     whole = contestant.finish.on(landscape)
-    for finish in filter(None, dict.fromkeys((whole, Finish(refit=whole.refit)))):
-        held = finish.runs / TRIALS * until if until < math.inf else 0.0
+    wanted = (whole, whole.least, Finish(refit=whole.refit))
+    for finish in filter(None, dict.fromkeys(wanted)):
+        held = finish.runs / terms.trials * until if until < math.inf else 0.0
         held = min(held, CONFIRM_SHARE * until)
         for _ in range(2):
             ledger, end, steps = searched(until - held)
-            found = finished(ledger, finish, landscape, concurrent)
-            if found is None or found.seconds > CONFIRM_SHARE * until:
+            found = finished(ledger, finish, landscape, terms.concurrent)
+            if found is None or _is_too_long(found, terms, until):
                 break
             if (last := end + found.seconds) <= until:
                 return last, [*steps, (last, found.test)]
             held = MARGIN * found.seconds
     _, end, steps = searched(until)  # what does not fit is left out
     return end, steps
+
+
+def _is_too_long(found: Finished, terms: Terms, until: float) -> bool:
+    """Whether the end of a search takes more of its time than it may."""
+    return found.seconds > CONFIRM_SHARE * until or found.confirming > terms.share * until
 
 
 def _searched(
@@ -224,26 +253,26 @@ def _is_chosen(contestant: Contestant, only: Sequence[str]) -> bool:
 
 
 def _replayed(work: Work) -> dict[tuple[str, str], Array]:
-    folder, names, concurrent, seeds = work
+    folder, names, terms, seeds = work
     chosen = [each for each in CONTESTANTS if each.name in names]
     found: dict[tuple[str, str], list[Array]] = {}
     for seed in seeds:
-        for key, values in _of_seed(folder, chosen, concurrent, seed):
+        for key, values in _of_seed(folder, chosen, terms, seed):
             found.setdefault(key, []).append(values)
     return {key: np.array(values) for key, values in found.items()}
 
 
 def _of_seed(
-    folder: str, chosen: Sequence[Contestant], concurrent: int, seed: int
+    folder: str, chosen: Sequence[Contestant], terms: Terms, seed: int
 ) -> Iterator[tuple[tuple[str, str], Array]]:
     for task, known in _surrogates(folder).items():
-        until, spread = _time(folder, task, concurrent), _spread(folder, task)
+        until, spread = _time(folder, task, terms), _spread(folder, task)
         for each in chosen:
             landscape = known.landscape(seed)
             learned = _learned(folder, task) if each.learned else ()
-            samples = fitting(folder, task, each.name, concurrent) if each.fitted else each.samples
+            samples = fitting(folder, task, each.name, terms) if each.fitted else each.samples
             sized = replace(each, samples=samples)
-            _, steps = search(task, landscape, sized, seed, concurrent, until, learned)
+            _, steps = search(task, landscape, sized, seed, terms, until, learned)
             yield (task, each.name), regrets(landscape, spread, steps, until)
 
 
@@ -276,26 +305,24 @@ def _spread(folder: str, task: str) -> float:
 
 
 @cache
-def _time(folder: str, task: str, concurrent: int) -> float:
+def _time(folder: str, task: str, terms: Terms) -> float:
     """The mean time that random trials take, run to their end, so many at once."""
-    known, trials = _surrogates(folder)[task], replace(CONTESTANTS[0], samples=TRIALS)
+    known, trials = _surrogates(folder)[task], replace(CONTESTANTS[0], samples=terms.trials)
     seeds = range(1_000_000, 1_000_016)
-    return float(
-        np.mean([search(task, known.landscape(s), trials, s, concurrent)[0] for s in seeds])
-    )
+    return float(np.mean([search(task, known.landscape(s), trials, s, terms)[0] for s in seeds]))
 
 
 @cache
-def fitting(folder: str, task: str, name: str, concurrent: int) -> int:
+def fitting(folder: str, task: str, name: str, terms: Terms) -> int:
     """How many trials of a contestant fit into the time on average."""
     (contestant,) = (each for each in CONTESTANTS if each.name == name)
-    known, until = _surrogates(folder)[task], _time(folder, task, concurrent)
+    known, until = _surrogates(folder)[task], _time(folder, task, terms)
     learned = _learned(folder, task) if contestant.learned else ()
-    samples = 2 * TRIALS
+    samples = 2 * terms.trials
     for _ in range(3):  # the time is nearly a multiple of the trials
         tried = replace(contestant, samples=samples)
         taken = [
-            search(task, known.landscape(s), tried, s, concurrent, learned=learned)[0]
+            search(task, known.landscape(s), tried, s, terms, learned=learned)[0]
             for s in range(2_000_000, 2_000_008)
         ]
         samples = max(2, int(samples * until / float(np.mean(taken))))

@@ -24,6 +24,7 @@ from tune.config.schema import SearchConfig
 from tune.config.walk import possible
 from tune.strategy.budget import (
     CONFIRM_SHARE,
+    RUNS_SHARE,
     START_SPARE,
     STOP_SECONDS,
     confirmation_seconds,
@@ -213,6 +214,8 @@ class Allowance:
 
         def whole(runs: int | None) -> float:
             confirming = self._confirming(logs, chosen, runs)
+            if confirming > RUNS_SHARE * self.total:
+                return math.inf
             stops = sum(seconds > 0 for seconds in (confirming, refitting))
             return confirming + making + self._between(logs) * stops
 

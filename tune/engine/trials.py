@@ -85,7 +85,9 @@ def run_trials(
         return budget.until_end(remaining_seconds(ledger, scheduler, resources.concurrent))
 
     with Progress(ledger, console, left, elapsed) as progress:
-        watchers: list[Watcher] = [record, progress, drop, GiveUp(remaining)]
+        # Finalists that all fail when they run again are registered as they are.
+        give_up = [GiveUp(remaining)] if ledger.kind == "trial" else []
+        watchers: list[Watcher] = [record, progress, drop, *give_up]
         if budget.stop_all():
             _end_unfinished(ledger, watchers)
             return

@@ -22,8 +22,9 @@ GIVE_UP_AFTER: Final = 5
 class DropUnneeded:
     """Deletes the checkpoints of trials that have ended, but for those that may be asked for.
 
-    Of the best of those that completed, the best checkpoint stays; as long as none has, that of
-    the best that was stopped. What was cut short stays as it is, since it may go on.
+    Of the best of those that completed, or may become the best for what they cost, the best
+    checkpoint stays; as long as none has completed, that of the best that was stopped. What was cut
+    short stays as it is, since it may go on.
 
     Args:
         home: The search's folder.
@@ -47,8 +48,7 @@ class DropUnneeded:
             return
         self._delete(trial, f"{LAST}*")
         self._ended[trial.number] = trial
-        # Of all, not of those that are left: what is cheap is compared with the best there was.
-        best = self._choice.finalists(self._ended.values(), self._keep, timed=True)
+        best = self._choice.may_be_chosen(self._ended.values(), self._keep, timed=True)
         now = {log.number for log in best}
         for number in (self._kept | {trial.number}) - now:
             self._delete(self._ended[number], BEST)

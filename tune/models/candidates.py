@@ -196,7 +196,16 @@ def soup(
 
 
 def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Ledger) -> list[Run]:
-    """All runs of the finalists that are judged by the same images, the best epoch first."""
+    """All runs of the finalists that are judged by the same images, the best epoch first.
+
+    But for the winner's best, which comes before all: what is registered is the winner, or that
+    with others' weights in it, whatever luckier run a loser has had.
+
+    Args:
+        finalists: The winner first.
+        searched: The search's trials.
+        confirmed: The finalists' runs.
+    """
     runs = [
         Run.of(log, ledger)
         for finalist in finalists
@@ -206,7 +215,10 @@ def finalist_runs(finalists: Sequence[Finalist], searched: Ledger, confirmed: Le
         )
         for log in logs
     ]
-    return sorted(runs, key=lambda run: run.log.rank, reverse=True)
+    runs.sort(key=lambda run: run.log.rank, reverse=True)
+    own = {id(log) for log in (finalists[0].trial, *finalists[0].runs)}
+    first = next(run for run in runs if id(run.log) in own)
+    return [first, *(run for run in runs if run is not first)]
 
 
 def trained(run: Run, home: Folders, memory_fraction: float | None = None) -> FineTuner:

@@ -19,6 +19,9 @@ PASSES: Final = 2
 its answers to them are known. (A third, of the best one so far, is rare, and not counted.)"""
 CONFIRM_SHARE: Final = 0.4
 """The share of a time budget that is kept for the confirmation and the refit, at the most."""
+RUNS_SHARE: Final = 0.125
+"""That of the confirmation alone: where it would take more, more trials are the better use of it
+(`benchmarks/strategies/replay.py --trials 6 --share 0.4`)."""
 SOUP_SHARE: Final = 0.5
 """What measuring a network's normalization again takes of the time of an epoch."""
 STOP_SECONDS: Final = 2.0

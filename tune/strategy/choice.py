@@ -64,10 +64,35 @@ class Choice:
     def finalists(
         self, trials: Iterable[TrialLog], count: int, *, timed: bool = False
     ) -> list[TrialLog]:
-        """What :func:`~tune.strategy.confirmation.finalists` gives, by this rule."""
+        """What :func:`~tune.strategy.confirmation.finalists` gives, by this rule.
+
+        Of several, the best is one: how much worse a cheaper one is, is known once both have run
+        again.
+        """
         trials = list(trials)
         order = finalists(trials, len(trials), timed=timed)
-        return self._cheapest_first(order, lambda log: (log, log.score))[:count]
+        chosen = self._cheapest_first(order, lambda log: (log, log.score))[:count]
+        if count > 1 and chosen and all(log is not order[0] for log in chosen):
+            chosen[-1] = order[0]
+        return chosen
+
+    def may_be_chosen(
+        self, trials: Iterable[TrialLog], count: int, *, timed: bool = False
+    ) -> list[TrialLog]:
+        """Those that are finalists, or may be when others have ended, which may be better.
+
+        A trial never will be to which so many are preferred whatever comes: all better ones where
+        it is not within the tolerance of the best, else those that cost no more.
+        """
+        trials = list(trials)
+        order = finalists(trials, len(trials), timed=timed)
+        costs = [self.cost(log.params) or 0.0 for log in order]
+        near = self._near(order, lambda log: log.score)
+        return [
+            log
+            for n, log in enumerate(order)
+            if (sum(cost <= costs[n] for cost in costs[:n]) if n < near else n) < count
+        ]
 
     def ranked(self, chosen: Sequence[TrialLog], runs: Iterable[TrialLog]) -> list[Finalist]:
         """What :func:`~tune.strategy.confirmation.ranked` gives, by this rule."""
@@ -90,14 +115,17 @@ class Choice:
             order: The best first.
             of: Gives the trial and the score of one.
         """
-        if not self.costs or not order:
+        if not self.costs:
             return order
+        near = self._near(order, lambda one: of(one)[1])
+        cheapest = sorted(order[:near], key=lambda one: self.cost(of(one)[0].params) or 0.0)
+        return [*cheapest, *order[near:]]
+
+    def _near(self, order: Sequence[_One], score_of: Callable[[_One], float | None]) -> int:
+        """How many are within the tolerance of the best, which comes first."""
         signed = Objective.named(self.config.objective.metric).signed
-        scores = [signed(score) for _, score in map(of, order) if score is not None]
-        least = scores[0] - self.config.strategy.tolerance
-        near = [one for one, score in zip(order, scores, strict=True) if score >= least]
-        far = [one for one, score in zip(order, scores, strict=True) if score < least]
-        return [*sorted(near, key=lambda one: self.cost(of(one)[0].params) or 0.0), *far]
+        scores = [signed(score) for score in map(score_of, order) if score is not None]
+        return sum(score >= scores[0] - self.config.strategy.tolerance for score in scores)
 
 
 def network_of(config: SearchConfig, params: Mapping[str, Any]) -> str:

@@ -131,14 +131,15 @@ def refit_score(config: SearchConfig, winner: Finalist) -> float | None:
 
 
 def why_unfitted(config: SearchConfig, winner: Finalist, ledgers: Ledgers) -> str:
-    """Why there is no refit, or are no folds, though they were asked for and started; else empty.
+    """Why there is no refit, or no confirmation, though it was asked for and started; else empty.
 
     What there was no time for is reported elsewhere.
     """
     _, confirmed, refitted = ledgers
-    if confirmed is not None and config.confirm.over_folds and not winner.runs:
+    if confirmed is not None and not winner.runs:
         why = _error_of(confirmed.trials.values())
-        return f"no finalist has completed a run on folds: {why}" if why else ""
+        where = "on folds" if config.confirm.over_folds else "under another seed"
+        return f"no finalist has completed a run {where}: {why}" if why else ""
     if refitted is None or not is_refitted(config, winner) or refit_of(winner, refitted):
         return ""
     point = _point(refitted.config, winner)

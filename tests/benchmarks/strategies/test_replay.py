@@ -20,7 +20,7 @@ def test_finalists_run_again_within_the_time_and_the_best_mean_wins(
     known = script("curves").Surrogate(script("rows").read(folder / "digits.jsonl"))
     (ours,) = (e for e in contestants.CONTESTANTS if e.name == "portfolio, TPE + ASHA, as shipped")
     landscape, until = known.landscape(2), 200.0
-    end, steps = replay.search("digits", landscape, ours, 2, until=until)
+    end, steps = replay.search("digits", landscape, ours, 2, replay.Terms(share=0.4), until)
     (at, test), (before, _) = steps[-1], steps[-2]
     assert before < at == end <= until
     ledger, scheduler = ours.open("digits", 2)
@@ -67,7 +67,12 @@ def test_finalists_that_take_too_long_are_given_their_time_or_left_out(
     assert asked == pytest.approx([160, 200 - 1.1 * 70])
     assert steps[-1] == (end, 0.5)
     assert end <= until
-    took[:] = [90.0]  # more than a search holds back
+    took[:] = [90.0, 50.0, 40.0]  # more than a search holds back, and less under one seed each
+    asked.clear()
+    end, steps = replay.search("digits", landscape, ours, 2, until=until)
+    assert asked == pytest.approx([160, 180, 200 - 1.1 * 50])
+    assert steps[-1] == (end, 0.5)
+    took[:] = [90.0, 90.0]
     asked.clear()
     assert replay.search("digits", landscape, ours, 2, until=until) == replay.search(
         "digits", landscape, without, 2, until=until
@@ -100,10 +105,11 @@ def test_what_begins_all_trials_at_once_has_as_many_as_fit(folder: Path, script:
     replay, contestants = script("replay"), script("contestants")
     replay._quietly()
     (halved,) = (e for e in contestants.CONTESTANTS if e.name == "two epochs, then 1 of 3")
-    samples = replay.fitting(str(folder), "digits", halved.name, 2)
+    samples = replay.fitting(str(folder), "digits", halved.name, replay.USUAL)
     assert 3 <= samples < contestants.ENDLESS
     fitted = dataclasses.replace(halved, samples=samples)
-    until, known = replay._time(str(folder), "digits", 2), replay._surrogates(str(folder))["digits"]
+    until = replay._time(str(folder), "digits", replay.USUAL)
+    known = replay._surrogates(str(folder))["digits"]
     ends = [replay.search("digits", known.landscape(s), fitted, s)[0] for s in range(12)]
     assert np.mean(ends) == pytest.approx(until, rel=0.15)
 

@@ -23,7 +23,16 @@ from trainable.judging.predictions import Predictions
 from trainable.ray_trainable import FineTuneTrainable, TrialSpec
 from tune.config.loading import load_config
 from tune.models import candidates
-from tune.models.candidates import Candidate, Run, lent_calibration, single, soup, trained
+from tune.models.candidates import (
+    Candidate,
+    Run,
+    finalist_runs,
+    lent_calibration,
+    single,
+    soup,
+    trained,
+)
+from tune.strategy.confirmation import Finalist
 from tune.study.folder import SearchFolder
 from tune.study.ledger import Ledger
 from tune.study.trial import FACTS, Epoch, TrialLog
@@ -143,6 +152,18 @@ def test_a_soup_of_runs_of_several_depths_is_the_mean_of_those_that_improve_it(
     for name, value in weights(mixed.tuner).items():
         torch.testing.assert_close(value, (first[name] + second[name]) / 2)
     assert soup(runs[:1], home) is None
+
+
+def test_a_soup_begins_with_the_winner_whatever_luck_a_loser_had(ledger: Ledger) -> None:
+    def scored(number: int, score: float) -> TrialLog:
+        epochs = [Epoch({"val_acc": score, "val_loss": 1 - score}, 0)]
+        return TrialLog(number, {}, 0, epochs, objective=ledger.objective)
+
+    winner = Finalist(scored(0, 0.94), [scored(0, 0.95), scored(2, 0.95)])
+    loser = Finalist(scored(1, 0.96), [scored(1, 0.97), scored(3, 0.80)])
+    found = finalist_runs([winner, loser], ledger, ledger)
+    assert [each.log.score for each in found] == [0.95, 0.97, 0.96, 0.95, 0.94, 0.80]
+    assert found[0].log is winner.runs[0]
 
 
 def test_costs_rank_a_run_and_a_soup(

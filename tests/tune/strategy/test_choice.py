@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
@@ -44,9 +46,30 @@ def test_of_those_within_the_tolerance_the_cheapest_is_chosen() -> None:
         log(3, 0.935, model__arch="resnet18"),
     ]
     assert [each.number for each in choice.finalists(trials, 4)] == [2, 3, 0, 1]
+    assert [each.number for each in choice.finalists(trials, 2)] == [2, 0], "the best is one"
+    assert [each.number for each in choice.finalists(trials, 1)] == [2]
     order = choice.ranked(trials, [])
     assert [one.trial.number for one in order] == [2, 3, 0, 1]
     assert [one.trial.number for one in choice.as_cheap(order)] == [2, 3, 1]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.integers(80, 99), st.sampled_from([1.0, 2.0, 3.0, 4.0])), max_size=9),
+    st.integers(1, 3),
+)
+def test_who_cannot_be_chosen_now_is_not_chosen_later(
+    trials: list[tuple[int, float]], count: int
+) -> None:
+    archs = ["resnet18", "resnet34", "resnet50", "resnet101"]
+    costs = dict(zip(archs, [1.0, 2.0, 3.0, 4.0], strict=True))
+    words = "strategy.cost=size", "strategy.tolerance=0.04", f"space.model.arch={archs}"
+    choice, ended, left = Choice(config(*words), costs), list[TrialLog](), set[int]()
+    for number, (percent, cost) in enumerate(trials):
+        ended.append(log(number, percent / 100, model__arch=archs[int(cost) - 1]))
+        left.add(number)
+        left &= {each.number for each in choice.may_be_chosen(ended, count)}
+        assert {each.number for each in choice.finalists(ended, count)} <= left
 
 
 def test_a_loss_is_near_from_above() -> None:

@@ -290,15 +290,20 @@ def test_a_refit_that_failed_is_told_with_its_error(tmp_path: Path) -> None:
     )
 
 
-def test_where_every_run_on_folds_failed_it_is_told(tmp_path: Path) -> None:
-    one, chosen = search(tmp_path), [trial(7, [0.9])]
+@pytest.mark.parametrize(
+    ("words", "where"), [([], "on folds"), (["confirm.folds=0"], "under another seed")]
+)
+def test_where_every_run_of_a_confirmation_failed_it_is_told(
+    words: list[str], where: str, tmp_path: Path
+) -> None:
+    one, chosen = search(tmp_path, *words), [trial(7, [0.9])]
     ledger = open_confirmation(one, chosen)
     assert ledger is not None
     while ledger.has_more():
         ledger.end(ledger.begin().number, TrialState.FAIL, "OutOfMemoryError: full")
     (winner,) = ranked(chosen, ledger.trials.values())
     told = why_unfitted(one.config, winner, Ledgers(ledger, ledger))
-    assert told == "no finalist has completed a run on folds: OutOfMemoryError: full"
+    assert told == f"no finalist has completed a run {where}: OutOfMemoryError: full"
 
 
 def test_who_lost_to_a_former_finalist_alone_may_win() -> None:
