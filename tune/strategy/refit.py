@@ -136,10 +136,10 @@ def why_unfitted(config: SearchConfig, winner: Finalist, ledgers: Ledgers) -> st
     What there was no time for is reported elsewhere.
     """
     _, confirmed, refitted = ledgers
-    if confirmed is not None and not winner.runs:
-        why = _error_of(confirmed.trials.values())
+    runs = [] if confirmed is None else list(confirmed.trials.values())
+    if all(run.state is not TrialState.COMPLETE for run in runs) and (why := _error_of(runs)):
         where = "on folds" if config.confirm.over_folds else "under another seed"
-        return f"no finalist has completed a run {where}: {why}" if why else ""
+        return f"no finalist has completed a run {where}: {why}"
     if refitted is None or not is_refitted(config, winner) or refit_of(winner, refitted):
         return ""
     point = _point(refitted.config, winner)

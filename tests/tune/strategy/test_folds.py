@@ -8,10 +8,11 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.helpers.commands import DIGITS
+from tests.helpers.results import add_trial
 from tests.helpers.studies import search_of
 from tune.base.errors import ConfigError
 from tune.config.loading import load_config
-from tune.strategy.confirmation import losers_stopped, open_confirmation, ranked
+from tune.strategy.confirmation import Finalist, losers_stopped, open_confirmation, ranked
 from tune.strategy.folds import fold_names, folds_of, has_lost
 from tune.strategy.refit import (
     chosen_epochs,
@@ -304,6 +305,18 @@ def test_where_every_run_of_a_confirmation_failed_it_is_told(
     (winner,) = ranked(chosen, ledger.trials.values())
     told = why_unfitted(one.config, winner, Ledgers(ledger, ledger))
     assert told == f"no finalist has completed a run {where}: OutOfMemoryError: full"
+
+
+def test_where_one_finalist_completed_a_run_and_another_failed_none_is_told(
+    tmp_path: Path,
+) -> None:
+    """The winner had no time to run again, and has its place by its trial."""
+    one, chosen = search(tmp_path, "confirm.folds=0"), [trial(7, [0.9]), trial(8, [0.8])]
+    ledger = open_confirmation(one, chosen)
+    assert ledger is not None
+    ledger.end(ledger.begin().number, TrialState.FAIL, "OutOfMemoryError: full")
+    add_trial(ledger, [0.8])
+    assert why_unfitted(one.config, Finalist(chosen[0]), Ledgers(ledger, ledger)) == ""
 
 
 def test_who_lost_to_a_former_finalist_alone_may_win() -> None:
